@@ -1,0 +1,14 @@
+//! The nouns and rules of the product. Text from outside becomes one of these types once, at the border; inside,
+//! nobody can hold a bad name or a size of nothing. No I/O, no async, no clock.
+
+mod image;
+mod name;
+mod size;
+mod spec;
+mod vm;
+
+pub use image::{ImageName, KernelName};
+pub use name::{NameError, VmId, VmName, generate_name};
+pub use size::{DiskBytes, HostSize, MemoryMib, SizeError, VcpuCount, default_memory, default_vcpus};
+pub use spec::VmSpec;
+pub use vm::{Denied, VmEvent, VmState};

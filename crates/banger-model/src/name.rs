@@ -1,0 +1,239 @@
+//! Names of VMs. A VM's name is its host name, so the rule is that of a host name's label (RFC 1123, section 2.1),
+//! in lower case.
+
+use serde::{Deserialize, Serialize};
+
+/// Most characters of a name (RFC 1035, section 2.3.4: a label has at most 63 octets).
+const NAME_LENGTH_MAX: usize = 63;
+
+/// Why a text is no name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("the {what} is empty")]
+    Empty {
+        /// What kind of name.
+        what: &'static str,
+    },
+    /// Too many characters.
+    #[error("the {what} `{name}` has {length} characters; at most {max} are allowed")]
+    TooLong {
+        /// What kind of name.
+        what: &'static str,
+        /// The text.
+        name: String,
+        /// Its length.
+        length: usize,
+        /// The longest allowed.
+        max: usize,
+    },
+    /// A character that is not allowed.
+    #[error("the {what} `{name}` has the character `{character}`; allowed are {allowed}")]
+    BadCharacter {
+        /// What kind of name.
+        what: &'static str,
+        /// The text.
+        name: String,
+        /// The first bad character.
+        character: char,
+        /// Which are allowed.
+        allowed: &'static str,
+    },
+    /// A hyphen, dot or underscore at an end.
+    #[error("the {what} `{name}` starts or ends with `{character}`; put a letter or digit there")]
+    BadEnd {
+        /// What kind of name.
+        what: &'static str,
+        /// The text.
+        name: String,
+        /// The character.
+        character: char,
+    },
+}
+
+/// Checks a name of one kind: `[a-z0-9]` and `separators`, at most `max` characters, no separator at an end.
+pub(crate) fn check_name(
+    what: &'static str,
+    name: &str,
+    separators: &str,
+    allowed: &'static str,
+) -> Result<(), NameError> {
+    let length = name.chars().count();
+    if length == 0 {
+        return Err(NameError::Empty { what });
+    }
+    if length > NAME_LENGTH_MAX {
+        return Err(NameError::TooLong { what, name: name.to_owned(), length, max: NAME_LENGTH_MAX });
+    }
+    let is_plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    if let Some(character) = name.chars().find(|&c| !is_plain(c) && !separators.contains(c)) {
+        return Err(NameError::BadCharacter { what, name: name.to_owned(), character, allowed });
+    }
+    for end in [name.chars().next(), name.chars().next_back()] {
+        if let Some(character) = end.filter(|&character| !is_plain(character)) {
+            return Err(NameError::BadEnd { what, name: name.to_owned(), character });
+        }
+    }
+    Ok(())
+}
+
+/// Makes a value type around a checked text.
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
+        pub struct $name(String);
+
+        impl $name {
+            /// Returns the text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $crate::NameError;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                let check: fn(&str) -> Result<(), $crate::NameError> = $check;
+                check(&text)?;
+                Ok(Self(text))
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::NameError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.pad(&self.0)
+            }
+        }
+    };
+}
+pub(crate) use text_type;
+
+text_type!(
+    /// Name of a VM: 1 to 63 characters of `[a-z0-9-]`, no hyphen at the ends. Never changed silently.
+    VmName,
+    |text| check_name("VM name", text, "-", "a to z, 0 to 9 and `-`")
+);
+
+text_type!(
+    /// Identity of a VM for its whole life: 16 lower-case hexadecimal digits.
+    VmId,
+    |text| {
+        let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        match text.chars().find(|&character| !is_hex(character)) {
+            Some(character) => Err(NameError::BadCharacter {
+                what: "VM id",
+                name: text.to_owned(),
+                character,
+                allowed: "0 to 9 and a to f",
+            }),
+            None if text.len() > 16 => Err(NameError::TooLong {
+                what: "VM id",
+                name: text.to_owned(),
+                length: text.len(),
+                max: 16,
+            }),
+            None if text.is_empty() => Err(NameError::Empty { what: "VM id" }),
+            None => Ok(()),
+        }
+    }
+);
+
+const QUALITIES: [&str; 32] = [
+    "able", "amber", "brave", "brisk", "calm", "clear", "clever", "coral", "crisp", "eager", "early", "fair",
+    "fleet", "fond", "fresh", "gentle", "glad", "golden", "happy", "keen", "kind", "light", "lively",
+    "lucky", "mellow", "merry", "neat", "noble", "quick", "quiet", "sunny", "warm",
+];
+const THINGS: [&str; 32] = [
+    "acorn", "birch", "brook", "cedar", "cliff", "cloud", "comet", "crane", "delta", "dune", "elm", "falcon",
+    "fern", "finch", "fjord", "grove", "harbor", "heron", "island", "lark", "maple", "meadow", "otter",
+    "pebble", "pine", "reef", "ridge", "river", "robin", "spruce", "tide", "willow",
+];
+
+/// Makes a name out of 32 random bits: a quality, a thing and four digits, as in `brisk-otter-0417`.
+#[must_use]
+pub fn generate_name(random: u32) -> VmName {
+    let word = |words: &[&'static str; 32], bits: u32| -> &'static str {
+        words.get((bits % 32) as usize).copied().unwrap_or("vm")
+    };
+    VmName(format!(
+        "{}-{}-{:04}",
+        word(&QUALITIES, random),
+        word(&THINGS, random >> 5),
+        (random >> 10) % 10_000
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn good_names_are_taken_as_they_are() {
+        for name in ["a", "dev", "my-box-2", "0", &"x".repeat(63)] {
+            assert_eq!(name.parse::<VmName>().unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn bad_names_are_refused_with_one_sentence() {
+        let refusal = |name: &str| name.parse::<VmName>().unwrap_err().to_string();
+        assert_eq!(refusal(""), "the VM name is empty");
+        assert_eq!(
+            refusal(&"x".repeat(64)).split(" has ").nth(1),
+            Some("64 characters; at most 63 are allowed")
+        );
+        assert_eq!(
+            refusal("box/../evil"),
+            "the VM name `box/../evil` has the character `/`; allowed are a to z, 0 to 9 and `-`"
+        );
+        assert_eq!(refusal("-a"), "the VM name `-a` starts or ends with `-`; put a letter or digit there");
+        for name in ["a-", "Dev", "a_b", "a.b", "ä", "a b", "a\n", "a\0"] {
+            assert!(name.parse::<VmName>().is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_name_cannot_come_in_through_json() {
+        assert!(serde_json::from_str::<VmName>("\"Bad\"").is_err());
+        assert_eq!(serde_json::to_string(&"ok".parse::<VmName>().unwrap()).unwrap(), "\"ok\"");
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_taken_exactly_when_it_is_a_label(name in "\\PC{0,70}|[a-z0-9-]{0,66}") {
+            let is_label = !name.is_empty()
+                && name.len() <= 63
+                && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+                && !name.starts_with('-')
+                && !name.ends_with('-');
+            prop_assert_eq!(name.parse::<VmName>().is_ok(), is_label);
+        }
+
+        #[test]
+        fn every_generated_name_is_a_name(random: u32) {
+            let name = generate_name(random);
+            prop_assert!(name.as_str().parse::<VmName>().is_ok());
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Sizes: processors, memory, disks. Nothing of a size nought exists.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+const MIB: u64 = 1024 * 1024;
+
+/// Why a number or text is no size.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SizeError {
+    /// Not a number, or not with a unit we know.
+    #[error("`{text}` is not a size; write a number with M, G or T, as in `{example}`")]
+    NotASize {
+        /// The text.
+        text: String,
+        /// A good one.
+        example: &'static str,
+    },
+    /// Not a whole number.
+    #[error("`{text}` is not a number of processors; write a whole number, as in `2`")]
+    NotACount {
+        /// The text.
+        text: String,
+    },
+    /// Out of what a VM can have.
+    #[error("{what} of {value} is not possible; it can be {min} to {max}")]
+    OutOfRange {
+        /// Of what.
+        what: &'static str,
+        /// What was asked.
+        value: String,
+        /// The least.
+        min: String,
+        /// The most.
+        max: String,
+    },
+}
+
+/// Number of virtual processors: 1 to 32 (Firecracker's limit, `vcpu_count` of its API).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u32))]
+pub struct VcpuCount(u8);
+
+impl VcpuCount {
+    /// Returns the number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0.into()
+    }
+}
+
+impl TryFrom<i64> for VcpuCount {
+    type Error = SizeError;
+
+    fn try_from(value: i64) -> Result<Self, SizeError> {
+        match u8::try_from(value) {
+            Ok(count @ 1..=32) => Ok(Self(count)),
+            _ => Err(SizeError::OutOfRange {
+                what: "a number of processors",
+                value: value.to_string(),
+                min: "1".into(),
+                max: "32".into(),
+            }),
+        }
+    }
+}
+
+impl From<VcpuCount> for i64 {
+    fn from(count: VcpuCount) -> Self {
+        count.0.into()
+    }
+}
+
+impl FromStr for VcpuCount {
+    type Err = SizeError;
+
+    fn from_str(text: &str) -> Result<Self, SizeError> {
+        text.trim()
+            .parse::<i64>()
+            .map_or_else(|_| Err(SizeError::NotACount { text: text.into() }), Self::try_from)
+    }
+}
+
+impl fmt::Display for VcpuCount {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Memory of a VM in MiB: 128 MiB to 1 TiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u64))]
+pub struct MemoryMib(u32);
+
+impl MemoryMib {
+    const MIN: i64 = 128;
+    const MAX: i64 = 1024 * 1024;
+
+    /// Returns the number of MiB.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0.into()
+    }
+}
+
+impl TryFrom<i64> for MemoryMib {
+    type Error = SizeError;
+
+    fn try_from(mib: i64) -> Result<Self, SizeError> {
+        let out_of_range = || SizeError::OutOfRange {
+            what: "memory",
+            value: format!("{mib}M"),
+            min: format!("{}M", Self::MIN),
+            max: "1T".into(),
+        };
+        if !(Self::MIN..=Self::MAX).contains(&mib) {
+            return Err(out_of_range());
+        }
+        u32::try_from(mib).map(Self).map_err(|_error| out_of_range())
+    }
+}
+
+impl From<MemoryMib> for i64 {
+    fn from(memory: MemoryMib) -> Self {
+        memory.0.into()
+    }
+}
+
+impl FromStr for MemoryMib {
+    type Err = SizeError;
+
+    /// Reads `512M`, `2G` or a bare number of MiB.
+    fn from_str(text: &str) -> Result<Self, SizeError> {
+        let bytes = parse_bytes(text, MIB, "2G")?;
+        Self::try_from(bytes / i128::from(MIB))
+    }
+}
+
+impl TryFrom<i128> for MemoryMib {
+    type Error = SizeError;
+
+    fn try_from(mib: i128) -> Result<Self, SizeError> {
+        Self::try_from(i64::try_from(mib).unwrap_or(if mib < 0 { i64::MIN } else { i64::MAX }))
+    }
+}
+
+impl fmt::Display for MemoryMib {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&display_bytes(self.get() * MIB))
+    }
+}
+
+/// Size of a disk in bytes: 64 MiB to 2 TiB, whole MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u64))]
+pub struct DiskBytes(u64);
+
+impl DiskBytes {
+    const MIN: u64 = 64 * MIB;
+    const MAX: u64 = 2 * 1024 * 1024 * MIB;
+
+    /// Returns the number of bytes.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// What a VM gets when nothing was said: 8 GiB (sparse: only what is written takes room).
+    #[must_use]
+    pub fn default_size() -> Self {
+        Self(8 * 1024 * MIB)
+    }
+}
+
+impl TryFrom<i64> for DiskBytes {
+    type Error = SizeError;
+
+    fn try_from(bytes: i64) -> Result<Self, SizeError> {
+        match u64::try_from(bytes) {
+            Ok(size) if (Self::MIN..=Self::MAX).contains(&size) => Ok(Self(size / MIB * MIB)),
+            _ => Err(SizeError::OutOfRange {
+                what: "a disk",
+                value: u64::try_from(bytes).map_or_else(|_| bytes.to_string(), display_bytes),
+                min: "64M".into(),
+                max: "2T".into(),
+            }),
+        }
+    }
+}
+
+impl From<DiskBytes> for i64 {
+    fn from(size: DiskBytes) -> Self {
+        // At most 2 TiB by construction.
+        Self::try_from(size.0).unwrap_or(Self::MAX)
+    }
+}
+
+impl FromStr for DiskBytes {
+    type Err = SizeError;
+
+    /// Reads `8G`, `512M`, `1T` or a bare number of bytes.
+    fn from_str(text: &str) -> Result<Self, SizeError> {
+        let bytes = parse_bytes(text, 1, "8G")?;
+        Self::try_from(i64::try_from(bytes).unwrap_or(if bytes < 0 { i64::MIN } else { i64::MAX }))
+    }
+}
+
+impl fmt::Display for DiskBytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&display_bytes(self.0))
+    }
+}
+
+fn parse_bytes(text: &str, bare_unit: u64, example: &'static str) -> Result<i128, SizeError> {
+    let bad = || SizeError::NotASize { text: text.to_owned(), example };
+    let trimmed = text.trim();
+    let split = trimmed.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(split);
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "" => bare_unit,
+        "k" | "kb" | "kib" => 1024,
+        "m" | "mb" | "mib" => MIB,
+        "g" | "gb" | "gib" => 1024 * MIB,
+        "t" | "tb" | "tib" => 1024 * 1024 * MIB,
+        _ => return Err(bad()),
+    };
+    let number: i64 = number.trim().parse().map_err(|_error| bad())?;
+    Ok(i128::from(number) * i128::from(factor))
+}
+
+fn display_bytes(bytes: u64) -> String {
+    for (unit, suffix) in [(1024 * 1024 * MIB, "T"), (1024 * MIB, "G"), (MIB, "M")] {
+        if bytes >= unit && bytes.is_multiple_of(unit) {
+            return format!("{}{suffix}", bytes / unit);
+        }
+    }
+    if bytes >= MIB { format!("{}M", bytes / MIB) } else { format!("{bytes}B") }
+}
+
+/// What the host has: the defaults are a share of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostSize {
+    /// Processors.
+    pub processors: usize,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+}
+
+/// A quarter of the host's processors, 1 to 4.
+#[must_use]
+pub fn default_vcpus(host: HostSize) -> VcpuCount {
+    VcpuCount(u8::try_from((host.processors / 4).clamp(1, 4)).unwrap_or(1))
+}
+
+/// An eighth of the host's memory, 512 MiB to 8 GiB.
+#[must_use]
+pub fn default_memory(host: HostSize) -> MemoryMib {
+    MemoryMib(u32::try_from((host.memory_mib / 8).clamp(512, 8192)).unwrap_or(512))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_and_without_units() {
+        assert_eq!("512".parse::<MemoryMib>().unwrap().get(), 512);
+        assert_eq!("2G".parse::<MemoryMib>().unwrap().get(), 2048);
+        assert_eq!("2 GiB".parse::<MemoryMib>().unwrap().get(), 2048);
+        assert_eq!("8g".parse::<DiskBytes>().unwrap().get(), 8 << 30);
+        assert_eq!("1t".parse::<DiskBytes>().unwrap().get(), 1 << 40);
+        assert_eq!("3".parse::<VcpuCount>().unwrap().get(), 3);
+    }
+
+    #[test]
+    fn nothing_and_less_are_refused() {
+        for text in
+            ["0", "-1", "-1G", "0G", "127M", "9999T", "99999999999999999999", "", "G", "x", "1.5G", "1Q"]
+        {
+            assert!(text.parse::<MemoryMib>().is_err(), "{text}");
+        }
+        for text in ["0", "-8G", "63M", "3T", "", "big"] {
+            assert!(text.parse::<DiskBytes>().is_err(), "{text}");
+        }
+        for text in ["0", "-1", "33", "", "two", "1.5"] {
+            assert!(text.parse::<VcpuCount>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_tells_the_limits() {
+        assert_eq!(
+            "0".parse::<VcpuCount>().unwrap_err().to_string(),
+            "a number of processors of 0 is not possible; it can be 1 to 32"
+        );
+        assert_eq!(
+            "-1G".parse::<MemoryMib>().unwrap_err().to_string(),
+            "memory of -1024M is not possible; it can be 128M to 1T"
+        );
+        assert_eq!(
+            "big".parse::<DiskBytes>().unwrap_err().to_string(),
+            "`big` is not a size; write a number with M, G or T, as in `8G`"
+        );
+    }
+
+    #[test]
+    fn json_holds_numbers_and_refuses_bad_ones() {
+        assert_eq!(serde_json::to_string(&"2G".parse::<MemoryMib>().unwrap()).unwrap(), "2048");
+        assert!(serde_json::from_str::<VcpuCount>("0").is_err());
+        assert!(serde_json::from_str::<MemoryMib>("-5").is_err());
+    }
+
+    #[test]
+    fn defaults_are_a_share_of_the_host_with_a_floor_and_a_cap() {
+        let of = |processors, memory_mib| {
+            let host = HostSize { processors, memory_mib };
+            (default_vcpus(host).get(), default_memory(host).get())
+        };
+        assert_eq!(of(1, 1024), (1, 512));
+        assert_eq!(of(2, 24_000), (1, 3000));
+        assert_eq!(of(8, 32_768), (2, 4096));
+        assert_eq!(of(128, 1_048_576), (4, 8192));
+    }
+
+    proptest! {
+        #[test]
+        fn a_shown_size_reads_back_as_the_same(mib in 128i64..1_048_576) {
+            let memory = MemoryMib::try_from(mib).unwrap();
+            prop_assert_eq!(memory.to_string().parse::<MemoryMib>().unwrap(), memory);
+        }
+
+        #[test]
+        fn no_text_makes_a_size_parser_panic(text in "\\PC{0,30}") {
+            let _ = text.parse::<MemoryMib>();
+            let _ = text.parse::<DiskBytes>();
+            let _ = text.parse::<VcpuCount>();
+        }
+    }
+}
