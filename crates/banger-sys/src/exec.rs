@@ -1,0 +1,277 @@
+//! Running a tool of the host: an argument list (never a shell), a deadline, and what it said on stderr.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+
+use crate::host::find_program;
+
+/// How much of a tool's stderr is kept: the end of it.
+const STDERR_BYTES_MAX: usize = 16 * 1024;
+
+/// Why a tool gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// It is not installed.
+    #[error("the program `{tool}` is not installed")]
+    Missing {
+        /// Its name.
+        tool: String,
+    },
+    /// It could not be started or listened to.
+    #[error("cannot run `{tool}`")]
+    Run {
+        /// Its name.
+        tool: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ended with a failure.
+    #[error("`{tool}` failed ({status}){}", stderr_note(.stderr))]
+    Failed {
+        /// Its name.
+        tool: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of what it said.
+        stderr: String,
+    },
+    /// It was ended because it took too long.
+    #[error("`{tool}` did not end within {} s{}", .deadline.as_secs(), stderr_note(.stderr))]
+    TooSlow {
+        /// Its name.
+        tool: String,
+        /// What it was given.
+        deadline: Duration,
+        /// The end of what it said.
+        stderr: String,
+    },
+}
+
+fn stderr_note(stderr: &str) -> String {
+    let text = stderr.trim();
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+/// One call of a tool.
+#[derive(Debug)]
+pub struct Tool {
+    name: String,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    directory: Option<PathBuf>,
+    umask: Option<u32>,
+    deadline: Duration,
+}
+
+impl Tool {
+    /// A call of the program with this name, found on `PATH`, with a deadline of 60 s.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+            umask: None,
+            deadline: Duration::from_secs(60),
+        }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets one variable of the tool's environment.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Runs it in this directory.
+    #[must_use]
+    pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// Runs it with this umask instead of ours: what it makes for others must not be closed to them.
+    #[must_use]
+    pub fn umask(mut self, umask: u32) -> Self {
+        self.umask = Some(umask);
+        self
+    }
+
+    /// Ends it after this time.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Runs it to its end and returns what it wrote to stdout. Dropping the future ends the tool.
+    ///
+    /// # Errors
+    /// [`ToolError`].
+    pub async fn run(self) -> Result<Vec<u8>, ToolError> {
+        self.run_with(async |mut stdout| {
+            let mut output = Vec::new();
+            stdout.read_to_end(&mut output).await?;
+            Ok(output)
+        })
+        .await
+    }
+
+    /// Runs it to its end while `consume` reads its stdout. Dropping the future ends the tool, with all that it
+    /// started in its process group.
+    ///
+    /// # Errors
+    /// [`ToolError`]; the tool's own failure is told before the reader's.
+    pub async fn run_with<T>(
+        self,
+        consume: impl AsyncFnOnce(tokio::process::ChildStdout) -> io::Result<T>,
+    ) -> Result<T, ToolError> {
+        let program =
+            find_program(&self.name).ok_or_else(|| ToolError::Missing { tool: self.name.clone() })?;
+        let failed = |source| ToolError::Run { tool: self.name.clone(), source };
+        let mut command = Command::new(program);
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        if let Some(umask) = self.umask {
+            set_umask(&mut command, umask);
+        }
+        tracing::debug!(tool = self.name, arguments = ?self.arguments, "tool starts");
+        let mut child = command.spawn().map_err(failed)?;
+        let group = GroupGuard(child.id());
+        let missing_pipe = || failed(io::Error::other("no pipe"));
+        let stdout = child.stdout.take().ok_or_else(missing_pipe)?;
+        let stderr = child.stderr.take().ok_or_else(missing_pipe)?;
+        let mut kept = Vec::new();
+        let work = async { tokio::join!(consume(stdout), keep_end(stderr, &mut kept), child.wait()) };
+        let ended = tokio::time::timeout(self.deadline, work).await;
+        let stderr = String::from_utf8_lossy(&kept).into_owned();
+        let Ok((consumed, _, status)) = ended else {
+            return Err(ToolError::TooSlow { tool: self.name.clone(), deadline: self.deadline, stderr });
+        };
+        group.disarm();
+        let status = status.map_err(failed)?;
+        if !status.success() {
+            return Err(ToolError::Failed { tool: self.name.clone(), status, stderr });
+        }
+        consumed.map_err(failed)
+    }
+}
+
+#[expect(unsafe_code, reason = "a process's umask can only be set between fork and exec")]
+fn set_umask(command: &mut Command, umask: u32) {
+    let umask = rustix::fs::Mode::from_raw_mode(umask);
+    // SAFETY: umask(2) is async-signal-safe and touches nothing of the parent's memory.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::umask(umask);
+            Ok(())
+        });
+    }
+}
+
+/// Ends the whole process group when the run is given up.
+struct GroupGuard(Option<u32>);
+
+impl GroupGuard {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for GroupGuard {
+    fn drop(&mut self) {
+        let pid = self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+async fn keep_end(mut stderr: impl AsyncRead + Unpin, kept: &mut Vec<u8>) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stderr.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        if kept.len() > STDERR_BYTES_MAX {
+            kept.drain(..kept.len() - STDERR_BYTES_MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn arguments_reach_the_tool_as_they_are() {
+        let output = Tool::new("printf").args(["%s|", "a b", "", "$HOME"]).run().await.unwrap();
+        assert_eq!(output, b"a b||$HOME|");
+    }
+
+    #[tokio::test]
+    async fn a_failure_tells_what_the_tool_said() {
+        let error = Tool::new("sh").args(["-c", "echo broken >&2; exit 3"]).run().await.unwrap_err();
+        assert_eq!(error.to_string(), "`sh` failed (exit status: 3): broken");
+    }
+
+    #[tokio::test]
+    async fn a_tool_has_the_umask_that_it_was_given() {
+        let output = Tool::new("sh").args(["-c", "umask"]).umask(0o027).run().await.unwrap();
+        assert_eq!(output, b"0027\n");
+    }
+
+    #[tokio::test]
+    async fn a_missing_tool_is_named() {
+        let error = Tool::new("no-such-program-of-banger").run().await.unwrap_err();
+        assert!(matches!(error, ToolError::Missing { tool } if tool == "no-such-program-of-banger"));
+    }
+
+    #[tokio::test]
+    async fn a_tool_past_its_deadline_is_ended_with_its_children() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("alive");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+            .unwrap();
+        // The grandchild holds the fifo open; the read below ends when the last holder is gone.
+        let script = format!("(exec 3>'{}'; sleep 1000) & wait", fifo.display());
+        let run =
+            tokio::spawn(Tool::new("sh").args(["-c", &script]).deadline(Duration::from_millis(300)).run());
+        let reader = tokio::task::spawn_blocking(move || std::fs::read(fifo));
+        assert!(matches!(run.await.unwrap(), Err(ToolError::TooSlow { .. })));
+        assert_eq!(reader.await.unwrap().unwrap(), b"");
+    }
+}

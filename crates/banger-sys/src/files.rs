@@ -1,0 +1,324 @@
+//! Files and directories that appear whole: written beside their place, synced, then renamed. A reader sees the old
+//! one or the new one, never half of one.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::id::random_hex;
+
+/// Why a file or directory did not appear.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The temporary sibling could not be made or filled.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// Where it should have appeared.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The finished sibling could not take its place.
+    #[error("cannot put `{}` in its place", path.display())]
+    Publish {
+        /// Where it should have appeared.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A directory that must be private is somebody else's, or a link.
+    #[error("`{}` is not a directory of this user; move it away", path.display())]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// Writes a file so that it appears whole, with these permission bits.
+///
+/// # Errors
+/// [`FileError`]; the old file, if any, is untouched.
+pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    let staged = sibling(path);
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(&staged).and_then(|mut file| {
+            file.set_permissions(Permissions::from_mode(mode))?;
+            file.write_all(content)?;
+            file.sync_all()
+        });
+    if let Err(source) = written {
+        let _ = fs::remove_file(&staged);
+        return Err(FileError::Write { path: path.to_owned(), source });
+    }
+    publish(&staged, path)
+}
+
+/// Renames a finished sibling into its place and makes the rename durable.
+///
+/// # Errors
+/// [`FileError::Publish`]; the sibling is removed.
+pub fn publish(staged: &Path, path: &Path) -> Result<(), FileError> {
+    let renamed = fs::rename(staged, path).and_then(|()| sync_parent(path));
+    renamed.map_err(|source| {
+        let _ = remove_any(staged);
+        FileError::Publish { path: path.to_owned(), source }
+    })
+}
+
+/// Makes the names in a path's directory durable.
+///
+/// # Errors
+/// As `fsync(2)`.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
+/// Returns an unused name beside `path` for staging: hidden, and recognisable by [`is_staging`].
+#[must_use]
+pub fn sibling(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.staging", random_hex::<6>()))
+}
+
+/// Tells whether a name was made by [`sibling`]: left over when its maker died.
+#[must_use]
+pub fn is_staging(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".staging")
+}
+
+/// A directory that is being filled beside its place. What has its temporary name when it is dropped is removed: the
+/// unfinished one, or the older one that [`StagedDirectory::publish`] left under it.
+#[derive(Debug)]
+pub struct StagedDirectory {
+    staged: PathBuf,
+    place: PathBuf,
+}
+
+impl StagedDirectory {
+    /// Makes an empty directory (0700) beside `place`.
+    ///
+    /// # Errors
+    /// [`FileError::Write`].
+    pub fn create(place: &Path) -> Result<Self, FileError> {
+        let staged = sibling(place);
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(&staged)
+            .map_err(|source| FileError::Write { path: place.to_owned(), source })?;
+        Ok(Self { staged, place: place.to_owned() })
+    }
+
+    /// Where the content goes until it is published.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.staged
+    }
+
+    /// Syncs every file, then puts the directory in its place. Where the place is taken, both change places in one
+    /// step, so that there is the older one or the new one at every moment; the older one is removed after.
+    ///
+    /// # Errors
+    /// [`FileError`]; the older directory is still in its place.
+    pub fn publish(self) -> Result<(), FileError> {
+        sync_tree(&self.staged).map_err(|source| FileError::Write { path: self.place.clone(), source })?;
+        let failed = |source| FileError::Publish { path: self.place.clone(), source };
+        match exchange(&self.staged, &self.place) {
+            Ok(()) => sync_parent(&self.place).map_err(|source| {
+                let _ = exchange(&self.staged, &self.place);
+                failed(source)
+            }),
+            Err(Errno::NOENT) => {
+                fs::rename(&self.staged, &self.place).and_then(|()| sync_parent(&self.place)).map_err(failed)
+            }
+            // Some network file systems cannot exchange: a moment without either is better than a refusal.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                replace_in_two_steps(&self.staged, &self.place).map_err(failed)
+            }
+            Err(errno) => Err(failed(errno.into())),
+        }
+    }
+}
+
+impl Drop for StagedDirectory {
+    fn drop(&mut self) {
+        let _ = remove_any(&self.staged);
+    }
+}
+
+fn exchange(one: &Path, other: &Path) -> Result<(), Errno> {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
+}
+
+/// Moves what is in the place aside, then renames the directory into it. After a failure the older one is back.
+fn replace_in_two_steps(staged: &Path, place: &Path) -> io::Result<()> {
+    let aside = sibling(place);
+    fs::rename(place, &aside)?;
+    if let Err(error) = fs::rename(staged, place) {
+        let _ = fs::rename(&aside, place);
+        return Err(error);
+    }
+    sync_parent(place)?;
+    let _ = remove_any(&aside);
+    Ok(())
+}
+
+/// Makes a directory (with parents) that only this user may enter.
+///
+/// # Errors
+/// [`FileError::NotOurs`] when the place is a link or belongs to another user, [`FileError::Write`] otherwise.
+pub fn create_private_directory(path: &Path) -> Result<(), FileError> {
+    let failed = |source| FileError::Write { path: path.to_owned(), source };
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(path).map_err(failed)?;
+    let metadata = fs::symlink_metadata(path).map_err(failed)?;
+    if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(FileError::NotOurs { path: path.to_owned() });
+    }
+    if metadata.mode() & 0o777 != 0o700 {
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Removes a file or a whole directory; what is not there is removed already. Links are not followed.
+///
+/// # Errors
+/// As the file system says.
+pub fn remove_any(path: &Path) -> io::Result<()> {
+    let gone_is_fine = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => gone_is_fine(fs::remove_dir_all(path)),
+        Ok(_) => gone_is_fine(fs::remove_file(path)),
+        Err(error) => gone_is_fine(Err(error)),
+    }
+}
+
+fn sync_tree(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            sync_tree(&entry.path())?;
+        } else if kind.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_written_file_has_its_mode_and_leaves_no_sibling() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("manifest.json");
+        write_atomic(&path, b"old", 0o600).unwrap();
+        write_atomic(&path, b"new", 0o644).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
+        assert_eq!(names(directory.path()), ["manifest.json"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_take_its_place_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("taken");
+        fs::create_dir(&place).unwrap();
+        assert!(matches!(write_atomic(&place, b"x", 0o600), Err(FileError::Publish { .. })));
+        assert_eq!(names(directory.path()), ["taken"]);
+    }
+
+    #[test]
+    fn a_dropped_directory_leaves_nothing_and_a_published_one_replaces_the_older() {
+        let home = tempfile::tempdir().unwrap();
+        let place = home.path().join("kernel");
+        drop(StagedDirectory::create(&place).unwrap());
+        assert_eq!(names(home.path()), [""; 0]);
+        for content in ["first", "second"] {
+            let staged = StagedDirectory::create(&place).unwrap();
+            fs::write(staged.path().join("vmlinuz"), content).unwrap();
+            staged.publish().unwrap();
+            assert_eq!(fs::read_to_string(place.join("vmlinuz")).unwrap(), content);
+        }
+        assert_eq!(names(home.path()), ["kernel"]);
+    }
+
+    #[test]
+    fn a_reader_finds_the_older_directory_or_the_new_one_at_every_moment() {
+        let home = tempfile::tempdir().unwrap();
+        let place = home.path().join("kernel");
+        let put = |content: &str| {
+            let staged = StagedDirectory::create(&place).unwrap();
+            fs::write(staged.path().join("manifest.json"), content).unwrap();
+            staged.publish().unwrap();
+        };
+        put("first");
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    let before = fs::metadata(&place).unwrap().ino();
+                    match fs::read_to_string(place.join("manifest.json")) {
+                        Ok(content) => assert!(["first", "second"].contains(&content.as_str()), "{content}"),
+                        // It was replaced and removed between two names of the path.
+                        Err(error) => assert_ne!(fs::metadata(&place).unwrap().ino(), before, "{error}"),
+                    }
+                }
+            });
+            for _ in 0..200 {
+                put("second");
+                put("first");
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(names(home.path()), ["kernel"]);
+    }
+
+    #[test]
+    fn where_nothing_can_be_exchanged_the_older_directory_is_replaced_all_the_same() {
+        let home = tempfile::tempdir().unwrap();
+        let (place, staged) = (home.path().join("kernel"), home.path().join("new"));
+        for directory in [&place, &staged] {
+            fs::create_dir(directory).unwrap();
+            fs::write(directory.join("name"), directory.file_name().unwrap().as_encoded_bytes()).unwrap();
+        }
+        replace_in_two_steps(&staged, &place).unwrap();
+        assert_eq!(fs::read_to_string(place.join("name")).unwrap(), "new");
+        assert!(replace_in_two_steps(&staged, &place).is_err(), "there is nothing to put there any more");
+        assert_eq!(fs::read_to_string(place.join("name")).unwrap(), "new");
+        assert_eq!(names(home.path()), ["kernel"]);
+    }
+
+    #[test]
+    fn a_private_directory_is_closed_and_never_a_link() {
+        let home = tempfile::tempdir().unwrap();
+        let open = home.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
+        create_private_directory(&open).unwrap();
+        assert_eq!(fs::metadata(&open).unwrap().mode() & 0o777, 0o700);
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&open, &link).unwrap();
+        assert!(matches!(create_private_directory(&link), Err(FileError::NotOurs { .. })));
+    }
+}

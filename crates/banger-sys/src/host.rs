@@ -1,0 +1,107 @@
+//! Facts about the host: processors, memory, whether hardware virtualisation is usable.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Returns the number of processors this process may use.
+#[must_use]
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Returns the host's memory in MiB (`MemTotal` of `/proc/meminfo`).
+#[must_use]
+pub fn memory_mib() -> u64 {
+    let kib = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        text.lines()
+            .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok())
+    });
+    kib.unwrap_or(0) / 1024
+}
+
+/// Whether ordinary guests can run on the processor itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Virtualization {
+    /// `/dev/kvm` opens and the processor says vmx or svm.
+    Usable,
+    /// There is no `/dev/kvm`.
+    Absent,
+    /// `/dev/kvm` is there, but this user may not open it.
+    Forbidden,
+    /// `/dev/kvm` opens, but the processor has neither vmx nor svm: a software KVM, where an ordinary kernel hangs.
+    SoftwareOnly,
+}
+
+/// Looks at `/dev/kvm` and at the processor's flags.
+#[must_use]
+pub fn virtualization() -> Virtualization {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let kvm = Path::new("/dev/kvm");
+    if !kvm.exists() {
+        Virtualization::Absent
+    } else if fs::OpenOptions::new().read(true).write(true).open(kvm).is_err() {
+        Virtualization::Forbidden
+    } else if has_virtualization_flag(&cpuinfo) {
+        Virtualization::Usable
+    } else {
+        Virtualization::SoftwareOnly
+    }
+}
+
+fn has_virtualization_flag(cpuinfo: &str) -> bool {
+    cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("flags"))
+        .any(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"))
+}
+
+/// Returns the host processor's clock rate in kHz, as far as the kernel tells.
+#[must_use]
+pub fn processor_khz() -> Option<u64> {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = cpuinfo.lines().find(|line| line.starts_with("cpu MHz"))?;
+    let (whole, thousandths) = line.split(':').nth(1)?.trim().split_once('.')?;
+    let thousandths: String = thousandths.chars().chain("000".chars()).take(3).collect();
+    Some(whole.parse::<u64>().ok()? * 1000 + thousandths.parse::<u64>().ok()?)
+}
+
+/// Returns where a program is on `PATH` (and in the sbin directories, which a user's `PATH` often lacks).
+#[must_use]
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|directory| directory.join(name))
+        .find(|candidate| is_executable(candidate))
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// Returns the free bytes of the file system that holds `path`, for this user.
+///
+/// # Errors
+/// As `statvfs(3)`.
+pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let statistics = rustix::fs::statvfs(path)?;
+    Ok(statistics.f_bavail.saturating_mul(statistics.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_vmx_or_svm_counts_as_virtualization() {
+        assert!(has_virtualization_flag("flags\t\t: fpu vmx sse\n"));
+        assert!(has_virtualization_flag("model name : x\nflags : fpu svm\n"));
+        assert!(!has_virtualization_flag("flags\t\t: fpu hypervisor svm_lock\nbugs : vmx\n"));
+    }
+
+    #[test]
+    fn a_program_is_found_on_the_path_and_a_missing_one_is_not() {
+        assert!(find_program("sh").is_some());
+        assert_eq!(find_program("no-such-program-of-banger"), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Processes that outlive us: who one is (a pid alone is never enough), when it ends, and how to end it.
+//! Source: `pidfd_open(2)`, `proc(5)` (`/proc/<pid>/stat`, field 22).
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::unix::AsyncFd;
+
+use crate::event::watch;
+
+/// One process of this boot of the host: pids are used again, a pid with its start time is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessIdentity {
+    /// Process id.
+    pub pid: u32,
+    /// When it started, in clock ticks since the host's boot.
+    pub start_ticks: u64,
+}
+
+impl ProcessIdentity {
+    /// Returns who has this pid now; `None` when nobody has, or only a zombie.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (state, start_ticks) = parse_stat(&stat)?;
+        (state != 'Z' && state != 'X').then_some(Self { pid, start_ticks })
+    }
+
+    /// Tells whether this very process still runs.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        Self::of(self.pid) == Some(*self)
+    }
+
+    /// Opens the process, so that its end is an event and a signal cannot reach another one. `None`: it is gone.
+    ///
+    /// # Errors
+    /// As `pidfd_open(2)`.
+    pub fn open(&self) -> io::Result<Option<ProcessHandle>> {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        let descriptor = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+            Ok(descriptor) => descriptor,
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
+        // Looked at after the open: whoever had the pid then is who the descriptor means.
+        if !self.is_alive() {
+            return Ok(None);
+        }
+        Ok(Some(ProcessHandle { descriptor: watch(descriptor)? }))
+    }
+}
+
+fn parse_stat(stat: &str) -> Option<(char, u64)> {
+    // The second field is the name in parentheses and may hold anything, so count from the last parenthesis.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let start_ticks = fields.nth(18)?.parse().ok()?;
+    Some((state, start_ticks))
+}
+
+/// An open process.
+#[derive(Debug)]
+pub struct ProcessHandle {
+    descriptor: AsyncFd<OwnedFd>,
+}
+
+impl ProcessHandle {
+    /// Waits until the process has ended.
+    ///
+    /// # Errors
+    /// As `poll(2)`.
+    pub async fn ended(&self) -> io::Result<()> {
+        self.descriptor.readable().await.map(|mut guard| guard.retain_ready())
+    }
+
+    /// Sends a signal. A process that has ended is fine.
+    ///
+    /// # Errors
+    /// As `pidfd_send_signal(2)`.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(self.descriptor.get_ref(), signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let stat = "12 (a) b (c)) S 1 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
+        assert_eq!(parse_stat(stat), Some(('S', 987_654)));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_process_is_an_event() {
+        let mut child = tokio::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let identity = ProcessIdentity::of(child.id().unwrap()).unwrap();
+        let handle = identity.open().unwrap().unwrap();
+        handle.signal(Signal::KILL).unwrap();
+        handle.ended().await.unwrap();
+        handle.ended().await.unwrap();
+        assert!(!identity.is_alive());
+        child.wait().await.unwrap();
+        assert!(identity.open().unwrap().is_none());
+    }
+
+    #[test]
+    fn another_process_with_the_same_pid_is_not_the_same() {
+        let ours = ProcessIdentity::of(std::process::id()).unwrap();
+        assert!(ours.is_alive());
+        assert!(!ProcessIdentity { start_ticks: ours.start_ticks + 1, ..ours }.is_alive());
+    }
+}
