@@ -1,0 +1,58 @@
+//! The file that becomes the disk: gathers neighbouring blocks into large writes. Blocks nobody writes stay holes.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::bytes::disk_len;
+use crate::error::FormatError;
+use crate::geometry::{BLOCK_BYTES, BLOCK_SIZE};
+
+const GATHER_BYTES: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(crate) struct BlockFile {
+    file: File,
+    path: PathBuf,
+    gathered: Vec<u8>,
+    gathered_at: u64,
+}
+
+impl BlockFile {
+    pub(crate) fn create(path: &Path) -> Result<Self, FormatError> {
+        let file =
+            File::create(path).map_err(|source| FormatError::CreateFile { path: path.to_owned(), source })?;
+        Ok(Self { file, path: path.to_owned(), gathered: Vec::with_capacity(GATHER_BYTES), gathered_at: 0 })
+    }
+
+    /// Writes from the start of a block on; the rest of the last block becomes zero.
+    pub(crate) fn write(&mut self, block: u64, bytes: &[u8]) -> Result<(), FormatError> {
+        let offset = block * BLOCK_BYTES;
+        let continues = self.gathered_at + disk_len(self.gathered.len()) == offset;
+        if !continues || self.gathered.len() + bytes.len() > GATHER_BYTES {
+            self.flush()?;
+            self.gathered_at = offset;
+        }
+        self.gathered.extend_from_slice(bytes);
+        let padded = self.gathered.len().next_multiple_of(BLOCK_SIZE);
+        self.gathered.resize(padded, 0);
+        Ok(())
+    }
+
+    /// Gives the file its final size and brings it to stable storage.
+    pub(crate) fn finish(mut self, size_bytes: u64) -> Result<(), FormatError> {
+        self.flush()?;
+        self.file
+            .set_len(size_bytes)
+            .map_err(|source| FormatError::WriteFile { path: self.path.clone(), source })?;
+        self.file.sync_all().map_err(|source| FormatError::SyncFile { path: self.path.clone(), source })
+    }
+
+    fn flush(&mut self) -> Result<(), FormatError> {
+        self.file
+            .write_all_at(&self.gathered, self.gathered_at)
+            .map_err(|source| FormatError::WriteFile { path: self.path.clone(), source })?;
+        self.gathered.clear();
+        Ok(())
+    }
+}

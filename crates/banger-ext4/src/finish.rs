@@ -1,0 +1,185 @@
+//! Ends a file system: writes directories and other metadata after the file contents, settles the measures of the
+//! disk, and writes inode tables, bitmaps, descriptors and superblocks.
+
+use crate::allocator::Allocator;
+use crate::bytes::{clamp32, disk_len};
+use crate::checksum::Checksum;
+use crate::error::FormatError;
+use crate::extent;
+use crate::geometry::{
+    BLOCK_BYTES, BLOCKS_PER_GROUP, Geometry, INODE_SIZE, INODES_PER_GROUP_MAX, inodes_for, last_group_missing,
+};
+use crate::group::{self, Tables};
+use crate::inode::{FLAG_EXTENTS, FileType, Inode, JOURNAL_INODE, RESIZE_INODE};
+use crate::inode_table::InodeTable;
+use crate::journal;
+use crate::resize;
+use crate::superblock::{self, JournalCopy, Totals};
+use crate::tree::Attributes;
+use crate::writer::{Ext4Writer, FormatSummary};
+
+/// How large the file system ends up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending {
+    FullSize,
+    Shrunk { slack_blocks: u64 },
+}
+
+pub(crate) fn write(mut writer: Ext4Writer, ending: Ending) -> Result<FormatSummary, FormatError> {
+    let seed = Checksum::of_file_system(&writer.options.uuid);
+    let mut table = InodeTable::write_nodes(&mut writer, seed)?;
+    let journal = write_journal(&mut writer, &mut table, ending, seed)?;
+    let pointer_block = writer.allocator.take_block()?;
+    let geometry = measure(&writer, &table, ending)?;
+    let resize_inode = resize::write(&geometry, pointer_block, writer.options.created_at, &mut writer.file)?;
+    table.set(RESIZE_INODE, &resize_inode.encode(RESIZE_INODE, seed));
+
+    let tables = take_tables(&geometry, &mut writer.allocator)?;
+    write_inode_tables(&mut writer, &geometry, &tables, &table)?;
+    let Ext4Writer { options, mut file, allocator, .. } = writer;
+    let usage = allocator.into_usage();
+    let mut free_blocks = 0;
+    let mut descriptors = Vec::new();
+    for (number, tables) in (0..).zip(tables) {
+        let group = group::encode(&geometry, number, tables, &usage, table.in_group(&geometry, number), seed);
+        if let Some(bitmap) = group.block_bitmap {
+            file.write(tables.block_bitmap, &bitmap)?;
+        }
+        if let Some(bitmap) = group.inode_bitmap {
+            file.write(tables.inode_bitmap, &bitmap)?;
+        }
+        free_blocks += group.free_blocks;
+        descriptors.extend(group.descriptor);
+    }
+    let inodes_used = u64::from(table.count());
+    let totals = Totals { free_blocks, free_inodes: geometry.inodes() - inodes_used, journal };
+    for number in std::iter::once(0).chain(geometry.backup_groups()) {
+        let start = Geometry::group_start(number);
+        file.write(start, &superblock::encode_block(&options, &geometry, &totals, number))?;
+        file.write(start + 1, &descriptors)?;
+    }
+    let size_bytes = match ending {
+        Ending::FullSize => options.size_bytes,
+        Ending::Shrunk { .. } => geometry.blocks * BLOCK_BYTES,
+    };
+    file.finish(size_bytes)?;
+    Ok(FormatSummary {
+        size_bytes,
+        blocks: geometry.blocks,
+        blocks_used: geometry.blocks - free_blocks,
+        inodes: geometry.inodes(),
+        inodes_used,
+    })
+}
+
+fn write_journal(
+    writer: &mut Ext4Writer,
+    table: &mut InodeTable,
+    ending: Ending,
+    seed: Checksum,
+) -> Result<Option<JournalCopy>, FormatError> {
+    let disk_blocks = match ending {
+        Ending::FullSize => writer.blocks,
+        Ending::Shrunk { slack_blocks } => writer.allocator.next().saturating_add(slack_blocks),
+    };
+    let blocks = journal::blocks_for(writer.options.journal, disk_blocks)?;
+    if blocks == 0 {
+        return Ok(None);
+    }
+    let mut extents = Vec::new();
+    let mut taken = 0;
+    while taken < blocks {
+        let run = writer.allocator.take_some(blocks - taken)?;
+        if taken == 0 {
+            writer.file.write(run.start, &journal::encode_superblock(blocks))?;
+        }
+        extent::append(&mut extents, clamp32(taken), run);
+        taken += run.blocks;
+    }
+    let tree =
+        extent::write_tree(&extents, seed.of_inode(JOURNAL_INODE), &mut writer.allocator, &mut writer.file)?;
+    let size = blocks * BLOCK_BYTES;
+    let created_at = writer.options.created_at;
+    let inode = Inode {
+        file_type: FileType::Regular,
+        attributes: Attributes::of_root(0o600, created_at),
+        created_at,
+        links: 1,
+        size,
+        blocks: blocks + tree.blocks,
+        flags: FLAG_EXTENTS,
+        block_map: tree.root.clone(),
+        xattr_block: None,
+        inline_xattrs: Vec::new(),
+    };
+    table.set(JOURNAL_INODE, &inode.encode(JOURNAL_INODE, seed));
+    Ok(Some(JournalCopy { block_map: tree.root, size }))
+}
+
+/// Settles how many blocks, groups and inodes there are.
+fn measure(writer: &Ext4Writer, table: &InodeTable, ending: Ending) -> Result<Geometry, FormatError> {
+    let wanted = writer.options.inodes_min;
+    match ending {
+        Ending::FullSize => {
+            let wanted = wanted.max(inodes_for(writer.blocks));
+            Geometry::new(writer.front, writer.blocks, table.count(), wanted)
+        }
+        Ending::Shrunk { slack_blocks } => {
+            let inodes = table.count().max(wanted);
+            let mut blocks = writer.allocator.next().max(
+                u64::from(inodes).div_ceil(INODES_PER_GROUP_MAX.into()).saturating_sub(1) * BLOCKS_PER_GROUP
+                    + 1,
+            );
+            // Tables add blocks, and blocks may add a group with its tables, until both fit.
+            loop {
+                blocks += last_group_missing(writer.front, blocks);
+                let blocks_allowed = blocks.min(writer.blocks);
+                let geometry = Geometry::new(writer.front, blocks_allowed, table.count(), inodes)?;
+                let mut allocator = writer.allocator.clone();
+                take_tables(&geometry, &mut allocator)?;
+                let needed = allocator.next().saturating_add(slack_blocks).min(writer.blocks);
+                if needed <= blocks_allowed {
+                    return Ok(geometry);
+                }
+                blocks = needed;
+            }
+        }
+    }
+}
+
+fn take_tables(geometry: &Geometry, allocator: &mut Allocator) -> Result<Vec<Tables>, FormatError> {
+    let mut block_bitmaps = Vec::new();
+    for _ in 0..geometry.groups() {
+        block_bitmaps.push(allocator.take_block()?);
+    }
+    let mut inode_bitmaps = Vec::new();
+    for _ in 0..geometry.groups() {
+        inode_bitmaps.push(allocator.take_block()?);
+    }
+    block_bitmaps
+        .into_iter()
+        .zip(inode_bitmaps)
+        .map(|(block_bitmap, inode_bitmap)| {
+            let inode_table = allocator.take_neighbours(geometry.inode_table_blocks())?;
+            Ok(Tables { block_bitmap, inode_bitmap, inode_table })
+        })
+        .collect()
+}
+
+fn write_inode_tables(
+    writer: &mut Ext4Writer,
+    geometry: &Geometry,
+    tables: &[Tables],
+    table: &InodeTable,
+) -> Result<(), FormatError> {
+    let group_bytes =
+        usize::try_from(geometry.inodes_per_group).unwrap_or(usize::MAX).saturating_mul(INODE_SIZE);
+    for (bytes, tables) in table.as_slice().chunks(group_bytes).zip(tables) {
+        writer.file.write(tables.inode_table, bytes)?;
+    }
+    debug_assert!(
+        disk_len(table.as_slice().len()) <= geometry.inodes() * disk_len(INODE_SIZE),
+        "the measures have room for all inodes"
+    );
+    Ok(())
+}

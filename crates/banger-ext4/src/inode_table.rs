@@ -1,0 +1,224 @@
+//! Numbers the inodes, and writes what each one keeps in blocks of its own: names, long link targets, extent trees,
+//! extended attributes. Collects the inodes themselves until their tables have a place.
+
+use crate::allocator::Run;
+use crate::bytes::{clamp16, clamp32, disk_len};
+use crate::checksum::Checksum;
+use crate::directory::{self, DirectoryEntry, Dots};
+use crate::error::{FormatError, Resource};
+use crate::extent::{self, Extent};
+use crate::geometry::{BLOCK_SIZE, Geometry, INODE_SIZE};
+use crate::group::GroupInodes;
+use crate::inode::{FLAG_EXTENTS, FLAG_INDEX, FileType, Inode, RESERVED_INODES, ROOT_INODE, device_map};
+use crate::tree::{Attributes, Body, Directory, Node, NodeId, Tree};
+use crate::writer::Ext4Writer;
+
+/// Targets of this length and longer ones have a block.
+const FAST_SYMLINK_END: usize = 60;
+/// A directory with more links says 1, which means "many".
+const DIRECTORY_LINKS_MAX: u32 = 64999;
+
+/// All inodes in the order of their numbers.
+#[derive(Debug)]
+pub(crate) struct InodeTable {
+    bytes: Vec<u8>,
+    /// Indexes (numbers less one) of directories, in order.
+    directories: Vec<u32>,
+}
+
+impl InodeTable {
+    /// Writes the blocks of all nodes of the tree.
+    pub(crate) fn write_nodes(writer: &mut Ext4Writer, seed: Checksum) -> Result<Self, FormatError> {
+        let tree = std::mem::replace(&mut writer.tree, Tree::new(0));
+        let numbers = Numbers::assign(&tree, writer.options.size_bytes)?;
+        let mut table = Self { bytes: vec![0; numbers.count as usize * INODE_SIZE], directories: Vec::new() };
+        for (id, node) in tree.nodes().filter(|(_, node)| node.is_live()) {
+            let number = numbers.of(id);
+            if matches!(node.body, Body::Directory(_)) {
+                table.directories.push(number - 1);
+            }
+            let inode = NodeBlocks { writer, tree: &tree, numbers: &numbers, number, seed }.write(node)?;
+            table.set(number, &inode.encode(number, seed));
+        }
+        table.directories.sort_unstable();
+        Ok(table)
+    }
+
+    pub(crate) fn set(&mut self, number: u32, inode: &[u8]) {
+        let start = (number as usize).saturating_sub(1) * INODE_SIZE;
+        let slot = self.bytes.get_mut(start..start + INODE_SIZE);
+        debug_assert!(slot.is_some(), "the table has room for inode {number}");
+        if let Some(slot) = slot {
+            slot.copy_from_slice(inode);
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        clamp32(disk_len(self.bytes.len() / INODE_SIZE))
+    }
+
+    /// Returns what a group has in use of the inodes.
+    pub(crate) fn in_group(&self, geometry: &Geometry, group: u64) -> GroupInodes {
+        let first = group.saturating_mul(geometry.inodes_per_group.into());
+        let used = u64::from(self.count()).saturating_sub(first).min(geometry.inodes_per_group.into());
+        let directories_before =
+            |index: u64| self.directories.partition_point(|directory| u64::from(*directory) < index);
+        let directories = directories_before(first + used) - directories_before(first);
+        GroupInodes { used: clamp32(used), directories: clamp32(disk_len(directories)) }
+    }
+}
+
+/// The numbers of the inodes: in the order in which the entries came, without gaps.
+struct Numbers {
+    by_node: Vec<u32>,
+    count: u32,
+}
+
+impl Numbers {
+    fn assign(tree: &Tree, size_bytes: u64) -> Result<Self, FormatError> {
+        let mut by_node = Vec::with_capacity(tree.len());
+        let mut count = RESERVED_INODES;
+        for (id, node) in tree.nodes() {
+            if id == NodeId::ROOT {
+                by_node.push(ROOT_INODE);
+            } else if node.is_live() {
+                count = count
+                    .checked_add(1)
+                    .ok_or(FormatError::NoSpace { resource: Resource::Inodes, size_bytes })?;
+                by_node.push(count);
+            } else {
+                by_node.push(0);
+            }
+        }
+        Ok(Self { by_node, count })
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "every node of the tree got a number above")]
+    fn of(&self, id: NodeId) -> u32 {
+        self.by_node[id.index()]
+    }
+}
+
+/// Writes the blocks of one node.
+struct NodeBlocks<'w> {
+    writer: &'w mut Ext4Writer,
+    tree: &'w Tree,
+    numbers: &'w Numbers,
+    number: u32,
+    seed: Checksum,
+}
+
+impl NodeBlocks<'_> {
+    fn write(mut self, node: &Node) -> Result<Inode, FormatError> {
+        let mut inode = self.write_body(node)?;
+        inode.inline_xattrs = node.xattrs.encode_inline();
+        if node.xattrs.needs_block() {
+            let block = self.writer.allocator.take_block()?;
+            self.writer.file.write(block, &node.xattrs.encode_block(block, self.seed))?;
+            inode.xattr_block = Some(block);
+            inode.blocks += 1;
+        }
+        Ok(inode)
+    }
+
+    fn write_body(&mut self, node: &Node) -> Result<Inode, FormatError> {
+        let links = clamp16(node.names as usize);
+        let plain = |file_type| Inode {
+            file_type,
+            attributes: node.attributes,
+            created_at: self.writer.options.created_at,
+            links,
+            size: 0,
+            blocks: 0,
+            flags: 0,
+            block_map: Vec::new(),
+            xattr_block: None,
+            inline_xattrs: Vec::new(),
+        };
+        let inode = plain(file_type(&node.body));
+        match &node.body {
+            Body::Directory(directory) => self.write_directory(directory, inode),
+            Body::File { size, extents } => self.with_extents(Inode { size: *size, ..inode }, extents),
+            Body::Symlink(target) => self.write_symlink(target, inode),
+            Body::CharDevice { major, minor } | Body::BlockDevice { major, minor } => {
+                Ok(Inode { block_map: device_map(*major, *minor), ..inode })
+            }
+            Body::Fifo | Body::Socket => Ok(inode),
+        }
+    }
+
+    fn write_directory(&mut self, directory: &Directory, inode: Inode) -> Result<Inode, FormatError> {
+        let entries: Vec<DirectoryEntry<'_>> = directory
+            .entries
+            .iter()
+            .map(|(name, id)| DirectoryEntry {
+                name,
+                inode: self.numbers.of(*id),
+                file_type: file_type(&self.tree.node(*id).body),
+            })
+            .collect();
+        let dots = Dots { own: self.number, parent: self.numbers.of(directory.parent) };
+        let seed = self.seed.of_inode(self.number);
+        let blocks = directory::encode(dots, &entries, &self.writer.options.hash_seed, seed)?;
+        let extents = self.write_blocks(&blocks.bytes)?;
+        let links = directory.subdirectories.saturating_add(2);
+        let inode = Inode {
+            size: disk_len(blocks.bytes.len()),
+            flags: if blocks.has_index { FLAG_INDEX } else { 0 },
+            links: if links > DIRECTORY_LINKS_MAX { 1 } else { clamp16(links as usize) },
+            ..inode
+        };
+        self.with_extents(inode, &extents)
+    }
+
+    fn write_symlink(&mut self, target: &[u8], inode: Inode) -> Result<Inode, FormatError> {
+        let inode = Inode {
+            size: disk_len(target.len()),
+            attributes: Attributes { permissions: 0o777, ..inode.attributes },
+            ..inode
+        };
+        if target.len() < FAST_SYMLINK_END {
+            return Ok(Inode { block_map: target.to_vec(), ..inode });
+        }
+        let extents = self.write_blocks(target)?;
+        self.with_extents(inode, &extents)
+    }
+
+    fn write_blocks(&mut self, bytes: &[u8]) -> Result<Vec<Extent>, FormatError> {
+        let mut extents = Vec::new();
+        let blocks = bytes.chunks(BLOCK_SIZE);
+        for (file_block, bytes) in (0..).zip(blocks) {
+            let block = self.writer.allocator.take_block()?;
+            self.writer.file.write(block, bytes)?;
+            extent::append(&mut extents, file_block, Run { start: block, blocks: 1 });
+        }
+        Ok(extents)
+    }
+
+    fn with_extents(&mut self, inode: Inode, extents: &[Extent]) -> Result<Inode, FormatError> {
+        let seed = self.seed.of_inode(self.number);
+        let tree = extent::write_tree(extents, seed, &mut self.writer.allocator, &mut self.writer.file)?;
+        Ok(Inode {
+            blocks: inode.blocks + extent::total_blocks(extents) + tree.blocks,
+            flags: inode.flags | FLAG_EXTENTS,
+            block_map: tree.root,
+            ..inode
+        })
+    }
+}
+
+fn file_type(body: &Body) -> FileType {
+    match body {
+        Body::Directory(_) => FileType::Directory,
+        Body::File { .. } => FileType::Regular,
+        Body::Symlink(_) => FileType::Symlink,
+        Body::CharDevice { .. } => FileType::CharDevice,
+        Body::BlockDevice { .. } => FileType::BlockDevice,
+        Body::Fifo => FileType::Fifo,
+        Body::Socket => FileType::Socket,
+    }
+}

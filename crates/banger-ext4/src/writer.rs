@@ -1,0 +1,160 @@
+//! The public face: takes entries, keeps the tree, and ends by writing all metadata.
+
+use std::path::Path;
+
+use crate::allocator::Allocator;
+use crate::block_file::BlockFile;
+use crate::content::{self, Content, Dense};
+use crate::entry::{EntryKind, Metadata};
+use crate::error::FormatError;
+use crate::extent::Extent;
+use crate::finish::{self, Ending};
+use crate::geometry::{BLOCK_BYTES, FrontArea, whole_groups};
+use crate::options::FormatOptions;
+use crate::path::shown;
+use crate::tree::{Attributes, Body, Node, Tree};
+use crate::xattr::Xattrs;
+
+const LABEL_MAX: usize = 16;
+const SYMLINK_MAX: usize = 4095;
+const MAJOR_MAX: u32 = 0xfff;
+const MINOR_MAX: u32 = 0xf_ffff;
+
+/// What a finished file system has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormatSummary {
+    /// Size of the file.
+    pub size_bytes: u64,
+    /// Blocks of 4 KiB in the file system.
+    pub blocks: u64,
+    /// Blocks in use, metadata and journal included.
+    pub blocks_used: u64,
+    /// Inodes in the file system.
+    pub inodes: u64,
+    /// Inodes in use, the reserved ones included.
+    pub inodes_used: u64,
+}
+
+/// Makes a new ext4 file system in a sparse file.
+///
+/// The file is not a file system before [`Self::finish`] or [`Self::finish_shrunk`] has returned.
+/// After an error the writer may go on: the entry is left out.
+#[derive(Debug)]
+pub struct Ext4Writer {
+    pub(crate) options: FormatOptions,
+    pub(crate) front: FrontArea,
+    /// Blocks of the file system if it is not shrunk.
+    pub(crate) blocks: u64,
+    pub(crate) allocator: Allocator,
+    pub(crate) file: BlockFile,
+    pub(crate) tree: Tree,
+}
+
+impl Ext4Writer {
+    /// Creates the file, or empties it.
+    pub fn create(path: &Path, options: FormatOptions) -> Result<Self, FormatError> {
+        if options.label.len() > LABEL_MAX {
+            return Err(FormatError::LabelTooLong { label: options.label });
+        }
+        let front = FrontArea::for_size(options.size_bytes)?;
+        let blocks = whole_groups(front, options.size_bytes / BLOCK_BYTES);
+        let tree = Tree::new(options.created_at);
+        let file = BlockFile::create(path)?;
+        Ok(Self { options, front, blocks, allocator: Allocator::new(front, blocks), file, tree })
+    }
+
+    /// Adds an entry. Missing parents are made as 0755 of root.
+    ///
+    /// A directory that exists gets the new metadata; anything else replaces what has the same name, unless one of the
+    /// two is a directory.
+    pub fn add(&mut self, path: &[u8], metadata: &Metadata, kind: EntryKind<'_>) -> Result<(), FormatError> {
+        let attributes = Attributes::of(metadata);
+        let body = match kind {
+            EntryKind::Directory => {
+                let xattrs = Xattrs::parse(path, &metadata.xattrs)?;
+                return self.tree.add_directory(path, attributes, xattrs);
+            }
+            EntryKind::HardLink(target) => {
+                let replaced = self.tree.add_hard_link(path, target)?;
+                self.release(&replaced);
+                return Ok(());
+            }
+            EntryKind::File { size, content } => {
+                return self.add_file(path, metadata, size, &mut Dense(content));
+            }
+            EntryKind::Symlink(target) => {
+                if target.is_empty() || target.len() > SYMLINK_MAX || target.contains(&0) {
+                    return Err(FormatError::BadSymlinkTarget { path: shown(path), bytes: target.len() });
+                }
+                Body::Symlink(target.into())
+            }
+            EntryKind::CharDevice { major, minor } => {
+                check_device(path, major, minor)?;
+                Body::CharDevice { major, minor }
+            }
+            EntryKind::BlockDevice { major, minor } => {
+                check_device(path, major, minor)?;
+                Body::BlockDevice { major, minor }
+            }
+            EntryKind::Fifo => Body::Fifo,
+            EntryKind::Socket => Body::Socket,
+        };
+        self.add_node(path, metadata, |_| Ok(body))
+    }
+
+    /// Writes all metadata for a file system of the full size, and syncs the file.
+    pub fn finish(self) -> Result<FormatSummary, FormatError> {
+        finish::write(self, Ending::FullSize)
+    }
+
+    /// Like [`Self::finish`], but trims the file system to what is in use and this much free space.
+    pub fn finish_shrunk(self, slack_bytes: u64) -> Result<FormatSummary, FormatError> {
+        finish::write(self, Ending::Shrunk { slack_blocks: slack_bytes.div_ceil(BLOCK_BYTES) })
+    }
+
+    pub(crate) fn add_file(
+        &mut self,
+        path: &[u8],
+        metadata: &Metadata,
+        size: u64,
+        content: &mut dyn Content,
+    ) -> Result<(), FormatError> {
+        self.add_node(path, metadata, |writer| {
+            let extents = content::store(path, size, content, &mut writer.allocator, &mut writer.file)?;
+            Ok(Body::File { size, extents })
+        })
+    }
+
+    fn add_node(
+        &mut self,
+        path: &[u8],
+        metadata: &Metadata,
+        body: impl FnOnce(&mut Self) -> Result<Body, FormatError>,
+    ) -> Result<(), FormatError> {
+        let xattrs = Xattrs::parse(path, &metadata.xattrs)?;
+        let place = self.tree.prepare(path)?;
+        let body = body(self)?;
+        let node = Node { attributes: Attributes::of(metadata), xattrs, names: 1, body };
+        let replaced = self.tree.place(&place, node);
+        self.release(&replaced);
+        Ok(())
+    }
+
+    fn release(&mut self, extents: &[Extent]) {
+        for extent in extents {
+            self.allocator.release(extent.run());
+        }
+    }
+}
+
+/// Makes an empty file system with `lost+found`. Takes milliseconds whatever the size.
+pub fn format_empty(path: &Path, options: FormatOptions) -> Result<FormatSummary, FormatError> {
+    Ext4Writer::create(path, options)?.finish()
+}
+
+fn check_device(path: &[u8], major: u32, minor: u32) -> Result<(), FormatError> {
+    if major > MAJOR_MAX || minor > MINOR_MAX {
+        return Err(FormatError::BadDevice { path: shown(path), major, minor });
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Extended attributes, in the inode where they fit and else in one block (kernel `ext4/attributes.rst`).
+
+use crate::acl;
+use crate::bytes::{Record, clamp16, clamp32, disk_len};
+use crate::checksum::Checksum;
+use crate::error::FormatError;
+use crate::geometry::{BLOCK_SIZE, INODE_SIZE};
+use crate::inode::XATTR_OFFSET;
+use crate::path::shown;
+
+const MAGIC: u32 = 0xea02_0000;
+const ENTRY_HEADER: usize = 16;
+const BLOCK_HEADER: usize = 32;
+const CHECKSUM_OFFSET: usize = 16;
+/// The inode has a magic number before the entries; four zero bytes end the entries.
+const INLINE_BYTES: usize = INODE_SIZE - XATTR_OFFSET - 4;
+const END_BYTES: usize = 4;
+
+/// Namespaces with the number that the disk has in their place.
+const PREFIXES: [(&[u8], u8); 4] = [(b"user.", 1), (b"trusted.", 4), (b"security.", 6), (b"system.", 7)];
+const ACL_ACCESS: (&[u8], u8) = (b"system.posix_acl_access", 2);
+const ACL_DEFAULT: (&[u8], u8) = (b"system.posix_acl_default", 3);
+
+/// The order of the fields is the order on the disk.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Xattr {
+    namespace: u8,
+    name_len: u8,
+    name: Box<[u8]>,
+    value: Box<[u8]>,
+}
+
+impl Xattr {
+    fn size(&self) -> usize {
+        ENTRY_HEADER + self.name.len().next_multiple_of(4) + self.value.len().next_multiple_of(4)
+    }
+
+    /// Returns the hash of name and value, by which the kernel finds equal blocks.
+    fn hash(&self) -> u32 {
+        let of_name = self.name.iter().fold(0_u32, |hash, byte| hash.rotate_left(5) ^ u32::from(*byte));
+        self.value.chunks(4).fold(of_name, |hash, chunk| {
+            let mut word = [0; 4];
+            for (to, from) in word.iter_mut().zip(chunk) {
+                *to = *from;
+            }
+            hash.rotate_left(16) ^ u32::from_le_bytes(word)
+        })
+    }
+}
+
+/// The extended attributes of one inode; they are known to fit.
+#[derive(Debug, Default)]
+pub(crate) struct Xattrs {
+    inline: Vec<Xattr>,
+    block: Vec<Xattr>,
+}
+
+impl Xattrs {
+    pub(crate) fn parse(path: &[u8], given: &[(Vec<u8>, Vec<u8>)]) -> Result<Self, FormatError> {
+        let mut parsed =
+            given.iter().map(|(name, value)| parse(path, name, value)).collect::<Result<Vec<_>, _>>()?;
+        parsed.sort_unstable();
+        for (left, right) in parsed.iter().zip(parsed.iter().skip(1)) {
+            if (left.namespace, &left.name) == (right.namespace, &right.name) {
+                return Err(FormatError::XattrTwice { path: shown(path), name: shown(&left.name) });
+            }
+        }
+        let mut inline_free = INLINE_BYTES - END_BYTES;
+        let mut block_free = BLOCK_SIZE - BLOCK_HEADER - END_BYTES;
+        let mut xattrs = Self::default();
+        for xattr in parsed {
+            let size = xattr.size();
+            if size <= inline_free {
+                inline_free -= size;
+                xattrs.inline.push(xattr);
+            } else if size <= block_free {
+                block_free -= size;
+                xattrs.block.push(xattr);
+            } else {
+                return Err(FormatError::XattrsTooLarge { path: shown(path) });
+            }
+        }
+        Ok(xattrs)
+    }
+
+    /// Returns what follows the fields of the inode.
+    pub(crate) fn encode_inline(&self) -> Vec<u8> {
+        if self.inline.is_empty() {
+            return Vec::new();
+        }
+        let mut record = Record::with_capacity(INLINE_BYTES + 4);
+        record.u32(MAGIC);
+        // Offsets of values count from the first entry, and the kernel leaves hashes out here.
+        put_xattrs(&mut record, &self.inline, 4, INLINE_BYTES, |_| 0);
+        record.into_bytes()
+    }
+
+    pub(crate) fn needs_block(&self) -> bool {
+        !self.block.is_empty()
+    }
+
+    /// Returns the block for the attributes that do not fit in the inode.
+    pub(crate) fn encode_block(&self, block: u64, seed: Checksum) -> Vec<u8> {
+        let hash = self.block.iter().fold(0_u32, |hash, xattr| hash.rotate_left(16) ^ xattr.hash());
+        let mut record = Record::with_capacity(BLOCK_SIZE);
+        record.u32(MAGIC).u32(1).u32(1).u32(hash);
+        record.at(BLOCK_HEADER);
+        put_xattrs(&mut record, &self.block, 0, BLOCK_SIZE, Xattr::hash);
+        let checksum = seed.with(&block.to_le_bytes()).with(record.as_slice());
+        record.patch_u32(CHECKSUM_OFFSET, checksum.value());
+        record.into_bytes()
+    }
+}
+
+fn parse(path: &[u8], name: &[u8], value: &[u8]) -> Result<Xattr, FormatError> {
+    let unknown = || FormatError::XattrNamespace { path: shown(path), name: shown(name) };
+    for (acl_name, namespace) in [ACL_ACCESS, ACL_DEFAULT] {
+        if name == acl_name {
+            let value = acl::to_disk(value)
+                .ok_or_else(|| FormatError::AclMalformed { path: shown(path), name: shown(name) })?;
+            return Ok(Xattr { namespace, name_len: 0, name: Box::default(), value: value.into() });
+        }
+    }
+    let (namespace, rest) = PREFIXES
+        .into_iter()
+        .find_map(|(prefix, namespace)| Some((namespace, name.strip_prefix(prefix)?)))
+        .ok_or_else(unknown)?;
+    match u8::try_from(rest.len()) {
+        Ok(name_len) if name_len > 0 => {
+            Ok(Xattr { namespace, name_len, name: rest.into(), value: value.into() })
+        }
+        Ok(_) | Err(_) => Err(unknown()),
+    }
+}
+
+/// Adds entries from the front and their values from the back. Offsets count from `base`, the area is `size` bytes.
+fn put_xattrs(record: &mut Record, xattrs: &[Xattr], base: usize, size: usize, hash: impl Fn(&Xattr) -> u32) {
+    let mut value_end = size;
+    for xattr in xattrs {
+        value_end -= xattr.value.len().next_multiple_of(4);
+        let offset = if xattr.value.is_empty() { 0 } else { clamp16(value_end) };
+        record.u8(xattr.name_len).u8(xattr.namespace).u16(offset).u32(0);
+        record.u32(clamp32(disk_len(xattr.value.len()))).u32(hash(xattr));
+        let name_end = record.len() + xattr.name.len().next_multiple_of(4);
+        record.raw(&xattr.name).at(name_end);
+    }
+    for xattr in xattrs.iter().rev() {
+        record.at(base + value_end).raw(&xattr.value);
+        value_end += xattr.value.len().next_multiple_of(4);
+    }
+    record.at(base + size);
+}

@@ -1,0 +1,15 @@
+//! Makes file systems and lets others judge them: `e2fsck`, `debugfs`, `resize2fs`, and the reader crate `ext4-view`.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what is around a test fails the test"
+)]
+
+mod directories;
+mod disks;
+mod entries;
+mod random_trees;
+mod support;
+mod tars;
