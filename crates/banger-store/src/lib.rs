@@ -1,0 +1,109 @@
+//! What must not be forgotten: the rows of VMs, in SQLite. Processes, sockets and disks are facts of the host and are
+//! looked up there; the store keeps wishes and identities.
+//!
+//! One connection behind a mutex: every call is one short transaction (well under a millisecond, no network, no wait
+//! for other programs), so callers on the async side may make it directly.
+
+mod migration;
+mod vm;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use banger_model::VmName;
+use rusqlite::{Connection, OpenFlags};
+
+pub use vm::{GuestIdentity, Pending, VmRow};
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be opened.
+    #[error("cannot open the database `{}`", path.display())]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// It was written by a newer version.
+    #[error("the database `{}` was written by a newer version of banger", path.display())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A migration failed; the database is as it was.
+    #[error("cannot bring the database `{}` up to date", path.display())]
+    Migrate {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite_migration::Error,
+    },
+    /// A VM with this name exists.
+    #[error("a VM named `{name}` exists already")]
+    NameTaken {
+        /// Its name.
+        name: VmName,
+    },
+    /// A statement failed.
+    #[error("the database cannot {action}")]
+    Statement {
+        /// What it should have done.
+        action: &'static str,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A row holds what no version has written.
+    #[error("the database's row of VM `{id}` is damaged: {reason}")]
+    Damaged {
+        /// Which row.
+        id: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The open store.
+#[derive(Debug)]
+pub struct Store {
+    connection: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens the database, makes it when it is missing, and brings it up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`], [`StoreError::Newer`], [`StoreError::Migrate`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Open { path: path.to_owned(), source };
+        let mut connection = Connection::open(path).map_err(failed)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        // A killed daemon loses nothing; after a loss of power the last transactions may be missing, never torn.
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+        connection.pragma_update(None, "foreign_keys", "ON").map_err(failed)?;
+        migration::apply(&mut connection, path)?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// Looks at a database without changing it: how many VMs it holds.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn inspect(path: &Path) -> Result<i64, StoreError> {
+        let failed = |source| StoreError::Open { path: path.to_owned(), source };
+        let connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
+        migration::refuse_newer(&connection, path)?;
+        connection
+            .query_row("SELECT count(*) FROM vms", [], |row| row.get(0))
+            .map_err(|source| StoreError::Statement { action: "count the VMs", source })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A panic while the mutex was held cannot leave a half transaction: it rolled back when it was dropped.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
