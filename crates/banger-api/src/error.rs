@@ -1,0 +1,84 @@
+//! Errors as they travel.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What kind of error it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// Client and daemon speak different versions.
+    BadVersion,
+    /// No such route.
+    UnknownMethod,
+    /// The request makes no sense; nothing was made.
+    BadRequest,
+    /// There is no such thing.
+    NotFound,
+    /// There is such a thing already.
+    AlreadyExists,
+    /// It needs a running VM.
+    NotRunning,
+    /// This user may not.
+    Unauthorized,
+    /// The caller asked to stop it.
+    Cancelled,
+    /// The work failed.
+    OperationFailed,
+}
+
+impl ErrorCode {
+    /// The HTTP status that carries this code.
+    #[must_use]
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::BadVersion => 426,
+            Self::UnknownMethod | Self::NotFound => 404,
+            Self::BadRequest => 400,
+            Self::AlreadyExists | Self::NotRunning | Self::Cancelled => 409,
+            Self::Unauthorized => 403,
+            Self::OperationFailed => 500,
+        }
+    }
+}
+
+/// An error: one sentence, what to type next, and the operation to look for in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// Kind.
+    pub code: ErrorCode,
+    /// What failed, on what, and why.
+    pub message: String,
+    /// The next command to type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The operation in whose course it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op_id: Option<String>,
+    /// Last lines of the guest's console, where they tell more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub console: Vec<String>,
+}
+
+impl ErrorBody {
+    /// An error without more to it.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None, op_id: None, console: Vec::new() }
+    }
+
+    /// An error of the daemon itself.
+    #[must_use]
+    pub fn internal(error: &dyn std::error::Error) -> Self {
+        Self::new(
+            ErrorCode::OperationFailed,
+            format!("the daemon made an answer that it cannot write: {error}"),
+        )
+    }
+
+    /// Adds the next command to type.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}

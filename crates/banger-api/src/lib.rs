@@ -1,0 +1,47 @@
+//! The contract between the CLI and the daemon: HTTP/1.1 with JSON on a Unix socket, so that `curl --unix-socket` is a
+//! client too. Long work is an operation: the request that begins it answers at once with its id, and
+//! `GET /v1/operations/{id}?after=<revision>` waits for the next change.
+//!
+//! | route | takes → gives |
+//! |---|---|
+//! | `GET /v1/info` | [`DaemonInfo`] |
+//! | `GET /v1/defaults` | [`VmDefaults`] |
+//! | `GET /v1/doctor` | [`DoctorReport`] |
+//! | `GET /v1/openapi.json` | this contract as an OpenAPI document |
+//! | `POST /v1/shutdown?force=<bool>` | ends the daemon; without `force` refused while work is in progress |
+//! | `GET /v1/vms` | list of [`VmView`] |
+//! | `POST /v1/vms` | [`CreateVm`] → [`OperationView`], its result a [`VmView`] |
+//! | `GET /v1/vms/{vm}` | [`VmView`]; `{vm}` is a name, an id or a unique beginning of an id |
+//! | `POST /v1/vms/{vm}/start` | [`StartVm`] → [`OperationView`], its result a [`VmView`] |
+//! | `POST /v1/vms/{vm}/stop`, `…/restart` | [`StopVm`] → [`OperationView`], its result a [`VmView`] |
+//! | `POST /v1/vms/{vm}/kill`, `…/delete` | → [`OperationView`] |
+//! | `GET /v1/vms/{vm}/logs?follow=<bool>` | the guest's console, as bytes |
+//! | `GET /v1/vms/{vm}/ssh` | [`SshAccess`] |
+//! | `GET /v1/vms/{vm}/channel?port=<n>` | with `Upgrade: banger-channel`: bytes to and from that port of the guest's agent |
+//! | `GET /v1/kernels`, `/v1/images` | list of [`KernelView`], [`ImageView`]: what is here and what the catalog has |
+//! | `POST /v1/kernels/pull`, `/v1/images/pull` | [`PullRequest`] → [`OperationView`] |
+//! | `GET /v1/operations` | list of [`OperationView`]: those at work and the latest that ended |
+//! | `GET /v1/operations/{id}?after=<revision>` | [`OperationView`], at once when its revision is beyond `after`, else after the next change or 25 s |
+//! | `POST /v1/operations/{id}/cancel` | [`OperationView`] |
+//!
+//! An error is an [`ErrorBody`] under the HTTP status of its code.
+
+mod client;
+mod error;
+mod image;
+mod operation;
+mod system;
+mod vm;
+
+pub use client::{Client, ClientError};
+pub use error::{ErrorBody, ErrorCode};
+pub use image::{ImageView, KernelView, PullRequest};
+pub use operation::{OperationKind, OperationState, OperationView, StageView};
+pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, VmDefaults};
+pub use vm::{CreateVm, SshAccess, StartVm, StopVm, VmView, WaitFor};
+
+/// Version of this contract. It changes when an old client would misunderstand a new daemon.
+pub const API_VERSION: u32 = 1;
+
+/// Value of the `Upgrade` header that turns a request into a stream of bytes to the guest.
+pub const CHANNEL_PROTOCOL: &str = "banger-channel";

@@ -1,0 +1,119 @@
+//! VMs, as clients see them and ask for them.
+
+use banger_model::{DiskBytes, ImageName, KernelName, MemoryMib, VcpuCount, VmId, VmName, VmState};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Which readiness boundary a start waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitFor {
+    /// Commands, ssh and transfers run; the image's init may still start its services.
+    #[default]
+    Agent,
+    /// The init reached its default target.
+    System,
+}
+
+/// Asks for a VM. What is absent is filled in from the configuration, the host and the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateVm {
+    /// Name; generated when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<VmName>,
+    /// Image of its root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageName>,
+    /// Kernel; the image's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelName>,
+    /// Virtual processors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vcpus: Option<VcpuCount>,
+    /// Memory in MiB.
+    #[serde(default, rename = "memory_mib", skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryMib>,
+    /// Work disk (`/root`) in bytes.
+    #[serde(default, rename = "disk_bytes", skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskBytes>,
+    /// Only make it.
+    #[serde(default)]
+    pub no_start: bool,
+    /// What the start waits for.
+    #[serde(default)]
+    pub wait: WaitFor,
+    /// A command follows at once: the guest's init leaves it the processor for a moment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub command_follows: bool,
+    /// VMM to use: `auto`, `qemu` or `firecracker`; the configuration's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vmm: Option<String>,
+}
+
+/// Asks for a stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopVm {
+    /// Seconds that the guest gets; then the machine is ended. 20 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_secs: Option<u32>,
+}
+
+/// Asks for a start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartVm {
+    /// What the start waits for.
+    #[serde(default)]
+    pub wait: WaitFor,
+}
+
+/// A VM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VmView {
+    /// Identity.
+    pub id: VmId,
+    /// Name.
+    pub name: VmName,
+    /// Where it is in its life.
+    pub state: VmState,
+    /// Image of its root.
+    pub image: ImageName,
+    /// Kernel it boots.
+    pub kernel: KernelName,
+    /// Virtual processors.
+    pub vcpus: VcpuCount,
+    /// Memory in MiB.
+    pub memory_mib: MemoryMib,
+    /// Work disk in bytes.
+    pub disk_bytes: DiskBytes,
+    /// When it was made (RFC 3339).
+    pub created_at: String,
+    /// When its machine was started (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// VMM of its machine, with the accelerator: `qemu/tcg`, `qemu/kvm`, `firecracker`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vmm: Option<String>,
+    /// Process of its machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Boot id of its guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// Why the last start failed, or how its machine ended when nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// What `ssh` needs to enter a VM: its program asks for it before it starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SshAccess {
+    /// Private key that the guest lets in.
+    pub identity_file: String,
+    /// Host keys of the VMs, in the form of `known_hosts`.
+    pub known_hosts_file: String,
+    /// Name under which the VM's host key stands there.
+    pub host_key_alias: String,
+}
