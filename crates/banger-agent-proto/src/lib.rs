@@ -1,0 +1,32 @@
+//! The contract between host and guest.
+//!
+//! The guest channel carries byte streams to numbered ports of the agent. Where the VMM has vsock (Firecracker) a
+//! stream is a vsock connection; where it has not (QEMU) all streams share one virtio-serial port through yamux
+//! after the [`sync`] handshake. Either way the host side opens a stream with the line `CONNECT <port>\n` and the
+//! answer is `OK <number>\n`, as Firecracker's vsock does.
+
+pub mod sync;
+
+#[allow(missing_docs, clippy::pedantic, clippy::unwrap_used, unreachable_pub)]
+mod generated {
+    tonic::include_proto!("banger.agent.v1");
+}
+
+pub use generated::*;
+
+/// Version of this protocol that is spoken by this build.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Port of the gRPC service.
+pub const CONTROL_PORT: u32 = 1024;
+
+/// Port of raw streams. The first line says what to connect to: `tcp <address>:<port>\n` or `ssh\n` (an `sshd -i`
+/// of the guest). The guest answers `OK\n` or `ERR <one sentence>\n`, then bytes flow.
+pub const STREAM_PORT: u32 = 1025;
+
+/// Name of the virtio-serial port that carries the channel (`/sys/class/virtio-ports/*/name` in the guest).
+pub const SERIAL_PORT_NAME: &str = "banger.channel";
+
+/// Kernel command line key that names the guest's drives in the order in which they are attached, comma separated:
+/// `banger.drives=base,modules,overlay,work`.
+pub const DRIVES_KEY: &str = "banger.drives";

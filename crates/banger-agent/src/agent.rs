@@ -1,0 +1,119 @@
+//! The agent in a guest: serves the host until the machine ends.
+
+use std::{
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use banger_agent_proto::SERIAL_PORT_NAME;
+use tokio::sync::oneshot;
+
+use crate::{
+    channel::{Ports, serial_port, serial_port::SerialPort, session, vsock},
+    console,
+    control::{Control, Init, Power, ReadinessBoard, watch_systemd},
+    exec::Commands,
+    identity::Identity,
+    stream_port::StreamPort,
+};
+
+/// The first argument that makes this program the agent; the second is the init's program, or [`NO_INIT`].
+pub const ARGUMENT: &str = "agent";
+
+/// In place of the init's program: the first process only reaps.
+pub const NO_INIT: &str = "-";
+
+/// What the agent writes to the first process once the guest has its identity.
+pub const IDENTIFIED: &[u8] = b"identified\n";
+
+const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+const CGROUP: &str = "/sys/fs/cgroup/banger";
+
+/// Room for the next try when the channel's device fails.
+const DEVICE_RETRY: Duration = Duration::from_secs(1);
+
+/// Runs the agent. Does not return while the machine lives.
+#[must_use]
+pub fn run(init: &str) -> ExitCode {
+    console::use_kernel_log();
+    // In a session of its own no terminal and no process group of the init reaches it.
+    let _ = rustix::process::setsid();
+    spare_from_memory_shortage();
+    let init = match init {
+        NO_INIT => Init::Ours,
+        program => Init::of_program(Path::new(program)),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve(init)),
+        Err(error) => console::error(&error),
+    }
+    ExitCode::FAILURE
+}
+
+async fn serve(init: Init) {
+    let cgroup = match enter_cgroup() {
+        Ok(()) => Some(PathBuf::from(CGROUP)),
+        Err(error) => {
+            console::warning(&format!("commands run without cgroups: {error}"));
+            None
+        }
+    };
+    // An init that cannot report its progress counts as started when it runs.
+    let board = Arc::new(ReadinessBoard::new(init != Init::Systemd));
+    if init == Init::Systemd {
+        watch_systemd(Arc::clone(&board));
+    }
+    let (sender, identified) = oneshot::channel();
+    let root = PathBuf::from("/");
+    let commands = Arc::new(Commands::new(root.clone(), cgroup));
+    let control =
+        Control::new(Arc::clone(&commands), board, Identity::of_guest(), Power::Machine(init), sender);
+    let ports = Ports::new(Arc::new(control), StreamPort::new(root));
+    tokio::spawn(async move {
+        if let Ok(init_delay) = identified.await {
+            let _ = tokio::time::timeout(init_delay, commands.one_ended()).await;
+            let _ = io::stdout().write_all(IDENTIFIED).and_then(|()| io::stdout().flush());
+        }
+    });
+    vsock::listen(&ports);
+    serve_serial(&ports).await;
+}
+
+/// Serves the serial channel for ever, host after host.
+async fn serve_serial(ports: &Ports) {
+    let Some(device) = serial_port::find(SERIAL_PORT_NAME) else {
+        return std::future::pending().await;
+    };
+    loop {
+        let mut port = match SerialPort::open(&device) {
+            Ok(port) => port,
+            Err(error) => {
+                console::error(&error);
+                tokio::time::sleep(DEVICE_RETRY).await;
+                continue;
+            }
+        };
+        // An end is a host that went away: the next read waits for the next one.
+        while session::serve(&mut port, ports).await.is_ok() {}
+    }
+}
+
+/// A cgroup beside those of the init: the init neither moves nor ends what is in it.
+fn enter_cgroup() -> io::Result<()> {
+    if !Path::new(CGROUP_ROOT).join("cgroup.procs").exists() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let own = Path::new(CGROUP).join("agent");
+    fs::create_dir_all(&own)?;
+    fs::write(own.join("cgroup.procs"), "0")
+}
+
+/// Without the agent the host loses the guest.
+fn spare_from_memory_shortage() {
+    let _ = fs::write("/proc/self/oom_score_adj", "-1000");
+}

@@ -1,0 +1,118 @@
+//! Starts the agent and becomes the image's init.
+
+use std::{
+    convert::Infallible,
+    fs, io,
+    os::{fd::AsFd, unix::process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::Access,
+};
+
+use super::reaper;
+use crate::{agent, console, control};
+
+/// The agent's name: systemd's last round of kills spares what starts with `@`.
+const AGENT_NAME: &str = "@banger-agent";
+
+/// How long the init waits for the identity, so that its services see the right name and address.
+const IDENTITY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where images have their init.
+const INITS: [&str; 4] = ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/etc/init"];
+
+const NO_INIT_WANTED: &str = "none";
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The agent cannot be started: nobody could reach the guest.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the agent")]
+pub(super) struct HandoverError {
+    source: io::Error,
+}
+
+/// Starts the agent, waits for the identity, becomes the init.
+pub(super) fn hand_over(wanted: Option<&Path>) -> Result<Infallible, HandoverError> {
+    let init = find_init(wanted);
+    let mut agent = start_agent(init.as_deref()).map_err(|source| HandoverError { source })?;
+    wait_for_identity(&mut agent);
+    if let Some(init) = init {
+        let error = become_init(&init);
+        console::error(&error);
+    }
+    reaper::reap_for_ever(agent.id())
+}
+
+/// As [`NO_INIT_WANTED`] the host asks for a guest without an init, whatever the image has.
+fn find_init(wanted: Option<&Path>) -> Option<PathBuf> {
+    if wanted == Some(Path::new(NO_INIT_WANTED)) {
+        return None;
+    }
+    wanted
+        .into_iter()
+        .chain(INITS.iter().map(Path::new))
+        .find(|path| path.is_file() && rustix::fs::access(*path, Access::EXEC_OK).is_ok())
+        .map(Path::to_owned)
+}
+
+fn start_agent(init: Option<&Path>) -> io::Result<Child> {
+    let log =
+        fs::OpenOptions::new().write(true).open("/dev/kmsg").map_or_else(|_| Stdio::null(), Stdio::from);
+    // The file itself is out of reach since the switch; the running program is not.
+    Command::new("/proc/self/exe")
+        .arg0(AGENT_NAME)
+        .arg(agent::ARGUMENT)
+        .arg(init.map_or_else(|| PathBuf::from(agent::NO_INIT), real_program))
+        .env_clear()
+        .env("PATH", PATH)
+        .env("HOME", "/root")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+}
+
+/// Follows links: `/sbin/init` is a name for many programs.
+fn real_program(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn wait_for_identity(agent: &mut Child) {
+    let Some(word) = agent.stdout.take() else { return };
+    let deadline = Instant::now() + IDENTITY_DEADLINE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        match poll(&mut [PollFd::from_borrowed_fd(word.as_fd(), PollFlags::IN)], Some(&left)) {
+            // Nobody came: the init starts without an identity.
+            Ok(0) => return console::warning("no identity yet, the init starts without"),
+            // One word is all that ever comes; an end means that the agent died.
+            Ok(_) => return,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return console::error(&error),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot run the init `{}`", path.display())]
+struct InitError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Returns only when it fails.
+fn become_init(path: &Path) -> InitError {
+    let mut command = Command::new(path);
+    command.env_clear().env("PATH", PATH).env("HOME", "/").env("TERM", "linux");
+    if control::Init::of_program(&real_program(path)) == control::Init::Systemd {
+        command.env("NOTIFY_SOCKET", control::NOTIFY_ADDRESS);
+    }
+    InitError { path: path.to_owned(), source: command.exec() }
+}

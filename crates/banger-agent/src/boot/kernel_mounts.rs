@@ -1,0 +1,74 @@
+//! The file systems that the kernel itself provides.
+
+use std::{ffi::CStr, fs, io, os::unix::fs::symlink, path::Path};
+
+use rustix::{io::Errno, mount::MountFlags};
+
+/// A mount failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot mount `{what}` at `{place}`")]
+pub(super) struct MountError {
+    pub(super) what: String,
+    pub(super) place: String,
+    pub(super) source: io::Error,
+}
+
+/// Places that move with the root.
+pub(super) const PLACES: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
+
+/// Mounts them in the initramfs, `/dev` first: it is where a failure is told.
+pub(super) fn mount() -> Result<(), MountError> {
+    let secure = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
+    place("devtmpfs", "/dev", "devtmpfs", MountFlags::NOSUID, Some(c"mode=0755"))?;
+    place("proc", "/proc", "proc", secure, None)?;
+    place("sysfs", "/sys", "sysfs", secure, None)?;
+    place("tmpfs", "/run", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0755"))?;
+    if let Err(error) =
+        place("cgroup2", "/sys/fs/cgroup", "cgroup2", secure, Some(c"nsdelegate,memory_recursiveprot"))
+    {
+        crate::console::error(&error);
+    }
+    Ok(())
+}
+
+/// Makes what programs expect in `/dev` and no init has made yet.
+pub(super) fn prepare_devices() {
+    let secure = MountFlags::NOSUID | MountFlags::NOEXEC;
+    let outcomes = [
+        place("devpts", "/dev/pts", "devpts", secure, Some(c"gid=5,mode=620,ptmxmode=666")),
+        place("tmpfs", "/dev/shm", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777")),
+    ];
+    for error in outcomes.into_iter().filter_map(Result::err) {
+        crate::console::error(&error);
+    }
+    let links = [
+        ("/proc/self/fd", "/dev/fd"),
+        ("/proc/self/fd/0", "/dev/stdin"),
+        ("/proc/self/fd/1", "/dev/stdout"),
+        ("/proc/self/fd/2", "/dev/stderr"),
+    ];
+    for (target, link) in links {
+        let _ = symlink(target, link);
+    }
+}
+
+/// Mounts a file system and makes the mount point. What is mounted already is fine.
+pub(super) fn place(
+    what: &str,
+    place: &str,
+    kind: &str,
+    flags: MountFlags,
+    options: Option<&CStr>,
+) -> Result<(), MountError> {
+    let failed = |source| MountError { what: what.to_owned(), place: place.to_owned(), source };
+    make_directory(Path::new(place)).map_err(failed)?;
+    match rustix::mount::mount(what, place, kind, flags, options) {
+        Ok(()) | Err(Errno::BUSY) => Ok(()),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// Makes a directory with all above it.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() { Ok(()) } else { fs::create_dir_all(path) }
+}

@@ -1,0 +1,141 @@
+//! The calls of the protocol, each a few lines: the work is done by the modules beside.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use banger_agent_proto::{
+    ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply,
+    IdentifyRequest, PROTOCOL_VERSION, Readiness, SetClockReply, SetClockRequest, ShutdownReply,
+    ShutdownRequest, WaitReadyReply, WaitReadyRequest, agent_server::Agent,
+};
+use futures::Stream;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Power, readiness::ReadinessBoard};
+use crate::{
+    exec::{Commands, REPLIES_MAX},
+    identity::{Identity, clock},
+};
+
+/// Everything that the calls need.
+#[derive(Debug)]
+pub(crate) struct Control {
+    commands: Arc<Commands>,
+    board: Arc<ReadinessBoard>,
+    /// Locked for the whole of one `Identify`: two at once would mix their files.
+    identity: Mutex<Identity>,
+    /// Told once, when the first identity was applied.
+    identified: std::sync::Mutex<Option<oneshot::Sender<Duration>>>,
+    power: Power,
+    boot_id: String,
+    kernel_release: String,
+}
+
+impl Control {
+    pub(crate) fn new(
+        commands: Arc<Commands>,
+        board: Arc<ReadinessBoard>,
+        identity: Identity,
+        power: Power,
+        identified: oneshot::Sender<Duration>,
+    ) -> Self {
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self {
+            commands,
+            board,
+            identity: Mutex::new(identity),
+            identified: std::sync::Mutex::new(Some(identified)),
+            power,
+            boot_id: boot_id.trim().to_owned(),
+            kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
+        }
+    }
+}
+
+type Replies = Pin<Box<dyn Stream<Item = Result<ExecReply, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Agent for Control {
+    async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
+        let is_common = request.get_ref().protocol_versions.contains(&PROTOCOL_VERSION);
+        Ok(Response::new(HelloReply {
+            protocol_version: if is_common { PROTOCOL_VERSION } else { 0 },
+            supported_versions: vec![PROTOCOL_VERSION],
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot_id: self.boot_id.clone(),
+            kernel_release: self.kernel_release.clone(),
+            readiness: self.board.current().readiness.into(),
+        }))
+    }
+
+    async fn identify(&self, request: Request<IdentifyRequest>) -> Result<Response<IdentifyReply>, Status> {
+        let init_delay = Duration::from_millis(request.get_ref().init_delay_millis.into());
+        let warnings = self.identity.lock().await.apply(request.get_ref());
+        self.board.identified();
+        let first = self.identified.lock().map(|mut sender| sender.take()).unwrap_or_default();
+        if let Some(sender) = first {
+            let _ = sender.send(init_delay);
+        }
+        Ok(Response::new(IdentifyReply { boot_id: self.boot_id.clone(), warnings }))
+    }
+
+    async fn health(&self, _: Request<HealthRequest>) -> Result<Response<HealthReply>, Status> {
+        let progress = self.board.current();
+        let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Response::new(HealthReply {
+            readiness: progress.readiness.into(),
+            uptime_seconds: Duration::try_from(uptime).unwrap_or_default().as_secs_f64(),
+            clock_unix_nanos: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+            system_state: progress.system_state,
+            commands_running: self.commands.running(),
+        }))
+    }
+
+    async fn wait_ready(
+        &self,
+        request: Request<WaitReadyRequest>,
+    ) -> Result<Response<WaitReadyReply>, Status> {
+        let boundary = match request.get_ref().boundary() {
+            Readiness::Unspecified => return Err(Status::invalid_argument("`boundary` is missing")),
+            boundary @ (Readiness::Booted | Readiness::Agent | Readiness::System) => boundary,
+        };
+        let progress = self.board.reached(boundary).await;
+        Ok(Response::new(WaitReadyReply {
+            readiness: progress.readiness.into(),
+            system_state: progress.system_state,
+        }))
+    }
+
+    type ExecStream = Replies;
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<ExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let (sender, replies) = mpsc::channel(REPLIES_MAX);
+        let commands = Arc::clone(&self.commands);
+        tokio::spawn(async move { commands.serve(request.into_inner(), sender).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
+    }
+
+    async fn shutdown(&self, request: Request<ShutdownRequest>) -> Result<Response<ShutdownReply>, Status> {
+        let request = *request.get_ref();
+        let grace = Duration::from_millis(request.grace_millis.into());
+        self.board.system("stopping", false);
+        self.power.clone().begin(request.reboot, grace);
+        Ok(Response::new(ShutdownReply {}))
+    }
+
+    async fn set_clock(&self, request: Request<SetClockRequest>) -> Result<Response<SetClockReply>, Status> {
+        let is_ours = self.identity.lock().await.is_guest();
+        let moved = clock::set(request.get_ref().clock_unix_nanos, is_ours)
+            .map_err(|error| Status::internal(crate::console::chain(&error)))?;
+        Ok(Response::new(SetClockReply { moved_nanos: moved }))
+    }
+}

@@ -1,0 +1,237 @@
+//! The way out: ask the init, then do it ourselves.
+
+use std::{os::fd::OwnedFd, path::Path, time::Duration};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    mount::MountFlags,
+    mount::UnmountFlags,
+    process::Pid,
+    system::RebootCommand,
+};
+use tokio::io::Interest;
+
+use crate::{
+    console,
+    os::{
+        async_fd,
+        signal::{self, Target},
+    },
+};
+
+/// From the answer to the first act, so that the answer reaches the host.
+const ANSWER_TIME: Duration = Duration::from_millis(20);
+
+/// What stands for the power of this guest.
+#[derive(Clone, Debug)]
+pub(crate) enum Power {
+    /// A machine of its own.
+    Machine(Init),
+    /// A process on somebody's machine (tests): it ends.
+    Process,
+}
+
+/// The first process, by the language it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Init {
+    /// The agent's own reaper.
+    Ours,
+    Systemd,
+    /// Takes signals for power-off and reboot.
+    Busybox,
+    /// Anything else: has its own `reboot` command.
+    Other,
+}
+
+impl Init {
+    /// Tells by the program's path.
+    pub(crate) fn of_program(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match name.as_ref() {
+            "systemd" => Self::Systemd,
+            "busybox" => Self::Busybox,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Power {
+    /// Starts the way out and returns at once.
+    pub(crate) fn begin(self, is_reboot: bool, grace: Duration) {
+        tokio::spawn(async move {
+            tokio::time::sleep(ANSWER_TIME).await;
+            match self {
+                Self::Process => std::process::exit(0),
+                Self::Machine(init) => end_machine(init, is_reboot, grace).await,
+            }
+        });
+    }
+}
+
+/// Power-off and reboot are the same act: a reboot is what ends the VMM on every platform (a power-off needs ACPI,
+/// which Firecracker has not), and the host decides what follows.
+async fn end_machine(init: Init, _is_reboot: bool, grace: Duration) {
+    rustix::fs::sync();
+    if !grace.is_zero() {
+        match init {
+            Init::Ours => end_processes(grace).await,
+            Init::Systemd | Init::Busybox => {
+                let number = if init == Init::Systemd { signal::real_time(5) } else { libc::SIGTERM };
+                if init_listens_to(number) {
+                    ask_by_signal(number, grace).await;
+                } else {
+                    end_processes(grace).await;
+                }
+            }
+            Init::Other => ask_by_command(grace).await,
+        }
+    }
+    finish();
+}
+
+/// Tells whether the first process takes this signal. One that has only just begun does not yet: the signal would be
+/// lost, since the kernel shields a first process from what it has no handler for (`pid_namespaces(7)`).
+fn init_listens_to(number: i32) -> bool {
+    std::fs::read_to_string("/proc/1/status").is_ok_and(|status| takes_signal(&status, number))
+}
+
+/// Looks for a signal among those that a process catches or, to read them from a descriptor, blocks
+/// (`SigCgt` and `SigBlk` of `/proc/<pid>/status`, `proc(5)`: bit n - 1 stands for signal n).
+fn takes_signal(status: &str, number: i32) -> bool {
+    let mask = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    let bit = 1_u64.checked_shl(number.unsigned_abs().saturating_sub(1)).unwrap_or(0);
+    ["SigCgt:", "SigBlk:"].into_iter().filter_map(mask).any(|mask| mask & bit != 0)
+}
+
+/// Waits out the grace: an init that does as asked ends the machine meanwhile.
+async fn ask_by_signal(number: i32, grace: Duration) {
+    match signal::send(Target::Process(Pid::INIT), number) {
+        Ok(()) => tokio::time::sleep(grace).await,
+        Err(error) => console::error(&error),
+    }
+}
+
+async fn ask_by_command(grace: Duration) {
+    match tokio::process::Command::new("reboot").spawn() {
+        Ok(_child) => tokio::time::sleep(grace).await,
+        Err(error) => console::error(&error),
+    }
+}
+
+/// Asks every process to end and waits until all have, as long as the grace lasts.
+async fn end_processes(grace: Duration) {
+    let processes = others();
+    let _ = signal::send(Target::Everyone, libc::SIGTERM);
+    let _ = signal::send(Target::Everyone, libc::SIGHUP);
+    let all_ended = async {
+        for process in processes {
+            if let Ok(process) = async_fd::register(process, Interest::READABLE) {
+                let _ = process.readable().await;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(grace, all_ended).await;
+}
+
+/// Every process of user space but the first and this one.
+fn others() -> Vec<OwnedFd> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+        .filter(|pid| *pid != Pid::INIT && *pid != rustix::process::getpid())
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()))
+                .is_ok_and(|line| !line.is_empty())
+        })
+        .filter_map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK).ok())
+        .collect()
+}
+
+/// Brings everything to disk and ends the machine.
+pub(crate) fn finish() {
+    freeze_init();
+    let processes = others();
+    let _ = signal::send(Target::Everyone, libc::SIGKILL);
+    rustix::fs::sync();
+    // What still holds files open for writing would keep the file systems from going read-only.
+    for process in processes {
+        let mut entry = [PollFd::new(&process, PollFlags::IN)];
+        if poll(&mut entry, Some(&Timespec { tv_sec: 1, tv_nsec: 0 })) == Ok(0) {
+            break;
+        }
+    }
+    let _ = rustix::mount::unmount("/root", UnmountFlags::empty());
+    // The last one is a directory of the overlay drive: its file system goes read-only as a whole.
+    for place in ["/root", "/", "/var/lib/docker"] {
+        let _ = rustix::mount::mount_remount(place, MountFlags::RDONLY, "");
+    }
+    rustix::fs::sync();
+    restart();
+}
+
+/// An init that runs on would start anew what is killed, and die of a drive that is gone when the machine restarts.
+fn freeze_init() {
+    if rustix::process::getpid() == Pid::INIT {
+        return;
+    }
+    let cgroup = Path::new("/sys/fs/cgroup/banger/ended");
+    let freeze = || {
+        std::fs::create_dir_all(cgroup)?;
+        std::fs::write(cgroup.join("cgroup.procs"), "1")?;
+        std::fs::write(cgroup.join("cgroup.freeze"), "1")?;
+        let events = std::fs::File::open(cgroup.join("cgroup.events"))?;
+        // Reading is what arms the wait.
+        while !read(&events)?.windows(8).any(|word| word == b"frozen 1") {
+            let mut entry = [PollFd::new(&events, PollFlags::PRI)];
+            if poll(&mut entry, Some(&Timespec { tv_sec: 0, tv_nsec: 200_000_000 }))? == 0 {
+                break;
+            }
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    if let Err(error) = freeze() {
+        console::error(&error);
+    }
+}
+
+fn read(events: &std::fs::File) -> std::io::Result<Vec<u8>> {
+    let mut text = vec![0; 256];
+    let count = std::os::unix::fs::FileExt::read_at(events, &mut text, 0)?;
+    text.truncate(count);
+    Ok(text)
+}
+
+/// Restarts without any ceremony. With the VMM's settings that ends it.
+pub(crate) fn restart() {
+    if let Err(error) = rustix::system::reboot(RebootCommand::Restart) {
+        console::error(&error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_init_that_has_only_just_begun_takes_no_signal_yet() {
+        let just_begun = "Name:\tsystemd\nSigBlk:\t0000000000000000\nSigCgt:\t0000000000000000\n";
+        let systemd = "Name:\tsystemd\nSigBlk:\t7be3c0fe28014a03\nSigCgt:\t00000001000004ec\n";
+        let restart = signal::real_time(5);
+        assert!(!takes_signal(just_begun, restart));
+        assert!(takes_signal(systemd, restart));
+        assert!(takes_signal("SigCgt:\t0000000000004000\n", libc::SIGTERM));
+        assert!(!takes_signal("SigCgt:\tnonsense\n", libc::SIGTERM));
+        assert!(!takes_signal("", libc::SIGTERM));
+    }
+
+    #[test]
+    fn the_init_is_known_by_its_program() {
+        assert_eq!(Init::of_program(Path::new("/usr/lib/systemd/systemd")), Init::Systemd);
+        assert_eq!(Init::of_program(Path::new("/bin/busybox")), Init::Busybox);
+        assert_eq!(Init::of_program(Path::new("/sbin/openrc-init")), Init::Other);
+    }
+}

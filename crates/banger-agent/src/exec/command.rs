@@ -1,0 +1,294 @@
+//! One command from its start to its last reply.
+
+use std::{
+    ffi::CString,
+    os::{
+        fd::OwnedFd,
+        unix::{fs::OpenOptionsExt as _, process::ExitStatusExt as _},
+    },
+    path::PathBuf,
+    process::ExitStatus,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use banger_agent_proto::{
+    ExecExited, ExecFailed, ExecReply, ExecRequest, ExecStart, ExecStarted, exec_exited::Outcome,
+    exec_failed::Reason, exec_reply::Reply, exec_request::Request,
+};
+use futures::{Stream as MessageStream, StreamExt as _};
+use rustix::{fs::AtFlags, pipe::PipeFlags, process::Pid};
+use tokio::{
+    process::Child,
+    sync::{Notify, mpsc, watch},
+    task::JoinHandle,
+};
+use tonic::Status;
+
+use super::{
+    account::{Account, AccountFiles, below},
+    input::{self, Input, Leader},
+    output::{self, Channel, Stream},
+    plan::{self, PlanError},
+    start_error::{Attempt, StartError},
+    terminal,
+    tree::{ProcessTree, TreeNursery},
+};
+use crate::os::spawn::{self, Program, StandardStreams};
+
+/// Where replies go. Bounded: see [`REPLIES_MAX`].
+pub(crate) type ReplySender = mpsc::Sender<Result<ExecReply, Status>>;
+
+/// Replies that wait for the host. With the chunks of [`output`] this is what one command may hold in memory.
+pub(crate) const REPLIES_MAX: usize = 8;
+
+/// From SIGHUP to SIGKILL when the caller went away.
+const HANG_UP_GRACE: Duration = Duration::from_millis(500);
+
+/// Starts commands and counts those that run.
+#[derive(Debug)]
+pub(crate) struct Commands {
+    root: PathBuf,
+    nursery: TreeNursery,
+    running: AtomicU32,
+    ended: Notify,
+}
+
+/// The agent's ends of the command's streams.
+enum Ends {
+    Pipes { stdin: Stream, stdout: Stream, stderr: Stream },
+    Terminal(Arc<Stream>),
+    Detached,
+}
+
+struct Running {
+    child: Child,
+    tree: ProcessTree,
+    leader: Pid,
+    ends: Ends,
+    is_detached: bool,
+}
+
+impl Commands {
+    /// `root` is where account files and homes are; `cgroups` where commands get their cgroups.
+    pub(crate) fn new(root: PathBuf, cgroups: Option<PathBuf>) -> Self {
+        Self { root, nursery: TreeNursery::new(cgroups), running: AtomicU32::new(0), ended: Notify::new() }
+    }
+
+    /// Returns how many commands run now.
+    pub(crate) fn running(&self) -> u32 {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a command has ended; one that ended before anybody waited counts.
+    pub(crate) async fn one_ended(&self) {
+        self.ended.notified().await;
+    }
+
+    /// Serves one call: reads `start`, runs the command, ends with `exited` or `failed`.
+    pub(crate) async fn serve(
+        &self,
+        mut requests: impl MessageStream<Item = Result<ExecRequest, Status>> + Unpin + Send + 'static,
+        replies: ReplySender,
+    ) {
+        let start = match requests.next().await {
+            Some(Ok(ExecRequest { request: Some(Request::Start(start)) })) => start,
+            Some(Ok(_)) => {
+                let _ =
+                    replies.send(Err(Status::invalid_argument("the first message must be `start`"))).await;
+                return;
+            }
+            Some(Err(_)) | None => return,
+        };
+        let reply = match self.start(&start) {
+            Ok(running) => {
+                self.running.fetch_add(1, Ordering::Relaxed);
+                let outcome = run(running, requests, &replies).await;
+                self.running.fetch_sub(1, Ordering::Relaxed);
+                self.ended.notify_one();
+                outcome
+            }
+            Err(error) => Reply::Failed(error.reply()),
+        };
+        let _ = replies.send(Ok(ExecReply { reply: Some(reply) })).await;
+    }
+
+    fn start(&self, start: &ExecStart) -> Result<Running, StartError> {
+        let account = AccountFiles::read(&self.root).resolve(&start.user).map_err(PlanError::from)?;
+        let account = self.at_home(account);
+        let image = plan::image(start, &account)?;
+        let working_directory = plan::working_directory(start, &below(&PathBuf::from("/"), &account.home))?;
+        let is_root = rustix::process::geteuid().is_root();
+        let credentials = is_root.then_some(account.credentials);
+        let (streams, ends) = open_streams(start, credentials.as_ref())?;
+        let cgroup = self.nursery.cgroup();
+        let program_name =
+            start.argv.first().map_or_else(|| account.shell.clone(), |program| program.to_vec());
+        let attempt = Attempt {
+            is_there: is_any_there(&working_directory, &image.candidates),
+            directory: String::from_utf8_lossy(match start.working_directory.as_ref() {
+                [] => &account.home,
+                directory => directory,
+            })
+            .into_owned(),
+            program: String::from_utf8_lossy(&program_name).into_owned(),
+        };
+        let program = Program {
+            candidates: image.candidates,
+            argv: image.argv,
+            environment: image.environment,
+            working_directory,
+            credentials,
+            cgroup: cgroup.as_ref().and_then(|cgroup| cgroup.door().ok()),
+            is_on_terminal: start.terminal.is_some() && !start.detached,
+        };
+        let child = spawn::spawn(program, streams).map_err(|error| StartError::of_spawn(attempt, error))?;
+        let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).unwrap_or(Pid::INIT);
+        let tree = ProcessTree::new(leader, cgroup);
+        Ok(Running { child, tree, leader, ends, is_detached: start.detached })
+    }
+
+    /// In a root that is not `/` (a test guest) homes lie below it.
+    fn at_home(&self, mut account: Account) -> Account {
+        use std::os::unix::ffi::OsStrExt as _;
+        if self.root != std::path::Path::new("/") {
+            account.home = below(&self.root, &account.home).as_os_str().as_bytes().to_vec();
+        }
+        account
+    }
+}
+
+async fn run(
+    mut running: Running,
+    requests: impl MessageStream<Item = Result<ExecRequest, Status>> + Unpin + Send + 'static,
+    replies: &ReplySender,
+) -> Reply {
+    let pid = running.leader.as_raw_nonzero().get().unsigned_abs();
+    let _ = replies.send(Ok(ExecReply { reply: Some(Reply::Started(ExecStarted { pid })) })).await;
+    let leader: Leader = Arc::new(Mutex::new(Some(running.leader)));
+    let (exit, exited) = watch::channel(false);
+    let (input, outputs) = attach(running.ends, replies, &exited);
+    let input = tokio::spawn(input::pump(requests, input, Arc::clone(&leader)));
+    let status = if running.is_detached {
+        running.child.wait().await
+    } else {
+        wait_or_hang_up(&mut running.child, &running.tree, replies).await
+    };
+    if let Ok(mut leader) = leader.lock() {
+        *leader = None;
+    }
+    input.abort();
+    let _ = exit.send(true);
+    for output in outputs {
+        let _ = output.await;
+    }
+    match status {
+        Ok(status) => Reply::Exited(ExecExited { outcome: Some(outcome(status)) }),
+        Err(error) => Reply::Failed(ExecFailed {
+            reason: Reason::Other.into(),
+            message: format!("cannot wait for the command: {error}"),
+        }),
+    }
+}
+
+fn attach(ends: Ends, replies: &ReplySender, exited: &watch::Receiver<bool>) -> (Input, Vec<JoinHandle<()>>) {
+    let output = |stream: Arc<Stream>, channel| {
+        tokio::spawn(output::pump(stream, channel, replies.clone(), exited.clone()))
+    };
+    match ends {
+        Ends::Pipes { stdin, stdout, stderr } => {
+            let outputs =
+                vec![output(Arc::new(stdout), Channel::Stdout), output(Arc::new(stderr), Channel::Stderr)];
+            (Input::Pipe(stdin), outputs)
+        }
+        Ends::Terminal(master) => {
+            let outputs = vec![output(Arc::clone(&master), Channel::Stdout)];
+            (Input::Terminal(master), outputs)
+        }
+        Ends::Detached => (Input::None, Vec::new()),
+    }
+}
+
+/// Waits for the exit; when the caller goes away first, ends the whole tree.
+async fn wait_or_hang_up(
+    child: &mut Child,
+    tree: &ProcessTree,
+    replies: &ReplySender,
+) -> std::io::Result<ExitStatus> {
+    tokio::select! {
+        biased;
+        status = child.wait() => return status,
+        () = replies.closed() => {}
+    }
+    tree.signal(libc::SIGHUP);
+    // A stopped process would not hear the first signal.
+    tree.signal(libc::SIGCONT);
+    let all_gone = async { tokio::join!(child.wait(), tree.emptied()) };
+    let _ = tokio::time::timeout(HANG_UP_GRACE, all_gone).await;
+    tree.kill();
+    child.wait().await
+}
+
+fn open_streams(
+    start: &ExecStart,
+    owner: Option<&spawn::Credentials>,
+) -> Result<(StandardStreams, Ends), StartError> {
+    if start.detached {
+        return Ok((detached_streams(start)?, Ends::Detached));
+    }
+    if let Some(size) = start.terminal {
+        let failed = |source: std::io::Error| StartError::OpenTerminal { source };
+        let (master, streams) = terminal::open(size, owner).map_err(|e| failed(e.into()))?;
+        return Ok((streams, Ends::Terminal(Arc::new(output::stream(master).map_err(failed)?))));
+    }
+    let failed = |source: std::io::Error| StartError::OpenPipe { source };
+    let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()));
+    let ((stdin, stdin_end), (stdout_end, stdout), (stderr_end, stderr)) = (pipe()?, pipe()?, pipe()?);
+    let ends = Ends::Pipes {
+        stdin: output::stream(stdin_end).map_err(failed)?,
+        stdout: output::stream(stdout_end).map_err(failed)?,
+        stderr: output::stream(stderr_end).map_err(failed)?,
+    };
+    Ok((StandardStreams { stdin, stdout, stderr }, ends))
+}
+
+fn detached_streams(start: &ExecStart) -> Result<StandardStreams, StartError> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let null = PathBuf::from("/dev/null");
+    let log = match start.log_path.as_ref() {
+        [] => null.clone(),
+        path => PathBuf::from(std::ffi::OsStr::from_bytes(path)),
+    };
+    let open = |path: &PathBuf, options: &mut std::fs::OpenOptions| {
+        options
+            .open(path)
+            .map(OwnedFd::from)
+            .map_err(|source| StartError::OpenLog { path: path.clone(), source })
+    };
+    let log_options = || {
+        let mut options = std::fs::OpenOptions::new();
+        options.append(true).create(true).mode(0o644);
+        options
+    };
+    Ok(StandardStreams {
+        stdin: open(&null, std::fs::OpenOptions::new().read(true))?,
+        stdout: open(&log, &mut log_options())?,
+        stderr: open(&log, &mut log_options())?,
+    })
+}
+
+fn is_any_there(working_directory: &OwnedFd, candidates: &[CString]) -> bool {
+    let is_there = |path| rustix::fs::statat(working_directory, path, AtFlags::empty()).is_ok();
+    candidates.iter().any(is_there)
+}
+
+fn outcome(status: ExitStatus) -> Outcome {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Outcome::Code(code.unsigned_abs()),
+        (None, Some(signal)) => Outcome::Signal(signal.unsigned_abs()),
+        (None, None) => Outcome::Code(0),
+    }
+}

@@ -1,0 +1,19 @@
+//! Runs commands for the host: exactly the argument list, as the user, on pipes or a terminal.
+//!
+//! ```text
+//! requests ─▶ input ─▶ stdin / terminal          stdout, stderr ─▶ output ─▶ bounded channel ─▶ replies
+//!                 └──▶ signal, resize            exit ─▶ drain what is there ─▶ `exited`
+//! ```
+//! A slow reader fills the channel, then the pipe, then stops the command. A caller that goes away ends the whole
+//! tree of the command.
+
+mod account;
+mod command;
+mod input;
+mod output;
+mod plan;
+mod start_error;
+mod terminal;
+mod tree;
+
+pub(crate) use command::{Commands, REPLIES_MAX};

@@ -1,0 +1,199 @@
+//! Turns the host's `ExecStart` into what execve takes. Pure, but for the working directory, which is opened here.
+
+use std::{
+    ffi::{CString, NulError},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    path::Path,
+};
+
+use banger_agent_proto::{ExecStart, exec_failed::Reason};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+
+use super::account::{Account, AccountError};
+
+const PATH_DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const TERM_DEFAULT: &[u8] = b"xterm-256color";
+
+/// The command cannot be started as it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlanError {
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error("an argument or a variable contains a zero byte")]
+    ZeroByte(#[from] NulError),
+    #[error("the name of a variable is empty or contains `=`")]
+    VariableName,
+    #[error("the working directory `{directory}` does not exist")]
+    NoWorkingDirectory { directory: String },
+    #[error("cannot enter the working directory `{directory}`")]
+    WorkingDirectory { directory: String, source: Errno },
+}
+
+impl PlanError {
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Account(_) => Reason::NoSuchUser,
+            Self::NoWorkingDirectory { .. } | Self::WorkingDirectory { .. } => Reason::BadWorkingDirectory,
+            Self::ZeroByte(_) | Self::VariableName => Reason::Other,
+        }
+    }
+}
+
+/// The lists for execve.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub(crate) candidates: Vec<CString>,
+    pub(crate) argv: Vec<CString>,
+    pub(crate) environment: Vec<CString>,
+}
+
+/// Builds the lists. Without an argument list it is the user's login shell.
+pub(crate) fn image(start: &ExecStart, account: &Account) -> Result<Image, PlanError> {
+    let variables = variables(start, account)?;
+    let path = variables.iter().find(|(name, _)| name == b"PATH").map_or(PATH_DEFAULT, |(_, value)| value);
+    let (candidates, argv) = match start.argv.first() {
+        Some(program) => (
+            candidates(program, path),
+            start.argv.iter().map(|a| CString::new(a.to_vec())).collect::<Result<Vec<_>, _>>(),
+        ),
+        None => (
+            vec![account.shell.clone()],
+            vec![CString::new(login_name(&account.shell))].into_iter().collect(),
+        ),
+    };
+    Ok(Image {
+        candidates: candidates.into_iter().map(CString::new).collect::<Result<_, _>>()?,
+        argv: argv?,
+        environment: variables
+            .into_iter()
+            .map(|(name, value)| CString::new([name, b"=".to_vec(), value].concat()))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// Opens the directory the command starts in: the one asked for, else the home, else the root.
+pub(crate) fn working_directory(start: &ExecStart, home: &Path) -> Result<OwnedFd, PlanError> {
+    let open = |path: &Path| {
+        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(
+            |source| match (source, path.display().to_string()) {
+                (Errno::NOENT, directory) => PlanError::NoWorkingDirectory { directory },
+                (source, directory) => PlanError::WorkingDirectory { directory, source },
+            },
+        )
+    };
+    if start.working_directory.is_empty() {
+        return open(home).or_else(|_| open(Path::new("/")));
+    }
+    open(Path::new(std::ffi::OsStr::from_bytes(&start.working_directory)))
+}
+
+type Variables = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn variables(start: &ExecStart, account: &Account) -> Result<Variables, PlanError> {
+    let mut variables = vec![
+        (b"PATH".to_vec(), PATH_DEFAULT.to_vec()),
+        (b"HOME".to_vec(), account.home.clone()),
+        (b"USER".to_vec(), account.name.clone()),
+        (b"LOGNAME".to_vec(), account.name.clone()),
+        (b"SHELL".to_vec(), account.shell.clone()),
+    ];
+    if start.terminal.is_some() {
+        variables.push((b"TERM".to_vec(), TERM_DEFAULT.to_vec()));
+    }
+    for variable in &start.environment {
+        if variable.name.is_empty() || variable.name.contains(&b'=') {
+            return Err(PlanError::VariableName);
+        }
+        match variables.iter_mut().find(|(name, _)| *name == variable.name) {
+            Some((_, value)) => *value = variable.value.to_vec(),
+            None => variables.push((variable.name.to_vec(), variable.value.to_vec())),
+        }
+    }
+    Ok(variables)
+}
+
+/// A name without a slash is searched in PATH, where an empty entry is the working directory.
+fn candidates(program: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
+    if program.is_empty() {
+        return Vec::new();
+    }
+    if program.contains(&b'/') {
+        return vec![program.to_vec()];
+    }
+    path.split(|b| *b == b':')
+        .map(|directory| match directory {
+            [] => [b"./", program].concat(),
+            directory => [directory, b"/", program].concat(),
+        })
+        .collect()
+}
+
+/// A shell that is started with a dash before its name reads the user's profile.
+fn login_name(shell: &[u8]) -> Vec<u8> {
+    let base = shell.rsplit(|b| *b == b'/').next().unwrap_or(shell);
+    [b"-", base].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::account::AccountFiles;
+    use banger_agent_proto::EnvironmentVariable;
+
+    fn start(argv: &[&[u8]]) -> ExecStart {
+        ExecStart { argv: argv.iter().map(|a| a.to_vec().into()).collect(), ..ExecStart::default() }
+    }
+
+    fn root() -> Account {
+        AccountFiles::default().resolve("").unwrap()
+    }
+
+    #[test]
+    fn arguments_stay_as_they_are() {
+        let image = image(&start(&[b"/bin/x", b"", b"a b", b"\"'\n", b"\xff\xfe"]), &root()).unwrap();
+        let argv: Vec<_> = image.argv.iter().map(|argument| argument.to_bytes()).collect();
+        assert_eq!(argv, [&b"/bin/x"[..], b"", b"a b", b"\"'\n", b"\xff\xfe"]);
+        assert_eq!(image.candidates, [c"/bin/x".to_owned()]);
+    }
+
+    #[test]
+    fn a_name_is_searched_in_the_path_of_the_command() {
+        let mut start = start(&[b"tool"]);
+        start.environment.push(EnvironmentVariable { name: "PATH".into(), value: "/a::/b/".into() });
+        let image = image(&start, &root()).unwrap();
+        assert_eq!(image.candidates, [c"/a/tool".to_owned(), c"./tool".to_owned(), c"/b//tool".to_owned()]);
+    }
+
+    #[test]
+    fn no_arguments_mean_a_login_shell() {
+        let image = image(&start(&[]), &root()).unwrap();
+        assert_eq!((image.candidates, image.argv), (vec![c"/bin/sh".to_owned()], vec![c"-sh".to_owned()]));
+    }
+
+    #[test]
+    fn an_empty_program_name_is_found_nowhere() {
+        assert!(image(&start(&[b""]), &root()).unwrap().candidates.is_empty());
+    }
+
+    #[test]
+    fn the_callers_variables_win() {
+        let mut start = start(&[b"x"]);
+        start.environment.push(EnvironmentVariable { name: "HOME".into(), value: "/elsewhere".into() });
+        start.environment.push(EnvironmentVariable { name: "A".into(), value: "1=2".into() });
+        let environment = image(&start, &root()).unwrap().environment;
+        assert!(environment.contains(&c"HOME=/elsewhere".to_owned()));
+        assert!(environment.contains(&c"A=1=2".to_owned()));
+        assert!(!environment.iter().any(|v| v.as_bytes().starts_with(b"TERM=")));
+    }
+
+    #[test]
+    fn bad_variables_and_zero_bytes_are_refused() {
+        let mut start_with_name = start(&[b"x"]);
+        start_with_name.environment.push(EnvironmentVariable { name: "A=B".into(), value: "1".into() });
+        assert!(matches!(image(&start_with_name, &root()), Err(PlanError::VariableName)));
+        assert!(matches!(image(&start(&[b"a\0b"]), &root()), Err(PlanError::ZeroByte(_))));
+    }
+}

@@ -1,0 +1,16 @@
+//! The program inside the guest.
+//!
+//! It is the first process of the initramfs ([`boot`]): makes the root out of the drives, starts itself again as
+//! the [`agent`] and becomes the image's init. The agent serves the host over the [`channel`]: one port for control
+//! (gRPC), one for raw streams. As a [`test_guest`] it plays a guest on an ordinary machine.
+
+pub mod agent;
+pub mod boot;
+pub mod channel;
+mod console;
+mod control;
+mod exec;
+mod identity;
+mod os;
+mod stream_port;
+pub mod test_guest;

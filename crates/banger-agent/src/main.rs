@@ -1,0 +1,29 @@
+//! Chooses the part to play: first process, agent, or a guest for tests.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use banger_agent::{agent, boot, test_guest};
+
+const USAGE: &str = "usage: banger-agent serve --unix DIRECTORY [--root DIRECTORY]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(|argument| argument.to_str().unwrap_or_default()).collect();
+    match words.as_slice() {
+        // The kernel hands its unknown words to the first process: they are not for us.
+        _ if std::process::id() == 1 => boot::run(),
+        [agent::ARGUMENT, init] => agent::run(init),
+        ["serve", "--unix", directory] => test_guest::run(&PathBuf::from(directory), None),
+        ["serve", "--unix", directory, "--root", root] => {
+            test_guest::run(&PathBuf::from(directory), Some(PathBuf::from(root)))
+        }
+        ["--version"] => {
+            println!("banger-agent {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}

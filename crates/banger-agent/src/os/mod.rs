@@ -1,0 +1,6 @@
+//! The calls that no safe crate offers. All `unsafe` of this program is in here.
+
+pub(crate) mod async_fd;
+pub(crate) mod ioctl;
+pub(crate) mod signal;
+pub(crate) mod spawn;

@@ -1,0 +1,176 @@
+//! The port of raw streams: the first line says what to connect to, then bytes flow both ways.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpStream, UnixStream},
+    process::Command,
+};
+
+use crate::channel::ByteStream;
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+const SSHD_PATHS: [&str; 4] = ["usr/sbin/sshd", "usr/bin/sshd", "sbin/sshd", "usr/local/sbin/sshd"];
+const COPY_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Serves raw streams for the root at this path.
+#[derive(Debug)]
+pub(crate) struct StreamPort {
+    root: PathBuf,
+}
+
+/// Why a stream cannot be connected. The text goes to the host.
+#[derive(Debug, thiserror::Error)]
+enum StreamError {
+    #[error("the first line must be `tcp <address>:<port>` or `ssh`")]
+    Line,
+    #[error("cannot connect to {address}")]
+    Connect { address: SocketAddr, source: io::Error },
+    #[error("cannot connect to {address}: no answer in time")]
+    Late { address: SocketAddr },
+    #[error("this image has no ssh server")]
+    NoServer,
+    #[error("cannot start the ssh server")]
+    StartServer { source: io::Error },
+}
+
+/// What the first line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Destination {
+    Tcp(Vec<SocketAddr>),
+    Ssh,
+}
+
+impl StreamPort {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Reads the line, connects, and copies until both directions have ended.
+    pub(crate) async fn serve(&self, mut host: ByteStream) {
+        let Ok(line) = crate::channel::read_line(&mut host).await else { return };
+        let inside = match parse(&line) {
+            Some(Destination::Tcp(addresses)) => connect(&addresses).await.map(|s| Box::new(s) as ByteStream),
+            Some(Destination::Ssh) => self.start_sshd().map(|s| Box::new(s) as ByteStream),
+            None => Err(StreamError::Line),
+        };
+        let answer = match &inside {
+            Ok(_) => "OK\n".to_owned(),
+            Err(error) => format!("ERR {}\n", crate::console::chain(error)),
+        };
+        if host.write_all(answer.as_bytes()).await.is_err() || host.flush().await.is_err() {
+            return;
+        }
+        match inside {
+            Ok(mut inside) => splice(&mut host, &mut inside).await,
+            Err(_told) => drop(host.shutdown().await),
+        }
+    }
+
+    /// Starts a server for this one connection.
+    fn start_sshd(&self) -> Result<UnixStream, StreamError> {
+        let program = SSHD_PATHS
+            .iter()
+            .map(|path| self.root.join(path))
+            .find(|path| path.exists())
+            .ok_or(StreamError::NoServer)?;
+        let failed = |source| StreamError::StartServer { source };
+        make_privilege_directory(&self.root).map_err(failed)?;
+        let (ours, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )
+        .map_err(|e| failed(e.into()))?;
+        // The server wants blocking descriptors; the flag belongs to each end of its own.
+        rustix::io::ioctl_fionbio(&theirs, false).map_err(|e| failed(e.into()))?;
+        let output = theirs.try_clone().map_err(failed)?;
+        let mut child = Command::new(program)
+            .args(["-i", "-f", "/etc/ssh/sshd_config"])
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::from(output))
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        tokio::spawn(async move { child.wait().await });
+        from_socket(ours).map_err(failed)
+    }
+}
+
+fn from_socket(socket: OwnedFd) -> io::Result<UnixStream> {
+    UnixStream::from_std(std::os::unix::net::UnixStream::from(socket))
+}
+
+/// sshd refuses to start without its empty directory.
+fn make_privilege_directory(root: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().mode(0o755).recursive(true).create(root.join("run/sshd"))
+}
+
+async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, StreamError> {
+    let mut outcome = Err(StreamError::Line);
+    for address in addresses.iter().copied() {
+        outcome = match tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(source)) => Err(StreamError::Connect { address, source }),
+            Err(_) => Err(StreamError::Late { address }),
+        };
+    }
+    outcome
+}
+
+/// Copies both ways; the end of one direction is passed on and leaves the other open.
+async fn splice(
+    host: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    inside: &mut (impl AsyncRead + AsyncWrite + Unpin),
+) {
+    let _ =
+        tokio::io::copy_bidirectional_with_sizes(host, inside, COPY_BUFFER_BYTES, COPY_BUFFER_BYTES).await;
+}
+
+fn parse(line: &[u8]) -> Option<Destination> {
+    let line = std::str::from_utf8(line).ok()?;
+    if line == "ssh" {
+        return Some(Destination::Ssh);
+    }
+    let target = line.strip_prefix("tcp ")?;
+    if let Some(port) = target.strip_prefix("localhost:") {
+        let port = port.parse().ok()?;
+        let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        return Some(Destination::Tcp(addresses.map(|ip| SocketAddr::new(ip, port)).to_vec()));
+    }
+    Some(Destination::Tcp(vec![target.parse().ok()?]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_names_the_destination() {
+        assert_eq!(parse(b"ssh"), Some(Destination::Ssh));
+        assert_eq!(parse(b"tcp 127.0.0.1:80"), Some(Destination::Tcp(vec!["127.0.0.1:80".parse().unwrap()])));
+        assert_eq!(parse(b"tcp [::1]:80"), Some(Destination::Tcp(vec!["[::1]:80".parse().unwrap()])));
+        let both = vec!["127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap()];
+        assert_eq!(parse(b"tcp localhost:80"), Some(Destination::Tcp(both)));
+        for bad in [&b""[..], b"tcp", b"tcp x:80", b"tcp 127.0.0.1", b"udp 127.0.0.1:80", b"ssh "] {
+            assert_eq!(parse(bad), None);
+        }
+    }
+}

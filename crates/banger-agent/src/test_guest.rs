@@ -1,0 +1,77 @@
+//! A guest for tests: the agent on an ordinary machine, below a directory.
+//!
+//! `DIR/channel.sock` speaks `CONNECT <port>\n` like the channel's host side; `DIR/serial.sock` carries the bytes of
+//! the serial port (handshake and yamux), one host at a time. Commands run for real, as the user who started it.
+//! The identity becomes files below the root (default `DIR/root`); name, network, clock and power of the machine
+//! stay untouched, and `Shutdown` ends the process.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use tokio::{net::UnixListener, sync::oneshot};
+
+use crate::{
+    channel::{Ports, greet, session},
+    console,
+    control::{Control, Power, ReadinessBoard},
+    exec::Commands,
+    identity::Identity,
+    stream_port::StreamPort,
+};
+
+/// Serves until `Shutdown`.
+#[must_use]
+pub fn run(directory: &Path, root: Option<PathBuf>) -> ExitCode {
+    let root = std::path::absolute(root.unwrap_or_else(|| directory.join("root")));
+    let root = match root {
+        Ok(root) => root,
+        Err(error) => {
+            console::error(&error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .and_then(|runtime| runtime.block_on(serve(directory, root)));
+    if let Err(error) = outcome {
+        console::error(&error);
+    }
+    ExitCode::FAILURE
+}
+
+/// Returns the ports of a guest whose root is this directory.
+pub fn ports(root: &Path) -> io::Result<Ports> {
+    std::fs::create_dir_all(root.join("root"))?;
+    let board = Arc::new(ReadinessBoard::new(true));
+    let commands = Arc::new(Commands::new(root.to_owned(), None));
+    let (sender, _nobody_waits) = oneshot::channel();
+    let control =
+        Control::new(commands, board, Identity::of_directory(root.to_owned()), Power::Process, sender);
+    Ok(Ports::new(Arc::new(control), StreamPort::new(PathBuf::from("/"))))
+}
+
+async fn serve(directory: &Path, root: PathBuf) -> io::Result<()> {
+    let ports = ports(&root)?;
+    let serial = listen(&directory.join("serial.sock"))?;
+    let channel = listen(&directory.join("channel.sock"))?;
+    let serial_ports = ports.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = serial.accept().await {
+            let _ = session::serve(&mut stream, &serial_ports).await;
+        }
+    });
+    loop {
+        let (stream, _) = channel.accept().await?;
+        tokio::spawn(greet(stream, ports.clone()));
+    }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let _ = std::fs::remove_file(path);
+    UnixListener::bind(path)
+}

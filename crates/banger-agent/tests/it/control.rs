@@ -1,0 +1,112 @@
+//! The calls beside exec, and the identity as files below a root.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, symlink},
+    path::Path,
+};
+
+use banger_agent::test_guest;
+use banger_agent_proto::{
+    HelloRequest, IdentifyRequest, NetworkConfig, PROTOCOL_VERSION, Readiness, SetClockRequest,
+    WaitReadyRequest,
+};
+
+use crate::guest::{client, ports};
+
+fn identity() -> IdentifyRequest {
+    IdentifyRequest {
+        hostname: "box".into(),
+        machine_id: "0123456789abcdef0123456789abcdef".into(),
+        ssh_host_key: "PRIVATE\n".into(),
+        ssh_host_key_public: "ssh-ed25519 AAAA box".into(),
+        authorized_keys: vec!["ssh-ed25519 BBBB me".into()],
+        network: Some(NetworkConfig {
+            address: "10.0.2.15/24".into(),
+            dns_servers: vec!["10.0.2.3".into()],
+            ..NetworkConfig::default()
+        }),
+        ..IdentifyRequest::default()
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn hello_agrees_on_a_version() {
+    let mut client = client(&ports()).await;
+    let common = HelloRequest { protocol_versions: vec![99, PROTOCOL_VERSION], host_version: "1".into() };
+    let reply = client.hello(common).await.unwrap().into_inner();
+    assert_eq!(reply.protocol_version, PROTOCOL_VERSION);
+    assert_eq!(reply.boot_id.len(), 36);
+    let foreign = HelloRequest { protocol_versions: vec![99], host_version: "9".into() };
+    let reply = client.hello(foreign).await.unwrap().into_inner();
+    assert_eq!((reply.protocol_version, reply.supported_versions), (0, vec![PROTOCOL_VERSION]));
+}
+
+#[tokio::test]
+async fn an_identity_becomes_files_with_their_modes() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    fs::create_dir_all(path("etc")).unwrap();
+    fs::create_dir_all(path("root/.ssh")).unwrap();
+    symlink("../run/systemd/resolve/stub-resolv.conf", path("etc/resolv.conf")).unwrap();
+    fs::write(path("root/.ssh/authorized_keys"), "ssh-rsa CCCC other").unwrap();
+    let mut client = client(&test_guest::ports(root.path()).unwrap()).await;
+    let reply = client.identify(identity()).await.unwrap().into_inner();
+    assert_eq!(reply.warnings, Vec::<String>::new());
+    let text = |name: &str| fs::read_to_string(path(name)).unwrap();
+    assert_eq!(text("etc/hostname"), "box\n");
+    assert!(text("etc/hosts").ends_with("127.0.1.1 box\n"));
+    assert_eq!(text("etc/machine-id"), "0123456789abcdef0123456789abcdef\n");
+    assert_eq!(text("etc/resolv.conf"), "nameserver 10.0.2.3\n");
+    assert_eq!(text("root/.ssh/authorized_keys"), "ssh-rsa CCCC other\nssh-ed25519 BBBB me\n");
+    assert_eq!(text("etc/ssh/ssh_host_ed25519_key"), "PRIVATE\n");
+    assert_eq!(mode(&path("etc/ssh/ssh_host_ed25519_key")), 0o600);
+    assert_eq!(mode(&path("etc/ssh/ssh_host_ed25519_key.pub")), 0o644);
+    assert_eq!((mode(&path("root/.ssh")), mode(&path("root/.ssh/authorized_keys"))), (0o700, 0o600));
+}
+
+#[tokio::test]
+async fn a_second_identity_changes_what_differs_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let mut client = client(&test_guest::ports(root.path()).unwrap()).await;
+    client.identify(identity()).await.unwrap();
+    let key = root.path().join("etc/ssh/ssh_host_ed25519_key");
+    let inode = fs::metadata(&key).unwrap().ino();
+    client.identify(IdentifyRequest { hostname: "other".into(), ..identity() }).await.unwrap();
+    assert_eq!(fs::metadata(&key).unwrap().ino(), inode);
+    assert_eq!(fs::read_to_string(root.path().join("etc/hostname")).unwrap(), "other\n");
+    let hosts = fs::read_to_string(root.path().join("etc/hosts")).unwrap();
+    assert!(hosts.contains("127.0.1.1 other") && !hosts.contains("box"), "{hosts}");
+}
+
+#[tokio::test]
+async fn bad_values_are_warnings_and_the_rest_is_done() {
+    let root = tempfile::tempdir().unwrap();
+    let mut client = client(&test_guest::ports(root.path()).unwrap()).await;
+    let bad = IdentifyRequest { hostname: "a/../b".into(), machine_id: "short".into(), ..identity() };
+    let warnings = client.identify(bad).await.unwrap().into_inner().warnings;
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(!root.path().join("etc/hostname").exists());
+    assert!(root.path().join("root/.ssh/authorized_keys").exists());
+}
+
+#[tokio::test]
+async fn the_wait_for_readiness_ends_with_the_identity() {
+    let root = tempfile::tempdir().unwrap();
+    let ports = test_guest::ports(root.path()).unwrap();
+    let (mut waiting, mut identifying) = (client(&ports).await, client(&ports).await);
+    let boundary = WaitReadyRequest { boundary: Readiness::System.into() };
+    let (ready, _) = tokio::join!(waiting.wait_ready(boundary), identifying.identify(identity()));
+    assert_eq!(ready.unwrap().into_inner().readiness(), Readiness::System);
+}
+
+#[tokio::test]
+async fn the_clocks_distance_is_told() {
+    let mut client = client(&ports()).await;
+    let reply = client.set_clock(SetClockRequest { clock_unix_nanos: 1 }).await.unwrap().into_inner();
+    assert!(reply.moved_nanos < -1_000_000_000);
+}
