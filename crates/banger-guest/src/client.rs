@@ -1,0 +1,137 @@
+//! The agent's client: one method per call of the protocol, each with a deadline.
+
+use std::time::Duration;
+
+use banger_agent_proto::agent_client::AgentClient as Generated;
+use banger_agent_proto::{
+    ExecStart, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply, IdentifyRequest,
+    PROTOCOL_VERSION, Readiness, SetClockRequest, ShutdownRequest, WaitReadyReply, WaitReadyRequest,
+};
+use hyper::Uri;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::{Response, Status};
+
+use crate::AgentError;
+use crate::connection::Connection;
+use crate::exec::ExecSession;
+
+/// Speaks to the agent of one guest. Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct AgentClient {
+    grpc: Generated<Connection>,
+}
+
+impl AgentClient {
+    /// Makes a client of a stream that is connected to the agent's control port.
+    ///
+    /// # Errors
+    /// [`AgentError::Handshake`].
+    pub async fn connect(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Self, AgentError> {
+        let connection = Connection::open(stream).await?;
+        Ok(Self { grpc: Generated::with_origin(connection, Uri::from_static("http://guest")) })
+    }
+
+    /// Says who we are and asks who is there: the first call on every connection.
+    ///
+    /// # Errors
+    /// [`AgentError::VersionMismatch`] when there is no version that both speak.
+    pub async fn hello(&self, host_version: &str, deadline: Duration) -> Result<HelloReply, AgentError> {
+        let ours = vec![PROTOCOL_VERSION];
+        let request = HelloRequest { protocol_versions: ours.clone(), host_version: host_version.to_owned() };
+        let mut grpc = self.grpc.clone();
+        let reply = within("hello", deadline, grpc.hello(request)).await?;
+        if !ours.contains(&reply.protocol_version) {
+            return Err(AgentError::VersionMismatch {
+                host_version: host_version.to_owned(),
+                ours,
+                agent_version: reply.agent_version,
+                theirs: reply.supported_versions,
+            });
+        }
+        Ok(reply)
+    }
+
+    /// Makes the guest this VM. Idempotent.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn identify(
+        &self,
+        identity: IdentifyRequest,
+        deadline: Duration,
+    ) -> Result<IdentifyReply, AgentError> {
+        within("identify", deadline, self.grpc.clone().identify(identity)).await
+    }
+
+    /// Asks how far the guest is.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn health(&self, deadline: Duration) -> Result<HealthReply, AgentError> {
+        within("health", deadline, self.grpc.clone().health(HealthRequest {})).await
+    }
+
+    /// Waits until the guest has reached a readiness boundary.
+    ///
+    /// # Errors
+    /// [`AgentError::Silent`] when it has not within the deadline.
+    pub async fn wait_ready(
+        &self,
+        boundary: Readiness,
+        deadline: Duration,
+    ) -> Result<WaitReadyReply, AgentError> {
+        let request = WaitReadyRequest { boundary: boundary.into() };
+        within("wait_ready", deadline, self.grpc.clone().wait_ready(request)).await
+    }
+
+    /// Sets the guest's wall clock; returns how many nanoseconds it was moved forward.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn set_clock(&self, unix_nanos: u64, deadline: Duration) -> Result<i64, AgentError> {
+        let request = SetClockRequest { clock_unix_nanos: unix_nanos };
+        let reply = within("set_clock", deadline, self.grpc.clone().set_clock(request)).await?;
+        Ok(reply.moved_nanos)
+    }
+
+    /// Asks the guest to power off or to reboot; its init gets `grace` to stop its services.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn shutdown(
+        &self,
+        reboot: bool,
+        grace: Duration,
+        deadline: Duration,
+    ) -> Result<(), AgentError> {
+        let grace_millis = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
+        let request = ShutdownRequest { reboot, grace_millis };
+        within("shutdown", deadline, self.grpc.clone().shutdown(request)).await?;
+        Ok(())
+    }
+
+    /// Starts a command. The deadline is for its start: for the guest's first message about it.
+    ///
+    /// # Errors
+    /// [`AgentError`]; a command that cannot be started is [`ExecEvent::Failed`](crate::ExecEvent::Failed) instead.
+    pub async fn exec(&self, start: ExecStart, deadline: Duration) -> Result<ExecSession, AgentError> {
+        let opened = ExecSession::open(self.grpc.clone(), start);
+        tokio::time::timeout(deadline, opened)
+            .await
+            .map_err(|_elapsed| AgentError::Silent { call: "exec", deadline })?
+    }
+}
+
+async fn within<T>(
+    call: &'static str,
+    deadline: Duration,
+    answer: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, AgentError> {
+    match tokio::time::timeout(deadline, answer).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(AgentError::from_status(call, Some(deadline), status)),
+        Err(_elapsed) => Err(AgentError::Silent { call, deadline }),
+    }
+}

@@ -1,0 +1,70 @@
+//! One HTTP/2 connection over a given stream, as the service that tonic's client calls.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::body::Body;
+use tower::Service;
+
+use crate::AgentError;
+
+/// What the guest may send ahead on one stream: enough for a command's output to flow at the channel's speed.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What it may send ahead on all streams.
+const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Largest frame: as long as the channel's own.
+const FRAME_BYTES_MAX: u32 = 64 * 1024;
+/// How often a guest that says nothing is asked for a sign of life.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// How long it may take to give one. A loaded host without hardware virtualisation is slow, not dead.
+const PING_DEADLINE: Duration = Duration::from_secs(15);
+
+/// The connection. Clones share it; it ends with the last clone and the last stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    sender: SendRequest<Body>,
+}
+
+impl Connection {
+    pub(crate) async fn open(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Self, AgentError> {
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES_MAX)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_DEADLINE)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|source| AgentError::Handshake { source })?;
+        tokio::spawn(async move {
+            // Whoever waits for an answer gets the error, too.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection to the guest ended");
+            }
+        });
+        Ok(Self { sender })
+    }
+}
+
+impl Service<Request<Body>> for Connection {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.sender.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.sender.send_request(request))
+    }
+}

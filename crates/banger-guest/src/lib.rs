@@ -1,0 +1,14 @@
+//! The host's side of a guest. [`AgentClient`] speaks the control protocol over one stream that is already connected
+//! to the agent's control port; [`ExecSession`] is one command in the guest. How the stream comes about (vsock,
+//! virtio-serial, the daemon's channel route) is the caller's business.
+
+mod client;
+mod connection;
+mod error;
+mod exec;
+
+pub use client::AgentClient;
+pub use error::{AgentError, BrokenCause};
+pub use exec::{ExecEvent, ExecInput, ExecOutput, ExecSession, ExitOutcome, InputClosed};
+
+pub use banger_agent_proto as proto;

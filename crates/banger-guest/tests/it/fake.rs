@@ -1,0 +1,120 @@
+//! An agent that answers as the test says.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a part of the tests")]
+
+use std::pin::Pin;
+
+use banger_guest::AgentClient;
+use banger_guest::proto::agent_server::{Agent, AgentServer};
+use banger_guest::proto::exec_reply::Reply;
+use banger_guest::proto::exec_request::Request as Input;
+use banger_guest::proto::{
+    ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply,
+    IdentifyRequest, Readiness, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest,
+    WaitReadyReply, WaitReadyRequest,
+};
+use futures::Stream;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+pub(crate) struct FakeAgent {
+    pub(crate) versions: Vec<u32>,
+    calls: mpsc::Sender<ExecCall>,
+}
+
+impl Default for FakeAgent {
+    fn default() -> Self {
+        Self::with_exec().0
+    }
+}
+
+impl FakeAgent {
+    pub(crate) fn with_exec() -> (Self, mpsc::Receiver<ExecCall>) {
+        let (calls, receiver) = mpsc::channel(4);
+        (Self { versions: vec![1], calls }, receiver)
+    }
+
+    pub(crate) async fn serve(self) -> AgentClient {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(async move {
+            let service = TowerToHyperService::new(AgentServer::new(self));
+            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(theirs), service)
+                .await;
+        });
+        AgentClient::connect(ours).await.unwrap()
+    }
+}
+
+/// One call of exec, played by the test.
+pub(crate) struct ExecCall {
+    input: Streaming<ExecRequest>,
+    replies: mpsc::Sender<Result<ExecReply, Status>>,
+}
+
+impl ExecCall {
+    pub(crate) async fn next(&mut self) -> Option<Input> {
+        self.input.next().await?.ok()?.request
+    }
+
+    pub(crate) async fn reply(&self, reply: Reply) {
+        self.replies.send(Ok(ExecReply { reply: Some(reply) })).await.unwrap();
+    }
+
+    pub(crate) async fn gone(&self) {
+        self.replies.closed().await;
+    }
+}
+
+#[tonic::async_trait]
+impl Agent for FakeAgent {
+    type ExecStream = Pin<Box<dyn Stream<Item = Result<ExecReply, Status>> + Send>>;
+
+    async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
+        let common = request.into_inner().protocol_versions.into_iter().find(|v| self.versions.contains(v));
+        Ok(Response::new(HelloReply {
+            protocol_version: common.unwrap_or(0),
+            supported_versions: self.versions.clone(),
+            agent_version: "9.9.9".into(),
+            ..HelloReply::default()
+        }))
+    }
+
+    async fn identify(&self, _request: Request<IdentifyRequest>) -> Result<Response<IdentifyReply>, Status> {
+        Err(Status::invalid_argument("the host name is empty"))
+    }
+
+    async fn health(&self, _request: Request<HealthRequest>) -> Result<Response<HealthReply>, Status> {
+        Ok(Response::new(HealthReply { readiness: Readiness::Agent.into(), ..HealthReply::default() }))
+    }
+
+    async fn wait_ready(
+        &self,
+        request: Request<WaitReadyRequest>,
+    ) -> Result<Response<WaitReadyReply>, Status> {
+        let readiness = request.into_inner().boundary;
+        Ok(Response::new(WaitReadyReply { readiness, ..WaitReadyReply::default() }))
+    }
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<ExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let (replies, receiver) = mpsc::channel(4);
+        let call = ExecCall { input: request.into_inner(), replies };
+        self.calls.send(call).await.map_err(|_call| Status::internal("nobody plays"))?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn shutdown(&self, _request: Request<ShutdownRequest>) -> Result<Response<ShutdownReply>, Status> {
+        Ok(Response::new(ShutdownReply {}))
+    }
+
+    async fn set_clock(&self, request: Request<SetClockRequest>) -> Result<Response<SetClockReply>, Status> {
+        let nanos = request.into_inner().clock_unix_nanos;
+        Ok(Response::new(SetClockReply { moved_nanos: nanos.try_into().unwrap() }))
+    }
+}
