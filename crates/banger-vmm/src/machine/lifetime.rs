@@ -1,0 +1,120 @@
+//! Follows a machine's process to its end, then removes what it leaves: companions, sockets.
+//!
+//! Who waits for the end sees it after the cleaning, so that the next machine may take the same places.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use banger_sys::files::remove_any;
+use banger_sys::process::{ProcessHandle, ProcessIdentity};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
+
+use crate::contract::MachineEnd;
+use crate::launch::{Started, end_of, kill_process};
+
+/// How long a companion may take to see that its machine has gone.
+const COMPANION_DEADLINE: Duration = Duration::from_secs(1);
+
+/// A process that is followed to its end.
+pub(super) struct Lifetime {
+    process: ProcessIdentity,
+    end: watch::Receiver<Option<MachineEnd>>,
+    end_token: CancellationToken,
+    // Dropping the machine gives up the following: a child is then reaped by the runtime.
+    _follower: AbortOnDropHandle<()>,
+}
+
+impl Lifetime {
+    pub(super) fn of_started(
+        started: Started,
+        companions: Vec<ProcessIdentity>,
+        leftovers: Vec<PathBuf>,
+    ) -> Self {
+        let process = started.identity;
+        let child = started.release();
+        let ended = async move {
+            match child {
+                Some(mut child) => child.wait().await.map_or(MachineEnd::Unknown, end_of),
+                None => MachineEnd::Unknown,
+            }
+        };
+        Self::follow(process, ended, companions, leftovers)
+    }
+
+    pub(super) fn of_stranger(
+        handle: ProcessHandle,
+        process: ProcessIdentity,
+        companions: Vec<ProcessIdentity>,
+        leftovers: Vec<PathBuf>,
+    ) -> Self {
+        let ended = async move {
+            if let Err(error) = handle.ended().await {
+                warn!(pid = process.pid, %error, "cannot watch the machine's process");
+            }
+            MachineEnd::Unknown
+        };
+        Self::follow(process, ended, companions, leftovers)
+    }
+
+    fn follow(
+        process: ProcessIdentity,
+        ended: impl Future<Output = MachineEnd> + Send + 'static,
+        companions: Vec<ProcessIdentity>,
+        leftovers: Vec<PathBuf>,
+    ) -> Self {
+        let (sender, end) = watch::channel(None);
+        let end_token = CancellationToken::new();
+        let token = end_token.clone();
+        let follower = tokio::spawn(async move {
+            let how = ended.await;
+            clean_up(&companions, leftovers).await;
+            info!(pid = process.pid, ?how, "machine ended");
+            sender.send_replace(Some(how));
+            token.cancel();
+        });
+        Self { process, end, end_token, _follower: AbortOnDropHandle::new(follower) }
+    }
+
+    pub(super) async fn ended(&self) -> MachineEnd {
+        let mut end = self.end.clone();
+        // The sender goes away unsent only when the runtime itself ends.
+        end.wait_for(Option::is_some)
+            .await
+            .map_or(MachineEnd::Unknown, |end| end.unwrap_or(MachineEnd::Unknown))
+    }
+
+    pub(super) fn kill(&self) -> io::Result<()> {
+        kill_process(self.process)
+    }
+
+    pub(super) fn end_token(&self) -> CancellationToken {
+        self.end_token.clone()
+    }
+}
+
+/// Ends the companions and removes the leftovers. Every step runs; what fails is told in the log.
+pub(super) async fn clean_up(companions: &[ProcessIdentity], leftovers: Vec<PathBuf>) {
+    for companion in companions {
+        if let Err(error) = end_companion(*companion).await {
+            warn!(pid = companion.pid, %error, "cannot end a companion of the machine");
+        }
+    }
+    for path in leftovers {
+        if let Err(error) = remove_any(&path) {
+            warn!(path = %path.display(), %error, "cannot remove what the machine left");
+        }
+    }
+}
+
+async fn end_companion(companion: ProcessIdentity) -> io::Result<()> {
+    let Some(process) = companion.open()? else { return Ok(()) };
+    if let Ok(ended) = tokio::time::timeout(COMPANION_DEADLINE, process.ended()).await {
+        return ended;
+    }
+    process.signal(rustix::process::Signal::KILL)?;
+    process.ended().await
+}

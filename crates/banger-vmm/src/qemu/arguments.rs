@@ -1,0 +1,246 @@
+//! QEMU's command line: a pure function of the plan and of what was opened for it.
+
+use std::ffi::OsString;
+use std::os::fd::RawFd;
+use std::path::Path;
+
+use banger_agent_proto::{DRIVES_KEY, SERIAL_PORT_NAME};
+
+use super::network::MTU;
+use super::places::Places;
+use crate::contract::{Drive, MachinePlan, Network};
+use crate::selection::Accelerator;
+
+/// What runs the guest's instructions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Processor {
+    pub(super) accelerator: Accelerator,
+    /// The host's clock rate.
+    pub(super) khz: Option<u64>,
+}
+
+/// Numbers of what QEMU inherits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Descriptors {
+    pub(super) control: RawFd,
+    pub(super) pipe: RawFd,
+    pub(super) memory: RawFd,
+    /// The socket to passt.
+    pub(super) network: Option<RawFd>,
+}
+
+/// Returns the kernel's command line.
+pub(super) fn kernel_command_line(plan: &MachinePlan, processor: Processor) -> String {
+    let mut words: Vec<String> = [
+        // The 8250 is the only console that is there before the first module: an early panic is seen. With `quiet` it
+        // costs no time that can be measured.
+        "console=ttyS0",
+        "quiet",
+        // A guest that reboots or panics ends the machine.
+        "reboot=t",
+        "panic=-1",
+        "i8042.noaux",
+        "i8042.nokbd",
+    ]
+    .map(str::to_owned)
+    .into();
+    match (processor.accelerator, processor.khz) {
+        // QEMU's emulated timers are too uneven to calibrate by: without the rate a quarter of the boots hang.
+        (Accelerator::Tcg, Some(khz)) => words.push(format!("tsc_early_khz={khz}")),
+        // KVM tells the guest by its own clock.
+        (Accelerator::Tcg, None) | (Accelerator::Kvm, _) => {}
+    }
+    if !plan.drives.is_empty() {
+        let roles: Vec<_> = plan.drives.iter().map(|drive| drive.role.as_str()).collect();
+        words.push(format!("{DRIVES_KEY}={}", roles.join(",")));
+    }
+    words.extend(plan.kernel_arguments.iter().cloned());
+    words.join(" ")
+}
+
+/// Returns QEMU's arguments.
+pub(super) fn arguments(
+    plan: &MachinePlan,
+    places: &Places,
+    processor: Processor,
+    kernel_command_line: &str,
+    descriptors: Descriptors,
+) -> Vec<OsString> {
+    let mut arguments = Arguments::default();
+    machine(&mut arguments, plan, processor, descriptors.memory);
+    arguments.add("-kernel", text(&plan.kernel.vmlinux));
+    arguments.add("-initrd", text(&plan.kernel.initramfs));
+    arguments.add("-append", kernel_command_line);
+    console_and_control(&mut arguments, places, descriptors);
+    for drive in &plan.drives {
+        add_drive(&mut arguments, drive);
+    }
+    if let (Network::UserMode { mac }, Some(network)) = (&plan.network, descriptors.network) {
+        arguments.add("-netdev", format!("stream,id=network,server=off,addr.type=fd,addr.str={network}"));
+        arguments.add("-device", format!("virtio-net-device,netdev=network,mac={mac},host_mtu={MTU}"));
+    }
+    arguments.0
+}
+
+fn machine(arguments: &mut Arguments, plan: &MachinePlan, processor: Processor, memory: RawFd) {
+    let (accelerator, cpu) = match processor.accelerator {
+        Accelerator::Kvm => ("kvm", "host"),
+        // QEMU ≤ 7.2 translates cmpxchg16b so that it corrupts flags: kernels panic under load.
+        Accelerator::Tcg => ("tcg,thread=multi", "max,-cx16"),
+    };
+    arguments.add("-name", format!("banger-{}", plan.vm));
+    arguments.add("-M", "microvm,acpi=on,memory-backend=memory");
+    arguments.add("-accel", accelerator);
+    arguments.add("-cpu", cpu);
+    arguments.add("-smp", plan.vcpus.get().to_string());
+    arguments.add("-m", format!("{}M", plan.memory.get()));
+    arguments.add(
+        "-object",
+        format!(
+            "memory-backend-file,id=memory,size={}M,mem-path=/proc/self/fd/{memory},share=on",
+            plan.memory.get()
+        ),
+    );
+    for alone in ["-nodefaults", "-no-user-config", "-no-reboot"] {
+        arguments.0.push(alone.into());
+    }
+    arguments.add("-display", "none");
+    arguments.add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    arguments.add("-global", "virtio-mmio.force-legacy=false");
+}
+
+fn console_and_control(arguments: &mut Arguments, places: &Places, descriptors: Descriptors) {
+    let Descriptors { control, pipe, .. } = descriptors;
+    arguments.add("-chardev", format!("socket,id=control,fd={control},server=on,wait=off"));
+    arguments.add("-mon", "chardev=control,mode=control");
+    arguments.add("-chardev", format!("file,id=console,path={},append=on", value(&places.console_log)));
+    arguments.add("-serial", "chardev:console");
+    arguments.add("-device", "virtio-rng-device");
+    arguments.add("-chardev", format!("socket,id=pipe,fd={pipe},server=on,wait=off"));
+    arguments.add("-device", "virtio-serial-device");
+    arguments.add("-device", format!("virtserialport,chardev=pipe,name={SERIAL_PORT_NAME}"));
+}
+
+fn add_drive(arguments: &mut Arguments, drive: &Drive) {
+    let role = drive.role.as_str();
+    let file = value(&drive.path);
+    // Shared drives are never written, so no lock guards them; a writable one is locked against a second machine.
+    let mode = if drive.role.is_writable() { "discard=unmap" } else { "readonly=on,file.locking=off" };
+    arguments.add("-drive", format!("if=none,id={role},file={file},format=raw,cache=writeback,{mode}"));
+    arguments.add("-device", format!("virtio-blk-device,drive={role},serial={role}"));
+}
+
+#[derive(Default)]
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn add(&mut self, name: &str, value: impl Into<OsString>) {
+        self.0.push(name.into());
+        self.0.push(value.into());
+    }
+}
+
+/// The plan was checked: its paths are text.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// A path inside a list of options: QEMU reads two commas as one.
+fn value(path: &Path) -> String {
+    text(path).replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{DriveRole, KernelFiles};
+
+    fn plan() -> MachinePlan {
+        let drive = |role, path: &str| Drive { role, path: path.into() };
+        MachinePlan {
+            vm: "0123456789abcdef".parse().unwrap(),
+            state_directory: "/state/a,b".into(),
+            runtime_directory: "/run/vm".into(),
+            kernel: KernelFiles {
+                vmlinuz: "/k/vmlinuz".into(),
+                vmlinux: "/k/vmlinux".into(),
+                initramfs: "/k/initramfs".into(),
+            },
+            kernel_arguments: vec!["banger.x=1".into()],
+            vcpus: "2".parse().unwrap(),
+            memory: "512M".parse().unwrap(),
+            drives: vec![
+                drive(DriveRole::Base, "/i/rootfs.ext4"),
+                drive(DriveRole::Work, "/state/a,b/work.ext4"),
+            ],
+            network: Network::UserMode { mac: "52:54:00:12:34:56".into() },
+        }
+    }
+
+    fn line(plan: &MachinePlan, processor: Processor) -> String {
+        let descriptors = Descriptors { control: 11, pipe: 12, memory: 13, network: Some(14) };
+        let append = kernel_command_line(plan, processor);
+        let arguments = arguments(plan, &Places::of_plan(plan), processor, &append, descriptors);
+        let mut lines = String::new();
+        for argument in arguments {
+            let argument = argument.into_string().unwrap();
+            lines.push(if argument.starts_with('-') { '\n' } else { ' ' });
+            lines.push_str(&argument);
+        }
+        lines
+    }
+
+    #[test]
+    fn a_machine_without_hardware_virtualisation() {
+        let line = line(&plan(), Processor { accelerator: Accelerator::Tcg, khz: Some(2_400_123) });
+        assert_eq!(
+            line,
+            "
+-name banger-0123456789abcdef
+-M microvm,acpi=on,memory-backend=memory
+-accel tcg,thread=multi
+-cpu max,-cx16
+-smp 2
+-m 512M
+-object memory-backend-file,id=memory,size=512M,mem-path=/proc/self/fd/13,share=on
+-nodefaults
+-no-user-config
+-no-reboot
+-display none
+-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+-global virtio-mmio.force-legacy=false
+-kernel /k/vmlinux
+-initrd /k/initramfs
+-append console=ttyS0 quiet reboot=t panic=-1 i8042.noaux i8042.nokbd tsc_early_khz=2400123 \
+             banger.drives=base,work banger.x=1
+-chardev socket,id=control,fd=11,server=on,wait=off
+-mon chardev=control,mode=control
+-chardev file,id=console,path=/state/a,,b/console.log,append=on
+-serial chardev:console
+-device virtio-rng-device
+-chardev socket,id=pipe,fd=12,server=on,wait=off
+-device virtio-serial-device
+-device virtserialport,chardev=pipe,name=banger.channel
+-drive if=none,id=base,file=/i/rootfs.ext4,format=raw,cache=writeback,readonly=on,file.locking=off
+-device virtio-blk-device,drive=base,serial=base
+-drive if=none,id=work,file=/state/a,,b/work.ext4,format=raw,cache=writeback,discard=unmap
+-device virtio-blk-device,drive=work,serial=work
+-netdev stream,id=network,server=off,addr.type=fd,addr.str=14
+-device virtio-net-device,netdev=network,mac=52:54:00:12:34:56,host_mtu=65520"
+        );
+    }
+
+    #[test]
+    fn a_machine_with_hardware_virtualisation_keeps_its_own_clock() {
+        let line = line(&plan(), Processor { accelerator: Accelerator::Kvm, khz: Some(2_400_123) });
+        assert!(line.contains("\n-accel kvm\n-cpu host\n"), "{line}");
+        assert!(!line.contains("tsc_early_khz"), "{line}");
+    }
+
+    #[test]
+    fn a_machine_without_network_has_no_interface() {
+        let plan = MachinePlan { network: Network::None, ..plan() };
+        let line = line(&plan, Processor { accelerator: Accelerator::Kvm, khz: None });
+        assert!(!line.contains("net"), "{line}");
+    }
+}

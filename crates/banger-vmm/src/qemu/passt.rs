@@ -1,0 +1,108 @@
+//! The user-mode network: passt, which opens the guest's connections as this user.
+//!
+//! QEMU's own stack (slirp) leads the gateway's address to the host's loopback, where a guest has no business; it is
+//! never used. passt gets its end of a socket pair, so it ends with QEMU, or with us if QEMU never starts.
+
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use banger_sys::host;
+
+use crate::contract::{GuestNetwork, StartError};
+use crate::launch::{Inherited, Launch, Started, launch};
+
+pub(super) const PROGRAM: &str = "passt";
+
+const ADDRESS: &str = "10.0.2.15";
+const PREFIX_LENGTH: u8 = 24;
+const GATEWAY: &str = "10.0.2.2";
+/// Queries to this address go to the host's own resolver, wherever it listens.
+pub(crate) const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
+const GATEWAY_MAC: &str = "52:55:0a:00:02:02";
+
+pub(super) fn guest_network(mac: &str) -> GuestNetwork {
+    GuestNetwork {
+        mac: mac.to_owned(),
+        address: format!("{ADDRESS}/{PREFIX_LENGTH}"),
+        gateway: GATEWAY.to_owned(),
+        dns_servers: vec![NAME_SERVER.to_string()],
+    }
+}
+
+/// Starts passt on its end of the socket pair.
+pub(super) fn start(socket: OwnedFd, errors: File) -> Result<Started, StartError> {
+    let program =
+        host::find_program(PROGRAM).ok_or(StartError::Missing { program: PROGRAM, package: "passt" })?;
+    let mut inherited = Inherited::default();
+    let socket = inherited.add(socket);
+    let arguments = arguments(socket, has_default_route()).into_iter().map(Into::into).collect();
+    launch(Launch { program, arguments, input: None, output: None, errors, inherited })
+        .map_err(|source| StartError::Spawn { program: PROGRAM, source })
+}
+
+fn arguments(socket: i32, has_default_route: bool) -> Vec<String> {
+    let mut arguments: Vec<String> =
+        ["--foreground", "--quiet", "--stderr", "--ipv4-only"].map(str::to_owned).into();
+    let prefix_length = PREFIX_LENGTH.to_string();
+    let name_server = NAME_SERVER.to_string();
+    for (name, value) in [
+        ("--fd", socket.to_string().as_str()),
+        ("--address", ADDRESS),
+        ("--netmask", &prefix_length),
+        ("--gateway", GATEWAY),
+        ("--mac-addr", GATEWAY_MAC),
+        ("--dns-forward", &name_server),
+        ("--tcp-ports", "none"),
+        ("--udp-ports", "none"),
+    ] {
+        arguments.extend([name.to_owned(), value.to_owned()]);
+    }
+    // The agent configures the guest by `identify`.
+    for alone in ["--no-map-gw", "--no-dhcp", "--no-dhcpv6", "--no-ndp", "--no-ra"] {
+        arguments.push(alone.to_owned());
+    }
+    if !has_default_route {
+        // Without a route passt refuses to start unless told which interface to look at.
+        arguments.extend(["--interface".to_owned(), "lo".to_owned()]);
+    }
+    arguments
+}
+
+fn has_default_route() -> bool {
+    std::fs::read_to_string(Path::new("/proc/net/route")).is_ok_and(|table| is_default_route_in(&table))
+}
+
+/// Looks for a destination and a mask of nought in `/proc/net/route`.
+fn is_default_route_in(table: &str) -> bool {
+    table.lines().skip(1).any(|line| {
+        let mut fields = line.split_whitespace();
+        fields.nth(1) == Some("00000000") && fields.nth(5) == Some("00000000")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guest_gets_no_way_in_and_no_way_to_the_hosts_loopback() {
+        assert_eq!(
+            arguments(7, true).join(" "),
+            "--foreground --quiet --stderr --ipv4-only --fd 7 --address 10.0.2.15 --netmask 24 --gateway 10.0.2.2 \
+             --mac-addr 52:55:0a:00:02:02 --dns-forward 10.0.2.3 --tcp-ports none --udp-ports none --no-map-gw \
+             --no-dhcp --no-dhcpv6 --no-ndp --no-ra"
+        );
+    }
+
+    #[test]
+    fn a_host_without_a_route_can_still_start_machines() {
+        assert!(arguments(7, false).ends_with(&["--interface".into(), "lo".into()]));
+        let head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
+        let network = "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+        let default = "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n";
+        assert!(!is_default_route_in(&format!("{head}{network}")));
+        assert!(is_default_route_in(&format!("{head}{network}{default}")));
+    }
+}

@@ -1,0 +1,87 @@
+//! Refuses plans that QEMU could only fail at, in words of the plan.
+
+use std::path::Path;
+
+use super::places::{Places, SOCKET_PATH_BYTES_MAX};
+use crate::contract::{MachinePlan, Network, StartError};
+
+/// Longest kernel command line of x86 (`COMMAND_LINE_SIZE`), with its end mark.
+const KERNEL_COMMAND_LINE_BYTES_MAX: usize = 2047;
+
+pub(super) fn check(
+    plan: &MachinePlan,
+    places: &Places,
+    kernel_command_line: &str,
+) -> Result<(), StartError> {
+    for directory in [&plan.state_directory, &plan.runtime_directory] {
+        require(directory.is_absolute(), || format!("`{}` is not an absolute path", directory.display()))?;
+        require(directory.is_dir(), || format!("there is no directory `{}`", directory.display()))?;
+    }
+    for socket in places.sockets() {
+        let length = socket.as_os_str().len();
+        require(length <= SOCKET_PATH_BYTES_MAX, || {
+            format!(
+                "the socket path `{}` has {length} bytes; it can have {SOCKET_PATH_BYTES_MAX}",
+                socket.display()
+            )
+        })?;
+    }
+    let drives = plan.drives.iter().map(|drive| drive.path.as_path());
+    for file in [plan.kernel.vmlinux.as_path(), &plan.kernel.initramfs].into_iter().chain(drives) {
+        check_file(file)?;
+    }
+    let length = kernel_command_line.len();
+    require(length <= KERNEL_COMMAND_LINE_BYTES_MAX, || {
+        format!("the kernel command line has {length} bytes; it can have {KERNEL_COMMAND_LINE_BYTES_MAX}")
+    })?;
+    match &plan.network {
+        Network::None => Ok(()),
+        Network::UserMode { mac } => {
+            require(is_mac(mac), || format!("`{mac}` is not a hardware address of one interface"))
+        }
+    }
+}
+
+fn check_file(path: &Path) -> Result<(), StartError> {
+    let is_readable = path.is_file() && rustix::fs::access(path, rustix::fs::Access::READ_OK).is_ok();
+    require(is_readable, || format!("there is no readable file `{}`", path.display()))?;
+    require(path.is_absolute(), || format!("`{}` is not an absolute path", path.display()))?;
+    // QEMU takes its arguments as text.
+    require(path.to_str().is_some(), || format!("`{}` is not valid text", path.display()))
+}
+
+/// Tells whether a text is an address that an interface can have: six bytes, not of a group.
+fn is_mac(text: &str) -> bool {
+    let bytes: Option<Vec<u8>> = text
+        .split(':')
+        .map(|part| {
+            let is_byte = part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_hexdigit());
+            is_byte.then(|| u8::from_str_radix(part, 16).ok()).flatten()
+        })
+        .collect();
+    bytes.is_some_and(|bytes| bytes.len() == 6 && bytes.first().is_some_and(|first| first & 1 == 0))
+}
+
+fn require(is_met: bool, reason: impl FnOnce() -> String) -> Result<(), StartError> {
+    if is_met { Ok(()) } else { Err(StartError::BadPlan { reason: reason() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_address_of_one_interface_is_a_mac() {
+        assert!(is_mac("52:54:00:12:34:56"));
+        for bad in [
+            "",
+            "52:54:00:12:34",
+            "53:54:00:12:34:56",
+            "52:54:00:12:34:zz",
+            "52:54:00:12:34:56,x=y",
+            "+2:54:00:12:34:56",
+        ] {
+            assert!(!is_mac(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Starts a machine. Every process is killed on the way out until the machine stands: see [`Started`].
+
+use std::fs::File;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use banger_sys::host;
+use rustix::fs::MemfdFlags;
+use tokio::net::UnixListener;
+
+use super::arguments::{Descriptors, Processor, arguments, kernel_command_line};
+use super::network::Network;
+use super::places::{Places, listen};
+use super::qmp::Qmp;
+use super::{Qemu, plan};
+use crate::channel::{self, Past};
+use crate::contract::{MachineHandle, MachinePlan, StartError, VmmKind};
+use crate::handle;
+use crate::launch::{Inherited, Launch, Started, launch};
+use crate::machine::{RunningMachine, create_log};
+use crate::selection::QEMU_PROGRAM;
+
+/// QEMU answers after a tenth of a second; a machine that starts many at once takes its time.
+const READY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long QEMU may take to end once its control socket broke.
+const END_DEADLINE: Duration = Duration::from_secs(1);
+
+/// What is kept of a program's last words.
+const LAST_WORDS_BYTES_MAX: usize = 2000;
+
+/// A machine that may not stand yet.
+struct Attempt {
+    qemu: Started,
+    network: Network,
+    handle: MachineHandle,
+    places: Places,
+    callers: UnixListener,
+}
+
+pub(super) async fn start(driver: &Qemu, plan: &MachinePlan) -> Result<RunningMachine, StartError> {
+    let processor = Processor { accelerator: driver.accelerator, khz: host::processor_khz() };
+    let places = Places::of_plan(plan);
+    let append = kernel_command_line(plan, processor);
+    plan::check(plan, &places, &append)?;
+    let mut attempt = spawn(driver, plan, processor, &append, places)?;
+    let state_directory = plan.state_directory.clone();
+    let handle = attempt.handle.clone();
+    // Both the write and QEMU's start take their time: the two run side by side.
+    let written = tokio::task::spawn_blocking(move || handle::store(&state_directory, &handle));
+    let ready = wait_until_ready(&mut attempt).await;
+    let written =
+        written.await.map_err(std::io::Error::other).and_then(|it| it.map_err(std::io::Error::other));
+    written.map_err(|source| StartError::Prepare {
+        path: plan.state_directory.join(handle::HANDLE_FILE),
+        source,
+    })?;
+    ready?;
+    Ok(stand(attempt))
+}
+
+fn spawn(
+    driver: &Qemu,
+    plan: &MachinePlan,
+    processor: Processor,
+    append: &str,
+    places: Places,
+) -> Result<Attempt, StartError> {
+    create_log(&places.console_log)?;
+    let errors = create_log(&places.error_log)?;
+    let callers = places.listen_for_callers().map_err(prepare(&places.channel))?;
+    let mut inherited = Inherited::default();
+    let control = listen(&places.control).map_err(prepare(&places.control))?;
+    let pipe = listen(&places.pipe).map_err(prepare(&places.pipe))?;
+    let memory = guest_memory(plan).map_err(prepare(Path::new("/proc/self/fd")))?;
+    let (network, socket) = Network::start(&plan.network, driver.network_gate.as_deref(), &errors)?;
+    let descriptors = Descriptors {
+        control: inherited.add(control),
+        pipe: inherited.add(pipe),
+        memory: inherited.add(memory),
+        network: socket.map(|socket| inherited.add(socket)),
+    };
+    let qemu = launch(Launch {
+        program: driver.program.clone(),
+        arguments: arguments(plan, &places, processor, append, descriptors),
+        input: None,
+        output: None,
+        errors,
+        inherited,
+    })
+    .map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => {
+            StartError::Missing { program: QEMU_PROGRAM, package: "qemu-system-x86" }
+        }
+        _ => StartError::Spawn { program: QEMU_PROGRAM, source },
+    })?;
+    let handle = MachineHandle {
+        format_version: handle::FORMAT_VERSION,
+        vm: plan.vm.clone(),
+        vmm: VmmKind::Qemu,
+        process: qemu.identity.into(),
+        companions: network.processes().map(Into::into).collect(),
+        control_socket: places.control.clone(),
+        channel_socket: places.channel.clone(),
+        console_log: places.console_log.clone(),
+    };
+    Ok(Attempt { qemu, network, handle, places, callers })
+}
+
+fn prepare(path: &Path) -> impl FnOnce(std::io::Error) -> StartError {
+    let path = path.to_owned();
+    |source| StartError::Prepare { path, source }
+}
+
+/// Makes the guest's memory: it takes room only where the guest has written.
+fn guest_memory(plan: &MachinePlan) -> std::io::Result<File> {
+    let memory = File::from(rustix::fs::memfd_create("banger-memory", MemfdFlags::CLOEXEC)?);
+    memory.set_len(plan.memory.get() * 1024 * 1024)?;
+    Ok(memory)
+}
+
+async fn wait_until_ready(attempt: &mut Attempt) -> Result<(), StartError> {
+    let control = async {
+        let mut qmp = Qmp::connect(&attempt.places.control, READY_DEADLINE).await?;
+        qmp.status().await
+    };
+    let control = tokio::select! {
+        control = control => control,
+        ended = attempt.qemu.ended() => return judge_end(ended, &attempt.places),
+    };
+    match control {
+        Ok(_status) => {}
+        Err(super::QmpError::Silent { deadline, .. }) => {
+            return Err(StartError::NotReady { program: QEMU_PROGRAM, deadline });
+        }
+        // The socket broke: QEMU ends, now or in a moment.
+        Err(error) => {
+            return match tokio::time::timeout(END_DEADLINE, attempt.qemu.ended()).await {
+                Ok(ended) => judge_end(ended, &attempt.places),
+                Err(_late) => {
+                    Err(StartError::Spawn { program: QEMU_PROGRAM, source: std::io::Error::other(error) })
+                }
+            };
+        }
+    }
+    // passt reads its options long before QEMU answers: had it refused them, it would be gone.
+    match attempt.network.missing() {
+        Some(program) => Err(refused(program, &attempt.places)),
+        None => Ok(()),
+    }
+}
+
+/// QEMU refuses with a bad status. A good one is the guest's doing: it ran, and ended its machine before QEMU answered.
+fn judge_end(ended: std::io::Result<ExitStatus>, places: &Places) -> Result<(), StartError> {
+    if ended.is_ok_and(|status| status.success()) { Ok(()) } else { Err(refused(QEMU_PROGRAM, places)) }
+}
+
+fn refused(program: &'static str, places: &Places) -> StartError {
+    let words = std::fs::read_to_string(&places.error_log).unwrap_or_default();
+    let words = words.trim();
+    let start = words.len().saturating_sub(LAST_WORDS_BYTES_MAX);
+    let start = words.ceil_char_boundary(start);
+    StartError::Refused { program, stderr: words.get(start..).unwrap_or_default().to_owned() }
+}
+
+fn stand(attempt: Attempt) -> RunningMachine {
+    let Attempt { qemu, network, handle, places, callers } = attempt;
+    network.release();
+    let sockets = places.sockets();
+    let machine = RunningMachine::of_started(handle, qemu, sockets);
+    let channel = channel::serve(callers, places.pipe, Past::Fresh, machine.end_token());
+    machine.with_channel(channel)
+}

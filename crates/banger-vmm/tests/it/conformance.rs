@@ -1,0 +1,155 @@
+//! What every driver promises, whatever its guest. Each function proves one promise.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use banger_vmm::{ConnectError, MachineEnd, StartError, Vmm, handle, orphans};
+
+use crate::rig::{LINE, Rig, is_alive, until, until_console_says};
+
+const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(60);
+
+/// The guest resets its machine after its line: the machine ends by itself.
+pub(crate) async fn console_then_end(vmm: &dyn Vmm, rig: &Rig) {
+    let machine = vmm.start(&rig.plan).await.unwrap();
+    let (first, second) =
+        tokio::time::timeout(LONG, async { tokio::join!(machine.ended(), machine.ended()) }).await.unwrap();
+    assert_eq!((first, second), (MachineEnd::Exited(0), MachineEnd::Exited(0)));
+    assert_eq!(machine.ended().await, MachineEnd::Exited(0));
+    let log = &machine.handle().console_log;
+    assert!(std::fs::read_to_string(log).unwrap().contains(LINE));
+    assert_eq!(std::fs::metadata(log).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(rig.runtime_names(), [""; 0]);
+    let started = Instant::now();
+    let connected = machine.connect(1024, LONG).await;
+    assert!(matches!(connected, Err(ConnectError::MachineEnded)), "{connected:?}");
+    assert!(started.elapsed() < LONG / 2);
+    machine.kill().await.unwrap();
+}
+
+/// The handle on disk is the machine's, and killing removes what was there.
+pub(crate) async fn kill(vmm: &dyn Vmm, rig: &Rig) {
+    let machine = vmm.start(&rig.plan).await.unwrap();
+    assert_eq!(handle::load(&rig.plan.state_directory).unwrap().as_ref(), Some(machine.handle()));
+    for socket in rig.runtime_names() {
+        let mode = std::fs::metadata(rig.plan.runtime_directory.join(socket)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    assert!(is_alive(machine.handle()));
+    machine.kill().await.unwrap();
+    assert_eq!(machine.ended().await, MachineEnd::Signaled(9));
+    assert_eq!(rig.processes(), [0; 0]);
+    assert_eq!(rig.runtime_names(), [""; 0]);
+    machine.kill().await.unwrap();
+}
+
+/// A guest that says nothing costs a caller its deadline and no more; a caller hears of the machine's end.
+pub(crate) async fn silent_guest(vmm: &dyn Vmm, rig: &Rig) {
+    let machine = vmm.start(&rig.plan).await.unwrap();
+    let connected = machine.connect(1024, SHORT).await;
+    assert!(
+        matches!(connected, Err(ConnectError::Silent { deadline }) if deadline == SHORT),
+        "{connected:?}"
+    );
+    let (connected, killed) = tokio::join!(machine.connect(1024, LONG), machine.kill());
+    killed.unwrap();
+    assert!(matches!(connected, Err(ConnectError::MachineEnded)), "{connected:?}");
+}
+
+/// A dropped machine runs on, is taken over by its handle, ends under its new owner.
+pub(crate) async fn adoption(vmm: &dyn Vmm, rig: &Rig) {
+    let first = vmm.start(&rig.plan).await.unwrap();
+    let console = first.handle().console_log.clone();
+    drop(first);
+    let found = handle::load(&rig.plan.state_directory).unwrap().unwrap();
+    assert!(is_alive(&found));
+    let second = vmm.adopt(&found).await.unwrap().expect("it runs");
+    assert_eq!(second.handle(), &found);
+    until_console_says(&console, LINE).await;
+    let connected = second.connect(1024, SHORT).await;
+    assert!(matches!(connected, Err(ConnectError::Silent { .. })), "{connected:?}");
+    second.kill().await.unwrap();
+    assert_eq!(second.ended().await, MachineEnd::Unknown);
+    assert!(vmm.adopt(&found).await.unwrap().is_none());
+}
+
+/// A machine that ended while nobody looked leaves nothing behind after it was asked for.
+pub(crate) async fn ended_unseen(vmm: &dyn Vmm, rig: &Rig) {
+    let machine = vmm.start(&rig.plan).await.unwrap();
+    let found = machine.handle().clone();
+    drop(machine);
+    let process = banger_sys::process::ProcessIdentity::from(found.process);
+    process.open().unwrap().unwrap().signal(rustix::process::Signal::KILL).unwrap();
+    until("its end", || !process.is_alive()).await;
+    assert!(vmm.adopt(&found).await.unwrap().is_none());
+    assert_eq!(rig.runtime_names(), [""; 0]);
+}
+
+/// A handle whose process id was given to another process means a machine that has ended.
+pub(crate) async fn stranger(vmm: &dyn Vmm, rig: &Rig) {
+    let machine = vmm.start(&rig.plan).await.unwrap();
+    let ours = banger_sys::process::ProcessIdentity::of(std::process::id()).unwrap();
+    let mut wrong = machine.handle().clone();
+    machine.kill().await.unwrap();
+    wrong.process = ours.into();
+    assert!(vmm.adopt(&wrong).await.unwrap().is_none());
+    wrong.format_version = 99;
+    assert!(vmm.adopt(&wrong).await.is_err());
+}
+
+/// A start that is given up leaves no process, wherever it was given up.
+pub(crate) async fn cancelled_start(vmm: &dyn Vmm, rig: &Rig) {
+    for pause in [0, 1, 5, 20, 50, 100] {
+        let started = tokio::time::timeout(Duration::from_millis(pause), vmm.start(&rig.plan)).await;
+        if let Ok(machine) = started {
+            machine.unwrap().kill().await.unwrap();
+        }
+        until("no process", || rig.processes().is_empty()).await;
+    }
+}
+
+/// Two machines run side by side; one's end is not the other's.
+pub(crate) async fn two_at_once(vmm: &dyn Vmm, one: &Rig, other: &Rig) {
+    let (first, second) = tokio::join!(vmm.start(&one.plan), vmm.start(&other.plan));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    until_console_says(&first.handle().console_log, LINE).await;
+    until_console_says(&second.handle().console_log, LINE).await;
+    first.kill().await.unwrap();
+    assert!(is_alive(second.handle()));
+    second.kill().await.unwrap();
+}
+
+/// A machine that no handle tells of is found by its state directory.
+pub(crate) async fn orphan(vmm: &dyn Vmm, rig: &Rig) {
+    let machine = vmm.start(&rig.plan).await.unwrap();
+    let process = machine.handle().process.into();
+    let root = rig.path("state");
+    assert_eq!(orphans::find_orphans(&root, &[process]).unwrap(), []);
+    assert_eq!(orphans::find_orphans(&root, &[]).unwrap(), [(process, rig.plan.state_directory.clone())]);
+    orphans::end_orphan(process).unwrap();
+    assert_eq!(machine.ended().await, MachineEnd::Signaled(9));
+}
+
+/// Each plan that cannot be carried out is refused in its own words.
+pub(crate) async fn bad_plans(vmm: &dyn Vmm, rig: &Rig) {
+    let reason = |result: Result<Box<dyn banger_vmm::Machine>, StartError>| match result {
+        Err(StartError::BadPlan { reason }) => reason,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it started"),
+    };
+    let mut plan = rig.plan.clone();
+    plan.kernel.vmlinux = rig.path("no-kernel");
+    assert!(reason(vmm.start(&plan).await).contains("no-kernel"));
+    let mut plan = rig.plan.clone();
+    plan.drives[0].path = rig.path("no-drive");
+    assert!(reason(vmm.start(&plan).await).contains("no-drive"));
+    let mut plan = rig.plan.clone();
+    plan.runtime_directory = rig.path(&"long".repeat(30));
+    std::fs::create_dir(&plan.runtime_directory).unwrap();
+    assert!(reason(vmm.start(&plan).await).contains("it can have 107"));
+    let mut plan = rig.plan.clone();
+    plan.kernel_arguments = vec!["x".repeat(3000)];
+    assert!(reason(vmm.start(&plan).await).contains("command line"));
+    assert_eq!(rig.processes(), [0; 0]);
+}
