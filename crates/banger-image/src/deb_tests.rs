@@ -1,0 +1,104 @@
+use std::io::Write as _;
+
+use super::*;
+
+fn tar(entries: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, kind, content) in entries {
+        let mut header = tar::Header::new_gnu();
+        // Written by hand: the builder itself refuses hostile paths.
+        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_entry_type(*kind);
+        header.set_mode(0o755);
+        header.set_size(content.len() as u64);
+        if kind.is_symlink() {
+            header.set_link_name("/etc").unwrap();
+        }
+        header.set_cksum();
+        builder.append(&header, *content).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn deb(home: &Path, member: &str, data: &[u8]) -> PathBuf {
+    let path = home.join("package.deb");
+    let mut archive = ar::Builder::new(fs::File::create(&path).unwrap());
+    for (name, content) in [("debian-binary", b"2.0\n".as_slice()), (member, data)] {
+        let mut header = ar::Header::new(name.as_bytes().to_vec(), content.len() as u64);
+        header.set_mtime(1_700_000_000);
+        archive.append(&header, content).unwrap();
+    }
+    path
+}
+
+fn unpack(member: &str, data: &[u8]) -> (tempfile::TempDir, Result<Unpacked, DebError>) {
+    let home = tempfile::tempdir().unwrap();
+    let package = deb(home.path(), member, data);
+    let target = home.path().join("target");
+    fs::create_dir(&target).unwrap();
+    let result = unpack_deb(&package, &target, |path| Some(path.to_owned()), &Cancelled::default());
+    (home, result)
+}
+
+fn sample() -> Vec<u8> {
+    tar(&[
+        ("./", tar::EntryType::Directory, b""),
+        ("./boot/vmlinuz", tar::EntryType::Regular, b"kernel"),
+        ("./lib/link", tar::EntryType::Symlink, b""),
+        ("./dev/null", tar::EntryType::Char, b""),
+    ])
+}
+
+#[test]
+fn files_come_out_of_every_compression() {
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
+    xz.write_all(&sample()).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&sample()).unwrap();
+    let level = ruzstd::encoding::CompressionLevel::Fastest;
+    let zstd = ruzstd::encoding::compress_to_vec(sample().as_slice(), level);
+    for (member, data) in [
+        ("data.tar", sample()),
+        ("data.tar.xz", xz.finish().unwrap()),
+        ("data.tar.gz", gzip.finish().unwrap()),
+        ("data.tar.zst", zstd),
+    ] {
+        let (home, result) = unpack(member, &data);
+        assert_eq!(result.unwrap(), Unpacked { built_at: 1_700_000_000 });
+        assert_eq!(fs::read(home.path().join("target/boot/vmlinuz")).unwrap(), b"kernel");
+        assert!(!home.path().join("target/lib").exists(), "links are left out");
+        assert!(!home.path().join("target/dev").exists(), "devices are left out");
+    }
+}
+
+#[test]
+fn a_path_that_leaves_the_package_is_refused() {
+    for path in ["../evil", "./a/../../evil", "/evil", "a/.."] {
+        let (home, result) = unpack("data.tar", &tar(&[(path, tar::EntryType::Regular, b"x")]));
+        assert!(matches!(result, Err(DebError::Hostile { entry }) if entry == path));
+        assert!(!home.path().join("evil").exists());
+    }
+}
+
+#[test]
+fn a_file_cannot_be_written_through_a_link_or_over_another() {
+    let (home, result) = unpack(
+        "data.tar",
+        &tar(&[
+            ("./etc", tar::EntryType::Symlink, b""),
+            ("./etc/passwd", tar::EntryType::Regular, b"first"),
+            ("./etc/passwd", tar::EntryType::Regular, b"second"),
+        ]),
+    );
+    assert!(matches!(result, Err(DebError::Write { .. })));
+    assert_eq!(fs::read(home.path().join("target/etc/passwd")).unwrap(), b"first");
+}
+
+#[test]
+fn a_package_that_is_none_or_is_cut_is_an_error() {
+    assert!(matches!(unpack("control.tar", b"").1, Err(DebError::NoData { .. })));
+    assert!(matches!(unpack("data.tar.lzo", b"").1, Err(DebError::UnknownCompression { .. })));
+    assert!(matches!(unpack("data.tar.xz", b"nonsense").1, Err(DebError::Read { .. })));
+    let cut = &sample()[..700];
+    assert!(matches!(unpack("data.tar", cut).1, Err(DebError::Read { .. } | DebError::Write { .. })));
+}

@@ -1,0 +1,181 @@
+//! Makes a local image from a distribution's packages: bootstrap into a tar, the tar into an ext4, `/root` into the
+//! work-seed. Without root, without a mount.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+
+use banger_ext4::FormatError;
+use banger_sys::exec::ToolError;
+use banger_sys::files::StagedDirectory;
+use banger_sys::id::random_hex;
+use futures::future::BoxFuture;
+
+use crate::apt::{carried_settings, read_source_files, select_sources};
+use crate::artifact::{FORMAT_VERSION, MANIFEST_FILE, manifest_bytes, record_files};
+use crate::blocking::run_blocking;
+use crate::host_tools::{MissingTool, require};
+use crate::image::bootstrap::Bootstrap;
+use crate::image::build_directory::{BuildDirectory, Privilege};
+use crate::image::catalog::ImageEntry;
+use crate::image::manifest::{ImageManifest, ROOTFS, WORK_SEED};
+use crate::image::rootfs::write_rootfs;
+use crate::image::sub_ids::has_sub_ids;
+use crate::image::work_seed::{WorkSeedError, write_work_seed};
+use crate::progress::Progress;
+use crate::space::ran_out_of_space;
+
+/// Why no image could be made.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
+pub enum ImageBuildError {
+    #[error("cannot build images of `{distro}`; only Debian's can be built")]
+    UnknownDistro { distro: String },
+    #[error("cannot build an image on this host")]
+    Tool(#[source] MissingTool),
+    #[error("this user has no subordinate ids, which building an image without root needs")]
+    NoSubordinateIds,
+    #[error("cannot install the packages of the image")]
+    Bootstrap(#[source] ToolError),
+    #[error("cannot write the image's root")]
+    WriteRootfs(#[source] FormatError),
+    #[error("cannot make the image's work-seed")]
+    WorkSeed(#[source] WorkSeedError),
+    #[error("cannot write `{}`", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot write the manifest of the image")]
+    Manifest(#[source] serde_json::Error),
+}
+
+impl ImageBuildError {
+    /// The command that helps, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Tool(missing) => Some(missing.hint()),
+            Self::NoSubordinateIds => {
+                Some("sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER".to_owned())
+            }
+            Self::UnknownDistro { .. }
+            | Self::Bootstrap(_)
+            | Self::WriteRootfs(_)
+            | Self::WorkSeed(_)
+            | Self::Write { .. }
+            | Self::Manifest(_) => None,
+        }
+    }
+}
+
+/// Fills a staging directory with an image. A second one exists in the tests.
+pub(crate) trait ImageSource: Send + Sync {
+    /// Fills the directory, down to the manifest, and gives it back.
+    fn build<'a>(
+        &'a self,
+        entry: &'a ImageEntry,
+        staged: StagedDirectory,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<StagedDirectory, ImageBuildError>>;
+}
+
+/// Images from Debian packages.
+#[derive(Debug)]
+pub(crate) struct DebianImages;
+
+impl ImageSource for DebianImages {
+    fn build<'a>(
+        &'a self,
+        entry: &'a ImageEntry,
+        staged: StagedDirectory,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<StagedDirectory, ImageBuildError>> {
+        Box::pin(build_debian_image(entry, staged, progress))
+    }
+}
+
+async fn build_debian_image(
+    entry: &ImageEntry,
+    staged: StagedDirectory,
+    progress: &Progress,
+) -> Result<StagedDirectory, ImageBuildError> {
+    if entry.distro != "debian" {
+        return Err(ImageBuildError::UnknownDistro { distro: entry.distro.clone() });
+    }
+    let privilege = privilege()?;
+    let sources = select_sources(&read_source_files(), &entry.suite, |path| fs::read_to_string(path).ok());
+    let bootstrap = Bootstrap { entry, privilege, settings: carried_settings().await, sources };
+    let staged = bootstrap_rootfs(&bootstrap, staged, progress).await?;
+
+    progress.stage("make work-seed", "");
+    let manifest = ImageManifest {
+        format_version: FORMAT_VERSION,
+        name: entry.name.clone(),
+        id: random_hex::<8>(),
+        distro: entry.distro.clone(),
+        arch: entry.arch.clone(),
+        kernel: entry.kernel.clone(),
+        files: BTreeMap::new(),
+        ready_ports: entry.recipe.ready_ports.clone(),
+        init: None,
+        packages: entry.recipe.packages.clone(),
+        source: format!("Debian {} packages", entry.suite),
+        created_at: jiff::Timestamp::now().to_string(),
+    };
+    run_blocking(move |_| finish(staged, manifest)).await
+}
+
+fn privilege() -> Result<Privilege, ImageBuildError> {
+    require(&["mmdebstrap"]).map_err(ImageBuildError::Tool)?;
+    if rustix::process::geteuid().is_root() {
+        return Ok(Privilege::Root);
+    }
+    require(&["newuidmap"]).map_err(ImageBuildError::Tool)?;
+    if has_sub_ids() { Ok(Privilege::UserNamespace) } else { Err(ImageBuildError::NoSubordinateIds) }
+}
+
+/// Streams the packages' tar into the rootfs. The staging directory travels with the blocking work, so that it is
+/// removed when that has ended, also when nobody waits any more.
+async fn bootstrap_rootfs(
+    bootstrap: &Bootstrap<'_>,
+    staged: StagedDirectory,
+    progress: &Progress,
+) -> Result<StagedDirectory, ImageBuildError> {
+    let build = BuildDirectory::create(staged.path(), bootstrap.privilege)
+        .map_err(|source| ImageBuildError::Write { path: staged.path().to_owned(), source })?;
+    let (recipe, told) = (bootstrap.entry.recipe.clone(), progress.clone());
+    let mut written = None;
+    let installed = bootstrap
+        .run(&build, progress, async |stdout| {
+            let tar = File::from(stdout.into_owned_fd()?);
+            let write = run_blocking(move |cancelled| {
+                let result = write_rootfs(tar, &staged.path().join(ROOTFS), &recipe, &told, cancelled);
+                (staged, result)
+            });
+            written = Some(write.await);
+            Ok(())
+        })
+        .await;
+    drop(build);
+    match (installed, written) {
+        // A full disk ends the writer first, and the tool because of it.
+        (_, Some((_, Err(error)))) if ran_out_of_space(&error) => Err(ImageBuildError::WriteRootfs(error)),
+        (Err(error), _) => Err(ImageBuildError::Bootstrap(error)),
+        (Ok(()), Some((_, Err(error)))) => Err(ImageBuildError::WriteRootfs(error)),
+        (Ok(()), Some((staged, Ok(())))) => Ok(staged),
+        (Ok(()), None) => {
+            let source = io::Error::other("no output");
+            Err(ImageBuildError::Bootstrap(ToolError::Run { tool: "mmdebstrap".to_owned(), source }))
+        }
+    }
+}
+
+fn finish(staged: StagedDirectory, mut manifest: ImageManifest) -> Result<StagedDirectory, ImageBuildError> {
+    let home = staged.path();
+    write_work_seed(&home.join(ROOTFS), &home.join(WORK_SEED)).map_err(ImageBuildError::WorkSeed)?;
+    manifest.files = record_files(home, &[ROOTFS, WORK_SEED])
+        .map_err(|(path, source)| ImageBuildError::Write { path, source })?;
+    let path = home.join(MANIFEST_FILE);
+    let text = manifest_bytes(&manifest).map_err(ImageBuildError::Manifest)?;
+    fs::write(&path, text).map_err(|source| ImageBuildError::Write { path, source })?;
+    Ok(staged)
+}

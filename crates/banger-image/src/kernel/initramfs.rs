@@ -1,0 +1,123 @@
+//! The guest's first root: the agent as `/init` and the modules it loads, as one cpio archive in two parts, so that
+//! another agent costs no more than putting them together again.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::cpio::CpioWriter;
+use crate::kernel::modules::{GUEST_MODULES, ModuleIndex, ModulesError};
+
+/// The modules' entries are numbered from here, well after those of the agent's part.
+const MODULES_FIRST_INODE: u32 = 1000;
+
+/// Why the modules' part cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
+pub enum InitramfsError {
+    #[error("cannot read `{}`", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot order the modules of the initramfs")]
+    Order(#[source] ModulesError),
+}
+
+/// Returns the archive of the modules below `modules` (a `lib/modules/<release>` after `depmod`), with its trailer.
+pub(crate) fn modules_part(modules: &Path) -> Result<Vec<u8>, InitramfsError> {
+    let text = |name: &str| {
+        let path = modules.join(name);
+        fs::read_to_string(&path).map_err(|source| InitramfsError::Read { path, source })
+    };
+    let (dep, builtin) = (text("modules.dep")?, text("modules.builtin")?);
+    let index = ModuleIndex::parse(&dep, &builtin);
+    let order = index.load_order(GUEST_MODULES).map_err(InitramfsError::Order)?;
+    let mut archive = CpioWriter::new(MODULES_FIRST_INODE);
+    archive.directory("modules", 0o755);
+    let names: Vec<String> = order.iter().map(|path| file_name(path)).collect();
+    let list: String = names.iter().map(|name| format!("{name}\n")).collect();
+    archive.file("modules/load.list", 0o644, list.as_bytes());
+    for (path, name) in order.iter().zip(&names) {
+        let path = modules.join(path);
+        let content = read_module(&path).map_err(|source| InitramfsError::Read { path, source })?;
+        archive.file(&format!("modules/{name}"), 0o644, &content);
+    }
+    Ok(archive.finish())
+}
+
+/// Returns the whole archive: the agent's part and the modules' part.
+pub(crate) fn initramfs(agent: &[u8], modules_part: &[u8]) -> Vec<u8> {
+    let mut archive = CpioWriter::new(1);
+    for directory in ["dev", "mnt", "proc", "run", "sys"] {
+        archive.directory(directory, 0o755);
+    }
+    // The kernel opens it as the standard streams of its first process, before anything is mounted.
+    archive.character_device("dev/console", 0o600, (5, 1));
+    archive.file("init", 0o755, agent);
+    let mut bytes = archive.into_part();
+    bytes.extend_from_slice(modules_part);
+    bytes
+}
+
+/// Returns a module's file name in the initramfs, where it is not compressed.
+fn file_name(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.split_once(".ko").map_or_else(|| file.to_owned(), |(stem, _)| format!("{stem}.ko"))
+}
+
+fn read_module(path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    let mut content = Vec::new();
+    match path.extension().and_then(|suffix| suffix.to_str()) {
+        Some("xz") => liblzma::read::XzDecoder::new(file).read_to_end(&mut content)?,
+        Some("gz") => flate2::read::GzDecoder::new(file).read_to_end(&mut content)?,
+        Some("zst") => ruzstd::decoding::StreamingDecoder::new(file)
+            .map_err(io::Error::other)?
+            .read_to_end(&mut content)?,
+        _ => io::BufReader::new(file).read_to_end(&mut content)?,
+    };
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let tree = tempfile::tempdir().unwrap();
+        let put = |name: &str, content: &[u8]| fs::write(tree.path().join(name), content).unwrap();
+        let names = ["overlay", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console"];
+        let mut dep: String = names.iter().map(|name| format!("{name}.ko: virtio.ko.xz\n")).collect();
+        dep.push_str("virtio.ko.xz:\n");
+        put("modules.dep", dep.as_bytes());
+        put("modules.builtin", b"kernel/fs/ext4/ext4.ko\n");
+        for name in names {
+            put(&format!("{name}.ko"), name.as_bytes());
+        }
+        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
+        encoder.write_all(b"plain virtio").unwrap();
+        put("virtio.ko.xz", &encoder.finish().unwrap());
+        tree
+    }
+
+    fn contains(bytes: &[u8], part: &[u8]) -> bool {
+        bytes.windows(part.len()).any(|window| window == part)
+    }
+
+    #[test]
+    fn the_archive_has_the_agent_and_the_modules_in_load_order() {
+        let part = modules_part(tree().path()).unwrap();
+        let list = "virtio.ko\noverlay.ko\nvirtio_mmio.ko\nvirtio_blk.ko\nvirtio_net.ko\nvirtio_console.ko\n";
+        assert!(contains(&part, list.as_bytes()));
+        assert!(contains(&part, b"plain virtio"));
+        let whole = initramfs(b"the agent", &part);
+        assert!(contains(&whole, b"the agent"));
+        assert!(whole.ends_with(&part));
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_bytes() {
+        let (first, second) = (modules_part(tree().path()).unwrap(), modules_part(tree().path()).unwrap());
+        assert_eq!(initramfs(b"agent", &first), initramfs(b"agent", &second));
+    }
+}

@@ -1,0 +1,36 @@
+//! Kernels and images: the catalogs, pulling and building, the local copies, and the disks of a VM.
+//!
+//! [`ImageService`] is the door: it makes a kernel or an image be there, once, however many callers ask at the same
+//! time. What it publishes appears whole or not at all. Nothing here needs root or a mount.
+
+mod apt;
+mod artifact;
+mod blocking;
+mod cpio;
+mod deb;
+mod digest;
+mod disk;
+mod host_tools;
+mod image;
+mod kernel;
+mod progress;
+mod pull;
+mod service;
+mod space;
+mod store;
+
+pub use apt::AptError;
+pub use artifact::{Artifact, Kind, Manifest};
+pub use deb::DebError;
+pub use digest::FileRecord;
+pub use disk::{DiskError, SeedFile, make_overlay_disk, make_work_disk};
+pub use host_tools::{HOST_TOOLS, HostTool, MissingTool};
+pub use image::{Image, ImageBuildError, ImageEntry, ImageManifest, WorkSeedError, image_catalog};
+pub use kernel::{
+    BzImageError, InitramfsError, Kernel, KernelBuildError, KernelEntry, KernelManifest, ModulesDriveError,
+    ModulesError, RefreshError, kernel_catalog,
+};
+pub use progress::{Progress, Stage};
+pub use pull::{PullError, Replace};
+pub use service::ImageService;
+pub use store::{Listing, Store, StoreError};

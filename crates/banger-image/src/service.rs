@@ -1,0 +1,188 @@
+//! The door to kernels and images: what is there, what can be had, and making it be there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use banger_model::{ImageName, KernelName};
+use banger_sys::paths::Paths;
+
+use crate::artifact::Kind;
+use crate::blocking::run_blocking;
+use crate::image::{
+    DebianImages, Image, ImageEntry, ImageManifest, ImageSource, image_catalog, sweep_build_directories,
+};
+use crate::kernel::{
+    AgentProgram, DebianKernels, Kernel, KernelEntry, KernelManifest, KernelSource, is_stale, kernel_catalog,
+    refresh_initramfs,
+};
+use crate::progress::Progress;
+use crate::pull::{Build, PullError, Pulls, Replace};
+use crate::store::{Store, StoreError};
+
+const KERNEL_BYTES_NEEDED: u64 = 400 << 20;
+const IMAGE_BYTES_NEEDED: u64 = 1536 << 20;
+
+/// All kernels and images of one state directory. Share it; every method takes `&self`.
+pub struct ImageService {
+    kernels: Pulls<KernelManifest>,
+    images: Pulls<ImageManifest>,
+    kernel_catalog: Vec<KernelEntry>,
+    image_catalog: Vec<ImageEntry>,
+    kernel_source: Box<dyn KernelSource>,
+    image_source: Box<dyn ImageSource>,
+    agent: Arc<AgentProgram>,
+}
+
+impl std::fmt::Debug for ImageService {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ImageService")
+            .field("kernels", &self.kernels)
+            .field("images", &self.images)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ImageService {
+    /// The service on these directories. `agent` is the static program that becomes the guests' first process.
+    #[must_use]
+    pub fn new(paths: &Paths, agent: PathBuf) -> Self {
+        let agent = Arc::new(AgentProgram::new(agent));
+        Self {
+            kernels: Pulls::new(Store::new(paths.kernels()), KERNEL_BYTES_NEEDED),
+            images: Pulls::new(Store::new(paths.images()), IMAGE_BYTES_NEEDED),
+            kernel_catalog: kernel_catalog(),
+            image_catalog: image_catalog(),
+            kernel_source: Box::new(DebianKernels { agent: Arc::clone(&agent) }),
+            image_source: Box::new(DebianImages),
+            agent,
+        }
+    }
+
+    /// The local kernels.
+    #[must_use]
+    pub fn kernels(&self) -> &Store<KernelManifest> {
+        &self.kernels.store
+    }
+
+    /// The local images.
+    #[must_use]
+    pub fn images(&self) -> &Store<ImageManifest> {
+        &self.images.store
+    }
+
+    /// The kernels that can be pulled.
+    #[must_use]
+    pub fn available_kernels(&self) -> &[KernelEntry] {
+        &self.kernel_catalog
+    }
+
+    /// The images that can be pulled.
+    #[must_use]
+    pub fn available_images(&self) -> &[ImageEntry] {
+        &self.image_catalog
+    }
+
+    /// Removes what died with an earlier daemon. Before the first pull.
+    ///
+    /// # Errors
+    /// [`StoreError::List`].
+    pub fn sweep(&self) -> Result<(), StoreError> {
+        self.kernels.store.sweep()?;
+        self.images.store.sweep()?;
+        sweep_build_directories(self.images.store.directory());
+        Ok(())
+    }
+
+    /// Returns the kernel, ready to boot: pulled if it is not there, with this banger's agent in its initramfs, its
+    /// files looked at. Dropping the future gives up; only whole things stay.
+    ///
+    /// # Errors
+    /// [`PullError`], but never that it is already pulled.
+    pub async fn ensure_kernel(&self, name: &KernelName, progress: &Progress) -> Result<Kernel, PullError> {
+        let kernel = self.kernels.ensure(name, self.kernel_build(name, progress)).await?;
+        self.with_this_agent(kernel, progress).await
+    }
+
+    /// Pulls the kernel because somebody asked for it.
+    ///
+    /// # Errors
+    /// [`PullError::AlreadyPulled`] unless it may be replaced.
+    pub async fn pull_kernel(
+        &self,
+        name: &KernelName,
+        replace: Replace,
+        progress: &Progress,
+    ) -> Result<Kernel, PullError> {
+        self.kernels.pull(name, replace, self.kernel_build(name, progress)).await
+    }
+
+    /// Returns the image, pulled if it is not there, its files looked at. Its kernel is the caller's next wish.
+    ///
+    /// # Errors
+    /// [`PullError`], but never that it is already pulled.
+    pub async fn ensure_image(&self, name: &ImageName, progress: &Progress) -> Result<Image, PullError> {
+        self.images.ensure(name, self.image_build(name, progress)).await
+    }
+
+    /// Pulls the image because somebody asked for it.
+    ///
+    /// # Errors
+    /// [`PullError::AlreadyPulled`] unless it may be replaced.
+    pub async fn pull_image(
+        &self,
+        name: &ImageName,
+        replace: Replace,
+        progress: &Progress,
+    ) -> Result<Image, PullError> {
+        self.images.pull(name, replace, self.image_build(name, progress)).await
+    }
+
+    async fn with_this_agent(&self, kernel: Kernel, progress: &Progress) -> Result<Kernel, PullError> {
+        let name = kernel.manifest.name.clone();
+        let failed = |source| PullError::Refresh { name: name.to_string(), source };
+        if !is_stale(&kernel, &self.agent).map_err(failed)? {
+            return Ok(kernel);
+        }
+        let _held = self.kernels.lock(&name).await;
+        // Another caller may have done it, or replaced the kernel.
+        let Some(kernel) = self.kernels.usable(&name)? else {
+            return Err(PullError::NotInCatalog { kind: Kind::Kernel, name: name.to_string() });
+        };
+        progress.stage("refresh initramfs", name.to_string());
+        let agent = Arc::clone(&self.agent);
+        run_blocking(move |_| refresh_initramfs(kernel, &agent)).await.map_err(failed)
+    }
+
+    fn kernel_build<'a>(&'a self, name: &KernelName, progress: &'a Progress) -> Build<'a> {
+        let name = name.clone();
+        Box::new(move |staged| {
+            Box::pin(async move {
+                let name_text = name.to_string();
+                let Some(entry) = self.kernel_catalog.iter().find(|entry| entry.name == name) else {
+                    return Err(PullError::NotInCatalog { kind: Kind::Kernel, name: name_text });
+                };
+                let built = self.kernel_source.build(entry, staged, progress).await;
+                built.map_err(|source| PullError::Kernel { name: name_text, source })
+            })
+        })
+    }
+
+    fn image_build<'a>(&'a self, name: &ImageName, progress: &'a Progress) -> Build<'a> {
+        let name = name.clone();
+        Box::new(move |staged| {
+            Box::pin(async move {
+                let name_text = name.to_string();
+                let Some(entry) = self.image_catalog.iter().find(|entry| entry.name == name) else {
+                    return Err(PullError::NotInCatalog { kind: Kind::Image, name: name_text });
+                };
+                let built = self.image_source.build(entry, staged, progress).await;
+                built.map_err(|source| PullError::Image { name: name_text, source })
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

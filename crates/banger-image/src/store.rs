@@ -1,0 +1,299 @@
+//! The local kernels or images: one directory each, read without a lock, because each appears and changes in one step.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use banger_sys::files::{is_staging, remove_any};
+use serde::Deserialize;
+
+use crate::artifact::{Artifact, FORMAT_VERSION, Kind, MANIFEST_FILE, Manifest};
+use crate::digest::FileRecord;
+
+/// Why a local kernel or image cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory of all of them cannot be read.
+    #[error("cannot list the {kind}s in `{}`", path.display())]
+    List {
+        /// Kernels or images.
+        kind: Kind,
+        /// Where they are.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The manifest is there and cannot be read.
+    #[error("cannot read the {kind} manifest `{}`", path.display())]
+    ReadManifest {
+        /// Kernel or image.
+        kind: Kind,
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The manifest is not what was written.
+    #[error("the {kind} manifest `{}` is damaged", path.display())]
+    DamagedManifest {
+        /// Kernel or image.
+        kind: Kind,
+        /// Whose.
+        name: String,
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The manifest is of a later banger.
+    #[error("the {kind} manifest `{}` has format {version}, and this banger knows {FORMAT_VERSION}", path.display())]
+    NewerManifest {
+        /// Kernel or image.
+        kind: Kind,
+        /// The manifest.
+        path: PathBuf,
+        /// Its format.
+        version: u32,
+    },
+    /// The directory has another name than its manifest.
+    #[error("the {kind} manifest `{}` is of `{found}`", path.display())]
+    OtherName {
+        /// Kernel or image.
+        kind: Kind,
+        /// The directory's name.
+        name: String,
+        /// The manifest.
+        path: PathBuf,
+        /// The name in it.
+        found: String,
+    },
+    /// A file is missing or cannot be read.
+    #[error("cannot read `{}` of the {kind} `{name}`", path.display())]
+    ReadFile {
+        /// Kernel or image.
+        kind: Kind,
+        /// Whose.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file was cut or has grown.
+    #[error("`{}` of the {kind} `{name}` has {found} bytes instead of {expected}", path.display())]
+    WrongSize {
+        /// Kernel or image.
+        kind: Kind,
+        /// Whose.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// What the manifest says.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// A file has other bytes.
+    #[error("`{}` of the {kind} `{name}` is damaged: its sha256 differs", path.display())]
+    WrongContent {
+        /// Kernel or image.
+        kind: Kind,
+        /// Whose.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl StoreError {
+    /// The command that makes it good again, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::DamagedManifest { kind, name, .. }
+            | Self::OtherName { kind, name, .. }
+            | Self::ReadFile { kind, name, .. }
+            | Self::WrongSize { kind, name, .. }
+            | Self::WrongContent { kind, name, .. } => Some(format!("banger {kind} pull --force {name}")),
+            Self::List { .. } | Self::ReadManifest { .. } | Self::NewerManifest { .. } => None,
+        }
+    }
+}
+
+/// Everything in a store: a damaged one does not hide the others.
+#[derive(Debug)]
+pub struct Listing<M> {
+    /// Usable, by name.
+    pub found: Vec<Artifact<M>>,
+    /// What could not be read.
+    pub damaged: Vec<StoreError>,
+}
+
+/// A directory of kernels or images.
+#[derive(Clone, Debug)]
+pub struct Store<M> {
+    directory: PathBuf,
+    manifest: PhantomData<fn() -> M>,
+}
+
+impl<M: Manifest> Store<M> {
+    /// The store in this directory, which need not be there yet.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory, manifest: PhantomData }
+    }
+
+    /// Where all of them are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where one of them is or would be.
+    #[must_use]
+    pub fn place(&self, name: &M::Name) -> PathBuf {
+        self.directory.join(name.to_string())
+    }
+
+    /// Returns everything that is there.
+    ///
+    /// # Errors
+    /// [`StoreError::List`].
+    pub fn list(&self) -> Result<Listing<M>, StoreError> {
+        let mut listing = Listing { found: Vec::new(), damaged: Vec::new() };
+        let mut names: Vec<M::Name> =
+            self.entries()?.iter().filter_map(|entry| entry.to_str()?.parse().ok()).collect();
+        names.sort_by_key(ToString::to_string);
+        for name in names {
+            match self.get(&name) {
+                Ok(found) => listing.found.extend(found),
+                Err(error) => listing.damaged.push(error),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Returns one of them; nothing when it is not there.
+    ///
+    /// # Errors
+    /// When it is there and its manifest cannot be used.
+    pub fn get(&self, name: &M::Name) -> Result<Option<Artifact<M>>, StoreError> {
+        let directory = self.place(name);
+        let path = directory.join(MANIFEST_FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StoreError::ReadManifest { kind: M::KIND, path, source }),
+        };
+        let damaged = |path, source| StoreError::DamagedManifest {
+            kind: M::KIND,
+            name: name.to_string(),
+            path,
+            source,
+        };
+        let version = match serde_json::from_slice::<Version>(&text) {
+            Ok(version) => version.format_version,
+            Err(source) => return Err(damaged(path, source)),
+        };
+        if version > FORMAT_VERSION {
+            return Err(StoreError::NewerManifest { kind: M::KIND, path, version });
+        }
+        let manifest = match serde_json::from_slice::<M>(&text) {
+            Ok(manifest) => manifest,
+            Err(source) => return Err(damaged(path, source)),
+        };
+        if manifest.name() != name {
+            let found = manifest.name().to_string();
+            return Err(StoreError::OtherName { kind: M::KIND, name: name.to_string(), path, found });
+        }
+        Ok(Some(Artifact { directory, manifest }))
+    }
+
+    /// Checks that every file is there in its recorded size: cheap enough for every boot.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadFile`], [`StoreError::WrongSize`].
+    pub fn verify(&self, artifact: &Artifact<M>) -> Result<(), StoreError> {
+        match verify_sizes(artifact) {
+            Ok(()) => Ok(()),
+            // It may have been replaced since the caller looked: what is there now decides.
+            Err(error) => match self.get(artifact.manifest.name())? {
+                Some(current) => verify_sizes(&current),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// Reads every file and compares its sha256. Blocks for as long as reading takes.
+    ///
+    /// # Errors
+    /// As [`Store::verify`], and [`StoreError::WrongContent`].
+    pub fn verify_content(&self, artifact: &Artifact<M>) -> Result<(), StoreError> {
+        self.verify(artifact)?;
+        for (file, expected) in artifact.manifest.files() {
+            let path = artifact.file(file);
+            let name = artifact.manifest.name().to_string();
+            match FileRecord::of_file(&path) {
+                Ok(found) if found == *expected => {}
+                Ok(_) => return Err(StoreError::WrongContent { kind: M::KIND, name, path }),
+                Err(source) => return Err(StoreError::ReadFile { kind: M::KIND, name, path, source }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what pulls left behind when their process died. Only while no pull runs: at the daemon's start.
+    ///
+    /// # Errors
+    /// [`StoreError::List`].
+    pub fn sweep(&self) -> Result<(), StoreError> {
+        for entry in self.entries()? {
+            if entry.to_str().is_some_and(is_staging) {
+                let path = self.directory.join(&*entry);
+                if let Err(error) = remove_any(&path) {
+                    tracing::warn!(path = %path.display(), %error, "a left-over directory stays");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entries(&self) -> Result<Vec<Box<OsStr>>, StoreError> {
+        let failed = |source| StoreError::List { kind: M::KIND, path: self.directory.clone(), source };
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(failed(source)),
+        };
+        entries
+            .map(|entry| entry.map(|entry| entry.file_name().into_boxed_os_str()).map_err(failed))
+            .collect()
+    }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
+}
+
+fn verify_sizes<M: Manifest>(artifact: &Artifact<M>) -> Result<(), StoreError> {
+    for (file, record) in artifact.manifest.files() {
+        let path = artifact.file(file);
+        let name = artifact.manifest.name().to_string();
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.len() == record.size => {}
+            Ok(metadata) => {
+                let (expected, found) = (record.size, metadata.len());
+                return Err(StoreError::WrongSize { kind: M::KIND, name, path, expected, found });
+            }
+            Err(source) => return Err(StoreError::ReadFile { kind: M::KIND, name, path, source }),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
