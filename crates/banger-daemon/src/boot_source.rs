@@ -1,0 +1,68 @@
+//! Where a VM's kernel, root and disks come from. Real: the image service; in tests: a fake.
+
+use std::path::{Path, PathBuf};
+
+use banger_image::Image;
+use banger_model::{ImageName, KernelName, VmSpec};
+use banger_sys::files::FileError;
+use banger_vmm::KernelFiles;
+use futures::future::BoxFuture;
+
+use crate::operation::OperationTask;
+
+/// Why a kernel, image or disk could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BootSourceError {
+    /// Pulling or looking it up failed.
+    #[error(transparent)]
+    Pull(banger_image::PullError),
+    /// A disk could not be made.
+    #[error(transparent)]
+    Disk(banger_image::DiskError),
+    /// A directory could not be made.
+    #[error(transparent)]
+    File(FileError),
+    /// The thread that made the disks or read the kernel died.
+    #[error("the work on the VM's files broke off")]
+    Worker(#[source] tokio::task::JoinError),
+    /// The program for the guest is not where it should be.
+    #[error("the guest's agent `{}` is missing; install banger again", path.display())]
+    AgentMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+}
+
+/// What a machine boots from.
+#[derive(Clone, Debug)]
+pub struct BootFiles {
+    /// Which kernel it is.
+    pub kernel_name: KernelName,
+    /// Its files.
+    pub kernel: KernelFiles,
+    /// Its modules' drive.
+    pub modules: PathBuf,
+    /// The image's root.
+    pub rootfs: PathBuf,
+    /// The image: new work disks are made from it.
+    pub image: Image,
+}
+
+/// Gets what a machine boots from.
+pub trait BootSource: Send + Sync {
+    /// Makes image and kernel be there, pulling them when needed, and checks that they are whole.
+    fn ensure<'a>(
+        &'a self,
+        image: &'a ImageName,
+        kernel: Option<&'a KernelName>,
+        task: &'a OperationTask,
+    ) -> BoxFuture<'a, Result<BootFiles, BootSourceError>>;
+
+    /// Makes `overlay.ext4` and `work.ext4` in a VM's directory.
+    fn make_disks<'a>(
+        &'a self,
+        directory: &'a Path,
+        spec: &'a VmSpec,
+        files: &'a BootFiles,
+    ) -> BoxFuture<'a, Result<(), BootSourceError>>;
+}

@@ -1,0 +1,218 @@
+//! The configuration file. Every key may be absent; a key that is not known is an error, so that a typing mistake is
+//! not silently without effect.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use banger_model::{DiskBytes, HostSize, ImageName, MemoryMib, VcpuCount, default_memory, default_vcpus};
+use serde::Deserialize;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration `{}`", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file says something that makes no sense.
+    #[error("the configuration `{}` is wrong{}", path.display(), .source.place())]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: ConfigCause,
+    },
+}
+
+/// What is wrong with a configuration, in one line.
+#[derive(Debug)]
+pub struct ConfigCause {
+    /// Number and content of the line.
+    line: Option<(usize, String)>,
+    message: String,
+}
+
+impl ConfigCause {
+    fn of(error: &toml::de::Error, text: &str) -> Self {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map(|before| {
+            let index = before.matches('\n').count();
+            (index + 1, text.lines().nth(index).unwrap_or_default().trim().to_owned())
+        });
+        Self { line, message: error.message().replace('\n', ", ") }
+    }
+
+    fn place(&self) -> String {
+        let told = self.line.as_ref().map(|(number, content)| format!(" in line {number} (`{content}`)"));
+        told.unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ConfigCause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ConfigCause {}
+
+/// The configuration, with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// VMM to use: `auto`, `qemu` or `firecracker`.
+    pub vmm: String,
+    /// Image of a VM when none is named.
+    pub default_image: ImageName,
+    /// How long a guest may take to answer for the first time.
+    pub boot_deadline: Duration,
+    /// Processors of a VM when nothing is said.
+    pub vcpus: VcpuCount,
+    /// Memory of a VM when nothing is said.
+    pub memory: MemoryMib,
+    /// Work disk of a VM when nothing is said.
+    pub disk: DiskBytes,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    vmm: Option<VmmWish>,
+    default_image: Option<ImageName>,
+    boot_deadline_secs: Option<u32>,
+    #[serde(default)]
+    vm_defaults: VmDefaultsSection,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VmDefaultsSection {
+    vcpu: Option<VcpuCount>,
+    memory_mib: Option<MemoryMib>,
+    disk_size: Option<DiskSize>,
+}
+
+/// A size as people write it: `20G`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct DiskSize(DiskBytes);
+
+impl TryFrom<String> for DiskSize {
+    type Error = <DiskBytes as std::str::FromStr>::Err;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum VmmWish {
+    Auto,
+    Qemu,
+    Firecracker,
+}
+
+impl Config {
+    /// Reads the file; one that is missing says nothing.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(path: &Path, host: HostSize) -> Result<Self, ConfigError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
+        };
+        Self::parse(&text, host).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            source: ConfigCause::of(&error, &text),
+        })
+    }
+
+    fn parse(text: &str, host: HostSize) -> Result<Self, toml::de::Error> {
+        let file: ConfigFile = toml::from_str(text)?;
+        let disk = file.vm_defaults.disk_size.map_or_else(DiskBytes::default_size, |DiskSize(disk)| disk);
+        let default_image = match file.default_image {
+            Some(name) => name,
+            None => "debian-bookworm".parse().map_err(serde::de::Error::custom)?,
+        };
+        Ok(Self {
+            vmm: match file.vmm.unwrap_or(VmmWish::Auto) {
+                VmmWish::Auto => "auto",
+                VmmWish::Qemu => "qemu",
+                VmmWish::Firecracker => "firecracker",
+            }
+            .to_owned(),
+            default_image,
+            boot_deadline: Duration::from_secs(file.boot_deadline_secs.unwrap_or(90).max(1).into()),
+            vcpus: file.vm_defaults.vcpu.unwrap_or_else(|| default_vcpus(host)),
+            memory: file.vm_defaults.memory_mib.unwrap_or_else(|| default_memory(host)),
+            disk,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: HostSize = HostSize { processors: 8, memory_mib: 16_384 };
+
+    #[test]
+    fn an_empty_file_gives_the_defaults_of_the_host() {
+        let config = Config::parse("", HOST).unwrap();
+        assert_eq!((config.vcpus.get(), config.memory.get()), (2, 2048));
+        assert_eq!(config.default_image.as_str(), "debian-bookworm");
+        assert_eq!(config.vmm, "auto");
+    }
+
+    #[test]
+    fn what_the_file_says_wins() {
+        let text = "vmm = 'qemu'\nboot_deadline_secs = 5\n[vm_defaults]\nvcpu = 3\nmemory_mib = 700\ndisk_size = '2G'";
+        let config = Config::parse(text, HOST).unwrap();
+        assert_eq!((config.vcpus.get(), config.memory.get(), config.disk.get()), (3, 700, 2 << 30));
+        assert_eq!((config.vmm.as_str(), config.boot_deadline), ("qemu", Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_mistake_is_told_in_one_line_with_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        let told = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let told = crate::cause::chain(&Config::load(&path, HOST).unwrap_err());
+            told.replace(&path.display().to_string(), "config.toml")
+        };
+        let texts = [
+            "\nvm = 1",
+            "vmm = 'xen'",
+            "[vm_defaults]\nvcpu = 0",
+            "[vm_defaults]\n\ndisk_size = '1X'",
+            "vmm =",
+        ];
+        let table: String = texts.into_iter().map(|text| told(text) + "\n").collect();
+        insta::assert_snapshot!(table, @r"
+        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `default_image`, `boot_deadline_secs`, `vm_defaults`
+        the configuration `config.toml` is wrong in line 1 (`vmm = 'xen'`): unknown variant `xen`, expected one of `auto`, `qemu`, `firecracker`
+        the configuration `config.toml` is wrong in line 2 (`vcpu = 0`): a number of processors of 0 is not possible; it can be 1 to 32
+        the configuration `config.toml` is wrong in line 3 (`disk_size = '1X'`): `1X` is not a size; write a number with M, G or T, as in `8G`
+        the configuration `config.toml` is wrong in line 1 (`vmm =`): string values must be quoted, expected literal string
+        ");
+    }
+
+    #[test]
+    fn a_missing_file_is_fine_and_a_bad_one_is_named() {
+        assert!(Config::load(Path::new("/nonexistent/config.toml"), HOST).is_ok());
+        for text in
+            ["vm = 1", "vmm = 'xen'", "[vm_defaults]\nvcpu = 0", "[vm_defaults]\ndisk_size = '1X'", "vmm ="]
+        {
+            assert!(Config::parse(text, HOST).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What is missing on this host, and the command that fixes it. Looks, and changes nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use banger_api::{CheckOutcome, CheckView, DoctorReport};
+use banger_image::HOST_TOOLS;
+use banger_store::Store;
+use banger_sys::host::{self, find_program};
+use banger_sys::paths::Paths;
+use banger_vmm::selection::{Choice, ChoiceError, HostFacts, WantedVmm, choose};
+
+use crate::config::Config;
+use crate::image_boot_source::ImageBootSource;
+use crate::vmm_choice;
+
+/// Free bytes under which a pull will not fit.
+const FREE_BYTES_MIN: u64 = 2 * 1024 * 1024 * 1024;
+
+/// The checks.
+pub struct Doctor {
+    paths: Paths,
+    config: Config,
+    source: Arc<ImageBootSource>,
+}
+
+impl Doctor {
+    /// Checks for a daemon with these directories and this configuration.
+    #[must_use]
+    pub fn new(paths: Paths, config: Config, source: Arc<ImageBootSource>) -> Self {
+        Self { paths, config, source }
+    }
+
+    /// Looks at everything, in a fixed order.
+    #[must_use]
+    pub fn examine(&self) -> DoctorReport {
+        let facts = HostFacts::look();
+        let wanted = self.config.vmm.parse().unwrap_or(WantedVmm::Auto);
+        let mut checks = vec![architecture(std::env::consts::ARCH)];
+        checks.push(vmm(&choose(wanted, &facts)));
+        checks.push(network(facts.passt.is_some()));
+        checks.extend(HOST_TOOLS.iter().map(|tool| {
+            program(tool.tool, tool.package, tool.needed_for, find_program(tool.tool).is_some(), is_root())
+        }));
+        checks.push(program(
+            "ssh",
+            "openssh-client",
+            "`banger vm ssh`",
+            find_program("ssh").is_some(),
+            is_root(),
+        ));
+        checks.push(agent(&self.source.agent()));
+        checks.push(space(&self.paths.state));
+        checks.push(store(&self.paths.database()));
+        checks.push(self.default_image());
+        checks.push(self.vm_defaults());
+        DoctorReport { checks }
+    }
+
+    fn default_image(&self) -> CheckView {
+        let name = &self.config.default_image;
+        match self.source.has_image(name) {
+            Ok(true) => check("default image", CheckOutcome::Pass, format!("`{name}` is here")),
+            Ok(false) => CheckView {
+                fix: Some(format!("banger image pull {name}")),
+                ..check("default image", CheckOutcome::Warn, format!("`{name}` is pulled by the first run"))
+            },
+            Err(error) => CheckView {
+                fix: error.hint(),
+                ..check("default image", CheckOutcome::Fail, error.to_string())
+            },
+        }
+    }
+
+    fn vm_defaults(&self) -> CheckView {
+        let Config { vcpus, memory, disk, .. } = &self.config;
+        check("vm defaults", CheckOutcome::Pass, format!("{vcpus} vcpu | {memory} memory | {disk} disk"))
+    }
+}
+
+fn check(name: &str, outcome: CheckOutcome, detail: impl Into<String>) -> CheckView {
+    CheckView { name: name.to_owned(), outcome, detail: detail.into(), fix: None }
+}
+
+fn install(package: &str) -> String {
+    format!("sudo apt-get install {package}")
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn architecture(arch: &str) -> CheckView {
+    match arch {
+        "x86_64" => check("architecture", CheckOutcome::Pass, arch),
+        _ => check("architecture", CheckOutcome::Fail, format!("{arch}: only x86_64 is supported")),
+    }
+}
+
+fn vmm(choice: &Result<Choice, ChoiceError>) -> CheckView {
+    match choice {
+        Ok(choice) if choice.reason.contains("without KVM") => {
+            check("vmm", CheckOutcome::Warn, format!("{} (slower guests)", choice.reason))
+        }
+        Ok(choice) => check("vmm", CheckOutcome::Pass, choice.reason.clone()),
+        Err(error) => {
+            CheckView { fix: vmm_choice::hint(error), ..check("vmm", CheckOutcome::Fail, error.to_string()) }
+        }
+    }
+}
+
+fn network(has_passt: bool) -> CheckView {
+    if has_passt {
+        check("network", CheckOutcome::Pass, "passt gives guests outbound access without root")
+    } else {
+        CheckView {
+            fix: Some(install("passt")),
+            ..check("network", CheckOutcome::Fail, "`passt` is missing: guests have no network")
+        }
+    }
+}
+
+fn program(tool: &str, package: &str, needed_for: &str, is_there: bool, is_root: bool) -> CheckView {
+    let name = format!("program {tool}");
+    if is_there {
+        return check(&name, CheckOutcome::Pass, format!("for {needed_for}"));
+    }
+    let outcome = if is_root && tool == "newuidmap" { CheckOutcome::Warn } else { CheckOutcome::Fail };
+    CheckView {
+        fix: Some(install(package)),
+        ..check(&name, outcome, format!("`{tool}` is missing: needed for {needed_for}"))
+    }
+}
+
+fn agent(path: &Path) -> CheckView {
+    if path.is_file() {
+        check("guest agent", CheckOutcome::Pass, path.display().to_string())
+    } else {
+        let detail = format!("`{}` is missing: install banger again", path.display());
+        check("guest agent", CheckOutcome::Fail, detail)
+    }
+}
+
+fn space(state: &Path) -> CheckView {
+    match host::free_bytes(state) {
+        Ok(free) if free >= FREE_BYTES_MIN => check(
+            "disk space",
+            CheckOutcome::Pass,
+            format!("{} MiB free in `{}`", free >> 20, state.display()),
+        ),
+        Ok(free) => {
+            let detail =
+                format!("only {} MiB free in `{}`: an image needs 2048", free >> 20, state.display());
+            check("disk space", CheckOutcome::Warn, detail)
+        }
+        Err(error) => check("disk space", CheckOutcome::Fail, format!("`{}`: {error}", state.display())),
+    }
+}
+
+fn store(database: &Path) -> CheckView {
+    match Store::inspect(database) {
+        Ok(count) => check("store", CheckOutcome::Pass, format!("{count} VMs in `{}`", database.display())),
+        Err(error) => check("store", CheckOutcome::Fail, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_comes_with_the_command_that_fixes_it() {
+        let missing = program("depmod", "kmod", "pulling a kernel", false, true);
+        assert_eq!(missing.outcome, CheckOutcome::Fail);
+        assert_eq!(missing.fix.as_deref(), Some("sudo apt-get install kmod"));
+        assert_eq!(network(false).fix.as_deref(), Some("sudo apt-get install passt"));
+        let no_qemu = Err(ChoiceError::Missing { program: "qemu-system-x86_64", package: "qemu-system-x86" });
+        assert_eq!(vmm(&no_qemu).fix.as_deref(), Some("sudo apt-get install qemu-system-x86"));
+    }
+
+    #[test]
+    fn root_does_not_need_the_programs_of_those_who_are_not() {
+        let of = |is_root| program("newuidmap", "uidmap", "building without root", false, is_root).outcome;
+        assert_eq!((of(true), of(false)), (CheckOutcome::Warn, CheckOutcome::Fail));
+    }
+
+    #[test]
+    fn a_missing_agent_or_database_is_a_failure() {
+        assert_eq!(agent(Path::new("/no/such/agent")).outcome, CheckOutcome::Fail);
+        assert_eq!(store(Path::new("/no/such/banger.db")).outcome, CheckOutcome::Fail);
+        assert_eq!(architecture("aarch64").outcome, CheckOutcome::Fail);
+    }
+}

@@ -1,0 +1,74 @@
+//! The daemon itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::State;
+use banger_api::{API_VERSION, DaemonInfo, DoctorReport, ErrorBody, ErrorCode, VmDefaults};
+use serde::Deserialize;
+use tracing::info;
+
+use super::extract::Parameters;
+use super::fault::Refusal;
+use super::router::ApiState;
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShutdownQuery {
+    /// Also while work is in progress: it is cancelled.
+    #[serde(default)]
+    force: bool,
+}
+
+#[utoipa::path(get, path = "/v1/info", operation_id = "show_info", responses((status = 200, body = DaemonInfo)))]
+pub(super) async fn info(State(state): State<ApiState>) -> Json<DaemonInfo> {
+    Json(DaemonInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api_version: API_VERSION,
+        pid: std::process::id(),
+        started_at: state.program.started_at(),
+        is_outdated: state.program.is_outdated(),
+        work_in_progress: work_in_progress(&state),
+        resident_bytes: state.program.resident_bytes(),
+    })
+}
+
+#[utoipa::path(get, path = "/v1/defaults", operation_id = "show_defaults", responses((status = 200, body = VmDefaults)))]
+pub(super) async fn defaults(State(state): State<ApiState>) -> Json<VmDefaults> {
+    Json(VmDefaults {
+        image: state.config.default_image.clone(),
+        vcpus: state.config.vcpus,
+        memory_mib: state.config.memory,
+        disk_bytes: state.config.disk,
+    })
+}
+
+#[utoipa::path(get, path = "/v1/doctor", operation_id = "show_doctor", responses((status = 200, body = DoctorReport)))]
+pub(super) async fn doctor(State(state): State<ApiState>) -> Result<Json<DoctorReport>, Refusal> {
+    let doctor = Arc::clone(&state.doctor);
+    let examined = tokio::task::spawn_blocking(move || doctor.examine()).await;
+    examined.map(Json).map_err(|error| Refusal(ErrorBody::internal(&error)))
+}
+
+#[utoipa::path(post, path = "/v1/shutdown", operation_id = "shutdown", params(ShutdownQuery), responses((status = 200), (status = 409, body = ErrorBody)))]
+pub(super) async fn shutdown(
+    State(state): State<ApiState>,
+    Parameters(query): Parameters<ShutdownQuery>,
+) -> Result<Json<()>, Refusal> {
+    let count = work_in_progress(&state);
+    if count > 0 && !query.force {
+        let message = format!("the daemon is at work: {count} operations or open streams");
+        let error =
+            ErrorBody::new(ErrorCode::OperationFailed, message).with_hint("banger daemon stop --force");
+        return Err(Refusal(error));
+    }
+    info!(force = query.force, "shutdown was asked for");
+    state.shutdown.cancel();
+    Ok(Json(()))
+}
+
+fn work_in_progress(state: &ApiState) -> u32 {
+    let count = state.operations.count_running() + state.streams.load(Ordering::Relaxed);
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

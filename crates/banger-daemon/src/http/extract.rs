@@ -1,0 +1,51 @@
+//! Request bodies and queries, with our own errors: the place where text from outside becomes types.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use banger_api::{ErrorBody, ErrorCode};
+use serde::de::DeserializeOwned;
+
+use super::fault::Refusal;
+
+/// A JSON body; an empty one means that nothing was said.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|error| bad_request(&error.body_text()))?;
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        serde_json::from_slice(text).map(Self).map_err(|error| bad_request(&error))
+    }
+}
+
+/// The one part of the path that varies: a VM or an operation.
+pub(super) struct Segment(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let segment = Path::<String>::from_request_parts(parts, state).await;
+        segment.map(|Path(segment)| Self(segment)).map_err(|error| bad_request(&error.body_text()))
+    }
+}
+
+/// A query.
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(query)| Self(query)).map_err(|error| bad_request(&error.body_text()))
+    }
+}
+
+fn bad_request(error: &dyn std::fmt::Display) -> Refusal {
+    Refusal(ErrorBody::new(ErrorCode::BadRequest, format!("the request makes no sense: {error}")))
+}

@@ -1,0 +1,215 @@
+//! From our errors to those that travel: code, the whole chain of causes in one line, and the next command to type.
+
+use std::error::Error;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use banger_api::{ErrorBody, ErrorCode};
+use banger_image::PullError;
+use banger_model::Denied;
+use banger_store::StoreError;
+use banger_vmm::StartError;
+
+use crate::boot_source::BootSourceError;
+use crate::cause::chain;
+use crate::image_operations::ImageOperationError;
+use crate::vm::{ENTER, VmError};
+use crate::vmm_choice;
+use crate::vmm_source::VmmSourceError;
+
+/// An error that can travel.
+pub trait Fault: Error + Sized + 'static {
+    /// Its kind.
+    fn code(&self) -> ErrorCode;
+
+    /// The next command to type.
+    fn hint(&self) -> Option<String>;
+
+    /// What failed, on what, and why, in one line.
+    fn message(&self) -> String {
+        chain(self)
+    }
+
+    /// Last lines of the guest's console, where they tell more.
+    fn console(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns it as it travels.
+    fn to_body(&self) -> ErrorBody {
+        ErrorBody {
+            code: self.code(),
+            message: self.message(),
+            hint: self.hint(),
+            op_id: None,
+            console: self.console(),
+        }
+    }
+}
+
+impl Fault for VmError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotFound { .. } => ErrorCode::NotFound,
+            Self::Ambiguous { .. } => ErrorCode::BadRequest,
+            Self::Denied { source: Denied::NotRunning | Denied::IsStarting | Denied::IsStopping, .. }
+            | Self::BeingDeleted { .. } => ErrorCode::NotRunning,
+            Self::Denied { source: Denied::AlreadyRunning, .. } => ErrorCode::BadRequest,
+            Self::BootSource(source) => source.code(),
+            Self::Store(StoreError::NameTaken { .. }) => ErrorCode::AlreadyExists,
+            Self::Cancelled | Self::StartCancelled { .. } => ErrorCode::Cancelled,
+            // `cancelled` promises that nothing is left.
+            Self::Undo { first, .. } => match first.code() {
+                ErrorCode::Cancelled => ErrorCode::OperationFailed,
+                code => code,
+            },
+            Self::Vmm(VmmSourceError::Unknown(_)) => ErrorCode::BadRequest,
+            Self::Vmm(VmmSourceError::None(_))
+            | Self::Store(_)
+            | Self::Key(_)
+            | Self::Directory { .. }
+            | Self::Launch { .. }
+            | Self::GuestSilent { .. }
+            | Self::GuestEnded { .. }
+            | Self::GuestFailed { .. }
+            | Self::Connect { .. }
+            | Self::Kill { .. }
+            | Self::Console { .. } => ErrorCode::OperationFailed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { .. } | Self::Ambiguous { .. } => Some("banger vm list".to_owned()),
+            Self::Denied { name, source, action } => match source {
+                Denied::NotRunning if *action == ENTER => Some(format!("banger vm start {name}")),
+                Denied::NotRunning => Some(format!("banger vm show {name}")),
+                Denied::AlreadyRunning => Some(format!("banger vm exec {name} -- <command>")),
+                Denied::IsStarting | Denied::IsStopping => Some(format!("banger vm show {name}")),
+            },
+            Self::Vmm(VmmSourceError::None(error)) => vmm_choice::hint(error),
+            Self::Vmm(VmmSourceError::Unknown(_)) => None,
+            Self::BootSource(source) => source.hint(),
+            Self::Store(StoreError::NameTaken { name }) => Some(format!("banger vm show {name}")),
+            Self::Launch { source: StartError::Missing { package, .. }, .. } => {
+                Some(format!("sudo apt-get install {package}"))
+            }
+            Self::Launch { .. } | Self::Kill { .. } => Some("banger doctor".to_owned()),
+            Self::GuestSilent { name, .. }
+            | Self::GuestEnded { name, .. }
+            | Self::GuestFailed { name, .. } => Some(format!("banger vm logs {name}")),
+            Self::Connect { name, .. } => Some(format!("banger vm kill {name}")),
+            Self::StartCancelled { name } => Some(format!("banger vm start {name}")),
+            Self::BeingDeleted { name } => Some(format!("banger vm delete {name}")),
+            Self::Undo { first, .. } => first.hint(),
+            Self::Store(_)
+            | Self::Key(_)
+            | Self::Directory { .. }
+            | Self::Console { .. }
+            | Self::Cancelled => None,
+        }
+    }
+
+    fn console(&self) -> Vec<String> {
+        match self {
+            Self::GuestSilent { console, .. }
+            | Self::GuestEnded { console, .. }
+            | Self::GuestFailed { console, .. } => console.clone(),
+            Self::Undo { first, .. } => first.console(),
+            Self::NotFound { .. }
+            | Self::Ambiguous { .. }
+            | Self::Denied { .. }
+            | Self::Vmm(_)
+            | Self::BootSource(_)
+            | Self::Store(_)
+            | Self::Key(_)
+            | Self::Directory { .. }
+            | Self::Launch { .. }
+            | Self::Connect { .. }
+            | Self::Kill { .. }
+            | Self::Console { .. }
+            | Self::StartCancelled { .. }
+            | Self::BeingDeleted { .. }
+            | Self::Cancelled => Vec::new(),
+        }
+    }
+
+    fn message(&self) -> String {
+        let Self::Undo { first, undo } = self else { return chain(self) };
+        let left: Vec<String> = undo.iter().map(Fault::message).collect();
+        let left = left.join("; ");
+        match first.code() {
+            ErrorCode::Cancelled => format!("cancelled, but something is left behind: {left}"),
+            _ => format!("{}; something is left behind: {left}", first.message()),
+        }
+    }
+}
+
+impl Fault for BootSourceError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Pull(source) => pull_code(source),
+            Self::Disk(_) | Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => {
+                ErrorCode::OperationFailed
+            }
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Pull(source) => source.hint(),
+            Self::Disk(_) | Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => None,
+        }
+    }
+}
+
+impl Fault for ImageOperationError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Name(_) => ErrorCode::BadRequest,
+            Self::Pull(source) => pull_code(source),
+            Self::Store(_) => ErrorCode::OperationFailed,
+            Self::Cancelled => ErrorCode::Cancelled,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Pull(source) => source.hint(),
+            Self::Store(source) => source.hint(),
+            Self::Name(_) | Self::Cancelled => None,
+        }
+    }
+}
+
+fn pull_code(error: &PullError) -> ErrorCode {
+    match error {
+        PullError::NotInCatalog { .. } => ErrorCode::NotFound,
+        PullError::AlreadyPulled { .. } => ErrorCode::AlreadyExists,
+        PullError::Local { .. }
+        | PullError::TooLittleSpace { .. }
+        | PullError::DiskFull { .. }
+        | PullError::Kernel { .. }
+        | PullError::Image { .. }
+        | PullError::Refresh { .. }
+        | PullError::Publish { .. } => ErrorCode::OperationFailed,
+    }
+}
+
+/// An error as a response.
+#[derive(Debug)]
+pub(super) struct Refusal(pub(super) ErrorBody);
+
+impl<F: Fault> From<F> for Refusal {
+    fn from(fault: F) -> Self {
+        Self(fault.to_body())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.code.http_status());
+        (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(self.0)).into_response()
+    }
+}

@@ -1,0 +1,17 @@
+//! The daemon's HTTP API on its Unix socket: one line per route, errors as [`banger_api::ErrorBody`].
+
+mod channel;
+mod daemon_routes;
+mod extract;
+mod fault;
+mod image_routes;
+mod listener;
+mod operation_routes;
+mod router;
+mod serve;
+mod vm_routes;
+
+pub use fault::Fault;
+pub use listener::PrivateListener;
+pub use router::{ApiState, api_document, router};
+pub use serve::serve;

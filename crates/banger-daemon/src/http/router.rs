@@ -1,0 +1,101 @@
+//! All routes.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use banger_api::{ErrorBody, ErrorCode};
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::fault::Refusal;
+use super::{channel, daemon_routes, image_routes, operation_routes, vm_routes};
+use crate::config::Config;
+use crate::doctor::Doctor;
+use crate::image_operations::ImageOperations;
+use crate::operation::Operations;
+use crate::program::RunningProgram;
+use crate::supervisor::Supervisor;
+use crate::vm::VmService;
+
+/// Longest request body.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct ApiState {
+    /// VMs.
+    pub vms: Arc<VmService>,
+    /// Kernels and images.
+    pub images: Arc<ImageOperations>,
+    /// Operations.
+    pub operations: Operations,
+    /// Checks of the host.
+    pub doctor: Arc<Doctor>,
+    /// Configuration.
+    pub config: Arc<Config>,
+    /// This program.
+    pub program: Arc<RunningProgram>,
+    /// Tasks.
+    pub supervisor: Supervisor,
+    /// Streams to guests that are open.
+    pub streams: Arc<AtomicUsize>,
+    /// Ends the daemon.
+    pub shutdown: CancellationToken,
+}
+
+#[derive(OpenApi)]
+#[openapi(info(title = "bangerd", description = "Development sandboxes on microVMs"))]
+struct Document;
+
+fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(daemon_routes::info))
+        .routes(routes!(daemon_routes::defaults))
+        .routes(routes!(daemon_routes::doctor))
+        .routes(routes!(daemon_routes::shutdown))
+        .routes(routes!(vm_routes::list, vm_routes::create))
+        .routes(routes!(vm_routes::show))
+        .routes(routes!(vm_routes::start))
+        .routes(routes!(vm_routes::stop))
+        .routes(routes!(vm_routes::restart))
+        .routes(routes!(vm_routes::kill))
+        .routes(routes!(vm_routes::delete))
+        .routes(routes!(vm_routes::logs))
+        .routes(routes!(vm_routes::ssh))
+        .routes(routes!(channel::open))
+        .routes(routes!(image_routes::list_kernels))
+        .routes(routes!(image_routes::pull_kernel))
+        .routes(routes!(image_routes::list_images))
+        .routes(routes!(image_routes::pull_image))
+        .routes(routes!(operation_routes::list))
+        .routes(routes!(operation_routes::status))
+        .routes(routes!(operation_routes::cancel))
+}
+
+/// Returns the OpenAPI document.
+#[must_use]
+pub fn api_document() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
+/// Returns the service behind the socket.
+pub fn router(state: ApiState) -> Router {
+    let (router, document) = routes().split_for_parts();
+    router
+        .route(
+            "/v1/openapi.json",
+            axum::routing::get(move || std::future::ready(axum::Json(document.clone()))),
+        )
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_route)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(state)
+}
+
+async fn unknown_route(method: axum::http::Method, uri: axum::http::Uri) -> Refusal {
+    Refusal(ErrorBody::new(ErrorCode::UnknownMethod, format!("there is no route `{method} {}`", uri.path())))
+}

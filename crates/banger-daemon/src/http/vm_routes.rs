@@ -1,0 +1,104 @@
+//! VMs.
+
+use axum::Json;
+use axum::body::Body as ResponseBody;
+use axum::extract::State;
+use banger_api::{CreateVm, ErrorBody, OperationView, SshAccess, StartVm, StopVm, VmView};
+use futures::stream;
+use serde::Deserialize;
+
+use super::extract::{Body, Parameters, Segment};
+use super::fault::Refusal;
+use super::router::ApiState;
+
+type Answer<T> = Result<Json<T>, Refusal>;
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogsQuery {
+    /// Go on until the machine ends.
+    #[serde(default)]
+    follow: bool,
+}
+
+#[utoipa::path(get, path = "/v1/vms", operation_id = "list_vms", responses((status = 200, body = Vec<VmView>)))]
+pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<VmView>> {
+    Ok(Json(state.vms.list()?))
+}
+
+#[utoipa::path(post, path = "/v1/vms", operation_id = "create_vm", request_body = CreateVm, responses((status = 200, body = OperationView), (status = 409, body = ErrorBody)))]
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    Body(request): Body<CreateVm>,
+) -> Answer<OperationView> {
+    Ok(Json(state.vms.create(request)?))
+}
+
+#[utoipa::path(get, path = "/v1/vms/{vm}", operation_id = "show_vm", params(("vm" = String, Path)), responses((status = 200, body = VmView), (status = 404, body = ErrorBody)))]
+pub(super) async fn show(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<VmView> {
+    Ok(Json(state.vms.show(&vm)?))
+}
+
+#[utoipa::path(post, path = "/v1/vms/{vm}/start", operation_id = "start_vm", params(("vm" = String, Path)), request_body = StartVm, responses((status = 200, body = OperationView)))]
+pub(super) async fn start(
+    State(state): State<ApiState>,
+    Segment(vm): Segment,
+    Body(request): Body<StartVm>,
+) -> Answer<OperationView> {
+    Ok(Json(state.vms.start(&vm, &request)?))
+}
+
+#[utoipa::path(post, path = "/v1/vms/{vm}/stop", operation_id = "stop_vm", params(("vm" = String, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
+pub(super) async fn stop(
+    State(state): State<ApiState>,
+    Segment(vm): Segment,
+    Body(request): Body<StopVm>,
+) -> Answer<OperationView> {
+    Ok(Json(state.vms.stop(&vm, &request)?))
+}
+
+#[utoipa::path(post, path = "/v1/vms/{vm}/restart", operation_id = "restart_vm", params(("vm" = String, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
+pub(super) async fn restart(
+    State(state): State<ApiState>,
+    Segment(vm): Segment,
+    Body(request): Body<StopVm>,
+) -> Answer<OperationView> {
+    Ok(Json(state.vms.restart(&vm, &request)?))
+}
+
+#[utoipa::path(post, path = "/v1/vms/{vm}/kill", operation_id = "kill_vm", params(("vm" = String, Path)), responses((status = 200, body = OperationView)))]
+pub(super) async fn kill(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<OperationView> {
+    Ok(Json(state.vms.kill(&vm)?))
+}
+
+#[utoipa::path(post, path = "/v1/vms/{vm}/delete", operation_id = "delete_vm", params(("vm" = String, Path)), responses((status = 200, body = OperationView)))]
+pub(super) async fn delete(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<OperationView> {
+    Ok(Json(state.vms.delete(&vm)?))
+}
+
+#[utoipa::path(get, path = "/v1/vms/{vm}/ssh", operation_id = "show_vm_ssh", params(("vm" = String, Path)), responses((status = 200, body = SshAccess)))]
+pub(super) async fn ssh(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<SshAccess> {
+    Ok(Json(state.vms.ssh_access(&vm)?))
+}
+
+#[utoipa::path(get, path = "/v1/vms/{vm}/logs", operation_id = "show_vm_logs", params(("vm" = String, Path), LogsQuery), responses((status = 200, body = String, content_type = "application/octet-stream")))]
+pub(super) async fn logs(
+    State(state): State<ApiState>,
+    Segment(vm): Segment,
+    Parameters(query): Parameters<LogsQuery>,
+) -> Result<ResponseBody, Refusal> {
+    let reader = state.vms.console(&vm)?;
+    let shutdown = state.shutdown.clone();
+    let chunks = stream::try_unfold(reader, move |mut reader| {
+        let shutdown = shutdown.clone();
+        async move {
+            let chunk = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => None,
+                chunk = reader.next(query.follow) => chunk?,
+            };
+            Ok::<_, std::io::Error>(chunk.map(|chunk| (chunk, reader)))
+        }
+    });
+    Ok(ResponseBody::from_stream(chunks))
+}

@@ -1,0 +1,163 @@
+//! The image service as the source of what VMs boot from.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use banger_image::{
+    ImageService, Kernel, Kind, Progress, PullError, StoreError, make_overlay_disk, make_work_disk,
+};
+use banger_model::{ImageName, KernelName, VmSpec};
+use banger_sys::paths::Paths;
+use banger_vmm::KernelFiles;
+use futures::future::BoxFuture;
+
+use crate::boot_source::{BootFiles, BootSource, BootSourceError};
+use crate::kernel_check::KernelCheck;
+use crate::operation::OperationTask;
+use crate::program::RunningProgram;
+
+/// Name of the guest's program beside ours.
+const AGENT_PROGRAM: &str = "banger-agent";
+
+/// Kernels, images and disks of this state directory.
+#[derive(Debug)]
+pub struct ImageBootSource {
+    images: Arc<ImageService>,
+    agent: PathBuf,
+    kernel_check: Arc<KernelCheck>,
+}
+
+impl ImageBootSource {
+    /// The source for these directories, with the agent that stands beside this program.
+    #[must_use]
+    pub fn new(paths: &Paths, program: &RunningProgram) -> Self {
+        let agent = find_agent(&program.directory());
+        let images = Arc::new(ImageService::new(paths, agent.clone()));
+        Self { images, agent, kernel_check: Arc::default() }
+    }
+
+    /// The image service.
+    #[must_use]
+    pub fn images(&self) -> Arc<ImageService> {
+        Arc::clone(&self.images)
+    }
+
+    /// Where the guest's program is, or should be.
+    #[must_use]
+    pub fn agent(&self) -> PathBuf {
+        self.agent.clone()
+    }
+
+    async fn kernel(&self, name: &KernelName, progress: &Progress) -> Result<Kernel, BootSourceError> {
+        let mut kernel = self.images.ensure_kernel(name, progress).await.map_err(BootSourceError::Pull)?;
+        if self.check(&kernel).await?.is_ok() {
+            return Ok(kernel);
+        }
+        // It may have been replaced since it was looked up: what is there now decides.
+        kernel = self.images.ensure_kernel(name, progress).await.map_err(BootSourceError::Pull)?;
+        self.check(&kernel).await?.map(|()| kernel).map_err(|source| {
+            let (kind, name) = (Kind::Kernel, name.to_string());
+            BootSourceError::Pull(PullError::Local { kind, name, source })
+        })
+    }
+
+    async fn check(&self, kernel: &Kernel) -> Result<Result<(), StoreError>, BootSourceError> {
+        let (check, kernel) = (Arc::clone(&self.kernel_check), kernel.clone());
+        let checked = tokio::task::spawn_blocking(move || check.check(&kernel));
+        checked.await.map_err(BootSourceError::Worker)
+    }
+
+    /// Tells whether an image is here.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is here and damaged.
+    pub fn has_image(&self, name: &ImageName) -> Result<bool, StoreError> {
+        match self.images.images().get(name)? {
+            Some(image) => self.images.images().verify(&image).map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
+impl BootSource for ImageBootSource {
+    fn ensure<'a>(
+        &'a self,
+        image: &'a ImageName,
+        kernel: Option<&'a KernelName>,
+        task: &'a OperationTask,
+    ) -> BoxFuture<'a, Result<BootFiles, BootSourceError>> {
+        Box::pin(async move {
+            if !self.agent.is_file() {
+                return Err(BootSourceError::AgentMissing { path: self.agent.clone() });
+            }
+            let progress = progress_of(task);
+            let image = self.images.ensure_image(image, &progress).await.map_err(BootSourceError::Pull)?;
+            let kernel_name = kernel.unwrap_or(&image.manifest.kernel);
+            let kernel = self.kernel(kernel_name, &progress).await?;
+            Ok(BootFiles {
+                kernel_name: kernel_name.clone(),
+                kernel: KernelFiles {
+                    vmlinuz: kernel.vmlinuz(),
+                    vmlinux: kernel.vmlinux(),
+                    initramfs: kernel.initramfs(),
+                },
+                modules: kernel.modules_drive(),
+                rootfs: image.rootfs(),
+                image,
+            })
+        })
+    }
+
+    fn make_disks<'a>(
+        &'a self,
+        directory: &'a Path,
+        spec: &'a VmSpec,
+        files: &'a BootFiles,
+    ) -> BoxFuture<'a, Result<(), BootSourceError>> {
+        let overlay = directory.join("overlay.ext4");
+        let work = directory.join("work.ext4");
+        let (overlay_size, work_size, image) = (spec.overlay_disk, spec.work_disk, files.image.clone());
+        Box::pin(async move {
+            // A few milliseconds of file system work; a cancelled create removes the whole directory.
+            let made = tokio::task::spawn_blocking(move || {
+                make_overlay_disk(&overlay, overlay_size)?;
+                make_work_disk(&work, work_size, &image, &[])
+            });
+            made.await.map_err(BootSourceError::Worker)?.map_err(BootSourceError::Disk)
+        })
+    }
+}
+
+/// Tells the stages of a pull as those of an operation.
+pub(crate) fn progress_of(task: &OperationTask) -> Progress {
+    let task = task.clone();
+    Progress::new(move |stage| task.progress(stage.name, &stage.detail, stage.done, stage.total))
+}
+
+fn find_agent(directory: &Path) -> PathBuf {
+    if let Some(path) = std::env::var_os("BANGER_AGENT") {
+        return path.into();
+    }
+    let beside = directory.join(AGENT_PROGRAM);
+    let installed = directory.join("../lib/banger").join(AGENT_PROGRAM);
+    if !beside.is_file() && installed.is_file() { installed } else { beside }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_stands_beside_the_program_or_in_its_library_directory() {
+        let prefix = tempfile::tempdir().unwrap();
+        let bin = prefix.path().join("bin");
+        let library = prefix.path().join("lib/banger");
+        std::fs::create_dir_all(&bin).unwrap();
+        std::fs::create_dir_all(&library).unwrap();
+        assert_eq!(find_agent(&bin), bin.join("banger-agent"));
+        std::fs::write(library.join("banger-agent"), "").unwrap();
+        assert_eq!(find_agent(&bin), bin.join("../lib/banger/banger-agent"));
+        std::fs::write(bin.join("banger-agent"), "").unwrap();
+        assert_eq!(find_agent(&bin), bin.join("banger-agent"));
+    }
+}

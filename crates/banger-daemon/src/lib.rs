@@ -1,0 +1,20 @@
+//! The daemon: services, operations, reconciliation and the HTTP API. [`wiring::Daemon`] builds everything in one
+//! place; the parts know only what they are given.
+
+pub mod boot_source;
+pub mod cause;
+pub mod config;
+pub mod doctor;
+mod file_identity;
+pub mod http;
+pub mod image_boot_source;
+pub mod image_operations;
+mod kernel_check;
+pub mod operation;
+pub mod program;
+pub mod ssh_keys;
+pub mod supervisor;
+pub mod vm;
+pub mod vmm_choice;
+pub mod vmm_source;
+pub mod wiring;

@@ -1,0 +1,121 @@
+//! `bangerd`: started by `banger` when nobody listens on the daemon's socket; ends when told to.
+
+use std::error::Error;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::fd::{FromRawFd as _, RawFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use banger_daemon::cause::chain;
+use banger_daemon::wiring::{Daemon, DaemonError};
+use banger_sys::paths::Paths;
+use banger_vmm::network_gate;
+use clap::Parser;
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+/// Size at which the log is moved aside when the daemon starts.
+const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How long threads may go on when the daemon ends.
+const THREADS_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Run the banger daemon
+///
+/// `banger` starts it by itself; nobody needs to call it by hand.
+#[derive(Parser)]
+#[command(name = "bangerd", version, after_help = "Example: bangerd")]
+struct Arguments {
+    /// Write `ready` or `error: <why>` to this inherited descriptor
+    #[arg(long, value_name = "N")]
+    ready_fd: Option<RawFd>,
+}
+
+fn main() -> ExitCode {
+    // The same program is the gate between a guest and its network: a process of its own, started by the VMM driver.
+    if std::env::args_os().skip(1).eq([network_gate::ARGUMENT]) {
+        // It has nobody to tell: its end is the guest's loss of the network.
+        return network_gate::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    keep_memory_small();
+    let arguments = Arguments::parse();
+    let mut ready = Announcer::new(arguments.ready_fd);
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    match run(&mut ready) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = chain(error.as_ref());
+            error!(error = text, "daemon ends");
+            ready.announce(&format!("error: {text}"));
+            eprintln!("bangerd: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Makes the allocator give memory back: by default it keeps an arena per thread and, after one large buffer was freed,
+/// megabytes for the next. Source: `mallopt(3)`.
+#[expect(unsafe_code, reason = "mallopt(3) has no safe wrapper")]
+fn keep_memory_small() {
+    const BLOCK_BYTES: libc::c_int = 128 * 1024;
+    for (parameter, value) in
+        [(libc::M_ARENA_MAX, 2), (libc::M_MMAP_THRESHOLD, BLOCK_BYTES), (libc::M_TRIM_THRESHOLD, BLOCK_BYTES)]
+    {
+        // SAFETY: called before any other thread exists; the parameters are numbers.
+        unsafe { libc::mallopt(parameter, value) };
+    }
+}
+
+fn run(ready: &mut Announcer) -> Result<(), Box<dyn Error>> {
+    let paths = Paths::from_environment()?;
+    let lock = Daemon::take_place(&paths)?;
+    start_log(&paths.daemon_log())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .enable_all()
+        .build()?;
+    let served = runtime.block_on(async {
+        let daemon = Daemon::build(paths, lock).await?;
+        info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "daemon is ready");
+        ready.announce("ready");
+        daemon.serve().await
+    });
+    // What still computes or waits for a tool must not hold up the end: the next daemon removes what it leaves.
+    runtime.shutdown_timeout(THREADS_DEADLINE);
+    served?;
+    info!("daemon ends");
+    Ok(())
+}
+
+fn start_log(path: &Path) -> Result<(), DaemonError> {
+    let failed = |source| DaemonError::Log { path: path.to_owned(), source };
+    if std::fs::metadata(path).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
+        std::fs::rename(path, path.with_extension("log.1")).map_err(failed)?;
+    }
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    let level = std::env::var("BANGER_LOG_LEVEL").unwrap_or_else(|_unset| "info".to_owned());
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_bad| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(file).init();
+    Ok(())
+}
+
+/// Tells the starter how it went, once.
+struct Announcer(Option<File>);
+
+impl Announcer {
+    #[expect(unsafe_code, reason = "an inherited descriptor is known by its number only")]
+    fn new(descriptor: Option<RawFd>) -> Self {
+        // SAFETY: the caller of this program hands the descriptor over and nobody else here uses it.
+        Self(descriptor.filter(|number| *number > 2).map(|number| unsafe { File::from_raw_fd(number) }))
+    }
+
+    fn announce(&mut self, line: &str) {
+        if let Some(mut file) = self.0.take() {
+            // A starter that has gone away does not want to know.
+            let _ = writeln!(file, "{line}");
+        }
+    }
+}

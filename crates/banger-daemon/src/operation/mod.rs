@@ -1,0 +1,15 @@
+//! Long work. Each mutation is an operation with an id that is minted when it begins; it goes on when the client goes
+//! away, tells its stages to whoever asks, and can be cancelled.
+//!
+//! ```text
+//! Running ──work ends──▶ Succeeded | Failed
+//!    │cancel
+//!    ▼
+//! Cancelling ──undo ends──▶ Cancelled   (or Succeeded, when it was done already)
+//! ```
+
+mod registry;
+mod task;
+
+pub use registry::Operations;
+pub use task::{Cancelled, OperationTask};

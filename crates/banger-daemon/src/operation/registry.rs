@@ -1,0 +1,269 @@
+//! All operations at work and the latest that ended.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use banger_api::{ErrorBody, ErrorCode, OperationKind, OperationState, OperationView};
+use banger_sys::id::random_hex;
+use futures::FutureExt as _;
+use tracing::{Instrument as _, info, info_span, warn};
+
+use super::OperationTask;
+use crate::supervisor::Supervisor;
+
+/// How many ended operations are kept for late askers.
+const ENDED_MAX: usize = 200;
+/// How long a long poll waits for a change.
+const POLL_WAIT: Duration = Duration::from_secs(25);
+
+/// The registry. Its lock is held for the moment of a look-up only.
+#[derive(Clone, Debug)]
+pub struct Operations {
+    supervisor: Supervisor,
+    all: Arc<Mutex<VecDeque<OperationTask>>>,
+    /// The daemon ends: what begins now is cancelled at once.
+    closed: Arc<AtomicBool>,
+}
+
+impl Operations {
+    /// An empty registry.
+    #[must_use]
+    pub fn new(supervisor: Supervisor) -> Self {
+        Self { supervisor, all: Arc::default(), closed: Arc::default() }
+    }
+
+    /// Begins work that goes on without its caller.
+    pub fn begin<F, W>(&self, kind: OperationKind, target: &str, work: W) -> OperationView
+    where
+        W: FnOnce(OperationTask) -> F,
+        F: Future<Output = Result<serde_json::Value, ErrorBody>> + Send + 'static,
+    {
+        let task = OperationTask::new(format!("op-{}", random_hex::<6>()), kind, target.to_owned());
+        self.remember(task.clone());
+        if self.closed.load(Ordering::SeqCst) {
+            task.cancel();
+        }
+        let span = info_span!("operation", op = task.id(), kind = ?kind, target);
+        let future = work(task.clone());
+        let begun = task.view();
+        self.supervisor.spawn("operation", run(task, future).instrument(span));
+        begun
+    }
+
+    /// Returns the operation when its revision is beyond `after`; else after its next change, or as it is when the
+    /// wait has lasted long enough.
+    pub async fn status(&self, id: &str, after: u64) -> Option<OperationView> {
+        let mut changes = self.find(id)?.watch();
+        // An error means that the sender is gone, and it is not: the registry holds it.
+        let newer = changes.wait_for(|view| {
+            // When the daemon ends, nobody can ask again: only the end is worth an answer.
+            view.state.is_final() || (view.revision > after && !self.closed.load(Ordering::SeqCst))
+        });
+        if let Ok(Ok(view)) = tokio::time::timeout(POLL_WAIT, newer).await {
+            return Some(view.clone());
+        }
+        Some(changes.borrow().clone())
+    }
+
+    /// Asks an operation to stop and returns it as it is now.
+    #[must_use]
+    pub fn cancel(&self, id: &str) -> Option<OperationView> {
+        let task = self.find(id)?;
+        task.cancel();
+        Some(task.view())
+    }
+
+    /// Asks all operations to stop, those too that begin from now on, and waits until they have.
+    pub async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        // Asked first, then waited for: the last one must not wait for the undo of those before it.
+        self.snapshot().iter().for_each(OperationTask::cancel);
+        while let Some(task) = self.snapshot().into_iter().find(|task| !task.is_final()) {
+            // An error means that the operation is gone.
+            let _ = task.watch().wait_for(|view| view.state.is_final()).await;
+        }
+    }
+
+    /// Returns all operations, oldest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<OperationView> {
+        self.snapshot().iter().map(OperationTask::view).collect()
+    }
+
+    /// Returns how many operations are at work.
+    #[must_use]
+    pub fn count_running(&self) -> usize {
+        self.snapshot().iter().filter(|task| !task.is_final()).count()
+    }
+
+    fn snapshot(&self) -> Vec<OperationTask> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn find(&self, id: &str) -> Option<OperationTask> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|task| task.id() == id).cloned()
+    }
+
+    fn remember(&self, task: OperationTask) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push_back(task);
+        let ended = all.iter().filter(|task| task.is_final()).count();
+        for _ in ENDED_MAX..ended {
+            if let Some(oldest) = all.iter().position(OperationTask::is_final) {
+                all.remove(oldest);
+            }
+        }
+    }
+}
+
+async fn run(task: OperationTask, work: impl Future<Output = Result<serde_json::Value, ErrorBody>>) {
+    // Without an end, its askers would wait for ever and the daemon could not be stopped.
+    let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_panic| {
+        Err(ErrorBody::new(
+            ErrorCode::OperationFailed,
+            "the daemon has a bug: the work broke off; its log tells more",
+        ))
+    });
+    let took_ms = task.elapsed_ms();
+    match outcome {
+        Ok(result) => {
+            info!(took_ms, "operation succeeded");
+            task.finish(|view| {
+                view.state = OperationState::Succeeded;
+                view.result = Some(result);
+            });
+        }
+        Err(mut error) => {
+            warn!(took_ms, error = error.message, "operation failed");
+            error.op_id = Some(task.id().to_owned());
+            task.finish(|view| {
+                view.state = match error.code {
+                    ErrorCode::Cancelled => OperationState::Cancelled,
+                    _ => OperationState::Failed,
+                };
+                view.error = Some(error);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use serde_json::json;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn operations() -> Operations {
+        Operations::new(Supervisor::new())
+    }
+
+    fn cancelled() -> ErrorBody {
+        ErrorBody::new(ErrorCode::Cancelled, "cancelled")
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_without_its_caller_and_no_stage_is_lost() {
+        let operations = operations();
+        let (go, wait) = oneshot::channel::<()>();
+        let begun = operations.begin(OperationKind::VmStart, "dev", |task| async move {
+            task.stage("one", "");
+            task.stage("two", "x");
+            wait.await.unwrap();
+            task.stage("three", "");
+            Ok(json!(5))
+        });
+        go.send(()).unwrap();
+        let mut last = begun;
+        while !last.state.is_final() {
+            last = operations.status(&last.id, last.revision).await.unwrap();
+        }
+        assert_eq!(last.state, OperationState::Succeeded);
+        assert_eq!(last.result, Some(json!(5)));
+        let names: Vec<_> = last.stages.iter().map(|stage| stage.name.as_str()).collect();
+        assert_eq!(names, ["one", "two", "three"]);
+        assert!(last.stages.iter().all(|stage| stage.took_ms.is_some()));
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_operation_undoes_to_its_end() {
+        let operations = operations();
+        let (undo_may_end, wait) = oneshot::channel::<()>();
+        let begun = operations.begin(OperationKind::VmCreate, "dev", |task| async move {
+            task.unless_cancelled(std::future::pending::<()>()).await.unwrap_err();
+            task.stage("undo", "");
+            wait.await.unwrap();
+            Err(cancelled())
+        });
+        let told = operations.cancel(&begun.id).unwrap();
+        assert_eq!(told.state, OperationState::Cancelling);
+        undo_may_end.send(()).unwrap();
+        operations.close().await;
+        let ended = operations.status(&begun.id, u64::MAX).await.unwrap();
+        assert_eq!(ended.state, OperationState::Cancelled);
+        assert_eq!(ended.error.unwrap().op_id.as_deref(), Some(begun.id.as_str()));
+    }
+
+    #[tokio::test]
+    async fn work_that_breaks_off_is_told_as_failed() {
+        let operations = operations();
+        let begun = operations.begin(OperationKind::VmStart, "dev", |_| async { panic!("bug") });
+        let ended = operations.status(&begun.id, begun.revision).await.unwrap();
+        assert_eq!(ended.state, OperationState::Failed);
+    }
+
+    #[tokio::test]
+    async fn all_are_asked_to_stop_before_the_first_is_waited_for() {
+        let operations = operations();
+        let (second_undone, first_may_end) = oneshot::channel::<()>();
+        operations.begin(OperationKind::VmCreate, "one", |task| async move {
+            task.unless_cancelled(std::future::pending::<()>()).await.unwrap_err();
+            first_may_end.await.unwrap();
+            Err(cancelled())
+        });
+        operations.begin(OperationKind::VmCreate, "two", |task| async move {
+            task.unless_cancelled(std::future::pending::<()>()).await.unwrap_err();
+            second_undone.send(()).unwrap();
+            Err(cancelled())
+        });
+        tokio::time::timeout(Duration::from_secs(10), operations.close()).await.unwrap();
+        let late = operations.begin(OperationKind::VmCreate, "late", |task| async move {
+            task.check().map_err(|_told| cancelled())?;
+            Ok(json!(null))
+        });
+        let late = operations.status(&late.id, u64::MAX).await.unwrap();
+        assert_eq!(late.state, OperationState::Cancelled);
+    }
+
+    #[tokio::test]
+    async fn while_the_daemon_ends_a_poll_is_answered_with_the_end_only() {
+        let operations = operations();
+        let (undo_may_end, wait) = oneshot::channel::<()>();
+        let begun = operations.begin(OperationKind::VmCreate, "dev", |task| async move {
+            task.unless_cancelled(std::future::pending::<()>()).await.unwrap_err();
+            wait.await.unwrap();
+            Err(cancelled())
+        });
+        let mut closing = pin!(operations.close());
+        assert!(futures::poll!(&mut closing).is_pending());
+        let mut poll = pin!(operations.status(&begun.id, begun.revision));
+        assert!(futures::poll!(&mut poll).is_pending(), "`cancelling` is news, but not the last");
+        undo_may_end.send(()).unwrap();
+        assert_eq!(poll.await.unwrap().state, OperationState::Cancelled);
+        closing.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_poll_answers_as_it_is_when_nothing_changes() {
+        let operations = operations();
+        let begun = operations.begin(OperationKind::VmStart, "dev", |_| std::future::pending());
+        let same = operations.status(&begun.id, begun.revision).await.unwrap();
+        assert_eq!(same.revision, begun.revision);
+        assert!(operations.status("op-unknown", 0).await.is_none());
+    }
+}

@@ -1,0 +1,157 @@
+//! The inside of an operation: what its work uses to tell its stages and to hear that it shall stop.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use banger_api::{OperationKind, OperationState, OperationView, StageView};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// The caller asked to stop the operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cancelled")]
+pub struct Cancelled;
+
+/// One operation, as its own work sees it.
+#[derive(Clone, Debug)]
+pub struct OperationTask {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    id: String,
+    begun: Instant,
+    view: watch::Sender<OperationView>,
+    cancelled: CancellationToken,
+}
+
+impl OperationTask {
+    pub(super) fn new(id: String, kind: OperationKind, target: String) -> Self {
+        let view = OperationView {
+            id: id.clone(),
+            kind,
+            target,
+            state: OperationState::Running,
+            revision: 1,
+            stages: Vec::new(),
+            result: None,
+            error: None,
+        };
+        let view = watch::Sender::new(view);
+        Self {
+            shared: Arc::new(Shared { id, begun: Instant::now(), view, cancelled: CancellationToken::new() }),
+        }
+    }
+
+    /// Its id, for logs and errors.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    /// Begins the next stage; the one before it is done.
+    pub fn stage(&self, name: &str, detail: &str) {
+        let now = self.elapsed_ms();
+        self.change(|view| {
+            close_stage(view, now);
+            view.stages.push(StageView {
+                name: name.to_owned(),
+                detail: detail.to_owned(),
+                started_ms: now,
+                took_ms: None,
+                done_bytes: None,
+                total_bytes: None,
+            });
+        });
+    }
+
+    /// Tells how far the stage with this name is; begins it when it is not the last one.
+    pub fn progress(&self, name: &str, detail: &str, done_bytes: Option<u64>, total_bytes: Option<u64>) {
+        let is_current = self.shared.view.borrow().stages.last().is_some_and(|stage| stage.name == name);
+        if !is_current {
+            self.stage(name, detail);
+        }
+        self.change(|view| {
+            if let Some(stage) = view.stages.last_mut() {
+                detail.clone_into(&mut stage.detail);
+                stage.done_bytes = done_bytes;
+                stage.total_bytes = total_bytes;
+            }
+        });
+    }
+
+    /// Names what the operation is about, once that is known.
+    pub fn set_target(&self, target: &str) {
+        self.change(|view| target.clone_into(&mut view.target));
+    }
+
+    /// Does `work` unless the operation is cancelled first: then `work` is dropped where it waits.
+    ///
+    /// # Errors
+    /// [`Cancelled`].
+    pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Cancelled> {
+        tokio::select! {
+            biased;
+            () = self.shared.cancelled.cancelled() => Err(Cancelled),
+            done = work => Ok(done),
+        }
+    }
+
+    /// # Errors
+    /// [`Cancelled`] when the operation shall stop.
+    pub fn check(&self) -> Result<(), Cancelled> {
+        if self.shared.cancelled.is_cancelled() { Err(Cancelled) } else { Ok(()) }
+    }
+
+    pub(super) fn view(&self) -> OperationView {
+        self.shared.view.borrow().clone()
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<OperationView> {
+        self.shared.view.subscribe()
+    }
+
+    /// Tells whether nothing more will happen.
+    pub(super) fn is_final(&self) -> bool {
+        self.shared.view.borrow().state.is_final()
+    }
+
+    /// Asks the work to stop.
+    pub(crate) fn cancel(&self) {
+        if self.is_final() {
+            return;
+        }
+        self.change(|view| {
+            if view.state == OperationState::Running {
+                view.state = OperationState::Cancelling;
+            }
+        });
+        self.shared.cancelled.cancel();
+    }
+
+    pub(super) fn finish(&self, end: impl FnOnce(&mut OperationView)) {
+        let now = self.elapsed_ms();
+        self.change(|view| {
+            close_stage(view, now);
+            end(view);
+        });
+    }
+
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.shared.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut OperationView)) {
+        self.shared.view.send_modify(|view| {
+            change(view);
+            view.revision += 1;
+        });
+    }
+}
+
+fn close_stage(view: &mut OperationView, now: u64) {
+    if let Some(stage) = view.stages.last_mut() {
+        stage.took_ms.get_or_insert(now.saturating_sub(stage.started_ms));
+    }
+}

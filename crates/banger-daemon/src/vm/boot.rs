@@ -1,0 +1,207 @@
+//! A boot, phase by phase. Each phase consumes itself, notes its undo before it acts, and tells one stage:
+//!
+//! ```text
+//! Reserved ──disks──▶ DisksReady ──launch──▶ Launched ──wait_for_guest──▶ GuestReady
+//! ```
+//! A VM that exists already enters at `DisksReady`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use banger_api::WaitFor;
+use banger_model::{VmEvent, VmId};
+use banger_store::{Store, VmRow};
+use banger_sys::files::create_private_directory;
+use banger_sys::paths::Paths;
+use banger_vmm::{Drive, DriveRole, Machine, MachinePlan, Network};
+use tracing::info;
+
+use super::undo::{Undo, UndoList};
+use super::{VmError, guest};
+use crate::boot_source::{BootFiles, BootSource, BootSourceError};
+use crate::operation::OperationTask;
+use crate::vmm_source::ChosenVmm;
+
+/// What every phase needs.
+pub(super) struct BootContext<'a> {
+    pub(super) store: &'a Store,
+    pub(super) paths: &'a Paths,
+    pub(super) source: &'a dyn BootSource,
+    pub(super) vmm: &'a ChosenVmm,
+    pub(super) files: &'a BootFiles,
+    pub(super) authorized_key: &'a str,
+    pub(super) boot_deadline: Duration,
+    pub(super) init_delay: Duration,
+    pub(super) task: &'a OperationTask,
+}
+
+/// The name is ours: the row is in the store.
+pub(super) struct Reserved {
+    row: VmRow,
+}
+
+/// The VM's disks exist.
+pub(super) struct DisksReady {
+    row: VmRow,
+}
+
+/// The machine runs.
+pub(super) struct Launched {
+    row: VmRow,
+    machine: Arc<dyn Machine>,
+}
+
+/// The guest is this VM and takes commands.
+pub(super) struct GuestReady {
+    pub(super) row: VmRow,
+}
+
+impl Reserved {
+    /// Adds the row; the store refuses a name that is taken.
+    pub(super) fn new(context: &BootContext<'_>, undo: &mut UndoList, row: VmRow) -> Result<Self, VmError> {
+        context.store.insert_vm(&row).map_err(VmError::Store)?;
+        undo.push(Undo::Row(row.id.clone()));
+        Ok(Self { row })
+    }
+
+    /// Makes the overlay and the work disk.
+    pub(super) async fn disks(
+        self,
+        context: &BootContext<'_>,
+        undo: &mut UndoList,
+    ) -> Result<DisksReady, VmError> {
+        context.task.stage("make disks", "");
+        let directory = context.paths.vm(self.row.id.as_str());
+        undo.push(Undo::Disks(directory.clone()));
+        create_private_directory(&directory)
+            .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
+        // Never given up half-way: its thread would go on to write while the undo removes the directory.
+        let made = context.source.make_disks(&directory, &self.row.spec, context.files).await;
+        made.map_err(VmError::BootSource)?;
+        context.task.check()?;
+        Ok(DisksReady { row: self.row })
+    }
+}
+
+impl DisksReady {
+    /// Takes up a VM whose disks exist.
+    pub(super) fn of_existing(row: VmRow) -> Self {
+        Self { row }
+    }
+
+    /// Returns the VM without starting it.
+    pub(super) fn into_row(self) -> VmRow {
+        self.row
+    }
+
+    /// Starts the machine.
+    pub(super) async fn launch(
+        mut self,
+        context: &BootContext<'_>,
+        undo: &mut UndoList,
+    ) -> Result<Launched, VmError> {
+        context.task.check()?;
+        context.task.stage("start machine", &context.vmm.label);
+        let name = self.row.name.clone();
+        self.row.state = self.row.state.after(VmEvent::BootStarted).map_err(|source| VmError::Denied {
+            action: "start",
+            name: name.clone(),
+            source,
+        })?;
+        self.row.vmm = Some(context.vmm.label.clone());
+        self.row.boot_id = None;
+        self.row.last_error = None;
+        self.row.started_at_ms = Some(jiff::Timestamp::now().as_millisecond());
+        context.store.update_vm(&self.row).map_err(VmError::Store)?;
+        let runtime = context.paths.vm_runtime(self.row.id.as_str());
+        undo.push(Undo::Sockets(runtime.clone()));
+        create_private_directory(&runtime)
+            .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
+        let plan = plan(context, &self.row);
+        let started = context.task.unless_cancelled(context.vmm.vmm.start(&plan)).await?;
+        let machine: Arc<dyn Machine> =
+            started.map_err(|source| VmError::Launch { name: name.clone(), source })?.into();
+        undo.push(Undo::Machine(name, Arc::clone(&machine)));
+        Ok(Launched { row: self.row, machine })
+    }
+}
+
+impl Launched {
+    /// Whose machine it is.
+    pub(super) fn id(&self) -> &VmId {
+        &self.row.id
+    }
+
+    /// Returns the machine, so that others can find it while its guest boots.
+    pub(super) fn machine(&self) -> Arc<dyn Machine> {
+        Arc::clone(&self.machine)
+    }
+
+    /// Waits for the guest's hello and makes it this VM.
+    pub(super) async fn wait_for_guest(
+        mut self,
+        context: &BootContext<'_>,
+        wait: WaitFor,
+    ) -> Result<GuestReady, VmError> {
+        let task = context.task;
+        let begin = Instant::now();
+        task.stage("boot guest", "");
+        // Boxed: each holds a whole connection's state, and a boot is moved about before it is first polled.
+        let hello = Box::pin(guest::wait_for_hello(&self.machine, &self.row, context.boot_deadline));
+        let hello = guest::unless_ended(&self.machine, &self.row, hello);
+        let (client, boot_id) = task.unless_cancelled(hello).await??;
+        let hello_ms = begin.elapsed().as_millis();
+        let network = context.vmm.vmm.guest_network(&network(&self.row));
+        let identified = Box::pin(guest::identify(
+            &self.machine,
+            &client,
+            &self.row,
+            network,
+            context.authorized_key,
+            context.init_delay,
+        ));
+        task.unless_cancelled(guest::unless_ended(&self.machine, &self.row, identified)).await??;
+        info!(vm = %self.row.name, hello_ms, identified_ms = begin.elapsed().as_millis(), "guest is ready");
+        if wait == WaitFor::System {
+            task.stage("wait for the system", "");
+            let system =
+                Box::pin(guest::wait_for_system(&self.machine, &client, &self.row, context.boot_deadline));
+            task.unless_cancelled(guest::unless_ended(&self.machine, &self.row, system)).await??;
+        }
+        let name = self.row.name.clone();
+        self.row.state = self.row.state.after(VmEvent::BootFinished).map_err(|source| VmError::Denied {
+            action: "start",
+            name,
+            source,
+        })?;
+        self.row.pending = None;
+        self.row.boot_id = Some(boot_id);
+        context.store.update_vm(&self.row).map_err(VmError::Store)?;
+        Ok(GuestReady { row: self.row })
+    }
+}
+
+fn network(row: &VmRow) -> Network {
+    Network::UserMode { mac: row.guest.mac.clone() }
+}
+
+fn plan(context: &BootContext<'_>, row: &VmRow) -> MachinePlan {
+    let directory = context.paths.vm(row.id.as_str());
+    let drive = |role, path| Drive { role, path };
+    MachinePlan {
+        vm: row.id.clone(),
+        runtime_directory: context.paths.vm_runtime(row.id.as_str()),
+        kernel: context.files.kernel.clone(),
+        kernel_arguments: Vec::new(),
+        vcpus: row.spec.vcpus,
+        memory: row.spec.memory,
+        drives: vec![
+            drive(DriveRole::Base, context.files.rootfs.clone()),
+            drive(DriveRole::Modules, context.files.modules.clone()),
+            drive(DriveRole::Overlay, directory.join("overlay.ext4")),
+            drive(DriveRole::Work, directory.join("work.ext4")),
+        ],
+        network: network(row),
+        state_directory: directory,
+    }
+}

@@ -1,0 +1,145 @@
+//! The guest's console log: its last lines for an error, and all of it for `vm logs`, followed by inotify.
+//! Source: `inotify(7)`.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use banger_vmm::Machine;
+use bytes::Bytes;
+use rustix::fs::inotify;
+use tokio::io::unix::AsyncFd;
+
+/// Lines of the console that an error shows.
+const LINES_MAX: usize = 12;
+/// How much of the log's end is looked at for them.
+const TAIL_BYTES: u64 = 16 * 1024;
+/// Bytes per read.
+const CHUNK_BYTES: usize = 32 * 1024;
+
+/// Returns the last lines of a console log, without carriage returns; none when it cannot be read.
+pub(super) fn last_lines(path: &Path) -> Vec<String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|mut file| {
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+        file.read_to_end(&mut bytes)
+    });
+    if read.is_err() {
+        return Vec::new();
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = VecDeque::new();
+    for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        if lines.len() == LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(line.chars().filter(|character| !character.is_control()).collect());
+    }
+    lines.into()
+}
+
+/// Reads a console log from its begin.
+pub struct ConsoleReader {
+    file: File,
+    changes: Option<AsyncFd<OwnedFd>>,
+    machine: Option<Arc<dyn Machine>>,
+}
+
+impl ConsoleReader {
+    /// Opens the log; a VM that never ran has an empty one.
+    pub(super) fn open(path: &Path, machine: Option<Arc<dyn Machine>>) -> io::Result<Self> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open("/dev/null")?,
+            opened => opened?,
+        };
+        let changes = match &machine {
+            Some(_) => Some(watch(path)?),
+            None => None,
+        };
+        Ok(Self { file, changes, machine })
+    }
+
+    /// Returns the next bytes; `None` at the end. With `follow`, the end is the machine's.
+    ///
+    /// # Errors
+    /// As `read(2)`.
+    pub async fn next(&mut self, follow: bool) -> io::Result<Option<Bytes>> {
+        loop {
+            let chunk = self.read_chunk()?;
+            if chunk.is_some() || !follow {
+                return Ok(chunk);
+            }
+            let (Some(changes), Some(machine)) = (&self.changes, &self.machine) else { return Ok(None) };
+            tokio::select! {
+                biased;
+                more = changes.readable() => drain(&mut more?)?,
+                _ = machine.ended() => {
+                    self.machine = None;
+                }
+            }
+        }
+    }
+
+    fn read_chunk(&mut self) -> io::Result<Option<Bytes>> {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        let mut count = self.file.read(&mut buffer)?;
+        // A log that has grown too long is emptied under its readers.
+        if count == 0 && self.file.metadata()?.len() < self.file.stream_position()? {
+            self.file.rewind()?;
+            count = self.file.read(&mut buffer)?;
+        }
+        buffer.truncate(count);
+        Ok((count > 0).then(|| buffer.into()))
+    }
+}
+
+fn watch(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
+    let descriptor = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
+    inotify::add_watch(&descriptor, path, inotify::WatchFlags::MODIFY)?;
+    banger_sys::event::watch(descriptor)
+}
+
+fn drain(guard: &mut tokio::io::unix::AsyncFdReadyGuard<'_, OwnedFd>) -> io::Result<()> {
+    let mut events = [0; 4096];
+    loop {
+        match rustix::io::read(guard.get_inner(), &mut events) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                guard.clear_ready();
+                return Ok(());
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_come_without_control_characters() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("console.log");
+        let text: String = (0..30).map(|number| format!("line {number}\r\n\r\n")).collect();
+        std::fs::write(&path, text + "\x1b[0mKernel panic\r\n").unwrap();
+        let lines = last_lines(&path);
+        assert_eq!(lines.len(), LINES_MAX);
+        assert_eq!(lines.last().unwrap(), "[0mKernel panic");
+        assert_eq!(last_lines(&directory.path().join("missing")), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_log_without_a_machine_is_read_to_its_end_even_when_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("console.log");
+        std::fs::write(&path, "hello").unwrap();
+        let mut reader = ConsoleReader::open(&path, None).unwrap();
+        assert_eq!(reader.next(true).await.unwrap().unwrap(), "hello");
+        assert_eq!(reader.next(true).await.unwrap(), None);
+    }
+}

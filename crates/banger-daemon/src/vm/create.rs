@@ -1,0 +1,173 @@
+//! Making a VM: everything that can be refused is refused before anything is made; then the boot's phases run, and on
+//! failure their undo. A guest that never answers is the one failure that keeps the VM: its console tells why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use banger_api::{CreateVm, OperationKind, OperationView};
+use banger_model::{DiskBytes, VmEvent, VmId, VmName, VmSpec, VmState, generate_name};
+use banger_store::{GuestIdentity, Pending, StoreError, VmRow};
+use banger_sys::id::{random_bytes, random_hex};
+
+use super::boot::{BootContext, Reserved};
+use super::service::{VmGuard, VmService};
+use super::undo::UndoList;
+use super::{VmError, resolve};
+use crate::http::Fault as _;
+use crate::operation::OperationTask;
+use crate::ssh_keys::KeyPair;
+use crate::vmm_source::ChosenVmm;
+
+/// How long the init of a new guest leaves the processor to the command that follows at once.
+const INIT_DELAY: Duration = Duration::from_millis(300);
+
+impl VmService {
+    /// Begins to make a VM. What can be refused at once is.
+    ///
+    /// # Errors
+    /// [`VmError::Store`] when the name is taken, [`VmError::Vmm`] when nothing here can run it.
+    pub fn create(self: &Arc<Self>, request: CreateVm) -> Result<OperationView, VmError> {
+        let wish = request.vmm.clone().unwrap_or_else(|| self.parts.config.vmm.clone());
+        let vmm = self.choose_vmm(&wish)?;
+        let rows = self.parts.store.list_vms().map_err(VmError::Store)?;
+        let name = match &request.name {
+            Some(name) => resolve::refuse_taken(&rows, name)?,
+            None => free_name(&rows),
+        };
+        let target = name.to_string();
+        Ok(self.begin(OperationKind::VmCreate, &target, |service, task| async move {
+            service.create_now(request, name, wish, vmm, &task).await.map(Some)
+        }))
+    }
+
+    async fn create_now(
+        self: Arc<Self>,
+        request: CreateVm,
+        name: VmName,
+        wish: String,
+        vmm: ChosenVmm,
+        task: &OperationTask,
+    ) -> Result<VmRow, VmError> {
+        let config = &self.parts.config;
+        let image = request.image.clone().unwrap_or_else(|| config.default_image.clone());
+        let ensured = self.parts.source.ensure(&image, request.kernel.as_ref(), task);
+        let files = task.unless_cancelled(ensured).await?.map_err(VmError::BootSource)?;
+        let spec = VmSpec {
+            image,
+            kernel: files.kernel_name.clone(),
+            vcpus: request.vcpus.unwrap_or(config.vcpus),
+            memory: request.memory.unwrap_or(config.memory),
+            work_disk: request.disk.unwrap_or(config.disk),
+            overlay_disk: DiskBytes::default_size(),
+        };
+        let id = new_id()?;
+        let held = self.lock(&id).await;
+        // From the row's insert on, others find the VM: a kill or delete of it cancels us.
+        let _entry = self.boots.register(&id, task);
+        let init_delay = if request.command_follows { INIT_DELAY } else { Duration::ZERO };
+        let context = BootContext { init_delay, ..self.boot_context(&vmm, &files, task) };
+        let mut undo = UndoList::default();
+        let made = async {
+            let row = new_row(id.clone(), name, spec, wish)?;
+            let reserved = self.reserve(&context, &mut undo, row, request.name.is_some())?;
+            self.run_phases(&context, &mut undo, reserved, &request).await
+        };
+        let error = match made.await {
+            Ok(row) => return Ok(row),
+            Err(error) => error,
+        };
+        let is_kept = error.is_of_guest();
+        if is_kept {
+            undo.keep_vm();
+        }
+        let error = undo.run(&self.parts.store, error).await;
+        self.machines.forget(&id);
+        if is_kept {
+            self.keep_failed(&held, &id, &error)?;
+        }
+        Err(error)
+    }
+
+    /// Takes the row's name; when nobody asked for that very name, another one will do.
+    fn reserve(
+        &self,
+        context: &BootContext<'_>,
+        undo: &mut UndoList,
+        mut row: VmRow,
+        is_wanted: bool,
+    ) -> Result<Reserved, VmError> {
+        loop {
+            match Reserved::new(context, undo, row.clone()) {
+                Err(VmError::Store(StoreError::NameTaken { .. })) if !is_wanted => {
+                    row.name = free_name(&self.parts.store.list_vms().map_err(VmError::Store)?);
+                    context.task.set_target(row.name.as_str());
+                }
+                reserved => return reserved,
+            }
+        }
+    }
+
+    async fn run_phases(
+        self: &Arc<Self>,
+        context: &BootContext<'_>,
+        undo: &mut UndoList,
+        reserved: Reserved,
+        request: &CreateVm,
+    ) -> Result<VmRow, VmError> {
+        let disks = reserved.disks(context, undo).await?;
+        if request.no_start {
+            let mut row = disks.into_row();
+            row.pending = None;
+            self.parts.store.update_vm(&row).map_err(VmError::Store)?;
+            return Ok(row);
+        }
+        let launched = disks.launch(context, undo).await?;
+        self.adopt_machine(launched.id(), launched.machine());
+        Ok(launched.wait_for_guest(context, request.wait).await?.row)
+    }
+
+    /// Keeps a VM whose guest did not get ready, so that its console can be read and it can be started again.
+    pub(super) fn keep_failed(&self, held: &VmGuard, id: &VmId, error: &VmError) -> Result<(), VmError> {
+        let mut row = self.reload(id)?;
+        row.pending = None;
+        row.last_error = Some(error.message());
+        self.record(held, &mut row, VmEvent::BootFailed)
+    }
+}
+
+fn free_name(rows: &[VmRow]) -> VmName {
+    let mut name = generate_name(u32::from_ne_bytes(random_bytes()));
+    while rows.iter().any(|row| row.name == name) {
+        name = generate_name(u32::from_ne_bytes(random_bytes()));
+    }
+    name
+}
+
+fn new_id() -> Result<VmId, VmError> {
+    let id: String = random_hex::<8>();
+    id.parse().map_err(|_error| VmError::NotFound { reference: id })
+}
+
+fn new_row(id: VmId, name: VmName, spec: VmSpec, vmm_wish: String) -> Result<VmRow, VmError> {
+    let key = KeyPair::generate(id.as_str()).map_err(VmError::Key)?;
+    let [a, b, c] = random_bytes::<3>();
+    Ok(VmRow {
+        id,
+        name,
+        state: VmState::Created,
+        pending: Some(Pending::Create),
+        spec,
+        guest: GuestIdentity {
+            machine_id: random_hex::<16>(),
+            ssh_host_key: key.private,
+            ssh_host_key_public: key.public_line,
+            mac: format!("52:54:00:{a:02x}:{b:02x}:{c:02x}"),
+        },
+        vmm_wish,
+        vmm: None,
+        boot_id: None,
+        last_error: None,
+        created_at_ms: jiff::Timestamp::now().as_millisecond(),
+        started_at_ms: None,
+    })
+}

@@ -1,0 +1,68 @@
+//! The doors to a guest: streams to its agent, its console, and what `ssh` needs.
+
+use std::time::Duration;
+
+use banger_api::SshAccess;
+use banger_model::{Denied, VmState};
+use banger_sys::files::write_atomic;
+use tokio::net::UnixStream;
+
+use super::console::ConsoleReader;
+use super::service::VmService;
+use super::{ENTER, VmError};
+use crate::boot_source::BootSourceError;
+
+/// How long a running guest may take to take a stream: after it, it is called silent.
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+impl VmService {
+    /// Opens a stream to a port of a VM's agent.
+    ///
+    /// # Errors
+    /// [`VmError::Denied`] when it does not run, [`VmError::Connect`] when its guest is silent.
+    pub async fn connect(&self, reference: &str, port: u32) -> Result<UnixStream, VmError> {
+        let row = self.find_usable(reference)?;
+        let denied = |source| Err(VmError::Denied { action: ENTER, name: row.name.clone(), source });
+        let machine = match (row.state, self.machines.get(&row.id)) {
+            (VmState::Running, Some(machine)) => machine,
+            (VmState::Starting, _) => return denied(Denied::IsStarting),
+            (VmState::Stopping, _) => return denied(Denied::IsStopping),
+            (VmState::Running | VmState::Created | VmState::Stopped | VmState::Failed, _) => {
+                return denied(Denied::NotRunning);
+            }
+        };
+        machine
+            .connect(port, CONNECT_DEADLINE)
+            .await
+            .map_err(|source| VmError::Connect { name: row.name.clone(), source })
+    }
+
+    /// Opens a VM's console log; with its machine, when it runs, for following.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it.
+    pub fn console(&self, reference: &str) -> Result<ConsoleReader, VmError> {
+        let row = self.find(reference)?;
+        let path = self.parts.paths.vm(row.id.as_str()).join("console.log");
+        ConsoleReader::open(&path, self.machines.get(&row.id))
+            .map_err(|source| VmError::Console { name: row.name.clone(), source })
+    }
+
+    /// Returns what `ssh` needs to enter a VM.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it or of writing its known host.
+    pub fn ssh_access(&self, reference: &str) -> Result<SshAccess, VmError> {
+        let row = self.find_usable(reference)?;
+        let alias = format!("{}.banger", row.id);
+        let known_hosts = self.parts.paths.vm(row.id.as_str()).join("known_hosts");
+        let line = format!("{alias} {}\n", row.guest.ssh_host_key_public);
+        write_atomic(&known_hosts, line.as_bytes(), 0o600)
+            .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
+        Ok(SshAccess {
+            identity_file: self.parts.user_key.path.display().to_string(),
+            known_hosts_file: known_hosts.display().to_string(),
+            host_key_alias: alias,
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! Why something could not be done with a VM.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use banger_guest::AgentError;
+use banger_model::{Denied, VmName};
+use banger_store::StoreError;
+use banger_vmm::{ConnectError, KillError, MachineEnd, StartError};
+
+use crate::boot_source::BootSourceError;
+use crate::operation::Cancelled;
+use crate::ssh_keys::KeyError;
+use crate::vmm_source::VmmSourceError;
+
+/// What is denied to who wants a stream to a guest.
+pub(crate) const ENTER: &str = "enter";
+
+/// Why something could not be done with a VM.
+#[derive(Debug, thiserror::Error)]
+pub enum VmError {
+    /// Nobody has this name or id.
+    #[error("there is no VM `{reference}`")]
+    NotFound {
+        /// What was asked for.
+        reference: String,
+    },
+    /// Several ids begin like this.
+    #[error("`{reference}` is the beginning of several ids: {}", .ids.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        reference: String,
+        /// Which.
+        ids: Vec<String>,
+    },
+    /// The VM is in a state in which this cannot be done.
+    #[error("cannot {action} VM `{name}`")]
+    Denied {
+        /// What was asked.
+        action: &'static str,
+        /// Of which VM.
+        name: VmName,
+        /// Why not.
+        source: Denied,
+    },
+    /// No VMM can run it.
+    #[error(transparent)]
+    Vmm(VmmSourceError),
+    /// Its kernel or image could not be had.
+    #[error(transparent)]
+    BootSource(BootSourceError),
+    /// Its name or row could not be written.
+    #[error(transparent)]
+    Store(StoreError),
+    /// Its host key could not be made.
+    #[error(transparent)]
+    Key(KeyError),
+    /// Its directory could not be made or removed.
+    #[error("cannot {action} `{}`", path.display())]
+    Directory {
+        /// Make or remove.
+        action: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its machine did not start.
+    #[error("the machine of VM `{name}` does not start")]
+    Launch {
+        /// Whose.
+        name: VmName,
+        /// Why.
+        source: StartError,
+    },
+    /// Its guest never answered; the VM is kept.
+    #[error("the guest of VM `{name}` did not answer within {} s", .deadline.as_secs())]
+    GuestSilent {
+        /// Whose.
+        name: VmName,
+        /// What it was given.
+        deadline: Duration,
+        /// Last lines of its console.
+        console: Vec<String>,
+    },
+    /// Its machine ended before its guest answered; the VM is kept.
+    #[error("the guest of VM `{name}` ended before it was ready ({})", end_text(*.end))]
+    GuestEnded {
+        /// Whose.
+        name: VmName,
+        /// How the machine ended.
+        end: MachineEnd,
+        /// Last lines of its console.
+        console: Vec<String>,
+    },
+    /// Its agent refused or broke off; the VM is kept.
+    #[error("the guest of VM `{name}` does not get ready")]
+    GuestFailed {
+        /// Whose.
+        name: VmName,
+        /// Why.
+        source: AgentError,
+        /// Last lines of its console.
+        console: Vec<String>,
+    },
+    /// No stream to its guest.
+    #[error("cannot reach the guest of VM `{name}`")]
+    Connect {
+        /// Whose.
+        name: VmName,
+        /// Why.
+        source: ConnectError,
+    },
+    /// Its machine could not be ended.
+    #[error("cannot end the machine of VM `{name}`")]
+    Kill {
+        /// Whose.
+        name: VmName,
+        /// Why.
+        source: KillError,
+    },
+    /// Its console log cannot be read.
+    #[error("cannot read the console log of VM `{name}`")]
+    Console {
+        /// Whose.
+        name: VmName,
+        /// Why.
+        source: io::Error,
+    },
+    /// The caller asked to stop.
+    #[error("cancelled; nothing is left behind")]
+    Cancelled,
+    /// The caller asked to stop the start of a VM that exists; it is as it was before.
+    #[error("cancelled; VM `{name}` is stopped")]
+    StartCancelled {
+        /// Which.
+        name: VmName,
+    },
+    /// A removal of it has begun and did not end.
+    #[error("VM `{name}` is being deleted")]
+    BeingDeleted {
+        /// Which.
+        name: VmName,
+    },
+    /// It failed, and so did putting things back. Its text is the first failure's: the rest is added at the edge.
+    #[error("{first}")]
+    Undo {
+        /// What failed first.
+        first: Box<VmError>,
+        /// What could not be put back.
+        undo: Vec<VmError>,
+    },
+}
+
+impl From<Cancelled> for VmError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+impl VmError {
+    /// Tells whether the guest is to blame: then a new VM is kept, so that its console can be read.
+    pub(super) fn is_of_guest(&self) -> bool {
+        match self {
+            Self::GuestSilent { .. }
+            | Self::GuestEnded { .. }
+            | Self::GuestFailed { .. }
+            | Self::Connect { .. } => true,
+            Self::NotFound { .. }
+            | Self::Ambiguous { .. }
+            | Self::Denied { .. }
+            | Self::Vmm(_)
+            | Self::BootSource(_)
+            | Self::Store(_)
+            | Self::Key(_)
+            | Self::Directory { .. }
+            | Self::Launch { .. }
+            | Self::Kill { .. }
+            | Self::Console { .. }
+            | Self::Cancelled
+            | Self::StartCancelled { .. }
+            | Self::BeingDeleted { .. }
+            | Self::Undo { .. } => false,
+        }
+    }
+}
+
+/// Says how a machine ended, in a few words.
+pub(super) fn end_text(end: MachineEnd) -> String {
+    match end {
+        MachineEnd::Exited(0) => "its machine powered off".to_owned(),
+        MachineEnd::Exited(status) => format!("its machine ended with status {status}"),
+        MachineEnd::Signaled(signal) => format!("its machine was ended by signal {signal}"),
+        MachineEnd::Unknown => "its machine ended".to_owned(),
+    }
+}

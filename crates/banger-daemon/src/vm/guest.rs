@@ -1,0 +1,147 @@
+//! The first words with a guest: who is there, and who it shall be.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use banger_agent_proto::{CONTROL_PORT, IdentifyRequest, NetworkConfig, Readiness};
+use banger_guest::{AgentClient, AgentError};
+use banger_store::VmRow;
+use banger_sys::id::random_bytes;
+use banger_vmm::{ConnectError, GuestNetwork, Machine};
+use tracing::warn;
+
+use super::{VmError, console};
+
+/// How long a guest that has said hello may take for anything else.
+pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+/// How long after a broken channel the end of its machine may be seen.
+const END_WAIT: Duration = Duration::from_secs(1);
+
+/// Speaks to the guest of a machine that is known to be up.
+pub(super) async fn connect(
+    machine: &Arc<dyn Machine>,
+    row: &VmRow,
+    deadline: Duration,
+) -> Result<AgentClient, VmError> {
+    let stream = machine
+        .connect(CONTROL_PORT, deadline)
+        .await
+        .map_err(|source| VmError::Connect { name: row.name.clone(), source })?;
+    AgentClient::connect(stream).await.map_err(|source| guest_failed(machine, row, source))
+}
+
+/// Waits until a new guest's agent answers.
+pub(super) async fn wait_for_hello(
+    machine: &Arc<dyn Machine>,
+    row: &VmRow,
+    deadline: Duration,
+) -> Result<(AgentClient, String), VmError> {
+    let silent = || VmError::GuestSilent { name: row.name.clone(), deadline, console: last_lines(machine) };
+    let greeting = async {
+        let client = connect(machine, row, deadline).await?;
+        let hello = client
+            .hello(env!("CARGO_PKG_VERSION"), deadline)
+            .await
+            .map_err(|source| guest_failed(machine, row, source))?;
+        Ok((client, hello.boot_id))
+    };
+    match tokio::time::timeout(deadline, greeting).await {
+        Err(_elapsed) => Err(silent()),
+        Ok(Err(VmError::Connect { source: ConnectError::Silent { .. }, .. })) => Err(silent()),
+        Ok(greeted) => greeted,
+    }
+}
+
+/// Does `talk` while the machine lives. Whatever breaks because the machine ended is told as its end.
+pub(super) async fn unless_ended<T>(
+    machine: &Arc<dyn Machine>,
+    row: &VmRow,
+    talk: impl Future<Output = Result<T, VmError>>,
+) -> Result<T, VmError> {
+    let ended = |end| VmError::GuestEnded { name: row.name.clone(), end, console: last_lines(machine) };
+    let told = tokio::select! {
+        biased;
+        told = talk => told,
+        end = machine.ended() => return Err(ended(end)),
+    };
+    let Err(error) = told else { return told };
+    let may_be_its_end = match &error {
+        VmError::Connect { .. } => true,
+        VmError::GuestFailed { source, .. } => {
+            matches!(source, AgentError::Broken { .. } | AgentError::Handshake { .. })
+        }
+        _ => false,
+    };
+    if !may_be_its_end {
+        return Err(error);
+    }
+    // The channel breaks a moment before the end of the process is seen.
+    match tokio::time::timeout(END_WAIT, machine.ended()).await {
+        Ok(end) => Err(ended(end)),
+        Err(_lives) => Err(error),
+    }
+}
+
+/// Makes the guest this VM: the readiness boundary `agent`.
+pub(super) async fn identify(
+    machine: &Arc<dyn Machine>,
+    client: &AgentClient,
+    row: &VmRow,
+    network: Option<GuestNetwork>,
+    authorized_key: &str,
+    init_delay: Duration,
+) -> Result<(), VmError> {
+    let request = IdentifyRequest {
+        hostname: row.name.to_string(),
+        machine_id: row.guest.machine_id.clone(),
+        ssh_host_key: row.guest.ssh_host_key.clone().into_bytes().into(),
+        ssh_host_key_public: row.guest.ssh_host_key_public.clone(),
+        authorized_keys: vec![authorized_key.to_owned()],
+        network: network.map(|network| NetworkConfig {
+            mac: network.mac,
+            address: network.address,
+            gateway: network.gateway,
+            dns_servers: network.dns_servers,
+            search_domains: Vec::new(),
+            mtu: 0,
+        }),
+        clock_unix_nanos: unix_nanos(),
+        random_seed: random_bytes::<64>().to_vec().into(),
+        init_delay_millis: u32::try_from(init_delay.as_millis()).unwrap_or(u32::MAX),
+    };
+    let reply = client
+        .identify(request, ANSWER_DEADLINE)
+        .await
+        .map_err(|source| guest_failed(machine, row, source))?;
+    for warning in reply.warnings {
+        warn!(vm = %row.name, warning, "guest works with a limitation");
+    }
+    Ok(())
+}
+
+/// Waits for the readiness boundary `system`.
+pub(super) async fn wait_for_system(
+    machine: &Arc<dyn Machine>,
+    client: &AgentClient,
+    row: &VmRow,
+    deadline: Duration,
+) -> Result<(), VmError> {
+    client
+        .wait_ready(Readiness::System, deadline)
+        .await
+        .map(drop)
+        .map_err(|source| guest_failed(machine, row, source))
+}
+
+fn guest_failed(machine: &Arc<dyn Machine>, row: &VmRow, source: AgentError) -> VmError {
+    VmError::GuestFailed { name: row.name.clone(), source, console: last_lines(machine) }
+}
+
+fn last_lines(machine: &Arc<dyn Machine>) -> Vec<String> {
+    console::last_lines(&machine.handle().console_log)
+}
+
+fn unix_nanos() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}

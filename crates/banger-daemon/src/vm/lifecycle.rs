@@ -1,0 +1,264 @@
+//! Start, stop, restart, kill, delete.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use banger_api::{OperationKind, OperationView, StartVm, StopVm, WaitFor};
+use banger_model::{Denied, VmEvent, VmId, VmState};
+use banger_store::{Pending, VmRow};
+use banger_vmm::Machine;
+use tracing::{info, warn};
+
+use super::boot::DisksReady;
+use super::doors::CONNECT_DEADLINE;
+use super::removal::remove_directory;
+use super::service::{VmGuard, VmService};
+use super::undo::UndoList;
+use super::{VmError, guest};
+use crate::http::Fault as _;
+use crate::operation::OperationTask;
+
+/// How long a guest gets to stop when nothing is said.
+const STOP_GRACE: Duration = Duration::from_secs(20);
+/// How much longer than the guest's own grace its machine may live.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+impl VmService {
+    /// Begins to start a VM.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it.
+    pub fn start(self: &Arc<Self>, reference: &str, request: &StartVm) -> Result<OperationView, VmError> {
+        let (row, wait) = (self.find_usable(reference)?, request.wait);
+        let target = row.name.to_string();
+        Ok(self.begin(OperationKind::VmStart, &target, move |service, task| {
+            let entry = service.boots.register(&row.id, &task);
+            async move {
+                let _entry = entry;
+                let held = service.lock_unless_cancelled(&row.id, &task).await;
+                let held = held.map_err(|error| start_error(error, &row))?;
+                service.start_held(&held, &row.id, wait, &task).await.map(Some)
+            }
+        }))
+    }
+
+    /// Begins to stop a VM.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it.
+    pub fn stop(self: &Arc<Self>, reference: &str, request: &StopVm) -> Result<OperationView, VmError> {
+        let (row, grace) = (self.find_usable(reference)?, grace(request));
+        let target = row.name.to_string();
+        Ok(self.begin(OperationKind::VmStop, &target, move |service, task| async move {
+            let held = service.lock_unless_cancelled(&row.id, &task).await?;
+            service.stop_held(&held, &row.id, grace, &task).await.map(Some)
+        }))
+    }
+
+    /// Begins to stop a VM and to start it again.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it.
+    pub fn restart(self: &Arc<Self>, reference: &str, request: &StopVm) -> Result<OperationView, VmError> {
+        let (row, grace) = (self.find_usable(reference)?, grace(request));
+        let target = row.name.to_string();
+        Ok(self.begin(OperationKind::VmRestart, &target, move |service, task| {
+            let entry = service.boots.register(&row.id, &task);
+            async move {
+                let _entry = entry;
+                let held = service.lock_unless_cancelled(&row.id, &task).await?;
+                if service.reload(&row.id)?.state.has_machine() {
+                    service.stop_held(&held, &row.id, grace, &task).await?;
+                }
+                service.start_held(&held, &row.id, WaitFor::Agent, &task).await.map(Some)
+            }
+        }))
+    }
+
+    /// Begins to end a VM's machine at once, whatever else is done with the VM.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it.
+    pub fn kill(self: &Arc<Self>, reference: &str) -> Result<OperationView, VmError> {
+        let row = self.find(reference)?;
+        let target = row.name.to_string();
+        Ok(self.begin(OperationKind::VmKill, &target, move |service, task| async move {
+            task.stage("end machine", "");
+            let (held, was_at_work) = service.interrupt(&row).await?;
+            let Some(mut row) = service.reload_if_there(&row.id)? else {
+                // It was being made, and its create has undone itself.
+                return if was_at_work { Ok(None) } else { Err(not_found(&row)) };
+            };
+            if row.state.has_machine() {
+                row.last_error = None;
+                service.record(&held, &mut row, VmEvent::MachineEnded)?;
+            } else if !was_at_work {
+                return Err(VmError::Denied { action: "kill", name: row.name, source: Denied::NotRunning });
+            } else if row.state == VmState::Stopped && row.last_error.take().is_some() {
+                // Its watch was faster than we: a machine that was ended on purpose has no error.
+                service.parts.store.update_vm(&row).map_err(VmError::Store)?;
+            }
+            Ok(Some(row))
+        }))
+    }
+
+    /// Begins to remove a VM with its disks; its machine is ended first.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it.
+    pub fn delete(self: &Arc<Self>, reference: &str) -> Result<OperationView, VmError> {
+        let row = self.find(reference)?;
+        let target = row.name.to_string();
+        Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
+            task.stage("end machine", "");
+            let (held, _) = service.interrupt(&row).await?;
+            // Gone meanwhile, by another delete or the undo of its create: that is what was asked for.
+            let Some(row) = service.reload_if_there(&row.id)? else { return Ok(None) };
+            task.stage("remove disks", "");
+            service.remove_held(&held, row).await.map(|()| None)
+        }))
+    }
+
+    /// Removes a VM: first the wish, so that a dead daemon's successor finishes it, the row last.
+    pub(super) async fn remove_held(&self, _held: &VmGuard, mut row: VmRow) -> Result<(), VmError> {
+        row.pending = Some(Pending::Delete);
+        row.state = VmState::Stopped;
+        row.last_error = Some("it is being deleted".to_owned());
+        self.parts.store.update_vm(&row).map_err(VmError::Store)?;
+        let id = row.id.as_str();
+        for path in [self.parts.paths.vm_runtime(id), self.parts.paths.vm(id)] {
+            remove_directory(path).await?;
+        }
+        self.parts.store.remove_vm(&row.id).map_err(VmError::Store)?;
+        info!(vm = %row.name, "removed");
+        Ok(())
+    }
+
+    async fn start_held(
+        self: &Arc<Self>,
+        held: &VmGuard,
+        id: &VmId,
+        wait: WaitFor,
+        task: &OperationTask,
+    ) -> Result<VmRow, VmError> {
+        let row = self.reload(id)?;
+        if row.pending == Some(Pending::Delete) {
+            return Err(VmError::BeingDeleted { name: row.name });
+        }
+        if let Err(source) = row.state.after(VmEvent::BootStarted) {
+            return Err(VmError::Denied { action: "start", name: row.name, source });
+        }
+        let vmm = self.choose_vmm(&row.vmm_wish)?;
+        let ensured = self.parts.source.ensure(&row.spec.image, Some(&row.spec.kernel), task);
+        let ensured =
+            task.unless_cancelled(ensured).await.map_err(|error| start_error(error.into(), &row))?;
+        let files = ensured.map_err(VmError::BootSource)?;
+        let context = self.boot_context(&vmm, &files, task);
+        let mut undo = UndoList::default();
+        let booted = async {
+            let launched = DisksReady::of_existing(row.clone()).launch(&context, &mut undo).await?;
+            self.adopt_machine(id, launched.machine());
+            launched.wait_for_guest(&context, wait).await
+        };
+        let error = match booted.await {
+            Ok(ready) => return Ok(ready.row),
+            Err(error) => start_error(error, &row),
+        };
+        let is_cancelled = matches!(error, VmError::StartCancelled { .. });
+        let error = undo.run(&self.parts.store, error).await;
+        self.machines.forget(id);
+        let mut row = self.reload(id)?;
+        if row.state.has_machine() {
+            row.last_error = (!is_cancelled).then(|| error.message());
+            let event = if is_cancelled { VmEvent::MachineEnded } else { VmEvent::BootFailed };
+            self.record(held, &mut row, event)?;
+        }
+        Err(error)
+    }
+
+    async fn stop_held(
+        &self,
+        held: &VmGuard,
+        id: &VmId,
+        grace: Duration,
+        task: &OperationTask,
+    ) -> Result<VmRow, VmError> {
+        let mut row = self.reload(id)?;
+        self.record(held, &mut row, VmEvent::StopStarted)?;
+        if let Some(machine) = self.machines.get(id) {
+            task.stage("stop guest", "");
+            if !power_off(&machine, &row, grace).await {
+                task.stage("end machine", "the guest did not stop by itself");
+            }
+            // Forgotten last: a machine that does not end can still be killed.
+            self.clean_up(&machine, &row).await?;
+            self.machines.forget(id);
+        }
+        row.last_error = None;
+        self.record(held, &mut row, VmEvent::MachineEnded)?;
+        Ok(row)
+    }
+
+    /// Ends a VM's machine, whoever holds its lock: a boot at work is cancelled, and what waits for the machine sees
+    /// its end, so that nothing that hangs can hold this up. Returns the lock, and whether there was anything to end.
+    async fn interrupt(&self, row: &VmRow) -> Result<(VmGuard, bool), VmError> {
+        let is_booting = self.boots.cancel(&row.id);
+        let machine = self.machines.get(&row.id);
+        let killed = async {
+            match &machine {
+                Some(machine) => machine.kill().await.map(|()| true),
+                None => Ok(false),
+            }
+        };
+        // The lock's queue is joined at once, so that a start which is asked for later comes after.
+        let (held, killed) = tokio::join!(self.lock(&row.id), killed);
+        let mut is_ended = killed.map_err(|source| VmError::Kill { name: row.name.clone(), source })?;
+        // A start may have been in the queue before us, or too far to be cancelled.
+        if let Some(machine) = self.machines.get(&row.id) {
+            self.clean_up(&machine, row).await?;
+            self.machines.forget(&row.id);
+            is_ended = true;
+        }
+        Ok((held, is_booting || is_ended))
+    }
+}
+
+fn not_found(row: &VmRow) -> VmError {
+    VmError::NotFound { reference: row.name.to_string() }
+}
+
+/// Tells a cancelled start in its own words.
+fn start_error(error: VmError, row: &VmRow) -> VmError {
+    match error {
+        VmError::Cancelled => VmError::StartCancelled { name: row.name.clone() },
+        error => error,
+    }
+}
+
+fn grace(request: &StopVm) -> Duration {
+    request.grace_secs.map_or(STOP_GRACE, |secs| Duration::from_secs(secs.into()))
+}
+
+/// Asks the guest to power off and waits for its machine's end. `false`: it is still there.
+async fn power_off(machine: &Arc<dyn Machine>, row: &VmRow, grace: Duration) -> bool {
+    // A guest that gets little time does not get more of it for its silence.
+    let deadline = CONNECT_DEADLINE.min(grace);
+    let asked = async {
+        let client = guest::connect(machine, row, deadline).await?;
+        let asked = client.shutdown(false, grace, deadline).await;
+        asked.map_err(|source| VmError::GuestFailed { name: row.name.clone(), source, console: Vec::new() })
+    };
+    let ended = async {
+        if let Err(error) = asked.await {
+            warn!(vm = %row.name, %error, "the guest cannot be asked to stop");
+            return false;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        _ = machine.ended() => true,
+        asked = ended => asked,
+        () = tokio::time::sleep(grace + STOP_MARGIN) => false,
+    }
+}

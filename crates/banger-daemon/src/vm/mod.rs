@@ -1,0 +1,25 @@
+//! VMs: their whole life. [`VmService`] owns the per-VM locks; a boot is a chain of phases (`boot.rs`) whose undo is
+//! kept by the caller (`undo.rs`); what runs is in `machines.rs`; what a dead daemon left is put right in
+//! `reconcile.rs`.
+
+mod boot;
+mod boots;
+mod console;
+mod create;
+mod doors;
+mod error;
+mod guest;
+mod lifecycle;
+mod machines;
+mod reconcile;
+mod removal;
+mod resolve;
+mod service;
+mod undo;
+mod view;
+
+pub use console::ConsoleReader;
+pub(crate) use error::ENTER;
+pub use error::VmError;
+pub use reconcile::ReconcileReport;
+pub use service::{VmService, VmServiceParts};

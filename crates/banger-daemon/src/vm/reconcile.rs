@@ -1,0 +1,159 @@
+//! What a dead daemon left, put right at the start of the next: reality wins for processes, the store for wishes.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::fs;
+use std::sync::Arc;
+
+use banger_model::VmState;
+use banger_store::{Pending, VmRow};
+use banger_sys::files::remove_any;
+use banger_vmm::Machine;
+use tracing::{info, warn};
+
+use super::VmError;
+use super::removal::remove_directory;
+use super::service::VmService;
+use crate::cause::chain;
+
+/// What was found and done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReconcileReport {
+    /// Machines that run and were taken over.
+    pub adopted: usize,
+    /// VMs whose machine had ended.
+    pub ended: usize,
+    /// Half-made VMs that were undone and half-removed ones that were finished.
+    pub finished: usize,
+    /// Directories and processes without an owner that were removed.
+    pub orphans: usize,
+}
+
+/// What the host says about a VM's machine.
+enum Found {
+    /// It runs and is ours again.
+    Machine(Arc<dyn Machine>),
+    /// None runs.
+    Nothing,
+    /// One may run, and nobody can speak to it.
+    OutOfReach(String),
+}
+
+impl VmService {
+    /// Compares rows, processes and directories, and makes them one truth again.
+    ///
+    /// # Errors
+    /// [`VmError::Store`]: without rows nothing can be decided. One VM's trouble is logged and does not stop the rest.
+    pub async fn reconcile(self: &Arc<Self>) -> Result<ReconcileReport, VmError> {
+        let rows = self.parts.store.list_vms().map_err(VmError::Store)?;
+        let owners: HashSet<String> = rows.iter().map(|row| row.id.to_string()).collect();
+        let mut report = ReconcileReport::default();
+        for row in rows {
+            let name = row.name.clone();
+            if let Err(error) = self.reconcile_vm(row, &mut report).await {
+                warn!(vm = %name, %error, "VM could not be put right");
+            }
+        }
+        report.orphans = self.remove_orphans(&owners);
+        info!(?report, "reconciled");
+        Ok(report)
+    }
+
+    async fn reconcile_vm(
+        self: &Arc<Self>,
+        mut row: VmRow,
+        report: &mut ReconcileReport,
+    ) -> Result<(), VmError> {
+        let held = self.lock(&row.id).await;
+        let machine = self.find_machine(&row).await;
+        match (row.pending, machine) {
+            (Some(Pending::Create | Pending::Delete), machine) => {
+                if let Found::Machine(machine) = machine {
+                    self.clean_up(&machine, &row).await?;
+                }
+                report.finished += 1;
+                self.remove_held(&held, row).await
+            }
+            (None, Found::Machine(machine)) if row.state == VmState::Running => {
+                report.adopted += 1;
+                self.adopt_machine(&row.id, machine);
+                Ok(())
+            }
+            (None, Found::Machine(machine)) => {
+                report.ended += 1;
+                self.clean_up(&machine, &row).await?;
+                self.demote(&mut row, "the daemon ended in the middle of a start or stop").await
+            }
+            (None, Found::Nothing) if row.state.has_machine() => {
+                report.ended += 1;
+                let reason = match row.state {
+                    VmState::Starting => "the daemon ended in the middle of its start",
+                    VmState::Created
+                    | VmState::Running
+                    | VmState::Stopping
+                    | VmState::Stopped
+                    | VmState::Failed => "its machine ended while the daemon was away",
+                };
+                self.demote(&mut row, reason).await
+            }
+            // The search for orphans ends its process, if it has one.
+            (None, Found::OutOfReach(reason)) if row.state.has_machine() => {
+                report.ended += 1;
+                self.demote(&mut row, &reason).await
+            }
+            (None, Found::Nothing | Found::OutOfReach(_)) => Ok(()),
+        }
+    }
+
+    async fn demote(&self, row: &mut VmRow, reason: &str) -> Result<(), VmError> {
+        row.last_error = (row.state != VmState::Stopping).then(|| reason.to_owned());
+        row.state = match row.state {
+            VmState::Starting => VmState::Failed,
+            VmState::Created | VmState::Running | VmState::Stopping | VmState::Stopped | VmState::Failed => {
+                VmState::Stopped
+            }
+        };
+        self.parts.store.update_vm(row).map_err(VmError::Store)?;
+        remove_directory(self.parts.paths.vm_runtime(row.id.as_str())).await
+    }
+
+    async fn find_machine(&self, row: &VmRow) -> Found {
+        let out_of_reach = |error: &dyn Error| {
+            let reason = format!("its machine could not be taken over: {}", chain(error));
+            warn!(vm = %row.name, reason);
+            Found::OutOfReach(reason)
+        };
+        let handle = match banger_vmm::handle::load(&self.parts.paths.vm(row.id.as_str())) {
+            Ok(Some(handle)) => handle,
+            Ok(None) => return Found::Nothing,
+            Err(error) => return out_of_reach(&error),
+        };
+        let Some(vmm) = self.parts.vmms.of_kind(handle.vmm) else { return Found::Nothing };
+        match vmm.adopt(&handle).await {
+            Ok(Some(machine)) => Found::Machine(Arc::from(machine)),
+            Ok(None) => Found::Nothing,
+            Err(error) => out_of_reach(&error),
+        }
+    }
+
+    /// Removes the directories and processes that belong to no row.
+    fn remove_orphans(&self, owners: &HashSet<String>) -> usize {
+        let paths = &self.parts.paths;
+        let mut removed = self.parts.vmms.end_orphans(&paths.vm(""), &self.machines.processes());
+        for parent in [paths.vm(""), paths.vm_runtime("")] {
+            for entry in fs::read_dir(&parent).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if owners.contains(&name) {
+                    continue;
+                }
+                match remove_any(&entry.path()) {
+                    Ok(()) => removed += 1,
+                    Err(error) => {
+                        warn!(path = %entry.path().display(), %error, "orphan could not be removed");
+                    }
+                }
+            }
+        }
+        removed
+    }
+}

@@ -1,0 +1,227 @@
+//! The VM service: its parts, its locks, and what every command of it needs.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use banger_api::{ErrorBody, OperationKind, OperationView, VmView};
+use banger_model::{VmEvent, VmId};
+use banger_store::{Pending, Store, VmRow};
+use banger_sys::keyed_lock::{KeyedGuard, KeyedLock};
+use banger_sys::paths::Paths;
+use banger_vmm::Machine;
+use tracing::{info, warn};
+
+use super::boot::BootContext;
+use super::boots::Boots;
+use super::error::end_text;
+use super::machines::Machines;
+use super::removal::remove_directory;
+use super::{VmError, resolve, view};
+use crate::boot_source::{BootFiles, BootSource};
+use crate::config::Config;
+use crate::http::Fault as _;
+use crate::operation::{OperationTask, Operations};
+use crate::ssh_keys::UserKey;
+use crate::supervisor::Supervisor;
+use crate::vmm_source::{ChosenVmm, VmmSource};
+
+/// What the service is built from.
+pub struct VmServiceParts {
+    /// Rows.
+    pub store: Arc<Store>,
+    /// Directories.
+    pub paths: Paths,
+    /// Configuration.
+    pub config: Config,
+    /// Kernels, images and disks.
+    pub source: Arc<dyn BootSource>,
+    /// VMMs.
+    pub vmms: Arc<dyn VmmSource>,
+    /// The key that every guest lets in.
+    pub user_key: UserKey,
+    /// Operations.
+    pub operations: Operations,
+    /// Tasks.
+    pub supervisor: Supervisor,
+}
+
+/// Everything that is done with VMs.
+pub struct VmService {
+    pub(super) parts: VmServiceParts,
+    pub(super) machines: Machines,
+    pub(super) boots: Boots,
+    /// One lock per VM, held for a whole step of its life; the first in the order of locks.
+    locks: KeyedLock<VmId>,
+}
+
+/// Proof that a VM's lock is held.
+pub(super) struct VmGuard(#[expect(dead_code, reason = "held for its drop")] KeyedGuard);
+
+impl VmService {
+    /// A service with no machines yet; `reconcile` finds those that run.
+    #[must_use]
+    pub fn new(parts: VmServiceParts) -> Arc<Self> {
+        let (machines, boots, locks) = (Machines::default(), Boots::default(), KeyedLock::default());
+        Arc::new(Self { parts, machines, boots, locks })
+    }
+
+    /// Returns all VMs, oldest first.
+    ///
+    /// # Errors
+    /// [`VmError::Store`].
+    pub fn list(&self) -> Result<Vec<VmView>, VmError> {
+        let rows = self.parts.store.list_vms().map_err(VmError::Store)?;
+        Ok(rows.iter().map(|row| self.view(row)).collect())
+    }
+
+    /// Returns the VM with this name, id or beginning of an id.
+    ///
+    /// # Errors
+    /// [`VmError::NotFound`], [`VmError::Ambiguous`], [`VmError::Store`].
+    pub fn show(&self, reference: &str) -> Result<VmView, VmError> {
+        Ok(self.view(&self.find(reference)?))
+    }
+
+    pub(super) fn find(&self, reference: &str) -> Result<VmRow, VmError> {
+        let rows = self.parts.store.list_vms().map_err(VmError::Store)?;
+        resolve::resolve(rows, reference)
+    }
+
+    /// Finds a VM that is not on its way out.
+    pub(super) fn find_usable(&self, reference: &str) -> Result<VmRow, VmError> {
+        let row = self.find(reference)?;
+        match row.pending {
+            Some(Pending::Delete) => Err(VmError::BeingDeleted { name: row.name }),
+            Some(Pending::Create) | None => Ok(row),
+        }
+    }
+
+    /// Returns the row as it is now: the caller holds the lock, so nobody changes it.
+    pub(super) fn reload(&self, id: &VmId) -> Result<VmRow, VmError> {
+        self.reload_if_there(id)?.ok_or_else(|| VmError::NotFound { reference: id.to_string() })
+    }
+
+    /// As `reload`, for who knows what to do when it is gone.
+    pub(super) fn reload_if_there(&self, id: &VmId) -> Result<Option<VmRow>, VmError> {
+        self.parts.store.vm(id).map_err(VmError::Store)
+    }
+
+    pub(super) async fn lock(&self, id: &VmId) -> VmGuard {
+        VmGuard(self.locks.lock(id).await)
+    }
+
+    /// Waits for a VM's lock, and says so when somebody else has it.
+    pub(super) async fn lock_unless_cancelled(
+        &self,
+        id: &VmId,
+        task: &OperationTask,
+    ) -> Result<VmGuard, VmError> {
+        let mut lock = pin!(self.lock(id));
+        match futures::poll!(&mut lock) {
+            Poll::Ready(held) => Ok(held),
+            Poll::Pending => {
+                task.stage("wait for another command", "");
+                Ok(task.unless_cancelled(lock).await?)
+            }
+        }
+    }
+
+    pub(super) fn view(&self, row: &VmRow) -> VmView {
+        view::view(row, self.machines.get(&row.id).map(|machine| machine.handle().process.pid))
+    }
+
+    /// Begins an operation; its result is the VM as it is then.
+    pub(super) fn begin<W, F>(self: &Arc<Self>, kind: OperationKind, target: &str, work: W) -> OperationView
+    where
+        W: FnOnce(Arc<Self>, OperationTask) -> F,
+        F: Future<Output = Result<Option<VmRow>, VmError>> + Send + 'static,
+    {
+        let service = Arc::clone(self);
+        self.parts.operations.begin(kind, target, move |task| {
+            let work = work(Arc::clone(&service), task);
+            async move {
+                let row = work.await.map_err(|error| error.to_body())?;
+                let view = row.map(|row| service.view(&row));
+                serde_json::to_value(view).map_err(|error| ErrorBody::internal(&error))
+            }
+        })
+    }
+
+    pub(super) fn choose_vmm(&self, wish: &str) -> Result<ChosenVmm, VmError> {
+        self.parts.vmms.choose(wish).map_err(VmError::Vmm)
+    }
+
+    pub(super) fn boot_context<'a>(
+        &'a self,
+        vmm: &'a ChosenVmm,
+        files: &'a BootFiles,
+        task: &'a OperationTask,
+    ) -> BootContext<'a> {
+        BootContext {
+            store: &self.parts.store,
+            paths: &self.parts.paths,
+            source: self.parts.source.as_ref(),
+            vmm,
+            files,
+            authorized_key: &self.parts.user_key.public_line,
+            boot_deadline: self.parts.config.boot_deadline,
+            init_delay: Duration::ZERO,
+            task,
+        }
+    }
+
+    /// Makes a machine findable and watches for its end.
+    pub(super) fn adopt_machine(self: &Arc<Self>, id: &VmId, machine: Arc<dyn Machine>) {
+        self.machines.insert(id.clone(), Arc::clone(&machine));
+        let (service, id) = (Arc::clone(self), id.clone());
+        self.parts.supervisor.spawn("machine watch", async move {
+            let end = machine.ended().await;
+            // Whoever ends a machine on purpose holds the lock and forgets the machine before it lets go.
+            let held = service.lock(&id).await;
+            if let Err(error) = service.machine_ended(&held, &id, &machine, &end_text(end)).await {
+                warn!(vm = %id, %error, "the end of a machine is not recorded");
+            }
+        });
+    }
+
+    async fn machine_ended(
+        &self,
+        held: &VmGuard,
+        id: &VmId,
+        machine: &Arc<dyn Machine>,
+        how: &str,
+    ) -> Result<(), VmError> {
+        if !self.machines.remove(id, machine) {
+            return Ok(());
+        }
+        let mut row = self.reload(id)?;
+        info!(vm = %row.name, how, "machine ended by itself");
+        let cleaned = self.clean_up(machine, &row).await;
+        row.last_error = Some(how.to_owned());
+        self.record(held, &mut row, VmEvent::MachineEnded)?;
+        cleaned
+    }
+
+    /// Ends a machine and removes what it leaves: companions, sockets. The caller holds the VM's lock, so that no other
+    /// machine has taken the same places.
+    pub(super) async fn clean_up(&self, machine: &Arc<dyn Machine>, row: &VmRow) -> Result<(), VmError> {
+        machine.kill().await.map_err(|source| VmError::Kill { name: row.name.clone(), source })?;
+        remove_directory(self.parts.paths.vm_runtime(row.id.as_str())).await
+    }
+
+    /// Moves a VM to its next state, in the store.
+    pub(super) fn record(&self, _held: &VmGuard, row: &mut VmRow, event: VmEvent) -> Result<(), VmError> {
+        let action = match event {
+            VmEvent::BootStarted | VmEvent::BootFinished | VmEvent::BootFailed => "start",
+            VmEvent::StopStarted | VmEvent::MachineEnded => "stop",
+        };
+        row.state = row.state.after(event).map_err(|source| VmError::Denied {
+            action,
+            name: row.name.clone(),
+            source,
+        })?;
+        self.parts.store.update_vm(row).map_err(VmError::Store)
+    }
+}

@@ -1,0 +1,89 @@
+//! The VMMs of this host.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use banger_sys::process::ProcessIdentity;
+use banger_vmm::orphans::{end_orphan, find_orphans};
+use banger_vmm::qemu::Qemu;
+use banger_vmm::selection::{Accelerator, Choice, ChoiceError, HostFacts, WantedVmm, choose};
+use banger_vmm::{Vmm, VmmKind};
+use tracing::warn;
+
+use crate::vmm_source::{ChosenVmm, VmmSource, VmmSourceError};
+
+/// Chooses by looking at the host each time: what was installed a moment ago is there.
+#[derive(Debug)]
+pub struct HostVmms {
+    network_gate: PathBuf,
+}
+
+impl HostVmms {
+    /// The VMMs of this host. The program becomes the gate between guests and the network when it is called with
+    /// [`banger_vmm::network_gate::ARGUMENT`].
+    #[must_use]
+    pub fn new(network_gate: PathBuf) -> Self {
+        Self { network_gate }
+    }
+
+    fn qemu(&self, choice: &Choice) -> Arc<dyn Vmm> {
+        Arc::new(Qemu::new(choice).with_network_gate(&self.network_gate))
+    }
+}
+
+impl VmmSource for HostVmms {
+    fn choose(&self, wish: &str) -> Result<ChosenVmm, VmmSourceError> {
+        let wanted: WantedVmm = wish.parse().map_err(VmmSourceError::Unknown)?;
+        let choice = choose(wanted, &HostFacts::look()).map_err(VmmSourceError::None)?;
+        Ok(ChosenVmm { label: label(&choice), vmm: self.qemu(&choice) })
+    }
+
+    fn of_kind(&self, kind: VmmKind) -> Option<Arc<dyn Vmm>> {
+        match kind {
+            // Taking over needs no program: a machine may outlive the package that started it.
+            VmmKind::Qemu => {
+                let accelerator = Accelerator::Tcg;
+                let (program, reason, warnings) = (PathBuf::new(), String::new(), Vec::new());
+                Some(self.qemu(&Choice { vmm: kind, program, accelerator, reason, warnings }))
+            }
+            VmmKind::Firecracker => None,
+        }
+    }
+
+    fn end_orphans(&self, vms: &Path, known: &[ProcessIdentity]) -> usize {
+        let orphans = match find_orphans(vms, known) {
+            Ok(orphans) => orphans,
+            Err(error) => {
+                warn!(%error, "processes without an owner cannot be looked for");
+                return 0;
+            }
+        };
+        for (process, directory) in &orphans {
+            match end_orphan(*process) {
+                Ok(()) => {
+                    warn!(pid = process.pid, directory = %directory.display(), "ended a machine without an owner");
+                }
+                Err(error) => warn!(pid = process.pid, %error, "a machine without an owner goes on"),
+            }
+        }
+        orphans.len()
+    }
+}
+
+fn label(choice: &Choice) -> String {
+    match (choice.vmm, choice.accelerator) {
+        (VmmKind::Qemu, Accelerator::Kvm) => "qemu/kvm",
+        (VmmKind::Qemu, Accelerator::Tcg) => "qemu/tcg",
+        (VmmKind::Firecracker, _) => "firecracker",
+    }
+    .to_owned()
+}
+
+/// The command that brings a VMM.
+#[must_use]
+pub fn hint(error: &ChoiceError) -> Option<String> {
+    match error {
+        ChoiceError::Missing { package, .. } => Some(format!("sudo apt-get install {package}")),
+        ChoiceError::FirecrackerNotBuilt => None,
+    }
+}

@@ -1,0 +1,170 @@
+//! Where everything is put together: the only place that knows all parts.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use banger_model::HostSize;
+use banger_store::{Store, StoreError};
+use banger_sys::files::{FileError, create_private_directory};
+use banger_sys::host;
+use banger_sys::lock::FileLock;
+use banger_sys::paths::Paths;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::config::{Config, ConfigError};
+use crate::doctor::Doctor;
+use crate::http::{ApiState, PrivateListener, serve};
+use crate::image_boot_source::ImageBootSource;
+use crate::image_operations::ImageOperations;
+use crate::operation::Operations;
+use crate::program::RunningProgram;
+use crate::ssh_keys::{KeyError, UserKey};
+use crate::supervisor::Supervisor;
+use crate::vm::{VmError, VmService, VmServiceParts};
+use crate::vmm_choice::HostVmms;
+
+/// Why the daemon does not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// A directory could not be made.
+    #[error(transparent)]
+    Directory(#[from] FileError),
+    /// The lock could not be looked at.
+    #[error("cannot lock `{}`", path.display())]
+    Lock {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another daemon has this state directory.
+    #[error("already running")]
+    AlreadyRunning,
+    /// The log could not be opened.
+    #[error("cannot write the log `{}`", path.display())]
+    Log {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The user's key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// What an older daemon left could not be looked at.
+    #[error("cannot put right what an older daemon left")]
+    Reconcile(#[source] VmError),
+    /// The program does not know its own file.
+    #[error("cannot find the daemon's own program")]
+    Program(#[source] io::Error),
+    /// The socket could not be made or served.
+    #[error("cannot listen on `{}`", path.display())]
+    Listen {
+        /// Which socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A daemon that is ready to serve.
+pub struct Daemon {
+    paths: Paths,
+    listener: PrivateListener,
+    state: ApiState,
+    /// Held to the end: one daemon per state directory.
+    _lock: FileLock,
+}
+
+impl Daemon {
+    /// Makes the directories and takes the daemon's lock.
+    ///
+    /// # Errors
+    /// [`DaemonError::AlreadyRunning`], [`DaemonError::Directory`].
+    pub fn take_place(paths: &Paths) -> Result<FileLock, DaemonError> {
+        for directory in [&paths.state, &paths.cache, &paths.runtime] {
+            create_private_directory(directory)?;
+        }
+        for directory in [paths.kernels(), paths.images(), paths.vm(""), paths.vm_runtime("")] {
+            create_private_directory(&directory)?;
+        }
+        let path = paths.daemon_lock();
+        let lock = FileLock::try_acquire(&path).map_err(|source| DaemonError::Lock { path, source })?;
+        lock.ok_or(DaemonError::AlreadyRunning)
+    }
+
+    /// Builds all parts, puts right what an older daemon left, and listens.
+    ///
+    /// # Errors
+    /// [`DaemonError`].
+    pub async fn build(paths: Paths, lock: FileLock) -> Result<Self, DaemonError> {
+        let host = HostSize { processors: host::processors(), memory_mib: host::memory_mib() };
+        let config = Config::load(&paths.config_file(), host)?;
+        let program = RunningProgram::current().map_err(DaemonError::Program)?;
+        let store = Arc::new(Store::open(&paths.database())?);
+        let user_key = UserKey::load_or_create(&paths.state)?;
+        let supervisor = Supervisor::new();
+        let operations = Operations::new(supervisor.clone());
+        let source = Arc::new(ImageBootSource::new(&paths, &program));
+        let images = Arc::new(ImageOperations::new(source.images(), operations.clone()));
+        let vms = VmService::new(VmServiceParts {
+            store,
+            paths: paths.clone(),
+            config: config.clone(),
+            source: source.clone(),
+            vmms: Arc::new(HostVmms::new(program.file().to_owned())),
+            user_key,
+            operations: operations.clone(),
+            supervisor: supervisor.clone(),
+        });
+        if let Err(error) = source.images().sweep() {
+            warn!(%error, "left-over files of images could not be removed");
+        }
+        vms.reconcile().await.map_err(DaemonError::Reconcile)?;
+        let socket = paths.daemon_socket();
+        let listener =
+            PrivateListener::bind(&socket).map_err(|source| DaemonError::Listen { path: socket, source })?;
+        let state = ApiState {
+            vms,
+            images,
+            operations,
+            doctor: Arc::new(Doctor::new(paths.clone(), config.clone(), source)),
+            config: Arc::new(config),
+            program: Arc::new(program),
+            supervisor,
+            streams: Arc::default(),
+            shutdown: CancellationToken::new(),
+        };
+        Ok(Self { paths, listener, state, _lock: lock })
+    }
+
+    /// Serves until it is told to end; then cancels what is at work and waits for its undo. Machines go on.
+    ///
+    /// # Errors
+    /// [`DaemonError::Listen`].
+    pub async fn serve(self) -> Result<(), DaemonError> {
+        let socket = self.paths.daemon_socket();
+        let failed = |source| DaemonError::Listen { path: socket.clone(), source };
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let told_to_end = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        serve(self.listener, self.state, told_to_end).await.map_err(failed)?;
+        // The next daemon removes a socket that stays.
+        let _ = std::fs::remove_file(&socket);
+        Ok(())
+    }
+}

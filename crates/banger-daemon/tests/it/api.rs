@@ -1,0 +1,62 @@
+//! The contract as a document.
+
+use banger_daemon::http::api_document;
+use serde_json::Value;
+
+use crate::sandbox::Sandbox;
+
+/// Method, path and operation id of everything that can be asked for.
+fn routes(document: &Value) -> String {
+    let paths = document["paths"].as_object().unwrap();
+    let lines = paths.iter().flat_map(|(path, methods)| {
+        methods.as_object().unwrap().iter().map(move |(method, operation)| {
+            let id = operation["operationId"].as_str().unwrap();
+            format!("{} {path} {id}\n", method.to_uppercase())
+        })
+    });
+    lines.collect()
+}
+
+#[tokio::test]
+async fn the_document_has_every_route_and_is_served() {
+    let sandbox = Sandbox::start().await;
+    let served: Value = sandbox.client.get("/v1/openapi.json").await.unwrap();
+    assert_eq!(served, serde_json::to_value(api_document()).unwrap());
+    insta::assert_snapshot!(routes(&served), @r"
+    GET /v1/defaults show_defaults
+    GET /v1/doctor show_doctor
+    GET /v1/images list_images
+    POST /v1/images/pull pull_image
+    GET /v1/info show_info
+    GET /v1/kernels list_kernels
+    POST /v1/kernels/pull pull_kernel
+    GET /v1/operations list_operations
+    GET /v1/operations/{id} show_operation
+    POST /v1/operations/{id}/cancel cancel_operation
+    POST /v1/shutdown shutdown
+    GET /v1/vms list_vms
+    POST /v1/vms create_vm
+    GET /v1/vms/{vm} show_vm
+    GET /v1/vms/{vm}/channel open_vm_channel
+    POST /v1/vms/{vm}/delete delete_vm
+    POST /v1/vms/{vm}/kill kill_vm
+    GET /v1/vms/{vm}/logs show_vm_logs
+    POST /v1/vms/{vm}/restart restart_vm
+    GET /v1/vms/{vm}/ssh show_vm_ssh
+    POST /v1/vms/{vm}/start start_vm
+    POST /v1/vms/{vm}/stop stop_vm
+    ");
+}
+
+#[test]
+fn every_part_of_a_path_that_varies_is_described() {
+    let document = serde_json::to_value(api_document()).unwrap();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let Some((_, rest)) = path.split_once('{') else { continue };
+        let name = rest.split_once('}').unwrap().0;
+        for operation in methods.as_object().unwrap().values() {
+            let parameters = operation["parameters"].as_array().unwrap_or_else(|| panic!("{path}"));
+            assert!(parameters.iter().any(|parameter| parameter["name"] == name), "{path}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What makes no sense is refused in one sentence, and nothing is made.
+
+use banger_api::{ErrorBody, ErrorCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::sandbox::{Sandbox, refused};
+use std::sync::atomic::Ordering;
+
+/// Sends a request as it stands and returns the body of its answer.
+async fn raw(sandbox: &Sandbox, request: &str) -> ErrorBody {
+    let mut stream = tokio::net::UnixStream::connect(sandbox.paths.daemon_socket()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap_or_else(|_| panic!("not an error of ours: {answer}"))
+}
+
+async fn post(sandbox: &Sandbox, path: &str, body: &str) -> ErrorBody {
+    let length = body.len();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    raw(sandbox, &(head + body)).await
+}
+
+fn is_one_sentence(error: &ErrorBody) {
+    assert!(!error.message.contains('\n') && !error.message.ends_with('.'), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_understood_makes_nothing() {
+    let sandbox = Sandbox::start().await;
+    let cases: [(&str, &str); 13] = [
+        ("{\"name\":", "EOF while parsing"),
+        ("[1]", "invalid type"),
+        ("{\"nmae\":\"dev\"}", "unknown field `nmae`"),
+        ("{\"name\":\"Dev\"}", "Dev"),
+        ("{\"name\":\"-dev\"}", "-dev"),
+        ("{\"name\":\"\"}", "empty"),
+        ("{\"vcpus\":0}", "0"),
+        ("{\"vcpus\":-1}", "-1"),
+        ("{\"vcpus\":100000}", "100000"),
+        ("{\"memory_mib\":0}", "0"),
+        ("{\"memory_mib\":-5}", "-5"),
+        ("{\"disk_bytes\":0}", "0"),
+        ("{\"disk_bytes\":-1}", "-1"),
+    ];
+    for (body, told) in cases {
+        let error = post(&sandbox, "/v1/vms", body).await;
+        assert_eq!(error.code, ErrorCode::BadRequest, "{body}");
+        assert!(error.message.contains(told), "{body}: {}", error.message);
+        is_one_sentence(&error);
+    }
+    sandbox.nothing_is_left().await;
+    assert_eq!(sandbox.source.image.visitors(), 0);
+}
+
+#[tokio::test]
+async fn an_unknown_route_method_or_path_is_told_as_an_error_of_ours() {
+    let sandbox = Sandbox::start().await;
+    let error = post(&sandbox, "/v1/vm", "{}").await;
+    assert_eq!(
+        (error.code, error.message.as_str()),
+        (ErrorCode::UnknownMethod, "there is no route `POST /v1/vm`")
+    );
+    let error = post(&sandbox, "/v1/info", "{}").await;
+    assert_eq!(error.code, ErrorCode::UnknownMethod);
+    let error = post(&sandbox, "/v1/vms/%ff/start", "{}").await;
+    assert_eq!(error.code, ErrorCode::BadRequest);
+    let error =
+        raw(&sandbox, "GET /v1/vms/dev/logs?folow=true HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await;
+    assert_eq!(error.code, ErrorCode::BadRequest);
+    is_one_sentence(&error);
+    let error = post(&sandbox, "/v1/vms", &" ".repeat(70_000)).await;
+    assert_eq!(error.code, ErrorCode::BadRequest);
+    is_one_sentence(&error);
+}
+
+#[tokio::test]
+async fn an_unknown_image_kernel_or_vmm_makes_nothing() {
+    let sandbox = Sandbox::start().await;
+    let create = |body: Value| async {
+        match sandbox.begin("/v1/vms", body).await {
+            Ok(begun) => sandbox.finish(begun).await.unwrap_err(),
+            Err(error) => error,
+        }
+    };
+    let error = create(json!({ "image": "nixos" })).await;
+    assert_eq!(error.message, "the image `nixos` is neither local nor in the catalog");
+    assert_eq!(error.code, ErrorCode::NotFound);
+    assert!(error.hint.unwrap().starts_with("banger image list"));
+    assert!(error.op_id.is_some());
+    let error = create(json!({ "kernel": "hurd" })).await;
+    assert_eq!(error.message, "the kernel `hurd` is neither local nor in the catalog");
+    assert!(error.hint.unwrap().starts_with("banger kernel list"));
+    let error = create(json!({ "vmm": "xen" })).await;
+    assert_eq!((error.code, error.op_id), (ErrorCode::BadRequest, None));
+    assert_eq!(error.message, "`xen` is not a VMM; write auto, qemu or firecracker");
+    sandbox.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_host_without_vmm_is_told_before_anything_is_made() {
+    let sandbox = Sandbox::start().await;
+    sandbox.behaviour().is_missing.store(true, Ordering::SeqCst);
+    let error = sandbox.begin("/v1/vms", json!({})).await.unwrap_err();
+    assert_eq!(error.message, "no VMM can run a VM here: the program `qemu-system-x86_64` is not installed");
+    assert_eq!(error.hint.as_deref(), Some("sudo apt-get install qemu-system-x86"));
+    assert_eq!(sandbox.source.image.visitors(), 0);
+    sandbox.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn who_is_not_there_is_not_found_by_any_command() {
+    let sandbox = Sandbox::start().await;
+    for verb in ["start", "stop", "restart", "kill", "delete"] {
+        let error = sandbox.begin(&format!("/v1/vms/nobody/{verb}"), json!({})).await.unwrap_err();
+        assert_eq!((error.code, error.message.as_str()), (ErrorCode::NotFound, "there is no VM `nobody`"));
+        assert_eq!(error.hint.as_deref(), Some("banger vm list"));
+    }
+    for path in ["", "/logs", "/ssh"] {
+        let error = sandbox.client.get::<Value>(&format!("/v1/vms/nobody{path}")).await.unwrap_err();
+        assert_eq!(refused(error).code, ErrorCode::NotFound);
+    }
+}

@@ -1,0 +1,111 @@
+//! Kernels and images that are a few bytes, and can be told to fail or to wait.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use banger_daemon::boot_source::{BootFiles, BootSource, BootSourceError};
+use banger_daemon::operation::OperationTask;
+use banger_image::{Image, Kind, PullError};
+use banger_model::{ImageName, KernelName, VmSpec};
+use banger_sys::files::FileError;
+use banger_vmm::KernelFiles;
+use futures::future::BoxFuture;
+
+use crate::gate::Gate;
+
+pub struct FakeSource {
+    directory: PathBuf,
+    /// Where an image is waited for.
+    pub image: Gate,
+    /// Where disks are made.
+    pub disks: Gate,
+    pub fails_at_image: AtomicBool,
+    pub fails_at_disks: AtomicBool,
+}
+
+impl FakeSource {
+    pub fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            image: Gate::new(),
+            disks: Gate::new(),
+            fails_at_image: AtomicBool::new(false),
+            fails_at_disks: AtomicBool::new(false),
+        }
+    }
+
+    fn files(&self, image: &ImageName, kernel: Option<&KernelName>) -> BootFiles {
+        let kernel_name = kernel.cloned().unwrap_or_else(|| "debian-12".parse().unwrap());
+        let manifest = serde_json::json!({
+            "format_version": 1, "name": image, "id": "0", "distro": "debian", "arch": "amd64",
+            "kernel": kernel_name, "files": {}, "ready_ports": [], "init": null, "packages": [],
+            "source": "a test", "created_at": "2026-01-01T00:00:00Z",
+        });
+        let file = |name| self.directory.join(name);
+        BootFiles {
+            kernel_name,
+            kernel: KernelFiles {
+                vmlinuz: file("vmlinuz"),
+                vmlinux: file("vmlinux"),
+                initramfs: file("initramfs"),
+            },
+            modules: file("modules.ext4"),
+            rootfs: file("rootfs.ext4"),
+            image: Image {
+                directory: self.directory.clone(),
+                manifest: serde_json::from_value(manifest).unwrap(),
+            },
+        }
+    }
+}
+
+fn not_in_catalog(kind: Kind, name: &str) -> BootSourceError {
+    BootSourceError::Pull(PullError::NotInCatalog { kind, name: name.to_owned() })
+}
+
+fn disk_full(path: &Path) -> BootSourceError {
+    let source = io::Error::from(io::ErrorKind::StorageFull);
+    BootSourceError::File(FileError::Write { path: path.to_owned(), source })
+}
+
+impl BootSource for FakeSource {
+    fn ensure<'a>(
+        &'a self,
+        image: &'a ImageName,
+        kernel: Option<&'a KernelName>,
+        task: &'a OperationTask,
+    ) -> BoxFuture<'a, Result<BootFiles, BootSourceError>> {
+        Box::pin(async move {
+            task.stage("look for image", image.as_str());
+            self.image.pass().await;
+            if self.fails_at_image.load(Ordering::SeqCst) {
+                return Err(disk_full(&self.directory));
+            }
+            if image.as_str() != "debian-bookworm" {
+                return Err(not_in_catalog(Kind::Image, image.as_str()));
+            }
+            if let Some(kernel) = kernel.filter(|kernel| kernel.as_str() != "debian-12") {
+                return Err(not_in_catalog(Kind::Kernel, kernel.as_str()));
+            }
+            Ok(self.files(image, kernel))
+        })
+    }
+
+    fn make_disks<'a>(
+        &'a self,
+        directory: &'a Path,
+        _spec: &'a VmSpec,
+        _files: &'a BootFiles,
+    ) -> BoxFuture<'a, Result<(), BootSourceError>> {
+        Box::pin(async move {
+            self.disks.pass().await;
+            std::fs::write(directory.join("overlay.ext4"), "overlay").unwrap();
+            if self.fails_at_disks.load(Ordering::SeqCst) {
+                return Err(disk_full(&directory.join("work.ext4")));
+            }
+            std::fs::write(directory.join("work.ext4"), "work").unwrap();
+            Ok(())
+        })
+    }
+}

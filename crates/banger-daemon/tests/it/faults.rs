@@ -1,0 +1,109 @@
+//! Errors as they travel: code, one line, the next command to type.
+
+use std::io;
+use std::time::Duration;
+
+use banger_daemon::boot_source::BootSourceError;
+use banger_daemon::http::Fault as _;
+use banger_daemon::image_operations::ImageOperationError;
+use banger_daemon::vm::VmError;
+use banger_daemon::vmm_source::VmmSourceError;
+use banger_image::{Kind, PullError};
+use banger_model::{Denied, VmName};
+use banger_store::StoreError;
+use banger_sys::files::FileError;
+use banger_vmm::selection::ChoiceError;
+use banger_vmm::{ConnectError, KillError, MachineEnd, StartError};
+
+fn name() -> VmName {
+    "dev".parse().unwrap()
+}
+
+fn full() -> io::Error {
+    io::Error::from(io::ErrorKind::StorageFull)
+}
+
+fn line(error: &VmError) -> String {
+    let body = error.to_body();
+    let code = serde_json::to_value(body.code).unwrap();
+    format!("{} | {} | {}\n", code.as_str().unwrap(), body.message, body.hint.as_deref().unwrap_or("-"))
+}
+
+#[test]
+fn every_error_has_a_code_one_line_and_the_next_command() {
+    let silent =
+        || VmError::GuestSilent { name: name(), deadline: Duration::from_secs(90), console: Vec::new() };
+    let denied = |action, source| VmError::Denied { action, name: name(), source };
+    let launch = |source| VmError::Launch { name: name(), source };
+    let unremoved = || VmError::Directory { action: "remove", path: "/vms/1".into(), source: full() };
+    let undo = |first| VmError::Undo { first: Box::new(first), undo: vec![unremoved()] };
+    let pull = |source| VmError::BootSource(BootSourceError::Pull(source));
+    let errors = [
+        VmError::NotFound { reference: "x".to_owned() },
+        VmError::Ambiguous { reference: "1".to_owned(), ids: vec!["12".to_owned(), "13".to_owned()] },
+        denied("enter", Denied::NotRunning),
+        denied("stop", Denied::NotRunning),
+        denied("start", Denied::AlreadyRunning),
+        denied("enter", Denied::IsStarting),
+        VmError::BeingDeleted { name: name() },
+        VmError::Store(StoreError::NameTaken { name: name() }),
+        VmError::Vmm(VmmSourceError::None(ChoiceError::FirecrackerNotBuilt)),
+        pull(PullError::NotInCatalog { kind: Kind::Image, name: "x".to_owned() }),
+        VmError::BootSource(BootSourceError::File(FileError::Write { path: "/d".into(), source: full() })),
+        VmError::BootSource(BootSourceError::AgentMissing { path: "/bin/banger-agent".into() }),
+        launch(StartError::Missing { program: "passt", package: "passt" }),
+        launch(StartError::Refused { program: "qemu", stderr: "no KVM".to_owned() }),
+        silent(),
+        VmError::GuestEnded { name: name(), end: MachineEnd::Exited(1), console: Vec::new() },
+        VmError::Connect { name: name(), source: ConnectError::Silent { deadline: Duration::from_secs(5) } },
+        VmError::Kill {
+            name: name(),
+            source: KillError::StillAlive { pid: 7, deadline: Duration::from_secs(10) },
+        },
+        VmError::Cancelled,
+        VmError::StartCancelled { name: name() },
+        undo(silent()),
+        undo(VmError::Cancelled),
+    ];
+    let table: String = errors.iter().map(line).collect();
+    insta::assert_snapshot!(table, @r"
+    not_found | there is no VM `x` | banger vm list
+    bad_request | `1` is the beginning of several ids: 12, 13 | banger vm list
+    not_running | cannot enter VM `dev`: the VM is not running | banger vm start dev
+    not_running | cannot stop VM `dev`: the VM is not running | banger vm show dev
+    bad_request | cannot start VM `dev`: the VM is already running | banger vm exec dev -- <command>
+    not_running | cannot enter VM `dev`: the VM is starting | banger vm show dev
+    not_running | VM `dev` is being deleted | banger vm delete dev
+    already_exists | a VM named `dev` exists already | banger vm show dev
+    operation_failed | no VMM can run a VM here: Firecracker is not built in yet; use `auto` or `qemu` | -
+    not_found | the image `x` is neither local nor in the catalog | banger image list
+    operation_failed | cannot write `/d`: no storage space | -
+    operation_failed | the guest's agent `/bin/banger-agent` is missing; install banger again | -
+    operation_failed | the machine of VM `dev` does not start: the program `passt` is not installed | sudo apt-get install passt
+    operation_failed | the machine of VM `dev` does not start: `qemu` ended at once: no KVM | banger doctor
+    operation_failed | the guest of VM `dev` did not answer within 90 s | banger vm logs dev
+    operation_failed | the guest of VM `dev` ended before it was ready (its machine ended with status 1) | banger vm logs dev
+    operation_failed | cannot reach the guest of VM `dev`: the guest did not answer within 5 s | banger vm kill dev
+    operation_failed | cannot end the machine of VM `dev`: process 7 did not end within 10 s | banger doctor
+    cancelled | cancelled; nothing is left behind | -
+    cancelled | cancelled; VM `dev` is stopped | banger vm start dev
+    operation_failed | the guest of VM `dev` did not answer within 90 s; something is left behind: cannot remove `/vms/1`: no storage space | banger vm logs dev
+    operation_failed | cancelled, but something is left behind: cannot remove `/vms/1`: no storage space | -
+    ");
+}
+
+#[test]
+fn what_left_something_behind_is_not_called_cancelled() {
+    let unremoved = VmError::Directory { action: "remove", path: "/vms/1".into(), source: full() };
+    let error = VmError::Undo { first: Box::new(VmError::Cancelled), undo: vec![unremoved] };
+    assert_ne!(error.code(), banger_api::ErrorCode::Cancelled);
+}
+
+#[test]
+fn a_pull_that_was_done_before_says_how_to_do_it_again() {
+    let again = PullError::AlreadyPulled { kind: Kind::Kernel, name: "debian-12".to_owned() };
+    let body = ImageOperationError::Pull(again).to_body();
+    assert_eq!(body.code, banger_api::ErrorCode::AlreadyExists);
+    assert_eq!(body.message, "the kernel `debian-12` is already pulled");
+    assert_eq!(body.hint.as_deref(), Some("banger kernel pull --force debian-12"));
+}

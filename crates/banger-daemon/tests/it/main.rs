@@ -1,0 +1,29 @@
+//! The daemon as its clients see it: the real store in a temporary directory, HTTP over a Unix socket, and machines
+//! whose guest is the real agent on this host.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
+mod api;
+mod bad_input;
+mod cancel;
+mod create;
+mod failures;
+mod fake_source;
+mod fake_vmms;
+mod faults;
+mod gate;
+mod interrupts;
+mod lifecycle;
+mod logs;
+mod machines;
+mod operations;
+mod program;
+mod races;
+mod reconcile;
+mod sandbox;

@@ -1,0 +1,181 @@
+//! `bangerd` as a program: how it starts, how it ends, and what it says when it does not.
+
+use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use banger_api::{Client, DaemonInfo};
+use banger_sys::paths::Paths;
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// A `bangerd` of our own; ended with the test.
+struct Program {
+    child: Child,
+    /// What it said about its start.
+    said: String,
+}
+
+impl Program {
+    #[expect(unsafe_code, reason = "what the child inherits is decided between fork and exec")]
+    fn start(file: &Path, home: &Path) -> Self {
+        let (mut ours, theirs) = std::io::pipe().unwrap();
+        let mut command = Command::new(file);
+        command.arg("--ready-fd").arg(theirs.as_raw_fd().to_string()).env("BANGER_HOME", home);
+        command
+            .env_remove("BANGER_LOG_LEVEL")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        // SAFETY: one system call, which allocates nothing.
+        unsafe { command.pre_exec(move || Ok(fcntl_setfd(&theirs, FdFlags::empty())?)) };
+        let child = loop {
+            match command.spawn() {
+                // A process that another test is just starting has inherited the writing end of our copy.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                spawned => break spawned.unwrap(),
+            }
+        };
+        // The command holds the last copy of their end.
+        drop(command);
+        let mut said = String::new();
+        ours.read_to_string(&mut said).unwrap();
+        Self { child, said }
+    }
+
+    fn of(home: &Path) -> Self {
+        Self::start(Path::new(env!("CARGO_BIN_EXE_bangerd")), home)
+    }
+
+    fn end(&mut self, signal: Signal) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn home() -> (TempDir, Paths) {
+    let home = tempfile::tempdir().unwrap();
+    let paths = Paths::under(home.path()).unwrap();
+    (home, paths)
+}
+
+async fn info(paths: &Paths) -> DaemonInfo {
+    Client::new(&paths.daemon_socket()).get("/v1/info").await.unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn it_says_ready_when_it_listens_and_ends_when_told() {
+    let (home, paths) = home();
+    let mut program = Program::of(home.path());
+    assert_eq!(program.said, "ready\n");
+    assert_eq!(
+        (mode(&paths.daemon_socket()), mode(&paths.runtime), mode(&paths.state)),
+        (0o600, 0o700, 0o700)
+    );
+    let info = info(&paths).await;
+    assert_eq!((info.pid, info.is_outdated, info.work_in_progress), (program.child.id(), false, 0));
+    assert!(info.resident_bytes > 0);
+    let begun = Instant::now();
+    assert!(program.end(Signal::TERM).success());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(!paths.daemon_socket().exists());
+}
+
+#[tokio::test]
+async fn a_shutdown_is_answered_before_the_end() {
+    let (home, paths) = home();
+    let mut program = Program::of(home.path());
+    Client::new(&paths.daemon_socket()).post::<()>("/v1/shutdown", &()).await.unwrap();
+    assert!(program.child.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn the_second_one_says_that_it_is_already_running() {
+    let (home, paths) = home();
+    let first = Program::of(home.path());
+    let mut second = Program::of(home.path());
+    assert_eq!(second.said, "error: already running\n");
+    assert_eq!(second.child.wait().unwrap().code(), Some(1));
+    assert_eq!(info(&paths).await.pid, first.child.id());
+}
+
+#[tokio::test]
+async fn a_killed_one_is_followed_by_the_next() {
+    let (home, paths) = home();
+    let mut first = Program::of(home.path());
+    assert_eq!(first.end(Signal::KILL).signal(), Some(9));
+    let second = Program::of(home.path());
+    assert_eq!(second.said, "ready\n");
+    assert_eq!(info(&paths).await.pid, second.child.id());
+}
+
+#[test]
+fn a_wrong_configuration_is_told_with_its_file_line_and_key() {
+    let (home, paths) = home();
+    fs::create_dir_all(&paths.config).unwrap();
+    fs::write(paths.config_file(), "vmm = \"qemu\"\ndefault_imge = \"x\"\n").unwrap();
+    let mut program = Program::of(home.path());
+    let file = paths.config_file();
+    let told = format!(
+        "error: the configuration `{}` is wrong in line 2 (`default_imge = \"x\"`): unknown field `default_imge`",
+        file.display()
+    );
+    assert!(program.said.starts_with(&told), "{}", program.said);
+    assert_eq!(program.said.lines().count(), 1, "{}", program.said);
+    assert_eq!(program.child.wait().unwrap().code(), Some(1));
+    assert!(!paths.daemon_socket().exists());
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+    let (home, paths) = home();
+    drop(Program::of(home.path()));
+    write_user_version(&paths.database(), 99);
+    let program = Program::of(home.path());
+    assert!(program.said.contains("was written by a newer version of banger"), "{}", program.said);
+    let before = fs::read(paths.database()).unwrap();
+    assert!(Program::of(home.path()).said.starts_with("error: "));
+    assert_eq!(fs::read(paths.database()).unwrap(), before);
+}
+
+/// Writes the version into the database's header (bytes 60 to 63), where no log is left that would say otherwise.
+fn write_user_version(database: &Path, version: u32) {
+    for log in ["-wal", "-shm"] {
+        let mut path = database.as_os_str().to_owned();
+        path.push(log);
+        let _ = fs::remove_file(PathBuf::from(path));
+    }
+    let mut bytes = fs::read(database).unwrap();
+    bytes[60..64].copy_from_slice(&version.to_be_bytes());
+    fs::write(database, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_was_replaced_says_that_it_is_outdated() {
+    let (home, paths) = home();
+    let file = home.path().join("bangerd");
+    fs::copy(env!("CARGO_BIN_EXE_bangerd"), &file).unwrap();
+    let _program = Program::start(&file, home.path());
+    assert!(!info(&paths).await.is_outdated);
+    let newer = home.path().join("bangerd.new");
+    fs::copy(&file, &newer).unwrap();
+    fs::rename(&newer, &file).unwrap();
+    assert!(info(&paths).await.is_outdated);
+}

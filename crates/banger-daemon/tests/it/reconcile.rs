@@ -1,0 +1,181 @@
+//! The next daemon puts right what a dead one left.
+
+use banger_model::{VmEvent, VmState};
+use banger_store::{Pending, VmRow};
+use serde_json::json;
+
+use crate::fake_vmms::kill;
+use crate::sandbox::Sandbox;
+
+/// Changes a row while no daemon runs.
+fn change(sandbox: &Sandbox, name: &str, change: impl FnOnce(&mut VmRow)) {
+    let store = sandbox.store();
+    let rows = store.list_vms().unwrap();
+    let mut row = rows.into_iter().find(|row| row.name.as_str() == name).unwrap();
+    change(&mut row);
+    store.update_vm(&row).unwrap();
+}
+
+#[tokio::test]
+async fn running_machines_are_taken_over_and_go_on() {
+    let mut sandbox = Sandbox::start().await;
+    let before = sandbox.create("dev").await;
+    sandbox.crash_daemon();
+    let report = sandbox.start_daemon().await;
+    assert_eq!((report.adopted, report.ended, report.finished, report.orphans), (1, 0, 0, 0));
+    assert_eq!(sandbox.vm("dev").await.unwrap(), before);
+    let (output, _) = sandbox.exec("dev", &[b"echo", b"still here"]).await;
+    assert_eq!(output, b"still here\n");
+    // It is watched as any other, and can be stopped and started.
+    kill(sandbox.processes()[0]);
+    let vm = sandbox.wait_for("dev", |vm| vm.state == VmState::Stopped).await;
+    assert_eq!(vm.last_error.as_deref(), Some("its machine ended"));
+    sandbox.act("dev", "start").await.unwrap();
+    sandbox.act("dev", "delete").await.unwrap();
+    sandbox.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_ended_meanwhile_leaves_a_stopped_vm() {
+    let mut sandbox = Sandbox::start().await;
+    let id = sandbox.create("dev").await.id;
+    sandbox.crash_daemon();
+    kill(sandbox.processes()[0]);
+    sandbox.no_process_is_left().await;
+    assert_eq!(sandbox.start_daemon().await.ended, 1);
+    let vm = sandbox.vm("dev").await.unwrap();
+    assert_eq!(vm.state, VmState::Stopped);
+    assert_eq!(vm.last_error.as_deref(), Some("its machine ended while the daemon was away"));
+    assert_eq!(sandbox.directories(), [sandbox.paths.vm(id.as_str())]);
+}
+
+#[tokio::test]
+async fn a_half_made_vm_is_undone_with_and_without_its_machine() {
+    let mut sandbox = Sandbox::start().await;
+    sandbox.create("with").await;
+    sandbox
+        .finish(sandbox.begin("/v1/vms", json!({ "name": "without", "no_start": true })).await.unwrap())
+        .await
+        .unwrap();
+    sandbox.crash_daemon();
+    change(&sandbox, "with", |row| {
+        row.pending = Some(Pending::Create);
+        row.state = VmState::Starting;
+    });
+    change(&sandbox, "without", |row| row.pending = Some(Pending::Create));
+    let report = sandbox.start_daemon().await;
+    assert_eq!((report.finished, report.orphans), (2, 0));
+    sandbox.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_create_that_the_daemon_did_not_survive_is_undone() {
+    for phase in 0..3 {
+        let mut sandbox = Sandbox::start().await;
+        let gate = match phase {
+            0 => &sandbox.source.disks,
+            1 => &sandbox.behaviour().launch,
+            _ => &sandbox.behaviour().connect,
+        };
+        gate.close();
+        sandbox.begin_create("dev").await;
+        gate.reached(1).await;
+        sandbox.crash_daemon();
+        sandbox.source.disks.open();
+        sandbox.behaviour().launch.open();
+        sandbox.behaviour().connect.open();
+        assert_eq!(sandbox.start_daemon().await.finished, 1);
+        sandbox.nothing_is_left().await;
+    }
+}
+
+#[tokio::test]
+async fn a_half_removed_vm_is_removed_with_its_machine() {
+    let mut sandbox = Sandbox::start().await;
+    sandbox.create("dev").await;
+    sandbox.crash_daemon();
+    change(&sandbox, "dev", |row| row.pending = Some(Pending::Delete));
+    assert_eq!(sandbox.start_daemon().await.finished, 1);
+    sandbox.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_start_in_its_middle_is_failed_and_a_stop_is_finished() {
+    let mut sandbox = Sandbox::start().await;
+    for name in ["starting", "starting-dead", "stopping"] {
+        sandbox.create(name).await;
+    }
+    sandbox.act("starting-dead", "kill").await.unwrap();
+    sandbox.crash_daemon();
+    change(&sandbox, "starting", |row| row.state = VmState::Starting);
+    change(&sandbox, "starting-dead", |row| row.state = row.state.after(VmEvent::BootStarted).unwrap());
+    change(&sandbox, "stopping", |row| row.state = VmState::Stopping);
+    assert_eq!(sandbox.start_daemon().await.ended, 3);
+    sandbox.no_process_is_left().await;
+    let states: Vec<_> =
+        sandbox.vms().await.into_iter().map(|vm| (vm.state, vm.last_error.is_some())).collect();
+    assert_eq!(states, [(VmState::Failed, true), (VmState::Failed, true), (VmState::Stopped, false)]);
+    for name in ["starting", "starting-dead", "stopping"] {
+        assert_eq!(sandbox.act(name, "start").await.unwrap().unwrap().state, VmState::Running);
+    }
+}
+
+#[tokio::test]
+async fn directories_without_a_row_are_removed() {
+    let mut sandbox = Sandbox::start().await;
+    sandbox.create("dev").await;
+    sandbox.crash_daemon();
+    for parent in [sandbox.paths.vm("ffffffffffffffff"), sandbox.paths.vm_runtime("eeeeeeeeeeeeeeee")] {
+        std::fs::create_dir(&parent).unwrap();
+        std::fs::write(parent.join("file"), "x").unwrap();
+    }
+    assert_eq!(sandbox.start_daemon().await.orphans, 2);
+    assert_eq!(sandbox.directories().len(), 2);
+    assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Running);
+}
+
+#[tokio::test]
+async fn one_vm_in_trouble_does_not_stop_the_rest() {
+    let mut sandbox = Sandbox::start().await;
+    let handle = |id: &str| sandbox.paths.vm(id).join("machine.json");
+    let torn = sandbox.create("torn").await;
+    let newer = sandbox.create("newer").await;
+    let lost = sandbox.create("lost").await;
+    sandbox.create("well").await;
+    std::fs::write(handle(torn.id.as_str()), "{\"format_ver").unwrap();
+    let text = std::fs::read_to_string(handle(newer.id.as_str())).unwrap();
+    let text = text.replace("\"format_version\": 1", "\"format_version\": 99");
+    std::fs::write(handle(newer.id.as_str()), text).unwrap();
+    std::fs::remove_file(handle(lost.id.as_str())).unwrap();
+    sandbox.crash_daemon();
+    let report = sandbox.start_daemon().await;
+    assert_eq!((report.adopted, report.ended, report.orphans), (1, 3, 3));
+    let vms = sandbox.vms().await;
+    let state = |name: &str| vms.iter().find(|vm| vm.name.as_str() == name).unwrap().state;
+    assert_eq!(state("well"), VmState::Running);
+    for (name, told) in [("torn", "does not describe a machine"), ("newer", "format 99"), ("lost", "ended")] {
+        assert_eq!(state(name), VmState::Stopped);
+        let vm = sandbox.vm(name).await.unwrap();
+        assert!(vm.last_error.as_ref().unwrap().contains(told), "{vm:?}");
+    }
+    // Their machines ended, too: nothing runs that nobody can end.
+    assert_eq!(sandbox.processes().len(), 1);
+    for name in ["torn", "newer", "lost"] {
+        assert_eq!(sandbox.act(name, "start").await.unwrap().unwrap().state, VmState::Running);
+    }
+}
+
+#[tokio::test]
+async fn a_vm_whose_removal_did_not_end_is_no_use_but_to_be_deleted() {
+    let sandbox = Sandbox::start().await;
+    sandbox.create("dev").await;
+    sandbox.act("dev", "kill").await.unwrap();
+    change(&sandbox, "dev", |row| row.pending = Some(Pending::Delete));
+    for verb in ["start", "stop", "restart"] {
+        let error = sandbox.begin(&format!("/v1/vms/dev/{verb}"), json!({})).await.unwrap_err();
+        assert_eq!(error.message, "VM `dev` is being deleted");
+        assert_eq!(error.hint.as_deref(), Some("banger vm delete dev"));
+    }
+    sandbox.act("dev", "delete").await.unwrap();
+    sandbox.nothing_is_left().await;
+}
