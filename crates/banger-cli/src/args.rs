@@ -1,0 +1,214 @@
+//! The command line: what can be typed. Names and sizes become types here, so that a bad one is refused before
+//! anything starts. What a combination of arguments means is decided in `plan`.
+
+use banger_model::{ImageName, KernelName, VmName};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::ArgValueCandidates;
+
+use crate::args_vm::VmCommand;
+use crate::completion;
+use crate::version;
+
+/// Make and use development sandboxes: each a Linux machine of its own, in one command
+#[derive(Debug, Parser)]
+#[command(
+    name = "banger",
+    version = version::line(),
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Example:\n  banger vm run --rm -- uname -a"
+)]
+pub(crate) struct Cli {
+    /// Say only what was asked for, and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "made once in the life of the program")]
+pub(crate) enum Command {
+    /// Run, list, stop and delete VMs
+    #[command(subcommand, after_help = VM_EXAMPLES)]
+    Vm(VmCommand),
+    /// List VMs, as `vm list`
+    #[command(after_help = "Example:\n  banger ps")]
+    Ps(JsonArgs),
+    /// Pull and list images
+    #[command(subcommand, after_help = "Example:\n  banger image pull debian-bookworm")]
+    Image(ImageCommand),
+    /// Pull and list kernels
+    #[command(subcommand, after_help = "Example:\n  banger kernel pull debian-12")]
+    Kernel(KernelCommand),
+    /// Look after the daemon that runs the VMs; other commands start it when it is needed
+    #[command(subcommand, after_help = "Example:\n  banger daemon status")]
+    Daemon(DaemonCommand),
+    /// Check the host and tell the command that fixes what is wrong
+    #[command(after_help = "Example:\n  banger doctor")]
+    Doctor(JsonArgs),
+    /// Show the version
+    #[command(after_help = "Example:\n  banger version --json")]
+    Version(JsonArgs),
+    /// Print the script that completes commands and names in a shell
+    #[command(after_help = "Example:\n  source <(banger completion bash)")]
+    Completion {
+        /// Shell
+        #[arg(value_parser = ["bash", "zsh", "fish"])]
+        shell: String,
+    },
+    /// Connect stdin and stdout to a port of a VM (the `ProxyCommand` of ssh)
+    #[command(hide = true, after_help = "Example:\n  ssh -o ProxyCommand='banger proxy %h %p' root@dev.vm")]
+    Proxy {
+        /// VM, with or without `.vm`
+        host: String,
+        /// Port in the guest
+        port: u16,
+    },
+}
+
+const VM_EXAMPLES: &str = "Examples:
+  banger vm run                      a fresh machine, straight into a shell
+  banger vm run --rm -- make test    one command, and leave nothing behind
+  banger vm create --name dev        a machine that stays
+  banger vm exec dev -- make test    one command in it
+  banger vm ssh dev                  into it with ssh
+  banger vm stop dev                 stop it
+  banger vm delete dev               remove it with its disks";
+
+#[derive(Debug, Args)]
+pub(crate) struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Get an image of the catalog, with the kernel that it needs
+    #[command(after_help = "Example:\n  banger image pull debian-bookworm")]
+    Pull {
+        /// Name in the catalog
+        #[arg(add = ArgValueCandidates::new(completion::images))]
+        name: ImageName,
+        #[command(flatten)]
+        pull: PullArgs,
+    },
+    /// List images: those here and those in the catalog
+    #[command(after_help = "Example:\n  banger image list --json")]
+    List(JsonArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KernelCommand {
+    /// Get a kernel of the catalog
+    #[command(after_help = "Example:\n  banger kernel pull debian-12")]
+    Pull {
+        /// Name in the catalog
+        #[arg(add = ArgValueCandidates::new(completion::kernels))]
+        name: KernelName,
+        #[command(flatten)]
+        pull: PullArgs,
+    },
+    /// List kernels: those here and those in the catalog
+    #[command(after_help = "Example:\n  banger kernel list --json")]
+    List(JsonArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    /// Get it again, also when it is here
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DaemonCommand {
+    /// Show the daemon, without starting it
+    #[command(after_help = "Example:\n  banger daemon status --json")]
+    Status(JsonArgs),
+    /// Stop the daemon; VMs go on
+    #[command(after_help = "Example:\n  banger daemon stop")]
+    Stop {
+        /// Stop it also while it is at work
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// A VM as typed: its name, its id or the beginning of its id. All of them have the form of a name.
+pub(crate) fn parse_vm(text: &str) -> Result<String, banger_model::NameError> {
+    text.parse::<VmName>().map(String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_are_these() {
+        let mut command = Cli::command();
+        command.build();
+        let mut lines = Vec::new();
+        list(&command, "", &mut lines);
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        vm
+        vm run
+        vm create
+        vm list
+        vm show
+        vm start
+        vm stop
+        vm restart
+        vm kill
+        vm delete
+        vm exec
+        vm ssh
+        vm logs
+        ps
+        image
+        image pull
+        image list
+        kernel
+        kernel pull
+        kernel list
+        daemon
+        daemon status
+        daemon stop
+        doctor
+        version
+        completion
+        proxy
+        ");
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_gives_an_example() {
+        fn check(command: &clap::Command) {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.ends_with('.'), "{}: {about:?}", command.get_name());
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.starts_with("Example"), "{}: no example", command.get_name());
+            command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    fn list(command: &clap::Command, path: &str, lines: &mut Vec<String>) {
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            let path = format!("{path} {}", sub.get_name()).trim().to_owned();
+            lines.push(path.clone());
+            list(sub, &path, lines);
+        }
+    }
+}

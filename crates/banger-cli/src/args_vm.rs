@@ -1,0 +1,255 @@
+//! The commands under `vm`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use banger_api::{CreateVm, WaitFor};
+use banger_model::{DiskBytes, ImageName, KernelName, MemoryMib, VcpuCount, VmName};
+use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::ArgValueCandidates;
+
+use crate::args::{JsonArgs, parse_vm};
+use crate::completion;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VmCommand {
+    /// Make a VM and enter its shell, or run one command in it
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Make a VM and start it
+    #[command(after_help = "Example:\n  banger vm create --name dev --memory 4G")]
+    Create(CreateArgs),
+    /// List VMs
+    #[command(after_help = "Example:\n  banger vm list --json")]
+    List(JsonArgs),
+    /// Show everything about a VM
+    #[command(after_help = "Example:\n  banger vm show dev --json")]
+    Show {
+        #[command(flatten)]
+        vm: OneVm,
+        #[command(flatten)]
+        json: JsonArgs,
+    },
+    /// Start stopped VMs
+    #[command(after_help = "Example:\n  banger vm start dev")]
+    Start {
+        #[command(flatten)]
+        vms: ManyVms,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Stop running VMs gracefully; their disks stay
+    #[command(after_help = "Example:\n  banger vm stop dev test")]
+    Stop {
+        #[command(flatten)]
+        vms: ManyVms,
+        #[command(flatten)]
+        grace: GraceArgs,
+    },
+    /// Stop VMs and start them again
+    #[command(after_help = "Example:\n  banger vm restart dev")]
+    Restart {
+        #[command(flatten)]
+        vms: ManyVms,
+        #[command(flatten)]
+        grace: GraceArgs,
+    },
+    /// End the machines of VMs at once, for when `vm stop` hangs
+    #[command(after_help = "Example:\n  banger vm kill dev")]
+    Kill {
+        #[command(flatten)]
+        vms: ManyVms,
+    },
+    /// Stop VMs and remove them with their disks; asks nothing and cannot be undone
+    #[command(after_help = "Example:\n  banger vm delete dev test")]
+    Delete {
+        #[command(flatten)]
+        vms: ManyVms,
+    },
+    /// Run a command in a running VM; without a command, its login shell
+    #[command(after_help = "Example:\n  banger vm exec dev -e CI=1 -- make test")]
+    Exec(ExecArgs),
+    /// Enter a running VM with the host's ssh
+    #[command(after_help = "Examples:\n  banger vm ssh dev\n  banger vm ssh dev -- -L 8080:localhost:80")]
+    Ssh {
+        #[command(flatten)]
+        vm: OneVm,
+        /// Further arguments of ssh, or a command
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Print the console log of a VM: its kernel and its init
+    #[command(after_help = "Example:\n  banger vm logs -f dev")]
+    Logs {
+        #[command(flatten)]
+        vm: OneVm,
+        /// Go on with what comes
+        #[arg(short, long)]
+        follow: bool,
+    },
+}
+
+const RUN_EXAMPLES: &str = "Examples:
+  banger vm run                             a fresh machine, straight into a shell
+  banger vm run --rm -- make test           one command; its exit status is ours
+  banger vm run -d --name dev --memory 4G   a machine that stays, without entering it
+
+Exit status: the command's own; 128 + n when signal n ended it; 127 when it was not found,
+126 when it cannot be executed; 1 when banger failed; 2 when the arguments make no sense.";
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Workspace to take along (does not exist yet)
+    #[arg(hide = true)]
+    pub(crate) path: Option<PathBuf>,
+    /// Delete the VM when the shell or the command has ended
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Do not enter it: print its name and leave it running
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    #[command(flatten)]
+    pub(crate) sizing: SizingArgs,
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+    /// Command and its arguments, taken as they are; without one, the guest's login shell
+    #[arg(last = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    #[command(flatten)]
+    pub(crate) sizing: SizingArgs,
+    /// Only make it
+    #[arg(long)]
+    pub(crate) no_start: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+/// What a new VM is made of.
+#[derive(Debug, Args)]
+pub(crate) struct SizingArgs {
+    /// Name: 1 to 63 of a-z, 0-9 and `-` [default: a generated one]
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) name: Option<VmName>,
+    /// Image [default: debian-bookworm, or the configured one]
+    #[arg(long, allow_hyphen_values = true, add = ArgValueCandidates::new(completion::images))]
+    pub(crate) image: Option<ImageName>,
+    /// Kernel [default: the image's]
+    #[arg(long, allow_hyphen_values = true, add = ArgValueCandidates::new(completion::kernels))]
+    pub(crate) kernel: Option<KernelName>,
+    /// Virtual processors, 1 to 32 [default: a quarter of the host's, 1 to 4]
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) vcpu: Option<VcpuCount>,
+    /// Memory, as in 512M or 2G [default: an eighth of the host's, 512M to 8G]
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) memory: Option<MemoryMib>,
+    /// Work disk (/root in the guest), as in 8G [default: 8G; only what is written takes room]
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) disk_size: Option<DiskBytes>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+    /// VMM [default: auto, or the configured one]
+    #[arg(long, value_parser = ["auto", "qemu", "firecracker"])]
+    pub(crate) vmm: Option<String>,
+}
+
+impl SizingArgs {
+    /// Returns the request for such a VM.
+    pub(crate) fn into_request(self, no_start: bool) -> CreateVm {
+        CreateVm {
+            name: self.name,
+            image: self.image,
+            kernel: self.kernel,
+            vcpus: self.vcpu,
+            memory: self.memory,
+            disk: self.disk_size,
+            no_start,
+            wait: self.wait.boundary(),
+            command_follows: false,
+            vmm: self.vmm,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Wait until commands run (agent), or until the guest's services have started (system)
+    #[arg(long, value_enum, default_value_t = Wait::Agent)]
+    wait: Wait,
+}
+
+impl WaitArgs {
+    pub(crate) fn boundary(&self) -> WaitFor {
+        match self.wait {
+            Wait::Agent => WaitFor::Agent,
+            Wait::System => WaitFor::System,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Wait {
+    Agent,
+    System,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GraceArgs {
+    /// Seconds that the guest gets to stop its services; then its machine is ended [default: 20]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) grace: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    pub(crate) vm: OneVm,
+    /// Start the command and leave it running; its output is dropped
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+    /// Command and its arguments, taken as they are
+    #[arg(last = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// How a command runs in the guest.
+#[derive(Debug, Args)]
+pub(crate) struct ProcessArgs {
+    /// Set a variable of the command's environment; without a value, take ours
+    #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) environment: Vec<OsString>,
+    /// Directory to start in [default: the user's home]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) workdir: Option<OsString>,
+    /// User to be, as a name or number [default: root]
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Use a terminal in the guest [default: when stdin and stdout are terminals]
+    #[arg(short, long, conflicts_with = "no_tty")]
+    pub(crate) tty: bool,
+    /// Use no terminal in the guest
+    #[arg(short = 'T', long)]
+    pub(crate) no_tty: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneVm {
+    /// Name, id, or beginning of the id
+    #[arg(value_name = "VM", value_parser = parse_vm, add = ArgValueCandidates::new(completion::vms))]
+    pub(crate) vm: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManyVms {
+    /// Names, ids, or beginnings of ids
+    #[arg(value_name = "VM", required = true, value_parser = parse_vm, add = ArgValueCandidates::new(completion::vms))]
+    pub(crate) vms: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

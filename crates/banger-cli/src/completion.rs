@@ -1,0 +1,66 @@
+//! Shell completion. The script asks this program at each press of Tab, so the names are live; a daemon that does not
+//! run, or does not answer at once, gives none.
+
+use std::io;
+use std::time::Duration;
+
+use banger_api::{Client, ImageView, KernelView, VmView};
+use banger_sys::paths::Paths;
+use clap::CommandFactory as _;
+use clap_complete::CompletionCandidate;
+use clap_complete::env::{CompleteEnv, Shells};
+use serde::de::DeserializeOwned;
+
+use crate::args::Cli;
+use crate::error::CliError;
+use crate::render;
+
+/// Variable by which the script calls this program.
+const VARIABLE: &str = "COMPLETE";
+/// How long a press of Tab may wait for names.
+const DEADLINE: Duration = Duration::from_millis(500);
+
+/// Answers a shell's question and ends, when this call is one.
+pub(crate) fn answer() {
+    CompleteEnv::with_factory(Cli::command).var(VARIABLE).complete();
+}
+
+/// Prints the script for a shell.
+pub(crate) fn script(shell: &str) -> Result<(), CliError> {
+    let mut script = Vec::new();
+    if let Some(shell) = Shells::builtins().completer(shell) {
+        shell
+            .write_registration(VARIABLE, "banger", "banger", "banger", &mut script)
+            .map_err(CliError::Output)?;
+    }
+    render::print(&String::from_utf8_lossy(&script))
+}
+
+/// Names of VMs.
+pub(crate) fn vms() -> Vec<CompletionCandidate> {
+    names("/v1/vms", |vm: VmView| vm.name.into())
+}
+
+/// Names of images.
+pub(crate) fn images() -> Vec<CompletionCandidate> {
+    names("/v1/images", |image: ImageView| image.name.into())
+}
+
+/// Names of kernels.
+pub(crate) fn kernels() -> Vec<CompletionCandidate> {
+    names("/v1/kernels", |kernel: KernelView| kernel.name.into())
+}
+
+fn names<T: DeserializeOwned>(path: &str, name: impl Fn(T) -> String) -> Vec<CompletionCandidate> {
+    let found = ask::<T>(path).unwrap_or_default();
+    found.into_iter().map(|item| CompletionCandidate::new(name(item))).collect()
+}
+
+fn ask<T: DeserializeOwned>(path: &str) -> Option<Vec<T>> {
+    let paths = Paths::from_environment().ok()?;
+    let runtime: io::Result<_> = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let client = Client::new(&paths.daemon_socket());
+    runtime
+        .ok()?
+        .block_on(async { tokio::time::timeout(DEADLINE, client.get::<Vec<T>>(path)).await.ok()?.ok() })
+}

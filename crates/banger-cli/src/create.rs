@@ -1,0 +1,51 @@
+//! `vm create`, and the making of a VM for `vm run`.
+
+use banger_api::{Client, CreateVm, OperationView, VmView};
+use banger_sys::paths::Paths;
+
+use crate::args_vm::CreateArgs;
+use crate::ensure::ensure;
+use crate::error::{CliError, Undone};
+use crate::operation::{self, Ended, OnStop};
+use crate::progress::{Board, Progress};
+use crate::render;
+use crate::signals::Signals;
+
+/// Makes a VM and prints its name.
+pub(crate) async fn create(paths: &Paths, args: CreateArgs, board: &Board) -> Result<(), CliError> {
+    let client = ensure(paths).await?;
+    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let is_started = !args.no_start;
+    let vm = make(&client, &args.sizing.into_request(args.no_start), &mut signals, board).await?;
+    vm.1.finish(is_started.then_some(vm.0.name.as_str()));
+    if args.json.json { render::print_json(&vm.0) } else { render::print(&format!("{}\n", vm.0.name)) }
+}
+
+/// Makes a VM. When a signal cancels it, nothing is left behind.
+pub(crate) async fn make(
+    client: &Client,
+    request: &CreateVm,
+    signals: &mut Signals,
+    board: &Board,
+) -> Result<(VmView, Progress), CliError> {
+    let mut progress = board.progress(None);
+    let begin = client.post::<OperationView>("/v1/vms", request);
+    match operation::follow(client, begin, signals, OnStop::Cancel, &mut progress).await? {
+        Ended::Succeeded(operation) => Ok((operation::result(operation, "VM")?, progress)),
+        Ended::TooLate { operation, stop } => {
+            let vm: VmView = operation::result(operation, "VM")?;
+            delete(client, &vm, signals).await?;
+            let after = Some(format!("`{}`", vm.name));
+            Err(CliError::Interrupted { stop, after, undone: Undone::Yes })
+        }
+    }
+}
+
+/// Deletes a VM. A signal while it works leaves the rest to the daemon.
+pub(crate) async fn delete(client: &Client, vm: &VmView, signals: &mut Signals) -> Result<(), CliError> {
+    let path = format!("/v1/vms/{}/delete", vm.id);
+    let begin = client.post::<OperationView>(&path, &());
+    let mut progress = Board::Quiet.progress(None);
+    operation::follow(client, begin, signals, OnStop::Leave, &mut progress).await?;
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! `daemon status|stop`. Neither starts one.
+
+use banger_api::{Client, ClientError, DaemonInfo};
+use banger_sys::paths::Paths;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::args::DaemonCommand;
+use crate::ensure::{self, nobody_listens};
+use crate::error::CliError;
+use crate::render::{self, ago, bytes};
+
+/// Runs the command.
+pub(crate) async fn run(paths: &Paths, command: DaemonCommand) -> Result<(), CliError> {
+    let client = Client::new(&paths.daemon_socket());
+    let info = match client.get::<DaemonInfo>("/v1/info").await {
+        Ok(info) => Some(info),
+        Err(error) if nobody_listens(&error) => None,
+        Err(ClientError::Silent { .. }) if matches!(command, DaemonCommand::Stop { force: true }) => {
+            ensure::end_silent(paths).await?;
+            return render::print("ended the daemon by force; VMs go on\n");
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match command {
+        DaemonCommand::Status(args) if args.json => print_status_json(info.as_ref()),
+        DaemonCommand::Status(_) => render::print(&sheet(info.as_ref(), Timestamp::now())),
+        DaemonCommand::Stop { force } => {
+            let Some(info) = info else { return render::print("the daemon does not run\n") };
+            ensure::end(&client, &info, force).await.map_err(unwrap_refusal)?;
+            render::print("stopped the daemon\n")
+        }
+    }
+}
+
+/// What the daemon refuses is told in its own words.
+fn unwrap_refusal(error: ensure::EnsureError) -> CliError {
+    match error {
+        ensure::EnsureError::Ask { source } => source.into(),
+        other => other.into(),
+    }
+}
+
+fn print_status_json(info: Option<&DaemonInfo>) -> Result<(), CliError> {
+    let mut value = json!(info);
+    match value.as_object_mut() {
+        Some(fields) => drop(fields.insert("is_running".to_owned(), true.into())),
+        None => value = json!({ "is_running": false }),
+    }
+    render::print_json(&value)
+}
+
+fn sheet(info: Option<&DaemonInfo>, now: Timestamp) -> String {
+    let Some(info) = info else {
+        return "state       not running\n".to_owned();
+    };
+    let work = match info.work_in_progress {
+        0 => "none".to_owned(),
+        1 => "1 operation or stream".to_owned(),
+        count => format!("{count} operations and streams"),
+    };
+    let outdated = if info.is_outdated { " (its file was replaced)" } else { "" };
+    let lines = [
+        ("state", "running".to_owned()),
+        ("version", format!("{}{outdated}", info.version)),
+        ("pid", info.pid.to_string()),
+        ("started", format!("{} ({})", ago(&info.started_at, now), info.started_at)),
+        ("work", work),
+        ("memory", bytes(info.resident_bytes)),
+    ];
+    lines.into_iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemon_is_shown() {
+        let info = DaemonInfo {
+            version: "0.1.0".into(),
+            api_version: 1,
+            pid: 77,
+            started_at: "2026-01-01T00:00:00Z".into(),
+            is_outdated: false,
+            work_in_progress: 1,
+            resident_bytes: 12 << 20,
+        };
+        insta::assert_snapshot!(sheet(Some(&info), "2026-01-01T00:00:09Z".parse().unwrap()), @r"
+        state       running
+        version     0.1.0
+        pid         77
+        started     9 seconds ago (2026-01-01T00:00:00Z)
+        work        1 operation or stream
+        memory      12.0 MiB
+        ");
+        assert_eq!(sheet(None, Timestamp::UNIX_EPOCH), "state       not running\n");
+    }
+}

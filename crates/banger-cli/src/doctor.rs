@@ -1,0 +1,102 @@
+//! `doctor`: what is missing on the host, and the command that fixes it. A daemon that cannot start is a finding, too.
+
+use std::fmt::Write as _;
+
+use banger_api::{CheckOutcome, CheckView, ClientError, DoctorReport};
+use banger_sys::paths::Paths;
+
+use crate::ensure::{EnsureError, ensure};
+use crate::error::{CliError, chain};
+use crate::render::{self, Colour};
+
+/// Why the daemon could not tell.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error(transparent)]
+    Ensure(EnsureError),
+    #[error(transparent)]
+    Ask(ClientError),
+}
+
+/// Prints the report; fails when a check failed.
+pub(crate) async fn doctor(paths: &Paths, as_json: bool) -> Result<(), CliError> {
+    let report = ask(paths).await.unwrap_or_else(|error| unreachable_daemon(&error));
+    if as_json {
+        render::print_json(&report)?;
+    } else {
+        render::print(&draw(&report, Colour::of_stdout()))?;
+    }
+    let has_failed = report.checks.iter().any(|check| check.outcome == CheckOutcome::Fail);
+    if has_failed { Err(CliError::Told) } else { Ok(()) }
+}
+
+async fn ask(paths: &Paths) -> Result<DoctorReport, AskError> {
+    let client = ensure(paths).await.map_err(AskError::Ensure)?;
+    client.get("/v1/doctor").await.map_err(AskError::Ask)
+}
+
+fn unreachable_daemon(error: &AskError) -> DoctorReport {
+    let fix = match error {
+        AskError::Ensure(error) => error.hint(),
+        AskError::Ask(_) => None,
+    };
+    let check =
+        CheckView { name: "daemon".to_owned(), outcome: CheckOutcome::Fail, detail: chain(error), fix };
+    DoctorReport { checks: vec![check] }
+}
+
+fn draw(report: &DoctorReport, colour: Colour) -> String {
+    let mut text = String::new();
+    for check in &report.checks {
+        let outcome = match check.outcome {
+            CheckOutcome::Pass => colour.green("PASS"),
+            CheckOutcome::Warn => colour.yellow("WARN"),
+            CheckOutcome::Fail => colour.red("FAIL"),
+        };
+        let _ = writeln!(text, "{outcome}  {}", check.name);
+        for line in check.detail.lines() {
+            let _ = writeln!(text, "      {line}");
+        }
+        if let Some(fix) = &check.fix {
+            let _ = writeln!(text, "      fix: {fix}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_come_with_their_fix() {
+        let check = |name: &str, outcome, detail: &str, fix: Option<&str>| CheckView {
+            name: name.into(),
+            outcome,
+            detail: detail.into(),
+            fix: fix.map(Into::into),
+        };
+        let report = DoctorReport {
+            checks: vec![
+                check(
+                    "qemu",
+                    CheckOutcome::Fail,
+                    "qemu-system-x86_64 is not installed",
+                    Some("sudo apt-get install qemu-system-x86"),
+                ),
+                check("kvm", CheckOutcome::Warn, "no hardware virtualisation: guests are slow", None),
+                check("space", CheckOutcome::Pass, "20.0 GiB free", None),
+            ],
+        };
+        insta::assert_snapshot!(draw(&report, Colour::Off), @r"
+        FAIL  qemu
+              qemu-system-x86_64 is not installed
+              fix: sudo apt-get install qemu-system-x86
+        WARN  kvm
+              no hardware virtualisation: guests are slow
+        PASS  space
+              20.0 GiB free
+        ");
+        assert!(draw(&report, Colour::On).starts_with("\u{1b}[31mFAIL\u{1b}[0m  qemu\n"));
+    }
+}

@@ -1,0 +1,277 @@
+//! Why a command failed, as the user reads it: one message with its causes, console lines where they tell more, the
+//! next command to type. Each kind of work has an error of its own; here they meet.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io;
+
+use banger_api::{ClientError, ErrorBody};
+use banger_guest::AgentError;
+use banger_sys::paths::PathsError;
+
+use crate::ensure::EnsureError;
+use crate::plan::PlanError;
+use crate::render::Colour;
+use crate::resolve::ResolveError;
+use crate::signals::Stop;
+
+/// Exit status when banger itself failed.
+const FAILED: u8 = 1;
+/// Exit status when the arguments make no sense.
+pub(crate) const USAGE: u8 = 2;
+/// Exit status when nobody reads stdout any more, as a shell tells a death by SIGPIPE.
+pub(crate) const OUTPUT_CLOSED: u8 = 128 + 13;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    #[error(transparent)]
+    Ensure(#[from] EnsureError),
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error(transparent)]
+    Api(ClientError),
+    #[error("{}", .0.message)]
+    Refused(Box<ErrorBody>),
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// An error about a VM that is deleted by now: no command to type next.
+    #[error(transparent)]
+    Deleted(Box<CliError>),
+    #[error("the VM `{vm}` stopped while its command ran")]
+    VmStopped { vm: String, source: AgentError },
+    #[error("{message}")]
+    CommandFailed { message: String, status: u8 },
+    #[error("the daemon's answer has no {what}")]
+    NoResult { what: &'static str },
+    #[error("the daemon's answer holds a {what} that makes no sense")]
+    BadResult { what: &'static str, source: serde_json::Error },
+    #[error("{}", interruption(.after.as_deref(), *.undone))]
+    Interrupted { stop: Stop, after: Option<String>, undone: Undone },
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error("cannot set up the terminal")]
+    Terminal(#[source] io::Error),
+    #[error("cannot write to stdout")]
+    Output(#[source] io::Error),
+    #[error("cannot run `ssh`")]
+    Ssh(#[source] io::Error),
+    #[error("the program `ssh` is not installed")]
+    NoSsh,
+    #[error("the guest does not connect to {target}: {answer}")]
+    StreamRefused { target: String, answer: String },
+    #[error(transparent)]
+    BadHost(banger_model::NameError),
+    #[error("the log ended early")]
+    Log { source: Box<dyn Error + Send + Sync> },
+    #[error("the stream to the guest broke")]
+    Stream(#[source] io::Error),
+    /// Each failure was told where it happened.
+    #[error("")]
+    Told,
+    /// As `Told`, after a signal.
+    #[error("")]
+    ToldStop(Stop),
+    /// Nobody reads stdout any more: nothing to tell, and nobody to tell it to.
+    #[error("")]
+    OutputClosed,
+}
+
+/// What became of the work that a signal interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undone {
+    /// It is undone.
+    Yes,
+    /// We left before it was.
+    NotYet,
+    /// It goes on without us.
+    GoesOn,
+}
+
+fn interruption(after: Option<&str>, undone: Undone) -> String {
+    let what = after.unwrap_or("the work");
+    match undone {
+        Undone::Yes => "cancelled; nothing is left behind".to_owned(),
+        Undone::NotYet => format!("left before {what} was undone; the daemon goes on with that"),
+        Undone::GoesOn => format!("left; the daemon goes on with {what}"),
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(body) => Self::Refused(body),
+            other => Self::Api(other),
+        }
+    }
+}
+
+impl CliError {
+    /// Sorts a failed write to stdout.
+    pub(crate) fn output(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::OutputClosed } else { Self::Output(error) }
+    }
+
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Plan(_) => USAGE,
+            Self::CommandFailed { status, .. } => *status,
+            Self::Deleted(error) => error.exit_status(),
+            Self::Interrupted { stop, .. } | Self::ToldStop(stop) => stop.exit_status(),
+            Self::OutputClosed => OUTPUT_CLOSED,
+            Self::Paths(_)
+            | Self::Ensure(_)
+            | Self::Resolve(_)
+            | Self::Api(_)
+            | Self::Refused(_)
+            | Self::Agent(_)
+            | Self::VmStopped { .. }
+            | Self::NoResult { .. }
+            | Self::BadResult { .. }
+            | Self::Runtime(_)
+            | Self::Signals(_)
+            | Self::Terminal(_)
+            | Self::Output(_)
+            | Self::Ssh(_)
+            | Self::NoSsh
+            | Self::StreamRefused { .. }
+            | Self::BadHost(_)
+            | Self::Log { .. }
+            | Self::Stream(_)
+            | Self::Told => FAILED,
+        }
+    }
+
+    /// Returns the next command to type.
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused(body) => body.hint.clone(),
+            Self::Api(ClientError::Silent { .. }) => {
+                Some("if it goes on, end it, VMs go on without it: banger daemon stop --force".to_owned())
+            }
+            Self::Api(ClientError::Broken { .. }) => {
+                Some("VMs go on without the daemon; see `banger vm list`".to_owned())
+            }
+            Self::Ensure(error) => error.hint(),
+            Self::Resolve(error) => Some(error.hint()),
+            Self::VmStopped { vm, .. } => Some(format!("banger vm logs {vm}")),
+            Self::Agent(AgentError::Broken { .. } | AgentError::NoExit) => {
+                Some("the VM may go on; see `banger vm list`".to_owned())
+            }
+            Self::Agent(AgentError::Silent { .. }) => {
+                Some("the guest hangs or is very busy; see `banger vm logs`".to_owned())
+            }
+            Self::Agent(AgentError::VersionMismatch { .. }) => {
+                Some("pull the image again with `banger image pull --force`, then make a new VM".to_owned())
+            }
+            Self::NoSsh => Some("sudo apt-get install openssh-client".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn body(&self) -> Option<&ErrorBody> {
+        match self {
+            Self::Refused(body) => Some(body),
+            Self::Deleted(error) => error.body(),
+            _ => None,
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        match self {
+            Self::Told | Self::ToldStop(_) | Self::OutputClosed => true,
+            Self::Deleted(error) => error.is_silent(),
+            _ => false,
+        }
+    }
+
+    /// Draws the error; empty when there is nothing to tell.
+    pub(crate) fn draw(&self, about: Option<&str>, colour: Colour) -> String {
+        if self.is_silent() {
+            return String::new();
+        }
+        let mut text = format!("{} ", colour.red("banger:"));
+        if let Some(about) = about {
+            let _ = write!(text, "{about}: ");
+        }
+        text.push_str(&chain(self));
+        if let Some(op_id) = self.body().and_then(|body| body.op_id.as_deref()) {
+            let _ = write!(text, " {}", colour.dim(&format!("({op_id})")));
+        }
+        text.push('\n');
+        for line in self.body().map(|body| body.console.as_slice()).unwrap_or_default() {
+            let _ = writeln!(text, "    {}", printable(line));
+        }
+        if let Some(hint) = self.hint() {
+            let _ = writeln!(text, "hint: {hint}");
+        }
+        text
+    }
+}
+
+/// Joins the messages of an error and its causes; a cause that only repeats what was said is left out.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !message.is_empty() && !text.contains(&message) {
+            let _ = write!(text, ": {message}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Removes what would command the user's terminal from a line of a guest.
+fn printable(line: &str) -> String {
+    line.chars().filter(|character| !character.is_control() || *character == '\t').collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use banger_api::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_daemon_shows_console_operation_and_hint() {
+        let body = ErrorBody {
+            code: ErrorCode::OperationFailed,
+            message: "the guest of `dev` did not say hello within 60 s".into(),
+            hint: Some("banger vm logs dev".into()),
+            op_id: Some("op-12ab".into()),
+            console: vec!["Kernel panic \u{1b}[31m- not syncing".into(), "---[ end ]---".into()],
+        };
+        let error = CliError::from(ClientError::Refused(Box::new(body)));
+        insta::assert_snapshot!(error.draw(None, Colour::Off), @r"
+        banger: the guest of `dev` did not say hello within 60 s (op-12ab)
+            Kernel panic [31m- not syncing
+            ---[ end ]---
+        hint: banger vm logs dev
+        ");
+        let coloured = error.draw(Some("dev"), Colour::On);
+        assert!(coloured.starts_with("\u{1b}[31mbanger:\u{1b}[0m dev: the guest"), "{coloured:?}");
+        assert!(coloured.contains("\u{1b}[2m(op-12ab)\u{1b}[0m"), "{coloured:?}");
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let source = io::Error::other("no such device");
+        assert_eq!(chain(&CliError::Terminal(source)), "cannot set up the terminal: no such device");
+        let repeated = CliError::Paths(PathsError::RelativeHome("b".into()));
+        assert_eq!(chain(&repeated), "`BANGER_HOME` is `b`, which is not an absolute path");
+    }
+
+    #[test]
+    fn nobody_is_told_about_a_closed_output() {
+        let error = CliError::output(io::ErrorKind::BrokenPipe.into());
+        assert_eq!((error.draw(None, Colour::Off).as_str(), error.exit_status()), ("", 141));
+    }
+}

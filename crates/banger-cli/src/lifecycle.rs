@@ -1,0 +1,143 @@
+//! `vm start|stop|restart|kill|delete`: several VMs at once, told in the order in which they were typed.
+
+use banger_api::{Client, OperationView, StartVm, StopVm, VmView};
+use banger_sys::paths::Paths;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::args_vm::ManyVms;
+use crate::ensure::ensure;
+use crate::error::{CliError, chain};
+use crate::operation::{self, Ended, OnStop};
+use crate::progress::Board;
+use crate::render::{self, complain};
+use crate::resolve::resolve;
+use crate::signals::Signals;
+
+/// What is done to VMs.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Start(StartVm),
+    Stop(StopVm),
+    Restart(StopVm),
+    Kill,
+    Delete,
+}
+
+impl Action {
+    fn route(&self) -> &'static str {
+        match self {
+            Self::Start(_) => "start",
+            Self::Stop(_) => "stop",
+            Self::Restart(_) => "restart",
+            Self::Kill => "kill",
+            Self::Delete => "delete",
+        }
+    }
+
+    fn done(&self) -> &'static str {
+        match self {
+            Self::Start(_) => "started",
+            Self::Stop(_) => "stopped",
+            Self::Restart(_) => "restarted",
+            Self::Kill => "killed",
+            Self::Delete => "deleted",
+        }
+    }
+
+    /// A start that is given up is undone; the others would leave a VM half-way.
+    fn on_stop(&self) -> OnStop {
+        match self {
+            Self::Start(_) => OnStop::Cancel,
+            Self::Stop(_) | Self::Restart(_) | Self::Kill | Self::Delete => OnStop::Leave,
+        }
+    }
+
+    async fn begin(&self, client: &Client, vm: &VmView) -> Result<OperationView, banger_api::ClientError> {
+        let path = format!("/v1/vms/{}/{}", vm.id, self.route());
+        match self {
+            Self::Start(start) => client.post(&path, start).await,
+            Self::Stop(stop) | Self::Restart(stop) => client.post(&path, stop).await,
+            Self::Kill | Self::Delete => client.post(&path, &()).await,
+        }
+    }
+}
+
+/// What came of one target.
+struct Outcome {
+    target: String,
+    result: Result<Option<Value>, CliError>,
+}
+
+/// Does it to all of them; fails when it failed for any.
+pub(crate) async fn act(
+    paths: &Paths,
+    action: &Action,
+    targets: &ManyVms,
+    board: &Board,
+) -> Result<(), CliError> {
+    let client = ensure(paths).await?;
+    let vms: Vec<VmView> = client.get("/v1/vms").await?;
+    let resolved = resolve(&targets.vms, &vms);
+    let has_several = resolved.len() > 1;
+    let each = resolved.into_iter().map(|(typed, found)| {
+        let client = &client;
+        async move {
+            match found {
+                Ok(vm) => Outcome {
+                    target: vm.name.to_string(),
+                    result: act_on(client, action, vm, has_several, board).await,
+                },
+                Err(error) => Outcome { target: typed.to_owned(), result: Err(error.into()) },
+            }
+        }
+    });
+    let outcomes = join_all(each).await;
+    tell(action, &outcomes, targets.json)
+}
+
+async fn act_on(
+    client: &Client,
+    action: &Action,
+    vm: &VmView,
+    has_several: bool,
+    board: &Board,
+) -> Result<Option<Value>, CliError> {
+    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut progress = board.progress(has_several.then_some(vm.name.as_str()));
+    let begin = action.begin(client, vm);
+    let ended = operation::follow(client, begin, &mut signals, action.on_stop(), &mut progress).await?;
+    match ended {
+        Ended::Succeeded(operation) | Ended::TooLate { operation, .. } => Ok(operation.result),
+    }
+}
+
+fn tell(action: &Action, outcomes: &[Outcome], as_json: bool) -> Result<(), CliError> {
+    if as_json {
+        render::print_json(&outcomes.iter().map(as_value).collect::<Vec<_>>())?;
+    }
+    let mut worst = Ok(());
+    for outcome in outcomes {
+        match &outcome.result {
+            Ok(_) if as_json => {}
+            Ok(_) => render::print(&format!("{} {}\n", action.done(), outcome.target))?,
+            Err(error) => {
+                complain((outcomes.len() > 1).then_some(outcome.target.as_str()), error);
+                worst = match (worst, error) {
+                    (Ok(()), CliError::Interrupted { stop, .. }) => Err(CliError::ToldStop(*stop)),
+                    (Err(CliError::ToldStop(stop)), _) => Err(CliError::ToldStop(stop)),
+                    (_, _) => Err(CliError::Told),
+                };
+            }
+        }
+    }
+    worst
+}
+
+fn as_value(outcome: &Outcome) -> Value {
+    match &outcome.result {
+        Ok(vm) => json!({ "target": outcome.target, "ok": true, "vm": vm }),
+        Err(CliError::Refused(body)) => json!({ "target": outcome.target, "ok": false, "error": body }),
+        Err(error) => json!({ "target": outcome.target, "ok": false, "error": { "message": chain(error) } }),
+    }
+}

@@ -1,0 +1,122 @@
+//! `banger`: development sandboxes on microVMs, in one command.
+//!
+//! Arguments become types at once (`args`), what they mean together is decided without asking anybody (`plan`); then
+//! the daemon is made sure of (`ensure`), does the work as an operation (`operation`, `progress`), and a command in
+//! the guest is connected to our own stdin, stdout and signals (`session`).
+
+mod args;
+mod args_vm;
+mod completion;
+mod create;
+mod daemon;
+mod doctor;
+mod ensure;
+mod error;
+mod exec;
+mod image;
+mod kernel;
+mod lifecycle;
+mod list;
+mod logs;
+mod operation;
+mod plan;
+mod progress;
+mod pull;
+mod render;
+mod resolve;
+mod run;
+mod session;
+mod signals;
+mod spawn;
+mod ssh;
+mod stdio;
+mod terminal;
+mod usage;
+mod version;
+
+use std::process::ExitCode;
+
+use banger_api::{StartVm, StopVm};
+use banger_sys::paths::Paths;
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::args_vm::VmCommand;
+use crate::error::CliError;
+use crate::lifecycle::Action;
+use crate::progress::Board;
+
+fn main() -> ExitCode {
+    completion::answer();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(usage::tell(&error)),
+    };
+    match run(cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            render::complain(None, &error);
+            ExitCode::from(error.exit_status())
+        }
+    }
+}
+
+/// Runs what needs no daemon at once, and the rest on a runtime of one thread.
+fn run(cli: Cli) -> Result<u8, CliError> {
+    match cli.command {
+        Command::Version(args) => version::show(args.json).map(|()| 0),
+        Command::Completion { shell } => completion::script(&shell).map(|()| 0),
+        command => {
+            let board = Board::new(cli.quiet);
+            let paths = Paths::from_environment()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(CliError::Runtime)?;
+            let result = runtime.block_on(dispatch(&paths, command, &board));
+            // What still waits for the daemon or the guest must not keep us.
+            runtime.shutdown_background();
+            result
+        }
+    }
+}
+
+async fn dispatch(paths: &Paths, command: Command, board: &Board) -> Result<u8, CliError> {
+    match command {
+        Command::Vm(command) => return dispatch_vm(paths, command, board).await,
+        Command::Ps(args) => list::list(paths, args.json).await?,
+        Command::Image(command) => image::run(paths, command, board).await?,
+        Command::Kernel(command) => kernel::run(paths, command, board).await?,
+        Command::Daemon(command) => daemon::run(paths, command).await?,
+        Command::Doctor(args) => doctor::doctor(paths, args.json).await?,
+        Command::Version(args) => version::show(args.json)?,
+        Command::Completion { shell } => completion::script(&shell)?,
+        Command::Proxy { host, port } => ssh::proxy(paths, &host, port).await?,
+    }
+    Ok(0)
+}
+
+async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result<u8, CliError> {
+    match command {
+        VmCommand::Run(args) => return run::run(paths, args, board).await,
+        VmCommand::Exec(args) => return exec::exec(paths, args).await,
+        VmCommand::Create(args) => create::create(paths, args, board).await?,
+        VmCommand::List(args) => list::list(paths, args.json).await?,
+        VmCommand::Show { vm, json } => list::show(paths, &vm.vm, json.json).await?,
+        VmCommand::Start { vms, wait } => {
+            let action = Action::Start(StartVm { wait: wait.boundary() });
+            lifecycle::act(paths, &action, &vms, board).await?;
+        }
+        VmCommand::Stop { vms, grace } => {
+            let action = Action::Stop(StopVm { grace_secs: grace.grace });
+            lifecycle::act(paths, &action, &vms, board).await?;
+        }
+        VmCommand::Restart { vms, grace } => {
+            let action = Action::Restart(StopVm { grace_secs: grace.grace });
+            lifecycle::act(paths, &action, &vms, board).await?;
+        }
+        VmCommand::Kill { vms } => lifecycle::act(paths, &Action::Kill, &vms, board).await?,
+        VmCommand::Delete { vms } => lifecycle::act(paths, &Action::Delete, &vms, board).await?,
+        VmCommand::Ssh { vm, arguments } => ssh::ssh(paths, &vm.vm, &arguments).await?,
+        VmCommand::Logs { vm, follow } => logs::logs(paths, &vm.vm, follow).await?,
+    }
+    Ok(0)
+}

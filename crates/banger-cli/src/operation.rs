@@ -1,0 +1,124 @@
+//! Follows an operation of the daemon: shows its stages and listens to the signals that ask us to stop.
+
+use banger_api::{Client, ClientError, OperationView};
+use serde::de::DeserializeOwned;
+
+use crate::error::{CliError, Undone};
+use crate::progress::Progress;
+use crate::signals::{Signals, Stop};
+
+/// What a signal does to an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnStop {
+    /// It is cancelled, and we wait until it is undone.
+    Cancel,
+    /// We leave, it goes on: half of it would be worse than all of it.
+    Leave,
+}
+
+/// How an operation ended for us.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    Succeeded(OperationView),
+    /// It succeeded before it heard that it was cancelled.
+    TooLate {
+        operation: OperationView,
+        stop: Stop,
+    },
+}
+
+/// Begins an operation and follows it to its end.
+pub(crate) async fn follow(
+    client: &Client,
+    begin: impl Future<Output = Result<OperationView, ClientError>>,
+    signals: &mut Signals,
+    on_stop: OnStop,
+    progress: &mut Progress,
+) -> Result<Ended, CliError> {
+    let (mut operation, mut stopped) = begin_heard(begin, signals).await?;
+    if let Some(stop) = stopped {
+        stop_operation(client, &operation, stop, signals, on_stop, progress).await?;
+    }
+    loop {
+        progress.show(&operation);
+        if operation.state.is_final() {
+            return conclude(operation, stopped);
+        }
+        tokio::select! {
+            next = client.operation(&operation.id, operation.revision) => operation = next?,
+            stop = signals.next() => {
+                if stopped.replace(stop).is_some() {
+                    return Err(interrupted(stop, &operation, Undone::NotYet));
+                }
+                stop_operation(client, &operation, stop, signals, on_stop, progress).await?;
+            }
+        }
+    }
+}
+
+/// Reads what came out of an operation.
+pub(crate) fn result<T: DeserializeOwned>(
+    operation: OperationView,
+    what: &'static str,
+) -> Result<T, CliError> {
+    let result = operation.result.ok_or(CliError::NoResult { what })?;
+    serde_json::from_value(result).map_err(|source| CliError::BadResult { what, source })
+}
+
+/// Waits for the begin even when a signal comes: what has begun must be known to be cancelled.
+async fn begin_heard(
+    begin: impl Future<Output = Result<OperationView, ClientError>>,
+    signals: &mut Signals,
+) -> Result<(OperationView, Option<Stop>), CliError> {
+    let mut begin = std::pin::pin!(begin);
+    let mut stopped = None;
+    loop {
+        tokio::select! {
+            operation = &mut begin => return Ok((operation?, stopped)),
+            stop = signals.next() => {
+                if stopped.replace(stop).is_some() {
+                    return Err(CliError::Interrupted { stop, after: None, undone: Undone::NotYet });
+                }
+            }
+        }
+    }
+}
+
+async fn stop_operation(
+    client: &Client,
+    operation: &OperationView,
+    stop: Stop,
+    signals: &mut Signals,
+    on_stop: OnStop,
+    progress: &mut Progress,
+) -> Result<(), CliError> {
+    match on_stop {
+        OnStop::Leave => Err(interrupted(stop, operation, Undone::GoesOn)),
+        OnStop::Cancel => {
+            progress.note("cancelling; once more leaves at once");
+            let path = format!("/v1/operations/{}/cancel", operation.id);
+            tokio::select! {
+                cancelled = client.post::<OperationView>(&path, &()) => cancelled.map(drop).map_err(CliError::from),
+                stop = signals.next() => Err(interrupted(stop, operation, Undone::NotYet)),
+            }
+        }
+    }
+}
+
+fn conclude(operation: OperationView, stopped: Option<Stop>) -> Result<Ended, CliError> {
+    use banger_api::OperationState as State;
+    match (operation.state, stopped) {
+        (State::Succeeded, None) => Ok(Ended::Succeeded(operation)),
+        (State::Succeeded, Some(stop)) => Ok(Ended::TooLate { operation, stop }),
+        (State::Cancelled, Some(stop)) => Err(interrupted(stop, &operation, Undone::Yes)),
+        (State::Failed | State::Cancelled | State::Running | State::Cancelling, _) => {
+            Err(operation.error.map_or(CliError::NoResult { what: "reason for the failure" }, |error| {
+                CliError::Refused(Box::new(error))
+            }))
+        }
+    }
+}
+
+fn interrupted(stop: Stop, operation: &OperationView, undone: Undone) -> CliError {
+    CliError::Interrupted { stop, after: Some(format!("`{}`", operation.target)), undone }
+}

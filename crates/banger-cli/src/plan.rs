@@ -1,0 +1,181 @@
+//! What the arguments of `vm run` and `vm exec` mean. Pure: nothing is asked, nothing is made.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+
+use banger_agent_proto::{EnvironmentVariable, ExecStart, WindowSize};
+use banger_api::CreateVm;
+use bytes::Bytes;
+
+use crate::args_vm::{ExecArgs, ProcessArgs, RunArgs};
+
+/// Why arguments that are well-formed one by one make no sense together.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PlanError {
+    #[error(
+        "workspaces do not exist yet, so `{}` cannot be taken along; to run a command, write it after `--`",
+        .0.display()
+    )]
+    NoWorkspaces(PathBuf),
+    #[error("`-d` leaves the VM running and `--rm` deletes it; choose one")]
+    DetachedRemove,
+    #[error("`-d` does not enter the VM, so a command would never run; leave out `-d`, or use `vm exec -d`")]
+    DetachedCommand,
+    #[error("`-d` needs a command, after `--`")]
+    DetachedShell,
+    #[error("`-d` runs without a terminal, so `-t` makes no sense")]
+    DetachedTerminal,
+    #[error("`{}` is no variable; write NAME=VALUE, or NAME to pass ours on", .0.display())]
+    NoVariable(OsString),
+}
+
+/// What `vm run` does.
+#[derive(Debug, PartialEq)]
+pub(crate) struct RunPlan {
+    pub(crate) create: CreateVm,
+    pub(crate) then: Then,
+}
+
+/// What comes after the VM is there.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Then {
+    /// Print its name.
+    Leave,
+    /// Run the process in it.
+    Enter { process: Process, after: After },
+}
+
+/// What becomes of the VM after its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    Keep,
+    Delete,
+}
+
+/// A process to run in a guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    argv: Vec<Bytes>,
+    environment: Vec<(Bytes, Option<Bytes>)>,
+    working_directory: Bytes,
+    user: String,
+    pub(crate) terminal: TerminalChoice,
+}
+
+/// Whether the process gets a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TerminalChoice {
+    /// When stdin and stdout are terminals.
+    Auto,
+    Always,
+    Never,
+}
+
+impl RunPlan {
+    pub(crate) fn of(args: RunArgs) -> Result<Self, PlanError> {
+        if let Some(path) = args.path {
+            return Err(PlanError::NoWorkspaces(path));
+        }
+        let mut create = args.sizing.into_request(false);
+        if !args.detach {
+            create.command_follows = true;
+            let process = Process::of(args.command, args.process)?;
+            let after = if args.rm { After::Delete } else { After::Keep };
+            return Ok(Self { create, then: Then::Enter { process, after } });
+        }
+        if args.rm {
+            return Err(PlanError::DetachedRemove);
+        }
+        if !args.command.is_empty() {
+            return Err(PlanError::DetachedCommand);
+        }
+        Ok(Self { create, then: Then::Leave })
+    }
+}
+
+/// What `vm exec` does.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ExecPlan {
+    Attached(Process),
+    Detached(Process),
+}
+
+impl ExecPlan {
+    pub(crate) fn of(detach: bool, args: ExecArgs) -> Result<Self, PlanError> {
+        let process = Process::of(args.command, args.process)?;
+        match (detach, process.argv.is_empty(), process.terminal) {
+            (true, true, _) => Err(PlanError::DetachedShell),
+            (true, false, TerminalChoice::Always) => Err(PlanError::DetachedTerminal),
+            (true, false, TerminalChoice::Auto | TerminalChoice::Never) => Ok(Self::Detached(process)),
+            (false, _, _) => Ok(Self::Attached(process)),
+        }
+    }
+}
+
+impl Process {
+    fn of(command: Vec<OsString>, args: ProcessArgs) -> Result<Self, PlanError> {
+        let terminal = match (args.tty, args.no_tty) {
+            (true, _) => TerminalChoice::Always,
+            (false, true) => TerminalChoice::Never,
+            (false, false) => TerminalChoice::Auto,
+        };
+        Ok(Self {
+            argv: command.into_iter().map(into_bytes).collect(),
+            environment: args.environment.iter().map(|text| variable(text)).collect::<Result<_, _>>()?,
+            working_directory: into_bytes(args.workdir.unwrap_or_default()),
+            user: args.user.unwrap_or_default(),
+            terminal,
+        })
+    }
+
+    /// Returns the message that starts it. `ours` reads a variable of our own environment.
+    pub(crate) fn start(
+        &self,
+        terminal: Option<WindowSize>,
+        detached: bool,
+        ours: impl Fn(&OsStr) -> Option<OsString>,
+    ) -> ExecStart {
+        let mut environment = Vec::new();
+        let is_set = |name: &[u8]| self.environment.iter().any(|(set, _)| set == name);
+        if terminal.is_some() && !is_set(b"TERM") {
+            // The terminal is ours, so the guest's programs must know what it understands.
+            environment.extend(ours(OsStr::new("TERM")).map(|value| (Bytes::from_static(b"TERM"), value)));
+        }
+        for (name, value) in &self.environment {
+            let value = value.as_ref().map(|value| OsString::from_vec(value.to_vec()));
+            environment
+                .extend(value.or_else(|| ours(OsStr::from_bytes(name))).map(|value| (name.clone(), value)));
+        }
+        ExecStart {
+            argv: self.argv.clone(),
+            environment: environment
+                .into_iter()
+                .map(|(name, value)| EnvironmentVariable { name, value: into_bytes(value) })
+                .collect(),
+            working_directory: self.working_directory.clone(),
+            user: self.user.clone(),
+            terminal,
+            detached,
+            log_path: Bytes::new(),
+        }
+    }
+}
+
+fn into_bytes(text: OsString) -> Bytes {
+    Bytes::from(text.into_vec())
+}
+
+fn variable(text: &OsStr) -> Result<(Bytes, Option<Bytes>), PlanError> {
+    let bytes = text.as_bytes();
+    let mut parts = bytes.splitn(2, |&byte| byte == b'=');
+    let name = parts.next().unwrap_or_default();
+    if name.is_empty() {
+        return Err(PlanError::NoVariable(text.to_owned()));
+    }
+    Ok((Bytes::copy_from_slice(name), parts.next().map(Bytes::copy_from_slice)))
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,118 @@
+use clap::Parser as _;
+use proptest::prelude::*;
+
+use super::*;
+use crate::args::{Cli, Command};
+use crate::args_vm::VmCommand;
+
+fn run_plan(arguments: &[&str]) -> Result<RunPlan, PlanError> {
+    let arguments = ["banger", "vm", "run"].iter().chain(arguments);
+    match Cli::try_parse_from(arguments).unwrap().command {
+        Command::Vm(VmCommand::Run(args)) => RunPlan::of(args),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn exec_plan(arguments: &[&str]) -> Result<ExecPlan, PlanError> {
+    let arguments = ["banger", "vm", "exec", "dev"].iter().chain(arguments);
+    match Cli::try_parse_from(arguments).unwrap().command {
+        Command::Vm(VmCommand::Exec(args)) => ExecPlan::of(args.detach, args),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn entered(plan: RunPlan) -> (Process, After) {
+    match plan.then {
+        Then::Enter { process, after } => (process, after),
+        Then::Leave => panic!("not entered"),
+    }
+}
+
+fn nothing(_: &OsStr) -> Option<OsString> {
+    None
+}
+
+#[test]
+fn bare_is_the_login_shell_of_a_vm_that_stays() {
+    let (process, after) = entered(run_plan(&[]).unwrap());
+    assert_eq!((after, process.terminal), (After::Keep, TerminalChoice::Auto));
+    assert_eq!(process.start(None, false, nothing), ExecStart::default());
+}
+
+#[test]
+fn sizes_and_names_reach_the_request() {
+    let plan = run_plan(&[
+        "--name",
+        "dev",
+        "--vcpu",
+        "2",
+        "--memory",
+        "1G",
+        "--disk-size",
+        "4G",
+        "--wait",
+        "system",
+    ]);
+    let json = serde_json::to_value(plan.unwrap().create).unwrap();
+    let expected = serde_json::json!({
+        "name": "dev", "vcpus": 2, "memory_mib": 1024, "disk_bytes": 4_294_967_296_u64,
+        "no_start": false, "wait": "system", "command_follows": true
+    });
+    assert_eq!(json, expected);
+}
+
+#[test]
+fn what_cannot_go_together_is_refused() {
+    assert_eq!(run_plan(&["-d", "--rm"]), Err(PlanError::DetachedRemove));
+    assert_eq!(run_plan(&["-d", "--", "true"]), Err(PlanError::DetachedCommand));
+    assert_eq!(run_plan(&["./repo"]), Err(PlanError::NoWorkspaces("./repo".into())));
+    assert_eq!(exec_plan(&["-d"]), Err(PlanError::DetachedShell));
+    assert_eq!(exec_plan(&["-d", "-t", "--", "x"]), Err(PlanError::DetachedTerminal));
+    assert_eq!(exec_plan(&["-e", "=x", "--", "x"]), Err(PlanError::NoVariable("=x".into())));
+}
+
+#[test]
+fn variables_are_set_or_passed_on() {
+    let ExecPlan::Attached(process) =
+        exec_plan(&["-e", "A=1=2", "-e", "HOME", "-e", "UNSET", "-e", "E=", "--", "env"]).unwrap()
+    else {
+        panic!("detached")
+    };
+    let ours = |name: &OsStr| (name == "HOME").then(|| "/home/me".into());
+    let start = process.start(None, false, ours);
+    let pairs: Vec<_> = start.environment.iter().map(|v| (v.name.as_ref(), v.value.as_ref())).collect();
+    assert_eq!(pairs, [(&b"A"[..], &b"1=2"[..]), (b"HOME", b"/home/me"), (b"E", b"")]);
+}
+
+#[test]
+fn a_terminal_takes_our_type_along_unless_told_otherwise() {
+    let ours = |name: &OsStr| (name == "TERM").then(|| "xterm-256color".into());
+    let size = Some(WindowSize { columns: 80, rows: 24 });
+    let (process, _) = entered(run_plan(&["-t"]).unwrap());
+    let start = process.start(size, false, ours);
+    assert_eq!(start.environment[0].value, "xterm-256color");
+    assert!(process.start(None, false, ours).environment.is_empty());
+    let (process, _) = entered(run_plan(&["-e", "TERM=dumb"]).unwrap());
+    let start = process.start(size, false, ours);
+    assert_eq!(start.environment.len(), 1);
+    assert_eq!(start.environment[0].value, "dumb");
+}
+
+proptest! {
+    #[test]
+    fn a_command_is_taken_exactly_as_it_is(command in proptest::collection::vec("[^\0]{0,12}", 1..6)) {
+        let mut arguments = vec!["--rm", "--"];
+        arguments.extend(command.iter().map(String::as_str));
+        let (process, after) = entered(run_plan(&arguments).unwrap());
+        prop_assert_eq!(after, After::Delete);
+        let argv: Vec<_> = process.start(None, false, nothing).argv;
+        prop_assert_eq!(argv, command);
+    }
+
+    #[test]
+    fn a_variable_is_split_at_its_first_equals_sign(name in "[A-Za-z_][A-Za-z0-9_]{0,8}", value in "[^\0]{0,12}") {
+        let text = format!("{name}={value}");
+        let expected = (Bytes::from(name), Some(Bytes::from(value)));
+        prop_assert_eq!(variable(OsStr::new(&text)), Ok(expected));
+    }
+}

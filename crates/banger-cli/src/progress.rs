@@ -1,0 +1,180 @@
+//! Shows how far an operation is, on stderr. On a terminal the stage at work is a live line and each finished one stays
+//! as a line with its time; elsewhere each stage is one plain line.
+
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use banger_api::{OperationView, StageView};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::render::{Colour, bytes, is_dumb, say, seconds};
+
+/// How often the live line is drawn while nothing happens.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Where progress is shown.
+#[derive(Clone, Debug)]
+pub(crate) enum Board {
+    Live(MultiProgress),
+    Plain,
+    Quiet,
+}
+
+impl Board {
+    /// Chooses by what stderr is.
+    pub(crate) fn new(is_quiet: bool) -> Self {
+        if is_quiet {
+            Self::Quiet
+        } else if io::stderr().is_terminal() && !is_dumb() {
+            Self::Live(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))
+        } else {
+            Self::Plain
+        }
+    }
+
+    /// Returns the progress of one operation. `label` tells it from others that are shown beside it.
+    pub(crate) fn progress(&self, label: Option<&str>) -> Progress {
+        let view = match self {
+            Self::Live(board) => View::Live { board: board.clone(), bar: None },
+            Self::Plain => View::Plain,
+            Self::Quiet => View::Quiet,
+        };
+        let label = label.map(|label| format!("{label}: ")).unwrap_or_default();
+        Progress { view, label, told: 0, begun: Instant::now() }
+    }
+}
+
+/// The progress of one operation.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    view: View,
+    label: String,
+    /// Stages that have their line: begun ones in plain view, finished ones in live view.
+    told: usize,
+    begun: Instant,
+}
+
+#[derive(Debug)]
+enum View {
+    Live { board: MultiProgress, bar: Option<ProgressBar> },
+    Plain,
+    Quiet,
+}
+
+impl Progress {
+    /// Shows what is new.
+    pub(crate) fn show(&mut self, operation: &OperationView) {
+        match &mut self.view {
+            View::Quiet => {}
+            View::Plain => {
+                for stage in operation.stages.iter().skip(self.told) {
+                    say(&format!("{}{}", self.label, plain_line(stage)));
+                }
+                self.told = self.told.max(operation.stages.len());
+            }
+            View::Live { board, bar } => {
+                let bar = bar.get_or_insert_with(|| live_bar(board));
+                let finished =
+                    operation.stages.iter().skip(self.told).take_while(|stage| stage.took_ms.is_some());
+                for stage in finished {
+                    bar.println(format!("  {}{}", self.label, finished_line(stage)));
+                    self.told += 1;
+                }
+                let at_work = operation.stages.iter().skip(self.told).find(|stage| stage.took_ms.is_none());
+                bar.set_message(at_work.map_or(self.label.clone(), |stage| {
+                    format!("{}{}{}", self.label, plain_line(stage), amount(stage))
+                }));
+            }
+        }
+    }
+
+    /// Writes a line above the live one.
+    pub(crate) fn note(&mut self, line: &str) {
+        match &self.view {
+            // A terminal that takes no lines wants to know nothing.
+            View::Live { board, .. } => drop(board.println(line)),
+            View::Plain => say(line),
+            View::Quiet => {}
+        }
+    }
+
+    /// Ends the display; tells the whole time of what became ready.
+    pub(crate) fn finish(mut self, ready: Option<&str>) {
+        self.clear();
+        let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match (&self.view, ready) {
+            (View::Quiet, _) | (_, None) => {}
+            (View::Live { .. } | View::Plain, Some(what)) => {
+                say(&format!("{}{what} ready in {}", self.label, seconds(millis)));
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        if let View::Live { bar, .. } = &mut self.view
+            && let Some(bar) = bar.take()
+        {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn live_bar(board: &MultiProgress) -> ProgressBar {
+    let bar = board.add(ProgressBar::new_spinner());
+    // A template of ours: a mistake in it shows in the first run, and plain dots are no harm.
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
+        bar.set_style(style.tick_chars("|/-\\ "));
+    }
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+fn plain_line(stage: &StageView) -> String {
+    if stage.detail.is_empty() { stage.name.clone() } else { format!("{}: {}", stage.name, stage.detail) }
+}
+
+fn finished_line(stage: &StageView) -> String {
+    let took = seconds(stage.took_ms.unwrap_or(0));
+    format!("{}  {}", plain_line(stage), Colour::of_stderr().dim(&took))
+}
+
+fn amount(stage: &StageView) -> String {
+    match (stage.done_bytes, stage.total_bytes) {
+        (Some(done), Some(total)) if total > 0 => {
+            let percent = u128::from(done) * 100 / u128::from(total);
+            format!("  {} of {} ({percent}%)", bytes(done), bytes(total))
+        }
+        (Some(done), _) => format!("  {}", bytes(done)),
+        (None, _) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_is_told_with_what_is_known() {
+        let mut stage = StageView {
+            name: "pull image".into(),
+            detail: "debian-bookworm".into(),
+            started_ms: 0,
+            took_ms: None,
+            done_bytes: Some(5 << 20),
+            total_bytes: Some(20 << 20),
+        };
+        let line = |stage: &StageView| format!("{}{}", plain_line(stage), amount(stage));
+        assert_eq!(line(&stage), "pull image: debian-bookworm  5.0 MiB of 20.0 MiB (25%)");
+        stage.total_bytes = None;
+        assert_eq!(line(&stage), "pull image: debian-bookworm  5.0 MiB");
+        stage.done_bytes = None;
+        stage.detail.clear();
+        assert_eq!(line(&stage), "pull image");
+    }
+}

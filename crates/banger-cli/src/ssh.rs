@@ -1,0 +1,189 @@
+//! `vm ssh` and `proxy`: the host's ssh through the daemon's door to the guest, so that it needs no route, and trusts
+//! the host key that the daemon gave the VM and no other.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use banger_agent_proto::STREAM_PORT;
+use banger_api::{Client, SshAccess, VmView};
+use banger_sys::host::find_program;
+use banger_sys::paths::Paths;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::ensure::ensure;
+use crate::error::CliError;
+use crate::exec::find;
+use crate::session::CONNECT_DEADLINE;
+use crate::stdio::{Input, Output, Piece};
+
+/// Port that a guest's sshd listens on; the agent starts one for the stream itself.
+const SSH_PORT: u16 = 22;
+/// Longest answer to the opening line.
+const ANSWER_BYTES_MAX: usize = 1024;
+/// Bytes that are read at once.
+const CHUNK_BYTES: usize = 32 * 1024;
+
+/// Becomes ssh; returns only when that fails.
+pub(crate) async fn ssh(paths: &Paths, typed: &str, arguments: &[OsString]) -> Result<(), CliError> {
+    let client = ensure(paths).await?;
+    let vm = find(&client, typed).await?;
+    let access: SshAccess = client.get(&format!("/v1/vms/{}/ssh", vm.id)).await?;
+    let program = find_program("ssh").ok_or(CliError::NoSsh)?;
+    let ours = std::env::current_exe().map_err(CliError::Ssh)?;
+    let error = Command::new(program).args(ssh_arguments(&ours, &access, &vm, arguments)).exec();
+    Err(CliError::Ssh(error))
+}
+
+fn ssh_arguments(ours: &Path, access: &SshAccess, vm: &VmView, arguments: &[OsString]) -> Vec<OsString> {
+    // The user's own configuration stays outside: a `ForwardAgent yes` for all hosts would hand the agent to the guest.
+    let mut list: Vec<OsString> = ["-F", "none"].map(OsString::from).to_vec();
+    let mut option = |text: String| list.extend(["-o".into(), OsString::from(text)]);
+    option(format!("ProxyCommand={} proxy %h %p", shell_word(&ours.to_string_lossy()).replace('%', "%%")));
+    option(format!("UserKnownHostsFile={}", quoted(&access.known_hosts_file)));
+    option("GlobalKnownHostsFile=/dev/null".to_owned());
+    option("StrictHostKeyChecking=yes".to_owned());
+    option(format!("HostKeyAlias={}", access.host_key_alias));
+    option("IdentitiesOnly=yes".to_owned());
+    list.extend(["-i".into(), OsString::from(&access.identity_file), "-l".into(), "root".into()]);
+    list.push(format!("{}.vm", vm.name).into());
+    list.extend(arguments.iter().cloned());
+    list
+}
+
+/// Makes a text one word of the shell that ssh runs its proxy with.
+fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Makes a path one word of an option of ssh, without its `%` tokens.
+fn quoted(path: &str) -> String {
+    format!("\"{}\"", path.replace('%', "%%"))
+}
+
+/// Connects stdin and stdout to a port of a VM.
+pub(crate) async fn proxy(paths: &Paths, host: &str, port: u16) -> Result<(), CliError> {
+    let typed = crate::args::parse_vm(host.strip_suffix(".vm").unwrap_or(host)).map_err(CliError::BadHost)?;
+    let client = ensure(paths).await?;
+    let vm = find(&client, &typed).await?;
+    let stream = open(&client, &vm, port).await?;
+    splice(stream).await
+}
+
+async fn open(
+    client: &Client,
+    vm: &VmView,
+    port: u16,
+) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, CliError> {
+    let target = if port == SSH_PORT { "ssh".to_owned() } else { format!("tcp 127.0.0.1:{port}") };
+    let path = format!("/v1/vms/{}/channel?port={STREAM_PORT}", vm.id);
+    let mut stream = client.upgrade(&path, CONNECT_DEADLINE).await?;
+    let greet = async {
+        stream.write_all(format!("{target}\n").as_bytes()).await?;
+        stream.flush().await?;
+        read_line(&mut stream).await
+    };
+    let answer = match tokio::time::timeout(CONNECT_DEADLINE, greet).await {
+        Ok(answer) => answer.map_err(CliError::Stream)?,
+        Err(elapsed) => return Err(CliError::Stream(elapsed.into())),
+    };
+    if answer == "OK" {
+        return Ok(stream);
+    }
+    let answer = answer.strip_prefix("ERR ").unwrap_or("it gave no answer").to_owned();
+    Err(CliError::StreamRefused { target, answer })
+}
+
+/// Reads one line byte by byte: what comes after it is not ours.
+async fn read_line(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<String> {
+    let mut line = Vec::new();
+    while line.len() < ANSWER_BYTES_MAX {
+        match stream.read_u8().await {
+            Ok(b'\n') => break,
+            Ok(byte) => line.push(byte),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+/// Ends when the guest has nothing more to say.
+async fn splice(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), CliError> {
+    let (mut from_guest, mut to_guest) = tokio::io::split(stream);
+    let mut stdin = Input::open().map_err(CliError::Stream)?;
+    let output = Output::open().map_err(CliError::Stream)?;
+    let sender = output.sender();
+    let up = async {
+        while let Some(bytes) = stdin.next().await {
+            to_guest.write_all(&bytes).await?;
+            to_guest.flush().await?;
+        }
+        to_guest.shutdown().await?;
+        std::future::pending::<std::io::Result<()>>().await
+    };
+    let down = async {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            let count = from_guest.read(&mut buffer).await?;
+            let bytes = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
+            if count == 0 || sender.write(Piece::Stdout(bytes)).await.is_err() {
+                return Ok(());
+            }
+        }
+    };
+    let carried = tokio::select! {
+        result = up => result,
+        result = down => result,
+    };
+    drop(sender);
+    output.finish().await.map_err(CliError::output)?;
+    carried.map_err(CliError::Stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssh_gets_a_list_of_arguments_with_our_keys_only() {
+        let access = SshAccess {
+            identity_file: "/h/state/ssh/id_ed25519".into(),
+            known_hosts_file: "/h/my state/100%/known_hosts".into(),
+            host_key_alias: "0123456789abcdef".into(),
+        };
+        let vm = serde_json::from_value(serde_json::json!({
+            "id": "0123456789abcdef", "name": "dev", "state": "running", "image": "i", "kernel": "k", "vcpus": 1,
+            "memory_mib": 512, "disk_bytes": 1 << 30, "created_at": ""
+        }))
+        .unwrap();
+        let extra = ["uname".into(), "-a b".into()];
+        let list = ssh_arguments(Path::new("/opt/it's %/banger"), &access, &vm, &extra);
+        let lines: Vec<_> = list.iter().map(|word| word.to_string_lossy()).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        -F
+        none
+        -o
+        ProxyCommand='/opt/it'\''s %%/banger' proxy %h %p
+        -o
+        UserKnownHostsFile="/h/my state/100%%/known_hosts"
+        -o
+        GlobalKnownHostsFile=/dev/null
+        -o
+        StrictHostKeyChecking=yes
+        -o
+        HostKeyAlias=0123456789abcdef
+        -o
+        IdentitiesOnly=yes
+        -i
+        /h/state/ssh/id_ed25519
+        -l
+        root
+        dev.vm
+        uname
+        -a b
+        "#);
+    }
+}

@@ -1,0 +1,70 @@
+//! The user's terminal while a command in a guest has it: raw, and given back as it was on every way out.
+
+use std::io::{self, IsTerminal as _};
+
+use banger_agent_proto::WindowSize;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
+
+use crate::plan::TerminalChoice;
+
+/// Size of a terminal that does not tell its own.
+const SIZE_UNKNOWN: WindowSize = WindowSize { columns: 80, rows: 24 };
+
+/// Returns the size of the terminal that the command gets; `None`: it gets none.
+pub(crate) fn choose(choice: TerminalChoice) -> Option<WindowSize> {
+    let is_wanted = match choice {
+        TerminalChoice::Always => true,
+        TerminalChoice::Never => false,
+        TerminalChoice::Auto => io::stdin().is_terminal() && io::stdout().is_terminal() && is_in_foreground(),
+    };
+    is_wanted.then(size)
+}
+
+/// Returns the size of our terminal.
+pub(crate) fn size() -> WindowSize {
+    let told = tcgetwinsize(io::stdout()).or_else(|_errno| tcgetwinsize(io::stdin()));
+    match told {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            WindowSize { columns: size.ws_col.into(), rows: size.ws_row.into() }
+        }
+        Ok(_) | Err(_) => SIZE_UNKNOWN,
+    }
+}
+
+/// Tells whether stdin may be read: reading a terminal in the background would stop us (`SIGTTIN`).
+pub(crate) fn may_read_stdin() -> bool {
+    !io::stdin().is_terminal() || is_in_foreground()
+}
+
+fn is_in_foreground() -> bool {
+    tcgetpgrp(io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp())
+}
+
+/// The terminal on stdin in raw mode; dropping it gives it back as it was.
+#[derive(Debug)]
+pub(crate) struct RawTerminal {
+    before: Termios,
+}
+
+impl RawTerminal {
+    /// Makes the terminal raw; `None` when stdin is no terminal.
+    pub(crate) fn enter() -> io::Result<Option<Self>> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() || !is_in_foreground() {
+            return Ok(None);
+        }
+        let before = tcgetattr(&stdin)?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        // Written output is waited for, typed input is kept: it is for the command.
+        tcsetattr(&stdin, OptionalActions::Drain, &raw)?;
+        Ok(Some(Self { before }))
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        // Now, without waiting: a terminal that takes no output must not keep us.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+    }
+}

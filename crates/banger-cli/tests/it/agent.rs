@@ -1,0 +1,164 @@
+//! An agent in a guest: the test plays each command.
+
+use std::pin::Pin;
+
+use banger_agent_proto::agent_server::{Agent, AgentServer};
+use banger_agent_proto::exec_reply::Reply;
+use banger_agent_proto::exec_request::Request as Input;
+use banger_agent_proto::{
+    ExecExited, ExecReply, ExecRequest, ExecStart, ExecStarted, HealthReply, HealthRequest, HelloReply,
+    HelloRequest, IdentifyReply, IdentifyRequest, SetClockReply, SetClockRequest, ShutdownReply,
+    ShutdownRequest, WaitReadyReply, WaitReadyRequest, exec_exited,
+};
+use bytes::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Serves the agent's protocol on one stream; commands go to the test.
+pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, calls: mpsc::Sender<ExecCall>) {
+    let service = TowerToHyperService::new(AgentServer::new(Played { calls }));
+    let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// One command, played by the test.
+pub(crate) struct ExecCall {
+    pub(crate) start: ExecStart,
+    input: Streaming<ExecRequest>,
+    replies: mpsc::Sender<Result<ExecReply, Status>>,
+}
+
+impl ExecCall {
+    /// The command's arguments as text.
+    pub(crate) fn argv(&self) -> Vec<&str> {
+        self.start.argv.iter().map(|word| std::str::from_utf8(word).unwrap()).collect()
+    }
+
+    /// What comes from the program next.
+    pub(crate) async fn next(&mut self) -> Option<Input> {
+        self.input.next().await?.ok()?.request
+    }
+
+    /// Everything that comes on stdin, up to its end.
+    pub(crate) async fn stdin(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            match self.next().await {
+                Some(Input::Stdin(bytes)) => all.extend_from_slice(&bytes),
+                Some(Input::StdinEnd(_)) => return all,
+                Some(_) => {}
+                None => panic!("the session ended"),
+            }
+        }
+    }
+
+    /// The next signal.
+    pub(crate) async fn signal(&mut self) -> u32 {
+        loop {
+            match self.next().await {
+                Some(Input::Signal(number)) => return number,
+                Some(_) => {}
+                None => panic!("the session ended"),
+            }
+        }
+    }
+
+    pub(crate) async fn reply(&self, reply: Reply) {
+        self.try_reply(reply).await.unwrap();
+    }
+
+    /// Fails when the session is over.
+    pub(crate) async fn try_reply(&self, reply: Reply) -> Result<(), ()> {
+        self.replies.send(Ok(ExecReply { reply: Some(reply) })).await.map_err(|_sent| ())
+    }
+
+    pub(crate) async fn started(&self) {
+        self.reply(Reply::Started(ExecStarted { pid: 42 })).await;
+    }
+
+    /// Starts it, and waits until the program has seen that.
+    pub(crate) async fn come_up(&self, child: &mut tokio::process::Child) {
+        self.started().await;
+        self.stdout("!").await;
+        let byte = child.stdout.as_mut().unwrap().read_u8().await;
+        assert_eq!(byte.unwrap(), b'!');
+    }
+
+    pub(crate) async fn stdout(&self, text: &str) {
+        self.reply(Reply::Stdout(Bytes::copy_from_slice(text.as_bytes()))).await;
+    }
+
+    pub(crate) async fn stderr(&self, text: &str) {
+        self.reply(Reply::Stderr(Bytes::copy_from_slice(text.as_bytes()))).await;
+    }
+
+    pub(crate) async fn exited(&self, code: u32) {
+        self.reply(Reply::Exited(ExecExited { outcome: Some(exec_exited::Outcome::Code(code)) })).await;
+    }
+
+    pub(crate) async fn killed(&self, signal: u32) {
+        self.reply(Reply::Exited(ExecExited { outcome: Some(exec_exited::Outcome::Signal(signal)) })).await;
+    }
+
+    /// Waits until the program has given the session up.
+    pub(crate) async fn gone(&self) {
+        self.replies.closed().await;
+    }
+}
+
+struct Played {
+    calls: mpsc::Sender<ExecCall>,
+}
+
+#[tonic::async_trait]
+impl Agent for Played {
+    type ExecStream = Pin<Box<dyn Stream<Item = Result<ExecReply, Status>> + Send>>;
+
+    async fn hello(&self, _request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
+        Ok(Response::new(HelloReply { protocol_version: 1, ..HelloReply::default() }))
+    }
+
+    async fn identify(&self, _request: Request<IdentifyRequest>) -> Result<Response<IdentifyReply>, Status> {
+        Err(Status::unimplemented("identify"))
+    }
+
+    async fn health(&self, _request: Request<HealthRequest>) -> Result<Response<HealthReply>, Status> {
+        Err(Status::unimplemented("health"))
+    }
+
+    async fn wait_ready(
+        &self,
+        _request: Request<WaitReadyRequest>,
+    ) -> Result<Response<WaitReadyReply>, Status> {
+        Err(Status::unimplemented("wait_ready"))
+    }
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<ExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let mut input = request.into_inner();
+        let first = input.message().await?.and_then(|message| message.request);
+        let Some(Input::Start(start)) = first else { return Err(Status::invalid_argument("no start")) };
+        let (replies, receiver) = mpsc::channel(4);
+        self.calls
+            .send(ExecCall { start, input, replies })
+            .await
+            .map_err(|_call| Status::internal("nobody plays"))?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn shutdown(&self, _request: Request<ShutdownRequest>) -> Result<Response<ShutdownReply>, Status> {
+        Err(Status::unimplemented("shutdown"))
+    }
+
+    async fn set_clock(&self, _request: Request<SetClockRequest>) -> Result<Response<SetClockReply>, Status> {
+        Err(Status::unimplemented("set_clock"))
+    }
+}

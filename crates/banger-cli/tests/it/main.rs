@@ -1,0 +1,18 @@
+//! The program itself, against a daemon and an agent of the test's own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests and their parts"
+)]
+
+mod agent;
+mod command_line;
+mod daemon;
+mod interactive;
+mod lifecycle;
+mod program;
+mod run;
+mod session;
+mod start;

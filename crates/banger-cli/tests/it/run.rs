@@ -1,0 +1,222 @@
+//! `vm run`: what is made, what runs, what is left.
+
+use banger_agent_proto::exec_reply::Reply;
+use banger_agent_proto::{ExecFailed, exec_failed};
+use banger_api::{ErrorBody, ErrorCode};
+use rustix::process::Signal;
+
+use crate::daemon::{OnCreate, error};
+use crate::program::{Stage, run, send, told};
+
+#[tokio::test]
+async fn a_command_keeps_its_arguments_its_streams_and_its_status() {
+    let mut stage = Stage::new();
+    let words = ["vm", "run", "--rm", "-q", "--", "sh", "-c", "echo  \"$1\"", "", "*", "é"];
+    let child = stage.banger(&words).spawn().unwrap();
+    let call = stage.daemon.exec().await;
+    assert_eq!(call.argv(), ["sh", "-c", "echo  \"$1\"", "", "*", "é"]);
+    assert!(call.start.terminal.is_none());
+    call.started().await;
+    call.stdout("out\n").await;
+    call.stderr("err\n").await;
+    call.exited(42).await;
+    let told = told(child).await;
+    assert_eq!((told.status, told.stdout.as_str(), told.stderr.as_str()), (Some(42), "out\n", "err\n"));
+    assert_eq!(stage.daemon.vms(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn every_way_to_end_has_its_exit_status() {
+    let failed = |reason: exec_failed::Reason| {
+        Reply::Failed(ExecFailed { reason: reason.into(), message: "cannot run `x`".into() })
+    };
+    let mut stage = Stage::new();
+    for (reply, status) in [
+        (None, 137),
+        (Some(failed(exec_failed::Reason::NotFound)), 127),
+        (Some(failed(exec_failed::Reason::NotExecutable)), 126),
+        (Some(failed(exec_failed::Reason::NoSuchUser)), 1),
+    ] {
+        let child = stage.banger(&["vm", "run", "-q", "--rm", "--", "x"]).spawn().unwrap();
+        let call = stage.daemon.exec().await;
+        if let Some(reply) = reply {
+            call.reply(reply).await;
+        } else {
+            call.started().await;
+            call.killed(9).await;
+        }
+        drop(call);
+        let told = told(child).await;
+        assert_eq!(told.status, Some(status), "{told:?}");
+        assert_eq!(told.stderr, if status == 137 { "" } else { "banger: cannot run `x`\n" });
+        assert_eq!(stage.daemon.vms(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn stages_are_plain_lines_where_nobody_watches() {
+    let mut stage = Stage::new();
+    let child = stage.banger(&["vm", "run", "--name", "dev", "--", "true"]).spawn().unwrap();
+    let call = stage.daemon.exec().await;
+    call.started().await;
+    call.exited(0).await;
+    let told = told(child).await;
+    let stderr = told.stderr.replace(|c: char| c.is_ascii_digit(), "N");
+    insta::assert_snapshot!(stderr, @r"
+    disks: dev
+    boot: dev
+    dev ready in N.N s
+    VM `dev` is still running; stop it with `banger vm stop dev`, delete it with `banger vm delete dev`
+    ");
+    assert_eq!((told.status, stage.daemon.vms()), (Some(0), vec!["dev".to_owned()]));
+}
+
+#[tokio::test]
+async fn detached_prints_the_name_and_enters_nothing() {
+    let stage = Stage::new();
+    let told = run(stage.banger(&["vm", "run", "-d", "-q", "--name", "dev"])).await;
+    assert_eq!((told.status, told.stdout.as_str(), told.stderr.as_str()), (Some(0), "dev\n", ""));
+    assert_eq!(stage.daemon.vms(), ["dev"]);
+}
+
+#[tokio::test]
+async fn a_failed_create_is_told_with_the_console_and_runs_nothing() {
+    let stage = Stage::new();
+    let failure = ErrorBody {
+        hint: Some("banger vm logs dev".into()),
+        op_id: Some("op-1".into()),
+        console: vec!["Kernel panic".into()],
+        ..error(ErrorCode::OperationFailed, "the guest of `dev` never said hello")
+    };
+    stage.daemon.script(|script| script.create = OnCreate::Fail(failure));
+    let told = run(stage.banger(&["vm", "run", "--rm", "-q", "--name", "dev", "--", "true"])).await;
+    assert_eq!(told.status, Some(1));
+    insta::assert_snapshot!(told.stderr, @r"
+    banger: the guest of `dev` never said hello (op-1)
+        Kernel panic
+    hint: banger vm logs dev
+    ");
+    assert!(!stage.daemon.requests().iter().any(|request| request.contains("delete")));
+}
+
+#[tokio::test]
+async fn an_interrupt_during_create_cancels_it_and_waits() {
+    let stage = Stage::new();
+    stage.daemon.script(|script| script.create = OnCreate::Hold);
+    let child = stage.banger(&["vm", "run", "--rm", "--", "true"]).spawn().unwrap();
+    stage.daemon.requested("GET /v1/operations/op-0").await;
+    send(&child, Signal::INT);
+    let told = told(child).await;
+    assert_eq!(told.status, Some(130));
+    insta::assert_snapshot!(told.stderr, @r"
+    disks: brisk-otter-0417
+    boot: brisk-otter-0417
+    cancelling; once more leaves at once
+    banger: cancelled; nothing is left behind
+    ");
+    stage.daemon.requested("POST /v1/operations/op-0/cancel").await;
+}
+
+#[tokio::test]
+async fn a_create_that_was_done_before_its_cancellation_is_deleted() {
+    let stage = Stage::new();
+    stage.daemon.script(|script| script.create = OnCreate::SucceedWhenCancelled);
+    let child = stage.banger(&["vm", "create"]).spawn().unwrap();
+    stage.daemon.requested("GET /v1/operations/op-0").await;
+    send(&child, Signal::TERM);
+    let told = told(child).await;
+    assert_eq!((told.status, told.stdout.as_str()), (Some(143), ""));
+    assert_eq!(stage.daemon.vms(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_second_interrupt_leaves_at_once() {
+    let stage = Stage::new();
+    stage.daemon.script(|script| {
+        script.create = OnCreate::Hold;
+        script.silent.push("POST /v1/operations/op-0/cancel".into());
+    });
+    let child = stage.banger(&["vm", "run", "--", "true"]).spawn().unwrap();
+    stage.daemon.requested("GET /v1/operations/op-0").await;
+    send(&child, Signal::INT);
+    stage.daemon.requested("POST /v1/operations/op-0/cancel").await;
+    send(&child, Signal::INT);
+    let told = told(child).await;
+    assert_eq!(told.status, Some(130));
+    assert!(told.stderr.contains("left before `brisk-otter-0417` was undone"), "{told:?}");
+}
+
+#[tokio::test]
+async fn rm_deletes_after_each_signal_that_ends_the_program() {
+    let mut stage = Stage::new();
+    for (signal, number) in [(Signal::INT, 2), (Signal::TERM, 15), (Signal::HUP, 1)] {
+        let mut child = stage.banger(&["vm", "run", "--rm", "-q", "--", "sleep", "1000"]).spawn().unwrap();
+        let mut call = stage.daemon.exec().await;
+        call.come_up(&mut child).await;
+        send(&child, signal);
+        assert_eq!(call.signal().await, number);
+        call.killed(number).await;
+        let told = told(child).await;
+        assert_eq!(told.status, Some(128 + i32::try_from(number).unwrap()), "{told:?}");
+        assert_eq!(stage.daemon.vms(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_signal_before_the_command_has_started_leaves_and_deletes() {
+    let mut stage = Stage::new();
+    let child = stage.banger(&["vm", "run", "--rm", "-q", "--", "sleep", "1000"]).spawn().unwrap();
+    let call = stage.daemon.exec().await;
+    send(&child, Signal::INT);
+    call.gone().await;
+    drop(call);
+    assert_eq!(told(child).await.status, Some(130));
+    assert_eq!(stage.daemon.vms(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_command_that_ignores_signals_is_left_with_the_third() {
+    let mut stage = Stage::new();
+    let mut child = stage.banger(&["vm", "run", "--rm", "-q", "--", "stubborn"]).spawn().unwrap();
+    let mut call = stage.daemon.exec().await;
+    call.come_up(&mut child).await;
+    for _ in 0..2 {
+        send(&child, Signal::INT);
+        assert_eq!(call.signal().await, 2);
+    }
+    send(&child, Signal::INT);
+    call.gone().await;
+    drop(call);
+    assert_eq!(told(child).await.status, Some(130));
+    assert_eq!(stage.daemon.vms(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn rm_deletes_when_the_guest_is_gone_in_the_middle() {
+    let mut stage = Stage::new();
+    let child = stage.banger(&["vm", "run", "--rm", "-q", "--", "make"]).spawn().unwrap();
+    let call = stage.daemon.exec().await;
+    call.started().await;
+    stage.daemon.cut_channels();
+    let told = told(child).await;
+    assert_eq!(told.status, Some(1));
+    insta::assert_snapshot!(told.stderr, @"banger: the connection to the guest broke during `exec`: stream closed because of a broken pipe");
+    assert_eq!(stage.daemon.vms(), Vec::<String>::new());
+    drop(call);
+}
+
+#[tokio::test]
+async fn a_deletion_that_fails_is_no_success() {
+    let mut stage = Stage::new();
+    let failure = error(ErrorCode::OperationFailed, "the disks are busy");
+    stage.daemon.script(|script| {
+        script.errors.insert("POST /v1/vms/0000000000abcdef/delete".into(), failure);
+    });
+    let child = stage.banger(&["vm", "run", "--rm", "-q", "--name", "dev", "--", "true"]).spawn().unwrap();
+    let call = stage.daemon.exec().await;
+    call.started().await;
+    call.exited(0).await;
+    let told = told(child).await;
+    assert_eq!(told.status, Some(1));
+    assert_eq!(told.stderr, "banger: cannot delete `dev`: the disks are busy\n");
+}

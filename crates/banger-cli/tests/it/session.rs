@@ -1,0 +1,201 @@
+//! A command's stdin and stdout, `vm exec`, `proxy`, `vm logs`.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+
+use banger_agent_proto::exec_reply::Reply;
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::daemon::vm;
+use crate::program::{Stage, run, status, told};
+
+fn stage_with_vm() -> Stage {
+    let stage = Stage::new();
+    stage.daemon.script(|script| script.vms.push(vm("dev", 7)));
+    stage
+}
+
+#[tokio::test]
+async fn stdin_reaches_the_command_up_to_its_end() {
+    let mut stage = stage_with_vm();
+    let mut command = stage.banger(&["vm", "exec", "dev", "--", "cat"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut call = stage.daemon.exec().await;
+    call.started().await;
+    let sent: Vec<u8> = (0..1_000_000_u32).map(|number| (number % 251) as u8).collect();
+    let mut stdin = child.stdin.take().unwrap();
+    let write = async {
+        stdin.write_all(&sent).await.unwrap();
+        drop(stdin);
+    };
+    let ((), received) = tokio::join!(write, call.stdin());
+    assert_eq!(received, sent);
+    call.exited(0).await;
+    assert_eq!(told(child).await.status, Some(0));
+}
+
+#[tokio::test]
+async fn a_command_goes_on_after_the_end_of_its_input() {
+    let mut stage = stage_with_vm();
+    let child = stage.banger(&["vm", "exec", "dev", "--", "sleep"]).spawn().unwrap();
+    let mut call = stage.daemon.exec().await;
+    call.started().await;
+    assert_eq!(call.stdin().await, b"");
+    call.stdout("later\n").await;
+    call.exited(3).await;
+    let told = told(child).await;
+    assert_eq!((told.status, told.stdout.as_str()), (Some(3), "later\n"));
+}
+
+#[tokio::test]
+async fn output_comes_through_unchanged_and_whole() {
+    let mut stage = stage_with_vm();
+    let mut command = stage.banger(&["vm", "exec", "dev", "--", "cat", "/dev/urandom"]);
+    let mut child = command.spawn().unwrap();
+    let call = stage.daemon.exec().await;
+    call.started().await;
+    let sent: Vec<u8> = (0..4_000_000_u32).map(|number| (number % 253) as u8).collect();
+    let write = async {
+        for chunk in sent.chunks(50_000) {
+            call.reply(Reply::Stdout(Bytes::copy_from_slice(chunk))).await;
+        }
+        call.exited(0).await;
+    };
+    let mut stdout = child.stdout.take().unwrap();
+    let mut received = Vec::new();
+    let ((), read) = tokio::join!(write, stdout.read_to_end(&mut received));
+    read.unwrap();
+    assert!(received == sent);
+    assert!(status(&mut child).await.success());
+}
+
+#[tokio::test]
+async fn a_closed_stdout_ends_the_command_without_a_word() {
+    let mut stage = Stage::new();
+    let mut child = stage.banger(&["vm", "run", "--rm", "-q", "--", "yes"]).spawn().unwrap();
+    let call = stage.daemon.exec().await;
+    call.started().await;
+    call.stdout("y\n").await;
+    let mut stdout = child.stdout.take().unwrap();
+    assert_eq!(stdout.read_u8().await.unwrap(), b'y');
+    drop(stdout);
+    while call.try_reply(Reply::Stdout(Bytes::from_static(b"y\n"))).await.is_ok() {}
+    drop(call);
+    let told = told(child).await;
+    assert_eq!((told.status, told.stderr.as_str()), (Some(141), ""));
+    assert_eq!(stage.daemon.vms(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_closed_stdout_is_no_error_for_a_table_either() {
+    let stage = stage_with_vm();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = stage.banger(&["vm", "list"]);
+    command.stdout(writer);
+    let told = run(command).await;
+    assert_eq!((told.status, told.stderr.as_str()), (Some(141), ""));
+}
+
+#[tokio::test]
+async fn exec_takes_environment_directory_and_user_along() {
+    let mut stage = stage_with_vm();
+    let words = [
+        "vm",
+        "exec",
+        "dev",
+        "-e",
+        "A=1",
+        "-e",
+        "FROM_US",
+        "--workdir",
+        "/srv",
+        "--user",
+        "1000:1000",
+        "-t",
+        "--",
+        "id",
+    ];
+    let mut command = stage.banger(&words);
+    command.env("FROM_US", "x y").env("TERM", "vt100");
+    let child = command.spawn().unwrap();
+    let call = stage.daemon.exec().await;
+    let start = &call.start;
+    let pairs: Vec<_> = start.environment.iter().map(|v| (v.name.as_ref(), v.value.as_ref())).collect();
+    assert_eq!(pairs, [(&b"TERM"[..], &b"vt100"[..]), (b"A", b"1"), (b"FROM_US", b"x y")]);
+    assert_eq!((start.working_directory.as_ref(), start.user.as_str()), (&b"/srv"[..], "1000:1000"));
+    assert!(start.terminal.is_some());
+    call.started().await;
+    call.exited(0).await;
+    assert_eq!(told(child).await.status, Some(0));
+}
+
+#[tokio::test]
+async fn a_detached_command_prints_its_process() {
+    let mut stage = stage_with_vm();
+    let child = stage.banger(&["vm", "exec", "-d", "dev", "--", "server"]).spawn().unwrap();
+    let call = stage.daemon.exec().await;
+    assert!(call.start.detached);
+    call.started().await;
+    let told = told(child).await;
+    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "42\n"));
+}
+
+#[tokio::test]
+async fn a_guest_that_hangs_is_reported_within_five_seconds() {
+    let stage = stage_with_vm();
+    stage.daemon.script(|script| script.are_guests_silent = true);
+    let told = run(stage.banger(&["vm", "exec", "dev", "--", "true"])).await;
+    assert_eq!(told.status, Some(1));
+    insta::assert_snapshot!(told.stderr, @r"
+    banger: the guest did not answer `hello` within 5 s
+    hint: the guest hangs or is very busy; see `banger vm logs`
+    ");
+}
+
+#[tokio::test]
+async fn proxy_connects_ssh_to_the_guest() {
+    let stage = stage_with_vm();
+    let mut command = stage.banger(&["proxy", "dev.vm", "22"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"hello").await.unwrap();
+    drop(stdin);
+    let told = told(child).await;
+    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "SSH-2.0-fake\nhello"));
+}
+
+#[tokio::test]
+async fn ssh_is_the_hosts_own_and_its_exit_status_ours() {
+    let stage = stage_with_vm();
+    let ssh = stage.home.path().join("ssh");
+    fs::write(&ssh, "#!/bin/sh\nprintf '%s\\n' \"$@\"\nexit 7\n").unwrap();
+    fs::set_permissions(&ssh, Permissions::from_mode(0o755)).unwrap();
+    let mut command = stage.banger(&["vm", "ssh", "dev", "--", "-v", "uname  -a"]);
+    let path = std::env::join_paths(
+        [stage.home.path().to_owned()]
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    command.env("PATH", path.unwrap());
+    let told = run(command).await;
+    assert_eq!((told.status, told.stderr.as_str()), (Some(7), ""));
+    assert!(told.stdout.ends_with("-i\n/keys/id\n-l\nroot\ndev.vm\n-v\nuname  -a\n"), "{}", told.stdout);
+}
+
+#[tokio::test]
+async fn proxy_tells_why_the_guest_does_not_connect() {
+    let stage = stage_with_vm();
+    let told = run(stage.banger(&["proxy", "dev", "8080"])).await;
+    assert_eq!(told.status, Some(1));
+    assert_eq!(told.stderr, "banger: the guest does not connect to tcp 127.0.0.1:8080: connection refused\n");
+}
+
+#[tokio::test]
+async fn logs_are_printed_as_they_are() {
+    let stage = stage_with_vm();
+    let told = run(stage.banger(&["vm", "logs", "dev"])).await;
+    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "[    0.000000] Linux version 6.1\n"));
+}
