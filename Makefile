@@ -1,0 +1,54 @@
+# Everything that a developer needs, in one word each. `make run` and `make test` install what they need.
+
+CARGO ?= cargo
+TARGET := x86_64-unknown-linux-gnu
+BIN := target/release
+AGENT_TARGET := target/agent
+
+# Programs of the host: the compiler's linker, the VMM with its network, what images are made with, ssh.
+HOST_PACKAGES := gcc libc6-dev qemu-system-x86 passt mmdebstrap uidmap kmod e2fsprogs openssh-client \
+	debian-archive-keyring
+# What only the tests use.
+TEST_PACKAGES := iproute2 cpio python3
+
+.PHONY: help setup setup-tests build run test bench lint clean
+
+help: ## Shows this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
+
+setup: PACKAGES := $(HOST_PACKAGES)
+setup-tests: PACKAGES := $(HOST_PACKAGES) $(TEST_PACKAGES)
+setup setup-tests: ## Installs the packages that are missing (apt, with sudo where needed)
+	@missing="$$(for package in $(PACKAGES); do \
+		test "$$(dpkg-query -W -f='$${db:Status-Status}' $$package 2>/dev/null)" = installed || echo $$package; done)"; \
+	if test -n "$$missing"; then \
+		echo "setup: installing" $$missing; \
+		sudo=""; test "$$(id -u)" = 0 || sudo=sudo; \
+		$$sudo apt-get update -qq && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
+	fi
+
+build: setup ## Builds banger, bangerd and the guest's agent into target/release
+	@RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --quiet --locked --profile agent \
+		--target $(TARGET) --target-dir $(AGENT_TARGET) -p banger-agent
+	@$(CARGO) build --quiet --locked --release -p banger-cli -p banger-daemon
+	@cmp -s $(AGENT_TARGET)/$(TARGET)/agent/banger-agent $(BIN)/banger-agent || \
+		install -m 0755 $(AGENT_TARGET)/$(TARGET)/agent/banger-agent $(BIN)/banger-agent
+
+run: build ## Shows what it is about: one command in a real guest
+	@$(BIN)/banger vm run --rm -- sh -c 'uname -a && cat /etc/os-release'
+
+test: setup-tests build ## Runs all tests, those with real guests among them
+	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) test --quiet --locked --workspace
+
+bench: build ## Measures on real guests and prints JSON
+	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-smoke
+
+lint: ## Checks style: rustfmt, clippy, dependencies
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check; \
+		else echo "lint: cargo-deny is not installed: dependencies are not checked (cargo install cargo-deny)"; fi
+
+clean: ## Removes what was built
+	@$(CARGO) clean

@@ -1,0 +1,166 @@
+//! What goes wrong is told in one sentence with the next command to type, and nothing is left or lost.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader};
+
+use banger_smoke::{Answer, Home};
+use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::UnshareFlags;
+
+use crate::Scenario;
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    ("bad_input_is_refused_before_anything_is_made", bad_input_is_refused_before_anything_is_made),
+    ("ctrl_c_during_create_leaves_nothing", ctrl_c_during_create_leaves_nothing),
+    ("a_damaged_image_is_named_with_its_cure", a_damaged_image_is_named_with_its_cure),
+    ("a_guest_that_cannot_boot_is_told_with_its_console", a_guest_that_cannot_boot_is_told_with_its_console),
+    ("a_guest_that_says_nothing_is_given_up_and_kept", a_guest_that_says_nothing_is_given_up_and_kept),
+    ("a_missing_vmm_is_named_with_its_package", a_missing_vmm_is_named_with_its_package),
+];
+
+fn bad_input_is_refused_before_anything_is_made() {
+    let home = Home::ready();
+    for (arguments, sentence) in [
+        (&["--name", "Bad_Name"][..], "has the character `B`"),
+        (&["--name", "box/../evil"], "has the character `/`"),
+        (&["--name=-a"], "starts or ends with `-`"),
+        (&["--vcpu", "0"], "a number of processors of 0 is not possible; it can be 1 to 32"),
+        (&["--memory", "0"], "memory of 0M is not possible"),
+        (&["--memory=-1G"], "memory of -1024M is not possible"),
+        (&["--memory", "lots"], "`lots` is not a size"),
+        (&["--disk-size", "1M"], "a disk of 1M is not possible"),
+        (&["-d"], "--rm"),
+    ] {
+        let call: Vec<&str> = ["vm", "run", "--rm"].iter().chain(arguments).copied().collect();
+        let answer = home.banger(&call).run();
+        assert_eq!(answer.status, 2, "{arguments:?}: {answer:?}");
+        assert!(answer.stderr.contains(sentence), "{arguments:?}: {answer:?}");
+    }
+    assert!(!home.path().join("run").exists(), "bad input has started the daemon");
+    for (arguments, sentence, hint) in [
+        (
+            &["--image", "no-such-image"][..],
+            "the image `no-such-image` is neither local nor in the catalog",
+            "banger image list",
+        ),
+        (
+            &["--kernel", "no-such-kernel"],
+            "the kernel `no-such-kernel` is neither local nor in the catalog",
+            "banger kernel list",
+        ),
+    ] {
+        let call: Vec<&str> = ["vm", "run", "--rm"].iter().chain(arguments).copied().collect();
+        let answer = home.banger(&[&call[..], &["--", "true"]].concat()).run();
+        assert_eq!(answer.status, 1, "{answer:?}");
+        assert!(answer.stderr.contains(sentence) && answer.stderr.contains(hint), "{answer:?}");
+    }
+    home.assert_nothing_left();
+    let _ = home.text(&["vm", "create", "-q", "--no-start", "--name", "dev"]);
+    let answer = home.banger(&["vm", "run", "--name", "dev", "--", "true"]).run();
+    assert_eq!(answer.status, 1);
+    assert!(answer.stderr.contains("a VM named `dev` exists already"), "{answer:?}");
+}
+
+fn ctrl_c_during_create_leaves_nothing() {
+    let home = Home::ready();
+    let mut run = home.banger(&["vm", "run", "--name", "dev", "--", "true"]).start();
+    let pid = Pid::from_raw(i32::try_from(run.id()).unwrap()).unwrap();
+    let mut lines = BufReader::new(run.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("boot guest")), "the guest never began to boot");
+    kill_process(pid, Signal::INT).unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(run.wait().unwrap().code(), Some(130), "{rest:?}");
+    home.assert_nothing_left();
+}
+
+fn a_damaged_image_is_named_with_its_cure() {
+    let home = Home::ready();
+    let rootfs = home.path().join("state/images/debian-bookworm/rootfs.ext4");
+    let copy = rootfs.with_extension("copy");
+    // The file is a hard link: cut a copy, not everybody's image.
+    fs::write(&copy, "cut").unwrap();
+    fs::rename(&copy, &rootfs).unwrap();
+    let answer = home.banger(&["vm", "run", "--rm", "--", "true"]).run();
+    assert_eq!(answer.status, 1);
+    assert!(answer.stderr.contains("rootfs.ext4"), "{answer:?}");
+    assert!(answer.stderr.contains("banger image pull --force debian-bookworm"), "{answer:?}");
+    home.assert_nothing_left();
+}
+
+fn a_guest_that_cannot_boot_is_told_with_its_console() {
+    let home = Home::ready();
+    let rootfs = home.path().join("state/images/debian-bookworm/rootfs.ext4");
+    let size = fs::metadata(&rootfs).unwrap().len();
+    // A root of the right size that is no file system: the agent cannot mount it.
+    fs::remove_file(&rootfs).unwrap();
+    OpenOptions::new().write(true).create_new(true).open(&rootfs).unwrap().set_len(size).unwrap();
+    let answer = home.banger(&["vm", "run", "--rm", "--name", "dev", "--", "true"]).run();
+    assert_eq!(answer.status, 1, "{answer:?}");
+    assert!(answer.stderr.contains("ended before it was ready"), "{answer:?}");
+    assert!(answer.stderr.contains("banger-agent: cannot"), "the console is missing: {answer:?}");
+    assert!(answer.stderr.contains("banger vm logs dev"), "{answer:?}");
+    // The VM is kept for its log.
+    assert_eq!(home.show("dev")["state"], "failed");
+    assert!(home.text(&["vm", "logs", "dev"]).contains("banger-agent: cannot"));
+    assert_eq!(home.machines(), [""; 0]);
+    let _ = home.text(&["vm", "delete", "-q", "dev"]);
+    home.assert_nothing_left();
+}
+
+fn a_guest_that_says_nothing_is_given_up_and_kept() {
+    let home = Home::ready();
+    let config = home.path().join("config/config.toml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    // No guest answers within its first second without hardware virtualisation; with it, this proves nothing.
+    fs::write(&config, "boot_deadline_secs = 1\nvmm = 'qemu'\n").unwrap();
+    let answer = home.banger(&["vm", "run", "--rm", "--name", "dev", "--", "true"]).run();
+    assert_eq!(answer.status, 1, "{answer:?}");
+    assert!(answer.stderr.contains("the guest of VM `dev` did not answer within 1 s"), "{answer:?}");
+    assert!(answer.stderr.contains("banger vm logs dev"), "{answer:?}");
+    assert_eq!(home.show("dev")["state"], "failed");
+    assert_eq!(home.machines(), [""; 0]);
+    // With its time it boots: nothing of it is lost.
+    fs::write(&config, "").unwrap();
+    let _ = home.text(&["daemon", "stop"]);
+    let _ = home.text(&["vm", "start", "-q", "dev"]);
+    assert_eq!(home.text(&["vm", "exec", "dev", "--", "hostname"]), "dev\n");
+}
+
+pub(crate) const FULL_DISK: &str = "a_full_disk_is_told_and_leaves_nothing";
+
+/// The VMs' directory is a tiny file system of its own, in a mount namespace of this scenario's own thread.
+pub(crate) fn a_full_disk_is_told_and_leaves_nothing() {
+    let scenario = std::thread::spawn(|| {
+        let home = Home::ready();
+        let vms = home.path().join("state/vms");
+        fs::create_dir_all(&vms).unwrap();
+        #[expect(unsafe_code, reason = "unsharing is unsafe where it takes away files; mounts are not")]
+        // SAFETY: only the mount namespace of this thread changes; no memory and no descriptors.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+        rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+            .unwrap();
+        rustix::mount::mount("tmpfs", &vms, "tmpfs", MountFlags::empty(), c"size=96k").unwrap();
+        let answer = home.banger(&["vm", "run", "--rm", "--", "true"]).run();
+        assert_eq!(answer.status, 1, "{answer:?}");
+        assert!(answer.stderr.to_lowercase().contains("no space left"), "{answer:?}");
+        home.assert_nothing_left();
+        let _ = home.banger(&["daemon", "stop", "--force"]).run();
+        rustix::mount::unmount(&vms, rustix::mount::UnmountFlags::empty()).unwrap();
+    });
+    if let Err(panic) = scenario.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn a_missing_vmm_is_named_with_its_package() {
+    let home = Home::ready();
+    let answer: Answer = home.banger(&["vm", "run", "--rm", "--", "true"]).env("PATH", "/nonexistent").run();
+    assert_eq!(answer.status, 1);
+    assert!(answer.stderr.contains("`qemu-system-x86_64` is not installed"), "{answer:?}");
+    assert!(answer.stderr.contains("sudo apt-get install qemu-system-x86"), "{answer:?}");
+    let doctor = home.banger(&["doctor"]).run();
+    assert_eq!(doctor.status, 1, "{doctor:?}");
+    assert!(doctor.stdout.contains("sudo apt-get install qemu-system-x86"), "{doctor:?}");
+    home.assert_nothing_left();
+}
