@@ -1,12 +1,12 @@
 //! The command line: what can be typed. Names and sizes become types here, so that a bad one is refused before
 //! anything starts. What a combination of arguments means is decided in `plan`.
 
-use banger_model::{ImageName, KernelName, VmName};
+use banger_model::VmName;
 use clap::{Args, Parser, Subcommand};
-use clap_complete::ArgValueCandidates;
 
+use crate::args_image::ImageCommand;
+use crate::args_kernel::KernelCommand;
 use crate::args_vm::VmCommand;
-use crate::completion;
 use crate::version;
 
 /// Make and use development sandboxes: each a Linux machine of its own, in one command
@@ -81,38 +81,6 @@ pub(crate) struct JsonArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ImageCommand {
-    /// Get an image of the catalog, with the kernel that it needs
-    #[command(after_help = "Example:\n  banger image pull debian-bookworm")]
-    Pull {
-        /// Name in the catalog
-        #[arg(add = ArgValueCandidates::new(completion::images))]
-        name: ImageName,
-        #[command(flatten)]
-        pull: PullArgs,
-    },
-    /// List images: those here and those in the catalog
-    #[command(after_help = "Example:\n  banger image list --json")]
-    List(JsonArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KernelCommand {
-    /// Get a kernel of the catalog
-    #[command(after_help = "Example:\n  banger kernel pull debian-12")]
-    Pull {
-        /// Name in the catalog
-        #[arg(add = ArgValueCandidates::new(completion::kernels))]
-        name: KernelName,
-        #[command(flatten)]
-        pull: PullArgs,
-    },
-    /// List kernels: those here and those in the catalog
-    #[command(after_help = "Example:\n  banger kernel list --json")]
-    List(JsonArgs),
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use banger_api::{ImageView, PullRequest};
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
-use crate::args::ImageCommand;
+use crate::args_image::ImageCommand;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::progress::Board;

@@ -4,7 +4,7 @@ use banger_api::{KernelView, PullRequest};
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
-use crate::args::KernelCommand;
+use crate::args_kernel::KernelCommand;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::progress::Board;

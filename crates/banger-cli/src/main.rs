@@ -5,6 +5,8 @@
 //! the guest is connected to our own stdin, stdout and signals (`session`).
 
 mod args;
+mod args_image;
+mod args_kernel;
 mod args_vm;
 mod completion;
 mod create;

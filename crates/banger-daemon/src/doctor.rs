@@ -11,7 +11,7 @@ use banger_sys::paths::Paths;
 use banger_vmm::selection::{Choice, ChoiceError, HostFacts, WantedVmm, choose};
 
 use crate::config::Config;
-use crate::image_boot_source::ImageBootSource;
+use crate::image::ImageBootSource;
 use crate::vmm_choice;
 
 /// Free bytes under which a pull will not fit.

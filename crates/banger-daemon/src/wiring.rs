@@ -17,8 +17,7 @@ use tracing::warn;
 use crate::config::{Config, ConfigError};
 use crate::doctor::Doctor;
 use crate::http::{ApiState, PrivateListener, serve};
-use crate::image_boot_source::ImageBootSource;
-use crate::image_operations::ImageOperations;
+use crate::image::{ImageBootSource, ImageOperations, KernelOperations};
 use crate::operation::Operations;
 use crate::program::RunningProgram;
 use crate::ssh_keys::{KeyError, UserKey};
@@ -115,6 +114,7 @@ impl Daemon {
         let supervisor = Supervisor::new();
         let operations = Operations::new(supervisor.clone());
         let source = Arc::new(ImageBootSource::new(&paths, &program));
+        let kernels = Arc::new(KernelOperations::new(source.images(), operations.clone()));
         let images = Arc::new(ImageOperations::new(source.images(), operations.clone()));
         let vms = VmService::new(VmServiceParts {
             store,
@@ -135,6 +135,7 @@ impl Daemon {
             PrivateListener::bind(&socket).map_err(|source| DaemonError::Listen { path: socket, source })?;
         let state = ApiState {
             vms,
+            kernels,
             images,
             operations,
             doctor: Arc::new(Doctor::new(paths.clone(), config.clone(), source)),

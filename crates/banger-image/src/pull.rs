@@ -26,6 +26,14 @@ pub enum Replace {
     Always,
 }
 
+impl Replace {
+    /// What `--force` means.
+    #[must_use]
+    pub fn when(forced: bool) -> Self {
+        if forced { Self::Always } else { Self::Never }
+    }
+}
+
 /// Why a kernel or image is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {

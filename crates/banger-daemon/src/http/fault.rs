@@ -13,7 +13,7 @@ use banger_vmm::StartError;
 
 use crate::boot_source::BootSourceError;
 use crate::cause::chain;
-use crate::image_operations::ImageOperationError;
+use crate::image::{ImageOperationError, KernelOperationError};
 use crate::vm::{ENTER, VmError};
 use crate::vmm_choice;
 use crate::vmm_source::VmmSourceError;
@@ -160,6 +160,25 @@ impl Fault for BootSourceError {
         match self {
             Self::Pull(source) => source.hint(),
             Self::Disk(_) | Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => None,
+        }
+    }
+}
+
+impl Fault for KernelOperationError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Name(_) => ErrorCode::BadRequest,
+            Self::Pull(source) => pull_code(source),
+            Self::Store(_) => ErrorCode::OperationFailed,
+            Self::Cancelled => ErrorCode::Cancelled,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Pull(source) => source.hint(),
+            Self::Store(source) => source.hint(),
+            Self::Name(_) | Self::Cancelled => None,
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Kernels and images.
+//! Images.
 
 use axum::Json;
 use axum::extract::State;
-use banger_api::{ErrorBody, ImageView, KernelView, OperationView, PullRequest};
+use banger_api::{ErrorBody, ImageView, OperationView, PullRequest};
 
 use super::extract::Body;
 use super::fault::Refusal;
@@ -10,28 +10,15 @@ use super::router::ApiState;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
-#[utoipa::path(get, path = "/v1/kernels", responses((status = 200, body = Vec<KernelView>)))]
-pub(super) async fn list_kernels(State(state): State<ApiState>) -> Answer<Vec<KernelView>> {
-    Ok(Json(state.images.list_kernels()?))
-}
-
 #[utoipa::path(get, path = "/v1/images", responses((status = 200, body = Vec<ImageView>)))]
-pub(super) async fn list_images(State(state): State<ApiState>) -> Answer<Vec<ImageView>> {
-    Ok(Json(state.images.list_images()?))
-}
-
-#[utoipa::path(post, path = "/v1/kernels/pull", request_body = PullRequest, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
-pub(super) async fn pull_kernel(
-    State(state): State<ApiState>,
-    Body(request): Body<PullRequest>,
-) -> Answer<OperationView> {
-    Ok(Json(state.images.pull_kernel(&request)?))
+pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<ImageView>> {
+    Ok(Json(state.images.list()?))
 }
 
 #[utoipa::path(post, path = "/v1/images/pull", request_body = PullRequest, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
-pub(super) async fn pull_image(
+pub(super) async fn pull(
     State(state): State<ApiState>,
     Body(request): Body<PullRequest>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.images.pull_image(&request)?))
+    Ok(Json(state.images.pull(&request)?))
 }

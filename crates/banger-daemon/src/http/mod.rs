@@ -5,6 +5,7 @@ mod daemon_routes;
 mod extract;
 mod fault;
 mod image_routes;
+mod kernel_routes;
 mod listener;
 mod operation_routes;
 mod router;

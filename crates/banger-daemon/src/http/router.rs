@@ -12,10 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::fault::Refusal;
-use super::{channel, daemon_routes, image_routes, operation_routes, vm_routes};
+use super::{channel, daemon_routes, image_routes, kernel_routes, operation_routes, vm_routes};
 use crate::config::Config;
 use crate::doctor::Doctor;
-use crate::image_operations::ImageOperations;
+use crate::image::{ImageOperations, KernelOperations};
 use crate::operation::Operations;
 use crate::program::RunningProgram;
 use crate::supervisor::Supervisor;
@@ -29,7 +29,9 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 pub struct ApiState {
     /// VMs.
     pub vms: Arc<VmService>,
-    /// Kernels and images.
+    /// Kernels.
+    pub kernels: Arc<KernelOperations>,
+    /// Images.
     pub images: Arc<ImageOperations>,
     /// Operations.
     pub operations: Operations,
@@ -67,10 +69,10 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(vm_routes::logs))
         .routes(routes!(vm_routes::ssh))
         .routes(routes!(channel::open))
-        .routes(routes!(image_routes::list_kernels))
-        .routes(routes!(image_routes::pull_kernel))
-        .routes(routes!(image_routes::list_images))
-        .routes(routes!(image_routes::pull_image))
+        .routes(routes!(kernel_routes::list))
+        .routes(routes!(kernel_routes::pull))
+        .routes(routes!(image_routes::list))
+        .routes(routes!(image_routes::pull))
         .routes(routes!(operation_routes::list))
         .routes(routes!(operation_routes::status))
         .routes(routes!(operation_routes::cancel))

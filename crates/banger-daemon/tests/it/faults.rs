@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use banger_daemon::boot_source::BootSourceError;
 use banger_daemon::http::Fault as _;
-use banger_daemon::image_operations::ImageOperationError;
+use banger_daemon::image::KernelOperationError;
 use banger_daemon::vm::VmError;
 use banger_daemon::vmm_source::VmmSourceError;
 use banger_image::{Kind, PullError};
@@ -102,7 +102,7 @@ fn what_left_something_behind_is_not_called_cancelled() {
 #[test]
 fn a_pull_that_was_done_before_says_how_to_do_it_again() {
     let again = PullError::AlreadyPulled { kind: Kind::Kernel, name: "debian-12".to_owned() };
-    let body = ImageOperationError::Pull(again).to_body();
+    let body = KernelOperationError::Pull(again).to_body();
     assert_eq!(body.code, banger_api::ErrorCode::AlreadyExists);
     assert_eq!(body.message, "the kernel `debian-12` is already pulled");
     assert_eq!(body.hint.as_deref(), Some("banger kernel pull --force debian-12"));

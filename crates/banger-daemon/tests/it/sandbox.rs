@@ -8,8 +8,7 @@ use banger_api::{Client, ClientError, ErrorBody, OperationState, OperationView, 
 use banger_daemon::config::Config;
 use banger_daemon::doctor::Doctor;
 use banger_daemon::http::{ApiState, PrivateListener, serve};
-use banger_daemon::image_boot_source::ImageBootSource;
-use banger_daemon::image_operations::ImageOperations;
+use banger_daemon::image::{ImageBootSource, ImageOperations, KernelOperations};
 use banger_daemon::operation::Operations;
 use banger_daemon::program::RunningProgram;
 use banger_daemon::ssh_keys::UserKey;
@@ -95,6 +94,7 @@ impl Sandbox {
             let shutdown = CancellationToken::new();
             let state = ApiState {
                 vms,
+                kernels: Arc::new(KernelOperations::new(images.images(), operations.clone())),
                 images: Arc::new(ImageOperations::new(images.images(), operations.clone())),
                 operations,
                 doctor: Arc::new(Doctor::new(paths.clone(), config.clone(), images)),

@@ -14,14 +14,14 @@ use crate::file_identity::FileIdentity;
 
 /// What was found good, by file. The mutex is held for a look-up only.
 #[derive(Debug, Default)]
-pub(crate) struct KernelCheck(Mutex<HashMap<PathBuf, FileIdentity>>);
+pub(super) struct KernelCheck(Mutex<HashMap<PathBuf, FileIdentity>>);
 
 impl KernelCheck {
     /// Compares the content with the manifest. Blocks while it reads a file that it has not seen.
     ///
     /// # Errors
     /// [`StoreError::WrongContent`], [`StoreError::ReadFile`].
-    pub(crate) fn check(&self, kernel: &Kernel) -> Result<(), StoreError> {
+    pub(super) fn check(&self, kernel: &Kernel) -> Result<(), StoreError> {
         for path in [kernel.vmlinux(), kernel.initramfs()] {
             let name = || kernel.manifest.name.to_string();
             let unreadable = |source| StoreError::ReadFile {

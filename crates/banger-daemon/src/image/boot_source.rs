@@ -11,8 +11,9 @@ use banger_sys::paths::Paths;
 use banger_vmm::KernelFiles;
 use futures::future::BoxFuture;
 
+use super::kernel_check::KernelCheck;
+use super::progress_of;
 use crate::boot_source::{BootFiles, BootSource, BootSourceError};
-use crate::kernel_check::KernelCheck;
 use crate::operation::OperationTask;
 use crate::program::RunningProgram;
 
@@ -126,12 +127,6 @@ impl BootSource for ImageBootSource {
             made.await.map_err(BootSourceError::Worker)?.map_err(BootSourceError::Disk)
         })
     }
-}
-
-/// Tells the stages of a pull as those of an operation.
-pub(crate) fn progress_of(task: &OperationTask) -> Progress {
-    let task = task.clone();
-    Progress::new(move |stage| task.progress(stage.name, &stage.detail, stage.done, stage.total))
 }
 
 fn find_agent(directory: &Path) -> PathBuf {

@@ -1,0 +1,104 @@
+//! Pulling and listing images, as operations and views.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use banger_api::{ImageView, OperationKind, OperationView, PullRequest};
+use banger_image::{ImageService, Kind, PullError, Replace, StoreError};
+use banger_model::{ImageName, NameError};
+
+use super::{finish, progress_of, warn_damaged};
+use crate::operation::{Cancelled, Operations};
+
+/// Why an image could not be listed or pulled.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageOperationError {
+    /// The name makes no sense.
+    #[error(transparent)]
+    Name(NameError),
+    /// Pulling failed.
+    #[error(transparent)]
+    Pull(PullError),
+    /// What is here cannot be read.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The caller asked to stop.
+    #[error("cancelled; nothing is left behind")]
+    Cancelled,
+}
+
+impl From<Cancelled> for ImageOperationError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+/// Everything that is done with images.
+pub struct ImageOperations {
+    images: Arc<ImageService>,
+    operations: Operations,
+}
+
+impl ImageOperations {
+    /// Images of this service.
+    #[must_use]
+    pub fn new(images: Arc<ImageService>, operations: Operations) -> Self {
+        Self { images, operations }
+    }
+
+    /// Returns the images that are here and those that can be pulled, by name.
+    ///
+    /// # Errors
+    /// [`ImageOperationError::Store`].
+    pub fn list(&self) -> Result<Vec<ImageView>, ImageOperationError> {
+        let listing = self.images.images().list().map_err(ImageOperationError::Store)?;
+        warn_damaged(&listing.damaged);
+        let catalog = self.images.available_images().iter().map(|entry| ImageView {
+            name: entry.name.clone(),
+            is_pulled: false,
+            kernel: entry.kernel.clone(),
+            arch: entry.arch.clone(),
+            size_bytes: None,
+            created_at: None,
+            description: entry.description.clone(),
+        });
+        let mut views: BTreeMap<_, _> = catalog.map(|view| (view.name.clone(), view)).collect();
+        for manifest in listing.found.into_iter().map(|image| image.manifest) {
+            let description = views.remove(&manifest.name).map(|view| view.description);
+            let view = ImageView {
+                name: manifest.name.clone(),
+                is_pulled: true,
+                kernel: manifest.kernel,
+                arch: manifest.arch,
+                size_bytes: Some(manifest.files.values().map(|file| file.size).sum()),
+                created_at: Some(manifest.created_at),
+                description: description.unwrap_or_default(),
+            };
+            views.insert(manifest.name, view);
+        }
+        Ok(views.into_values().collect())
+    }
+
+    /// Begins to pull an image, and the kernel that it boots.
+    ///
+    /// # Errors
+    /// [`ImageOperationError::Name`], [`ImageOperationError::Pull`] when the catalog does not have it.
+    pub fn pull(&self, request: &PullRequest) -> Result<OperationView, ImageOperationError> {
+        let name: ImageName = request.name.parse().map_err(ImageOperationError::Name)?;
+        if !self.images.available_images().iter().any(|entry| entry.name == name) {
+            let (kind, name) = (Kind::Image, request.name.clone());
+            return Err(ImageOperationError::Pull(PullError::NotInCatalog { kind, name }));
+        }
+        let (images, replace) = (Arc::clone(&self.images), Replace::when(request.force));
+        Ok(self.operations.begin(OperationKind::ImagePull, &request.name, |task| {
+            finish(async move {
+                let progress = progress_of(&task);
+                let pulled = async {
+                    let image = images.pull_image(&name, replace, &progress).await?;
+                    images.ensure_kernel(&image.manifest.kernel, &progress).await
+                };
+                task.unless_cancelled(pulled).await?.map(drop).map_err(ImageOperationError::Pull)
+            })
+        }))
+    }
+}

@@ -1,0 +1,34 @@
+//! Kernels and images: what is done with them, as operations and views, and what VMs boot from them.
+
+mod boot_source;
+mod images;
+mod kernel_check;
+mod kernels;
+
+use banger_api::ErrorBody;
+use banger_image::{Progress, StoreError};
+use tracing::warn;
+
+use crate::http::Fault;
+use crate::operation::OperationTask;
+
+pub use boot_source::ImageBootSource;
+pub use images::{ImageOperationError, ImageOperations};
+pub use kernels::{KernelOperationError, KernelOperations};
+
+/// Tells the stages of a pull as those of an operation.
+fn progress_of(task: &OperationTask) -> Progress {
+    let task = task.clone();
+    Progress::new(move |stage| task.progress(stage.name, &stage.detail, stage.done, stage.total))
+}
+
+/// Tells the end of work that has no result of its own.
+async fn finish<E: Fault>(work: impl Future<Output = Result<(), E>>) -> Result<serde_json::Value, ErrorBody> {
+    work.await.map(|()| serde_json::Value::Null).map_err(|error| error.to_body())
+}
+
+fn warn_damaged(damaged: &[StoreError]) {
+    for error in damaged {
+        warn!(%error, "left out of the list");
+    }
+}
