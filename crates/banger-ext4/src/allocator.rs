@@ -115,6 +115,11 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
+    /// Returns the blocks that were handed out and given back, in order.
+    pub(crate) fn freed(&self) -> &[Run] {
+        &self.free
+    }
+
     /// Tells whether a group has nothing but its own copy of the superblock.
     pub(crate) fn is_untouched(&self, group: u64) -> bool {
         Geometry::group_start(group) >= self.next

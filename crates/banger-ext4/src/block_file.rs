@@ -4,6 +4,9 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
 use crate::bytes::disk_len;
 use crate::error::FormatError;
 use crate::geometry::{BLOCK_BYTES, BLOCK_SIZE};
@@ -37,6 +40,16 @@ impl BlockFile {
         let padded = self.gathered.len().next_multiple_of(BLOCK_SIZE);
         self.gathered.resize(padded, 0);
         Ok(())
+    }
+
+    /// Gives blocks back to the host that were written for nothing. A host that cannot take them keeps them.
+    pub(crate) fn punch(&mut self, block: u64, blocks: u64) -> Result<(), FormatError> {
+        self.flush()?;
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.file, flags, block * BLOCK_BYTES, blocks * BLOCK_BYTES) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(errno) => Err(FormatError::WriteFile { path: self.path.clone(), source: errno.into() }),
+        }
     }
 
     /// Gives the file its final size and brings it to stable storage.

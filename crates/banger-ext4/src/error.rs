@@ -43,6 +43,8 @@ pub enum FormatError {
 
     #[error("the path `{path}` leaves the file system")]
     PathEscapes { path: String },
+    #[error("the path `{path}` goes through too many symbolic links")]
+    TooManySymlinks { path: String },
     #[error("the path `{path}` has a NUL byte")]
     PathHasNul { path: String },
     #[error("the path `{path}` names the root")]

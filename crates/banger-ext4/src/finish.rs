@@ -38,6 +38,9 @@ pub(crate) fn write(mut writer: Ext4Writer, ending: Ending) -> Result<FormatSumm
     write_inode_tables(&mut writer, &geometry, &tables, &table)?;
     let Ext4Writer { options, mut file, allocator, .. } = writer;
     let usage = allocator.into_usage();
+    for run in usage.freed() {
+        file.punch(run.start, run.blocks)?;
+    }
     let mut free_blocks = 0;
     let mut descriptors = Vec::new();
     for (number, tables) in (0..).zip(tables) {

@@ -155,10 +155,10 @@ impl NodeBlocks<'_> {
         let entries: Vec<DirectoryEntry<'_>> = directory
             .entries
             .iter()
-            .map(|(name, id)| DirectoryEntry {
+            .map(|(name, link)| DirectoryEntry {
                 name,
-                inode: self.numbers.of(*id),
-                file_type: file_type(&self.tree.node(*id).body),
+                inode: self.numbers.of(link.node),
+                file_type: file_type(&self.tree.node(link.node).body),
             })
             .collect();
         let dots = Dots { own: self.number, parent: self.numbers.of(directory.parent) };

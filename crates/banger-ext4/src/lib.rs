@@ -2,6 +2,7 @@
 //!
 //! [`Ext4Writer`] takes entries one by one, or a whole tar stream, and streams file contents to the disk as they come;
 //! the tree stays in memory and all metadata is written at the end. [`format_empty`] makes an empty disk in milliseconds.
+//! Layers may lie over each other and hide what is below ([`Ext4Writer::begin_layer`]).
 //! The same input gives the same bytes. The crate does not change a file system that exists already.
 
 mod acl;
@@ -37,5 +38,5 @@ mod xattr;
 pub use entry::{EntryKind, Metadata};
 pub use error::{FormatError, Resource};
 pub use options::{FormatOptions, Journal, image_size_for};
-pub use tar_source::{TarAction, TarSummary};
-pub use writer::{Ext4Writer, FormatSummary, format_empty};
+pub use tar_source::{TarAction, TarKind, TarMember, TarSummary};
+pub use writer::{Ext4Writer, FormatSummary, Found, format_empty};

@@ -7,7 +7,7 @@ use tar::EntryType;
 use crate::entry::{EntryKind, Metadata};
 use crate::error::FormatError;
 use crate::path::{names, shown};
-use crate::sparse::Expanded;
+use crate::sparse::{Expanded, Part};
 use crate::tar_member::{Member, TarStream};
 use crate::writer::Ext4Writer;
 
@@ -20,6 +20,44 @@ pub enum TarAction {
     Keep,
     /// Leave it out; hard links to it fail unless they are left out as well.
     Skip,
+}
+
+/// A member of a tar stream, before it is added. What is changed here is what is added.
+#[derive(Debug)]
+pub struct TarMember {
+    /// Its path as the stream has it, until somebody makes another one of it.
+    pub path: Vec<u8>,
+    /// Target of a link of either sort.
+    pub link: Vec<u8>,
+    /// What it is.
+    pub kind: TarKind,
+    /// Owner, mode, time and extended attributes.
+    pub metadata: Metadata,
+    /// Length of a file, holes included.
+    pub size: u64,
+    device: (u32, u32),
+    parts: Option<Vec<Part>>,
+}
+
+/// What a member of a tar stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TarKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Symlink,
+    /// Another name of a member before it, or of a file that was there already.
+    HardLink,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+    /// A named pipe.
+    Fifo,
+    /// Nothing that is known, with its letter; it cannot be added.
+    Unknown(u8),
 }
 
 /// What came from a tar stream.
@@ -43,11 +81,26 @@ impl Ext4Writer {
         tar: impl Read,
         mut filter: impl FnMut(&[u8]) -> TarAction,
     ) -> Result<TarSummary, FormatError> {
+        self.add_tar_members(tar, |_, member| {
+            member.path = names(&member.path)?.join(&b'/');
+            Ok(filter(&member.path))
+        })
+    }
+
+    /// Adds the members of a tar stream that the visitor keeps, as the visitor leaves them. The visitor sees each one
+    /// when those before it are there, and may look at the file system and change it.
+    ///
+    /// Otherwise as [`Self::add_tar`].
+    pub fn add_tar_members<E: From<FormatError>>(
+        &mut self,
+        tar: impl Read,
+        mut visitor: impl FnMut(&mut Self, &mut TarMember) -> Result<TarAction, E>,
+    ) -> Result<TarSummary, E> {
         let mut tar = TarStream::new(BufReader::with_capacity(STREAM_BUFFER, tar));
         let mut summary = TarSummary::default();
-        while let Some(mut member) = tar.next()? {
-            member.path = names(&member.path)?.join(&b'/');
-            match filter(&member.path) {
+        while let Some(member) = tar.next()? {
+            let mut member = TarMember::of(member);
+            match visitor(self, &mut member)? {
                 TarAction::Skip => summary.skipped += 1,
                 TarAction::Keep => {
                     summary.entries += 1;
@@ -60,19 +113,10 @@ impl Ext4Writer {
         Ok(summary)
     }
 
-    fn add_member(&mut self, member: Member, tar: &mut TarStream<impl Read>) -> Result<(), FormatError> {
-        let Member { kind, path, link, size, device: (major, minor), parts, .. } = member;
-        let (mtime, mtime_nanos) = member.mtime;
-        let metadata = Metadata {
-            mode: member.mode,
-            uid: member.uid,
-            gid: member.gid,
-            mtime,
-            mtime_nanos,
-            xattrs: member.xattrs,
-        };
+    fn add_member(&mut self, member: TarMember, tar: &mut TarStream<impl Read>) -> Result<(), FormatError> {
+        let TarMember { path, link, kind, metadata, size, device: (major, minor), parts } = member;
         match kind {
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => match parts {
+            TarKind::File => match parts {
                 None => self.add(&path, &metadata, EntryKind::File { size, content: &mut tar.content() }),
                 Some(parts) => {
                     let refused = tar.damaged("malformed sparse map");
@@ -80,15 +124,46 @@ impl Ext4Writer {
                     self.add_file(&path, &metadata, size, &mut content)
                 }
             },
-            EntryType::Directory => self.add(&path, &metadata, EntryKind::Directory),
-            EntryType::Symlink => self.add(&path, &metadata, EntryKind::Symlink(&link)),
-            EntryType::Link => self.add(&path, &metadata, EntryKind::HardLink(&link)),
-            EntryType::Char => self.add(&path, &metadata, EntryKind::CharDevice { major, minor }),
-            EntryType::Block => self.add(&path, &metadata, EntryKind::BlockDevice { major, minor }),
-            EntryType::Fifo => self.add(&path, &metadata, EntryKind::Fifo),
-            kind => {
-                Err(FormatError::TarEntryUnknown { path: shown(&path), kind: char::from(kind.as_byte()) })
+            TarKind::Directory => self.add(&path, &metadata, EntryKind::Directory),
+            TarKind::Symlink => self.add(&path, &metadata, EntryKind::Symlink(&link)),
+            TarKind::HardLink => self.add(&path, &metadata, EntryKind::HardLink(&link)),
+            TarKind::CharDevice => self.add(&path, &metadata, EntryKind::CharDevice { major, minor }),
+            TarKind::BlockDevice => self.add(&path, &metadata, EntryKind::BlockDevice { major, minor }),
+            TarKind::Fifo => self.add(&path, &metadata, EntryKind::Fifo),
+            TarKind::Unknown(kind) => {
+                Err(FormatError::TarEntryUnknown { path: shown(&path), kind: char::from(kind) })
             }
+        }
+    }
+}
+
+impl TarMember {
+    fn of(member: Member) -> Self {
+        let (mtime, mtime_nanos) = member.mtime;
+        Self {
+            path: member.path,
+            link: member.link,
+            kind: match member.kind {
+                EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => TarKind::File,
+                EntryType::Directory => TarKind::Directory,
+                EntryType::Symlink => TarKind::Symlink,
+                EntryType::Link => TarKind::HardLink,
+                EntryType::Char => TarKind::CharDevice,
+                EntryType::Block => TarKind::BlockDevice,
+                EntryType::Fifo => TarKind::Fifo,
+                kind => TarKind::Unknown(kind.as_byte()),
+            },
+            metadata: Metadata {
+                mode: member.mode,
+                uid: member.uid,
+                gid: member.gid,
+                mtime,
+                mtime_nanos,
+                xattrs: member.xattrs,
+            },
+            size: member.size,
+            device: member.device,
+            parts: member.parts,
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::extent::Extent;
 use crate::path::{names, shown};
 use crate::xattr::Xattrs;
 
+mod layers;
+
 const LINKS_MAX: u32 = 65000;
 
 /// An inode of the tree; made by the tree alone.
@@ -51,8 +53,16 @@ impl Attributes {
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub(crate) parent: NodeId,
-    pub(crate) entries: BTreeMap<Box<[u8]>, NodeId>,
+    pub(crate) entries: BTreeMap<Box<[u8]>, Link>,
     pub(crate) subdirectories: u32,
+}
+
+/// What a name leads to, and the layer that gave it the name. The layer is the name's and not the node's: a later layer
+/// may give a file of an earlier one another name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link {
+    pub(crate) node: NodeId,
+    pub(super) layer: u32,
 }
 
 #[derive(Debug)]
@@ -85,16 +95,20 @@ impl Node {
 pub(crate) struct Tree {
     nodes: Vec<Node>,
     created_at: i64,
+    /// Every name that is given now belongs to this layer.
+    layer: u32,
 }
 
 impl Tree {
     /// Returns a tree with a root and `lost+found`, which is therefore the first inode after the root.
     pub(crate) fn new(created_at: i64) -> Self {
-        let mut tree = Self { nodes: Vec::new(), created_at };
+        let mut tree = Self { nodes: Vec::new(), created_at, layer: 0 };
         tree.push_directory(NodeId::ROOT, Attributes::of_root(0o755, created_at), Xattrs::default());
         let lost_found =
             tree.push_directory(NodeId::ROOT, Attributes::of_root(0o700, created_at), Xattrs::default());
         tree.link_directory(NodeId::ROOT, b"lost+found", lost_found);
+        // Checkers want it, so no layer may hide it.
+        tree.keep_always(NodeId::ROOT, b"lost+found");
         tree
     }
 
@@ -104,7 +118,7 @@ impl Tree {
     }
 
     #[expect(clippy::indexing_slicing, reason = "ids come from this tree, which never drops a node")]
-    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+    pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.0]
     }
 
@@ -129,7 +143,7 @@ impl Tree {
             None => NodeId::ROOT,
             Some((name, parents)) => {
                 let parent = self.make_parents(path, parents)?;
-                match self.child(parent, name) {
+                match self.claim(parent, name) {
                     Some(child) => child,
                     None => self.make_directory(parent, name),
                 }
@@ -186,13 +200,14 @@ impl Tree {
         }
         let place = self.prepare(path)?;
         if self.child(place.parent, place.name) == Some(id) {
+            self.claim(place.parent, place.name);
             return Ok(Box::default());
         }
         self.node_mut(id).names += 1;
         Ok(self.link(&place, id))
     }
 
-    fn find(&self, path: &[u8]) -> Result<Option<NodeId>, FormatError> {
+    pub(super) fn find(&self, path: &[u8]) -> Result<Option<NodeId>, FormatError> {
         let mut id = NodeId::ROOT;
         for name in names(path)? {
             match self.child(id, name) {
@@ -232,9 +247,9 @@ impl Tree {
         NodeId(self.nodes.len() - 1)
     }
 
-    fn child(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
+    pub(super) fn child(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
         match &self.node(parent).body {
-            Body::Directory(directory) => directory.entries.get(name).copied(),
+            Body::Directory(directory) => directory.entries.get(name).map(|link| link.node),
             Body::File { .. }
             | Body::Symlink(_)
             | Body::CharDevice { .. }
@@ -244,16 +259,33 @@ impl Tree {
         }
     }
 
+    /// Makes a name that exists one of the current layer's.
+    fn claim(&mut self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
+        let layer = self.layer;
+        let link = self.directory_mut(parent)?.entries.get_mut(name)?;
+        link.layer = link.layer.max(layer);
+        Some(link.node)
+    }
+
     fn link(&mut self, place: &Place<'_>, id: NodeId) -> Box<[Extent]> {
-        let replaced = self.insert(place.parent, place.name, id);
-        let Some(node) = replaced.map(|replaced| self.node_mut(replaced)) else {
-            return Box::default();
-        };
+        match self.insert(place.parent, place.name, id) {
+            Some(replaced) => self.take_name(replaced),
+            None => Box::default(),
+        }
+    }
+
+    /// Takes a name from something that is no directory. Returns the extents of a file that has lost its last name.
+    pub(super) fn take_name(&mut self, id: NodeId) -> Box<[Extent]> {
+        let node = self.node_mut(id);
         node.names -= 1;
-        match &mut node.body {
-            Body::File { extents, .. } if node.names == 0 => std::mem::take(extents),
-            Body::File { .. }
-            | Body::Directory(_)
+        if node.names > 0 {
+            return Box::default();
+        }
+        node.xattrs = Xattrs::default();
+        // The node stays for the sake of the others' ids; what it held goes.
+        match std::mem::replace(&mut node.body, Body::Fifo) {
+            Body::File { extents, .. } => extents,
+            Body::Directory(_)
             | Body::Symlink(_)
             | Body::CharDevice { .. }
             | Body::BlockDevice { .. }
@@ -264,14 +296,20 @@ impl Tree {
 
     fn link_directory(&mut self, parent: NodeId, name: &[u8], id: NodeId) {
         self.insert(parent, name, id);
-        if let Body::Directory(directory) = &mut self.node_mut(parent).body {
+        if let Some(directory) = self.directory_mut(parent) {
             directory.subdirectories += 1;
         }
     }
 
     fn insert(&mut self, parent: NodeId, name: &[u8], id: NodeId) -> Option<NodeId> {
-        match &mut self.node_mut(parent).body {
-            Body::Directory(directory) => directory.entries.insert(name.into(), id),
+        let link = Link { node: id, layer: self.layer };
+        let replaced = self.directory_mut(parent)?.entries.insert(name.into(), link)?;
+        Some(replaced.node)
+    }
+
+    pub(super) fn directory_mut(&mut self, id: NodeId) -> Option<&mut Directory> {
+        match &mut self.node_mut(id).body {
+            Body::Directory(directory) => Some(directory),
             Body::File { .. }
             | Body::Symlink(_)
             | Body::CharDevice { .. }

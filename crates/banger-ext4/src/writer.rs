@@ -1,5 +1,6 @@
 //! The public face: takes entries, keeps the tree, and ends by writing all metadata.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use crate::allocator::Allocator;
@@ -33,6 +34,22 @@ pub struct FormatSummary {
     pub inodes: u64,
     /// Inodes in use, the reserved ones included.
     pub inodes_used: u64,
+}
+
+/// What is at a path of a file system that is being made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File {
+        /// Its length.
+        size: u64,
+    },
+    /// A symbolic link with its target.
+    Symlink(Vec<u8>),
+    /// A device, a named pipe or a socket.
+    Special,
 }
 
 /// Makes a new ext4 file system in a sparse file.
@@ -100,6 +117,45 @@ impl Ext4Writer {
             EntryKind::Socket => Body::Socket,
         };
         self.add_node(path, metadata, |_| Ok(body))
+    }
+
+    /// Begins a layer: what is added from now on lies over what was added before, for [`Self::remove_older`] and
+    /// [`Self::clear_older`].
+    pub fn begin_layer(&mut self) {
+        self.tree.begin_layer();
+    }
+
+    /// Returns what is at a path. No symbolic link is followed.
+    pub fn look_up(&self, path: &[u8]) -> Result<Option<Found>, FormatError> {
+        self.tree.look_up(path)
+    }
+
+    /// Returns a path that means the same without a symbolic link among its parents. Links are followed as by a process
+    /// whose root this is, but one that leads above the root is refused.
+    pub fn resolve<'p>(&self, path: &'p [u8]) -> Result<Cow<'p, [u8]>, FormatError> {
+        self.tree.resolve(path)
+    }
+
+    /// Removes what is at a path, with all below it; `lost+found` stays. Nothing there is fine.
+    pub fn remove(&mut self, path: &[u8]) -> Result<(), FormatError> {
+        let freed = self.tree.remove(path)?;
+        self.release(&freed);
+        Ok(())
+    }
+
+    /// Removes what earlier layers have at a path and below it. What the current layer has added stays, in parents that
+    /// are 0755 of root.
+    pub fn remove_older(&mut self, path: &[u8]) -> Result<(), FormatError> {
+        let freed = self.tree.remove_older(path)?;
+        self.release(&freed);
+        Ok(())
+    }
+
+    /// Removes what earlier layers have below a directory; the directory itself stays as it is.
+    pub fn clear_older(&mut self, path: &[u8]) -> Result<(), FormatError> {
+        let freed = self.tree.clear_older(path)?;
+        self.release(&freed);
+        Ok(())
     }
 
     /// Writes all metadata for a file system of the full size, and syncs the file.

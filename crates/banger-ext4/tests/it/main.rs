@@ -10,6 +10,7 @@
 mod directories;
 mod disks;
 mod entries;
+mod layers;
 mod random_trees;
 mod support;
 mod tars;
