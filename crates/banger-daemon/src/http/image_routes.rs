@@ -10,12 +10,12 @@ use super::router::ApiState;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
-#[utoipa::path(get, path = "/v1/images", responses((status = 200, body = Vec<ImageView>)))]
+#[utoipa::path(get, path = "/v1/images", operation_id = "list_images", responses((status = 200, body = Vec<ImageView>)))]
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<ImageView>> {
     Ok(Json(state.images.list()?))
 }
 
-#[utoipa::path(post, path = "/v1/images/pull", request_body = PullRequest, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/images/pull", operation_id = "pull_image", request_body = PullRequest, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
 pub(super) async fn pull(
     State(state): State<ApiState>,
     Body(request): Body<PullRequest>,
