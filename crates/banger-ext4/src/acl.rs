@@ -83,6 +83,33 @@ pub(crate) fn to_disk(value: &[u8]) -> Option<Vec<u8>> {
     Some(record.into_bytes())
 }
 
+/// Returns the system calls' form of a list that is in the disk's form, or nothing when it is malformed.
+pub(crate) fn from_disk(value: &[u8]) -> Option<Vec<u8>> {
+    let (version, mut rest) = value.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*version) != DISK_VERSION {
+        return None;
+    }
+    let mut record = Record::with_capacity(value.len() * 2);
+    record.u32(CALL_VERSION);
+    while !rest.is_empty() {
+        let (entry, after) = rest.split_first_chunk::<4>()?;
+        let [tag_low, tag_high, permissions @ ..] = *entry;
+        let tag = u16::from_le_bytes([tag_low, tag_high]);
+        record.u16(tag).raw(&permissions);
+        if tag == TAG_USER || tag == TAG_GROUP {
+            let (id, after) = after.split_first_chunk::<4>()?;
+            record.raw(id);
+            rest = after;
+        } else if TAGS_WITHOUT_ID.contains(&tag) {
+            record.u32(NO_ID);
+            rest = after;
+        } else {
+            return None;
+        }
+    }
+    Some(record.into_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +128,20 @@ mod tests {
             b"\x20\0\x04\0\xff\xff\xff\xff",
         ];
         assert_eq!(list, expected.concat());
+    }
+
+    #[test]
+    fn a_list_goes_to_the_disk_and_comes_back() {
+        let list = from_text(b"user::rw-,user:1000:r-x,group::r--,group:4:r--,mask::r-x,other::r--")
+            .expect("a list");
+        let disk = to_disk(&list).expect("the disk's form");
+        assert_eq!(from_disk(&disk), Some(list));
+        for length in 1..disk.len() {
+            // Cut between two entries, it is a shorter list; anywhere else, it is none.
+            let is_whole = from_disk(&disk[..length])
+                .is_none_or(|list| to_disk(&list).as_deref() == Some(&disk[..length]));
+            assert!(is_whole, "{length}");
+        }
     }
 
     #[test]

@@ -16,6 +16,11 @@ impl Checksum {
         Self::start().with(uuid)
     }
 
+    /// Returns the register that a file system keeps in place of its UUID.
+    pub(crate) fn continued_from(seed: u32) -> Self {
+        Self(seed)
+    }
+
     /// Returns the seed of what belongs to one inode. New inodes all have generation 0.
     pub(crate) fn of_inode(self, number: u32) -> Self {
         self.with_u32(number).with_u32(0)

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::read::ReadError;
+
 /// What a file system ran out of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
@@ -85,6 +87,9 @@ pub enum FormatError {
     XattrsTooLarge { path: String },
     #[error("the access control list `{name}` of `{path}` is malformed")]
     AclMalformed { path: String, name: String },
+
+    #[error("cannot read the file system that is copied")]
+    ReadSource { source: ReadError },
 
     #[error("cannot read the tar stream")]
     ReadTar { source: io::Error },

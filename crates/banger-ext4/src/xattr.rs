@@ -8,7 +8,7 @@ use crate::geometry::{BLOCK_SIZE, INODE_SIZE};
 use crate::inode::XATTR_OFFSET;
 use crate::path::shown;
 
-const MAGIC: u32 = 0xea02_0000;
+pub(crate) const MAGIC: u32 = 0xea02_0000;
 const ENTRY_HEADER: usize = 16;
 const BLOCK_HEADER: usize = 32;
 const CHECKSUM_OFFSET: usize = 16;
@@ -17,9 +17,10 @@ const INLINE_BYTES: usize = INODE_SIZE - XATTR_OFFSET - 4;
 const END_BYTES: usize = 4;
 
 /// Namespaces with the number that the disk has in their place.
-const PREFIXES: [(&[u8], u8); 4] = [(b"user.", 1), (b"trusted.", 4), (b"security.", 6), (b"system.", 7)];
-const ACL_ACCESS: (&[u8], u8) = (b"system.posix_acl_access", 2);
-const ACL_DEFAULT: (&[u8], u8) = (b"system.posix_acl_default", 3);
+pub(crate) const PREFIXES: [(&[u8], u8); 4] =
+    [(b"user.", 1), (b"trusted.", 4), (b"security.", 6), (b"system.", 7)];
+pub(crate) const ACL_ACCESS: (&[u8], u8) = (b"system.posix_acl_access", 2);
+pub(crate) const ACL_DEFAULT: (&[u8], u8) = (b"system.posix_acl_default", 3);
 
 /// The order of the fields is the order on the disk.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

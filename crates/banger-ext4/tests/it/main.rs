@@ -9,8 +9,10 @@
 
 mod directories;
 mod disks;
+mod edits;
 mod entries;
 mod layers;
 mod random_trees;
+mod reads;
 mod support;
 mod tars;

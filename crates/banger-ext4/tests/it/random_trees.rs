@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::support::{Disk, GIB, MIB, options};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Tree {
+pub(crate) enum Tree {
     Directory(u32, BTreeMap<Vec<u8>, Tree>),
     File(u32, Vec<u8>),
     Symlink(Vec<u8>),
@@ -45,11 +45,11 @@ fn tree() -> impl Strategy<Value = Tree> {
     })
 }
 
-fn root() -> impl Strategy<Value = BTreeMap<Vec<u8>, Tree>> {
+pub(crate) fn root() -> impl Strategy<Value = BTreeMap<Vec<u8>, Tree>> {
     btree_map(name(), tree(), 0..12)
 }
 
-fn add(writer: &mut Ext4Writer, path: &[u8], tree: &Tree) {
+pub(crate) fn add(writer: &mut Ext4Writer, path: &[u8], tree: &Tree) {
     let metadata =
         |mode| Metadata { mode, uid: mode * 100, gid: mode, mtime: i64::from(mode), ..Metadata::default() };
     let added = match tree {
@@ -86,7 +86,7 @@ fn read(view: &Ext4, path: &PathBuf) -> Tree {
     }
 }
 
-fn read_entries(view: &Ext4, path: &PathBuf) -> BTreeMap<Vec<u8>, Tree> {
+pub(crate) fn read_entries(view: &Ext4, path: &PathBuf) -> BTreeMap<Vec<u8>, Tree> {
     view.read_dir(path)
         .expect("a directory")
         .map(|entry| entry.expect("an entry"))

@@ -1,0 +1,81 @@
+//! Extended attributes as they are read (kernel `ext4/attributes.rst`).
+
+use super::error::ReadError;
+use super::fields::Fields;
+use super::inode::Inode;
+use super::volume::Volume;
+use crate::acl;
+use crate::xattr::{ACL_ACCESS, ACL_DEFAULT, MAGIC, PREFIXES};
+
+const BLOCK_HEADER: usize = 32;
+const ENTRY_HEADER: usize = 16;
+const CHECKSUM_OFFSET: usize = 16;
+
+type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Returns all extended attributes of an inode, in the form of system calls.
+pub(super) fn read(volume: &Volume, inode: &Inode) -> Result<Xattrs, ReadError> {
+    let mut xattrs = Vec::new();
+    let inline = Fields::of(&inode.inline_xattrs);
+    if inline.u32(0) == Some(MAGIC) {
+        let area = inline.from(4).unwrap_or_default();
+        add(volume, area, 0, &mut xattrs)?;
+    }
+    if inode.xattr_block != 0 {
+        let block = volume.block(inode.xattr_block)?;
+        let is_intact = volume.superblock.seed.is_none_or(|seed| {
+            let checked = || {
+                let fields = Fields::of(&block);
+                let checksum = seed
+                    .with(&inode.xattr_block.to_le_bytes())
+                    .with(fields.slice(0, CHECKSUM_OFFSET)?)
+                    .with_u32(0)
+                    .with(fields.from(CHECKSUM_OFFSET + 4)?);
+                Some(fields.u32(CHECKSUM_OFFSET)? == checksum.value())
+            };
+            checked() == Some(true)
+        });
+        if !is_intact || Fields::of(&block).u32(0) != Some(MAGIC) {
+            return Err(volume.damaged("the checksum of extended attributes is wrong"));
+        }
+        add(volume, &block, BLOCK_HEADER, &mut xattrs)?;
+    }
+    Ok(xattrs)
+}
+
+/// Adds the attributes of an area whose entries begin at `first`. Offsets of values count from its start.
+fn add(volume: &Volume, area: &[u8], first: usize, xattrs: &mut Xattrs) -> Result<(), ReadError> {
+    let damaged = || volume.damaged("an extended attribute makes no sense");
+    let area = Fields::of(area);
+    let mut offset = first;
+    // Four zero bytes end the entries; an area that is full has none.
+    while area.u32(offset).is_some_and(|word| word != 0) {
+        let entry = Fields::of(area.from(offset).unwrap_or_default());
+        if entry.u32(4) != Some(0) {
+            return Err(ReadError::Feature {
+                path: volume.path().to_owned(),
+                feature: "ea_inode".to_owned(),
+            });
+        }
+        let found = || {
+            let name = entry.slice(ENTRY_HEADER, entry.u8(0)?.into())?;
+            let size = usize::try_from(entry.u32(8)?).ok()?;
+            let value = if size == 0 { &[] } else { area.slice(entry.u16(2)?.into(), size)? };
+            Some((entry.u8(1)?, name, value))
+        };
+        let (namespace, name, value) = found().ok_or_else(damaged)?;
+        offset += ENTRY_HEADER + name.len().next_multiple_of(4);
+        xattrs.push(decode(namespace, name, value).ok_or_else(damaged)?);
+    }
+    Ok(())
+}
+
+fn decode(namespace: u8, name: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    for (acl_name, number) in [ACL_ACCESS, ACL_DEFAULT] {
+        if namespace == number {
+            return Some((acl_name.to_vec(), acl::from_disk(value)?));
+        }
+    }
+    let (prefix, _) = PREFIXES.into_iter().find(|(_, number)| *number == namespace)?;
+    Some(([prefix, name].concat(), value.to_vec()))
+}
