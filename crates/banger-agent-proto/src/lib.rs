@@ -5,6 +5,7 @@
 //! after the [`sync`] handshake. Either way the host side opens a stream with the line `CONNECT <port>\n` and the
 //! answer is `OK <number>\n`, as Firecracker's vsock does.
 
+pub mod heartbeat;
 pub mod sync;
 
 #[allow(missing_docs, clippy::pedantic, clippy::unwrap_used, unreachable_pub)]
@@ -21,7 +22,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub const CONTROL_PORT: u32 = 1024;
 
 /// Port of raw streams. The first line says what to connect to: `tcp <address>:<port>\n` or `ssh\n` (an `sshd -i`
-/// of the guest). The guest answers `OK\n` or `ERR <one sentence>\n`, then bytes flow.
+/// of the guest). The guest answers `OK\n` or `ERR <one sentence>\n`, then bytes flow. The line `health\n` asks for a
+/// sign of life: see [`heartbeat`].
 pub const STREAM_PORT: u32 = 1025;
 
 /// Name of the virtio-serial port that carries the channel (`/sys/class/virtio-ports/*/name` in the guest).

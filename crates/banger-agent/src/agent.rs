@@ -73,7 +73,7 @@ async fn serve(init: Init) {
     let commands = Arc::new(Commands::new(root.clone(), cgroup));
     let control =
         Control::new(Arc::clone(&commands), board, Identity::of_guest(), Power::Machine(init), sender);
-    let ports = Ports::new(Arc::new(control), StreamPort::new(root));
+    let ports = Ports::new(Arc::new(control), StreamPort::new(root, Arc::clone(&commands)));
     tokio::spawn(async move {
         if let Ok(init_delay) = identified.await {
             let _ = tokio::time::timeout(init_delay, commands.one_ended()).await;

@@ -6,8 +6,11 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use banger_agent_proto::heartbeat::{self, Heartbeat};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use tokio::{
@@ -16,7 +19,7 @@ use tokio::{
     process::Command,
 };
 
-use crate::channel::ByteStream;
+use crate::{channel::ByteStream, exec::Commands};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const SSHD_PATHS: [&str; 4] = ["usr/sbin/sshd", "usr/bin/sshd", "sbin/sshd", "usr/local/sbin/sshd"];
@@ -26,12 +29,13 @@ const COPY_BUFFER_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct StreamPort {
     root: PathBuf,
+    commands: Arc<Commands>,
 }
 
 /// Why a stream cannot be connected. The text goes to the host.
 #[derive(Debug, thiserror::Error)]
 enum StreamError {
-    #[error("the first line must be `tcp <address>:<port>` or `ssh`")]
+    #[error("the first line must be `tcp <address>:<port>`, `ssh` or `health`")]
     Line,
     #[error("cannot connect to {address}")]
     Connect { address: SocketAddr, source: io::Error },
@@ -48,11 +52,12 @@ enum StreamError {
 enum Destination {
     Tcp(Vec<SocketAddr>),
     Ssh,
+    Health,
 }
 
 impl StreamPort {
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub(crate) fn new(root: PathBuf, commands: Arc<Commands>) -> Self {
+        Self { root, commands }
     }
 
     /// Reads the line, connects, and copies until both directions have ended.
@@ -61,6 +66,7 @@ impl StreamPort {
         let inside = match parse(&line) {
             Some(Destination::Tcp(addresses)) => connect(&addresses).await.map(|s| Box::new(s) as ByteStream),
             Some(Destination::Ssh) => self.start_sshd().map(|s| Box::new(s) as ByteStream),
+            Some(Destination::Health) => return self.tell_health(host).await,
             None => Err(StreamError::Line),
         };
         let answer = match &inside {
@@ -73,6 +79,17 @@ impl StreamPort {
         match inside {
             Ok(mut inside) => splice(&mut host, &mut inside).await,
             Err(_told) => drop(host.shutdown().await),
+        }
+    }
+
+    async fn tell_health(&self, mut host: ByteStream) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let heartbeat = Heartbeat {
+            clock_unix_nanos: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+            commands_running: self.commands.running(),
+        };
+        if host.write_all(heartbeat.to_line().as_bytes()).await.is_ok() {
+            let _ = host.shutdown().await;
         }
     }
 
@@ -146,8 +163,10 @@ async fn splice(
 
 fn parse(line: &[u8]) -> Option<Destination> {
     let line = std::str::from_utf8(line).ok()?;
-    if line == "ssh" {
-        return Some(Destination::Ssh);
+    match line {
+        "ssh" => return Some(Destination::Ssh),
+        heartbeat::REQUEST => return Some(Destination::Health),
+        _ => {}
     }
     let target = line.strip_prefix("tcp ")?;
     if let Some(port) = target.strip_prefix("localhost:") {
@@ -165,6 +184,7 @@ mod tests {
     #[test]
     fn the_first_line_names_the_destination() {
         assert_eq!(parse(b"ssh"), Some(Destination::Ssh));
+        assert_eq!(parse(b"health"), Some(Destination::Health));
         assert_eq!(parse(b"tcp 127.0.0.1:80"), Some(Destination::Tcp(vec!["127.0.0.1:80".parse().unwrap()])));
         assert_eq!(parse(b"tcp [::1]:80"), Some(Destination::Tcp(vec!["[::1]:80".parse().unwrap()])));
         let both = vec!["127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap()];

@@ -50,9 +50,9 @@ pub fn ports(root: &Path) -> io::Result<Ports> {
     let board = Arc::new(ReadinessBoard::new(true));
     let commands = Arc::new(Commands::new(root.to_owned(), None));
     let (sender, _nobody_waits) = oneshot::channel();
-    let control =
-        Control::new(commands, board, Identity::of_directory(root.to_owned()), Power::Process, sender);
-    Ok(Ports::new(Arc::new(control), StreamPort::new(PathBuf::from("/"))))
+    let identity = Identity::of_directory(root.to_owned());
+    let control = Control::new(Arc::clone(&commands), board, identity, Power::Process, sender);
+    Ok(Ports::new(Arc::new(control), StreamPort::new(PathBuf::from("/"), commands)))
 }
 
 async fn serve(directory: &Path, root: PathBuf) -> io::Result<()> {

@@ -14,12 +14,16 @@
 //! | `GET /v1/vms/{vm}` | [`VmView`]; `{vm}` is a name, an id or a unique beginning of an id |
 //! | `POST /v1/vms/{vm}/start` | [`StartVm`] → [`OperationView`], its result a [`VmView`] |
 //! | `POST /v1/vms/{vm}/stop`, `…/restart` | [`StopVm`] → [`OperationView`], its result a [`VmView`] |
-//! | `POST /v1/vms/{vm}/kill`, `…/delete` | → [`OperationView`] |
+//! | `POST /v1/vms/{vm}/kill` | [`KillVm`] → [`OperationView`] |
+//! | `POST /v1/vms/{vm}/delete` | [`DeleteVm`] → [`OperationView`] |
+//! | `POST /v1/vms/{vm}/set` | [`SetVm`] → [`OperationView`], its result a [`VmView`] |
+//! | `POST /v1/vms/{vm}/touch` | → [`OperationView`], its result a [`VmView`] |
 //! | `GET /v1/vms/{vm}/logs?follow=<bool>` | the guest's console, as bytes |
 //! | `GET /v1/vms/{vm}/ssh` | [`SshAccess`] |
 //! | `GET /v1/vms/{vm}/channel?port=<n>` | with `Upgrade: banger-channel`: bytes to and from that port of the guest's agent |
 //! | `GET /v1/kernels`, `/v1/images` | list of [`KernelView`], [`ImageView`]: what is here and what the catalog has |
 //! | `POST /v1/kernels/pull`, `/v1/images/pull` | [`PullRequest`] → [`OperationView`] |
+//! | `GET /v1/events?after=<cursor>&follow=<bool>` | a line of JSON per [`EventView`]; without `after` those from now on |
 //! | `GET /v1/operations` | list of [`OperationView`]: those at work and the latest that ended |
 //! | `GET /v1/operations/{id}?after=<revision>` | [`OperationView`], at once when its revision is beyond `after`, else after the next change or 25 s |
 //! | `POST /v1/operations/{id}/cancel` | [`OperationView`] |
@@ -28,6 +32,7 @@
 
 mod client;
 mod error;
+mod event;
 mod image;
 mod operation;
 mod system;
@@ -35,10 +40,11 @@ mod vm;
 
 pub use client::{Client, ClientError};
 pub use error::{ErrorBody, ErrorCode};
+pub use event::{EventKind, EventView};
 pub use image::{ImageView, KernelView, PullRequest};
 pub use operation::{OperationKind, OperationState, OperationView, StageView};
 pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, VmDefaults};
-pub use vm::{CreateVm, SshAccess, StartVm, StopVm, VmView, WaitFor};
+pub use vm::{CreateVm, DeleteVm, KillVm, PendingWork, SetVm, SshAccess, StartVm, StopVm, VmView, WaitFor};
 
 /// Version of this contract. It changes when an old client would misunderstand a new daemon.
 pub const API_VERSION: u32 = 1;

@@ -21,6 +21,10 @@ pub enum OperationKind {
     VmKill,
     /// Removes a VM with its disks.
     VmDelete,
+    /// Changes a VM's sizes or its time to live.
+    VmSet,
+    /// Begins a VM's time to live anew.
+    VmTouch,
     /// Gets a kernel.
     KernelPull,
     /// Gets an image.

@@ -1,6 +1,9 @@
 //! VMs, as clients see them and ask for them.
 
-use banger_model::{DiskBytes, ImageName, KernelName, MemoryMib, VcpuCount, VmId, VmName, VmState};
+use banger_model::{
+    DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, Ttl, TtlChange, VcpuCount, VmId,
+    VmName, VmState,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -49,6 +52,60 @@ pub struct CreateVm {
     /// VMM to use: `auto`, `qemu` or `firecracker`; the configuration's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vmm: Option<String>,
+    /// Seconds after which the VM is deleted, counted from its making or its last touch; it lives on when absent.
+    #[serde(default, rename = "ttl_secs", skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Ttl>,
+    /// Of the caller's choice: the same request with the same key is answered with the same operation or VM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// Asks for other sizes or another time to live. What is absent stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetVm {
+    /// Virtual processors, from the next start on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vcpus: Option<VcpuCount>,
+    /// Memory in MiB, from the next start on.
+    #[serde(default, rename = "memory_mib", skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryMib>,
+    /// Work disk in bytes, from the next start on; it can only grow.
+    #[serde(default, rename = "disk_bytes", skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskBytes>,
+    /// Seconds to live from now on; 0: for ever.
+    #[serde(default, rename = "ttl_secs", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub ttl: Option<TtlChange>,
+}
+
+/// Asks for the end of a machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KillVm {
+    /// Signal for its process; `KILL` when absent. Another one is sent once, and the machine may go on.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub signal: KillSignal,
+}
+
+/// Asks for the removal of a VM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteVm {
+    /// Refuse when it has a machine or somebody works on it; otherwise its machine is ended.
+    #[serde(default)]
+    pub only_stopped: bool,
+}
+
+/// Work on a VM that has begun and not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PendingWork {
+    /// It is being made.
+    Create,
+    /// It is being removed.
+    Delete,
 }
 
 /// Asks for a stop.
@@ -99,6 +156,18 @@ pub struct VmView {
     /// Process of its machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
+    /// Work on it that has not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingWork>,
+    /// Its machine runs, and its guest does not answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unresponsive: bool,
+    /// Its sizes were changed since its machine started; they hold from the next start on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_restart: bool,
+    /// When it is deleted because its time to live has passed (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
     /// Boot id of its guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_id: Option<String>,

@@ -41,6 +41,12 @@ pub(crate) enum Command {
     /// Pull and list kernels
     #[command(subcommand, after_help = "Example:\n  banger kernel pull debian-12")]
     Kernel(KernelCommand),
+    /// Print what happens to VMs, images and kernels, a line of JSON each, until it is stopped
+    #[command(after_help = EVENTS_EXAMPLES)]
+    Events(EventsArgs),
+    /// Look at the daemon's work, and stop some of it
+    #[command(subcommand, after_help = "Example:\n  banger operation list")]
+    Operation(OperationCommand),
     /// Look after the daemon that runs the VMs; other commands start it when it is needed
     #[command(subcommand, after_help = "Example:\n  banger daemon status")]
     Daemon(DaemonCommand),
@@ -75,6 +81,58 @@ const VM_EXAMPLES: &str = "Examples:
   banger vm ssh dev                  into it with ssh
   banger vm stop dev                 stop it
   banger vm delete dev               remove it with its disks";
+
+const EVENTS_EXAMPLES: &str = "Examples:
+  banger events                        what happens from now on
+  banger events --after 0 --no-follow  what has happened, as far as it is kept
+  banger events --after 1234           what came after cursor 1234, and what comes";
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Begin after this cursor (of an event that was printed before) instead of now
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<i64>,
+    /// End when everything that has happened is printed
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperationCommand {
+    /// List the operations at work and the latest that ended
+    #[command(after_help = "Example:\n  banger operation list --json")]
+    List(JsonArgs),
+    /// Show an operation with its stages
+    #[command(after_help = "Example:\n  banger operation show op-0123456789ab")]
+    Show {
+        /// Id, as errors and logs show it
+        #[arg(value_parser = parse_operation)]
+        id: String,
+        #[command(flatten)]
+        json: JsonArgs,
+    },
+    /// Stop an operation; what it has made is undone
+    #[command(after_help = "Example:\n  banger operation cancel op-0123456789ab")]
+    Cancel {
+        /// Id, as errors and logs show it
+        #[arg(value_parser = parse_operation)]
+        id: String,
+        #[command(flatten)]
+        json: JsonArgs,
+    },
+}
+
+/// The id of an operation: it becomes a part of a path.
+fn parse_operation(text: &str) -> Result<String, String> {
+    let is_id = text
+        .strip_prefix("op-")
+        .is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_hexdigit()));
+    if is_id {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is not the id of an operation; see `banger operation list`"))
+    }
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct JsonArgs {
@@ -140,6 +198,9 @@ mod tests {
         vm restart
         vm kill
         vm delete
+        vm prune
+        vm set
+        vm touch
         vm exec
         vm ssh
         vm logs
@@ -150,6 +211,11 @@ mod tests {
         kernel
         kernel pull
         kernel list
+        events
+        operation
+        operation list
+        operation show
+        operation cancel
         daemon
         daemon status
         daemon stop

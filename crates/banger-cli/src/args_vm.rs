@@ -3,8 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use banger_api::{CreateVm, WaitFor};
-use banger_model::{DiskBytes, ImageName, KernelName, MemoryMib, VcpuCount, VmName};
+use banger_api::{CreateVm, SetVm, WaitFor};
+use banger_model::{
+    DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, Ttl, TtlChange, VcpuCount,
+    VmName,
+};
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
@@ -59,10 +62,32 @@ pub(crate) enum VmCommand {
     Kill {
         #[command(flatten)]
         vms: ManyVms,
+        /// Signal for the machine's process; after another one than KILL it may go on
+        #[arg(short, long, default_value = "KILL")]
+        signal: KillSignal,
     },
     /// Stop VMs and remove them with their disks; asks nothing and cannot be undone
     #[command(after_help = "Example:\n  banger vm delete dev test")]
     Delete {
+        #[command(flatten)]
+        vms: ManyVms,
+    },
+    /// Delete all VMs that have no machine: stopped ones, failed ones, those never started
+    #[command(after_help = "Example:\n  banger vm prune --force")]
+    Prune(PruneArgs),
+    /// Change the sizes of VMs, from their next start on, or their time to live
+    #[command(
+        after_help = "Examples:\n  banger vm set dev --memory 4G --disk-size 20G\n  banger vm set dev --ttl none"
+    )]
+    Set {
+        #[command(flatten)]
+        vms: ManyVms,
+        #[command(flatten)]
+        change: SetArgs,
+    },
+    /// Begin the time to live of VMs anew, and count it as a use of them
+    #[command(after_help = "Example:\n  banger vm touch dev")]
+    Touch {
         #[command(flatten)]
         vms: ManyVms,
     },
@@ -151,6 +176,12 @@ pub(crate) struct SizingArgs {
     pub(crate) disk_size: Option<DiskBytes>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+    /// Delete the VM after this time, as in 90m, 8h or 7d, counted anew by `vm touch` [default: never]
+    #[arg(long)]
+    pub(crate) ttl: Option<Ttl>,
+    /// Make one VM however often this request is repeated with this key
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
     /// VMM [default: auto, or the configured one]
     #[arg(long, value_parser = ["auto", "qemu", "firecracker"])]
     pub(crate) vmm: Option<String>,
@@ -170,8 +201,45 @@ impl SizingArgs {
             wait: self.wait.boundary(),
             command_follows: false,
             vmm: self.vmm,
+            ttl: self.ttl,
+            idempotency_key: self.idempotency_key,
         }
     }
+}
+
+/// What is to become of a VM.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct SetArgs {
+    /// Virtual processors, 1 to 32
+    #[arg(long, allow_hyphen_values = true)]
+    vcpu: Option<VcpuCount>,
+    /// Memory, as in 512M or 2G
+    #[arg(long, allow_hyphen_values = true)]
+    memory: Option<MemoryMib>,
+    /// Work disk (/root in the guest), as in 20G; it can only grow
+    #[arg(long, allow_hyphen_values = true)]
+    disk_size: Option<DiskBytes>,
+    /// Delete the VM after this time from now on, as in 90m, 8h or 7d; `none`: never
+    #[arg(long)]
+    ttl: Option<TtlChange>,
+}
+
+impl SetArgs {
+    /// Returns the request for this change.
+    pub(crate) fn request(&self) -> SetVm {
+        SetVm { vcpus: self.vcpu, memory: self.memory, disk: self.disk_size, ttl: self.ttl }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Delete without asking
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

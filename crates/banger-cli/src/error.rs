@@ -68,6 +68,8 @@ pub(crate) enum CliError {
     StreamRefused { target: String, answer: String },
     #[error(transparent)]
     BadHost(banger_model::NameError),
+    #[error("nobody can be asked whether to delete them: stdin is not a terminal")]
+    NobodyToAsk,
     #[error("the log ended early")]
     Log { source: Box<dyn Error + Send + Sync> },
     #[error("the stream to the guest broke")]
@@ -142,6 +144,7 @@ impl CliError {
             | Self::NoSsh
             | Self::StreamRefused { .. }
             | Self::BadHost(_)
+            | Self::NobodyToAsk
             | Self::Log { .. }
             | Self::Stream(_)
             | Self::Told => FAILED,
@@ -170,6 +173,7 @@ impl CliError {
             Self::Agent(AgentError::VersionMismatch { .. }) => {
                 Some("pull the image again with `banger image pull --force`, then make a new VM".to_owned())
             }
+            Self::NobodyToAsk => Some("banger vm prune --force".to_owned()),
             Self::NoSsh => Some("sudo apt-get install openssh-client".to_owned()),
             _ => None,
         }

@@ -1,6 +1,7 @@
-//! `vm start|stop|restart|kill|delete`: several VMs at once, told in the order in which they were typed.
+//! `vm start|stop|restart|kill|delete|set|touch`: several VMs at once, told in the order in which they were typed.
 
-use banger_api::{Client, OperationView, StartVm, StopVm, VmView};
+use banger_api::{Client, DeleteVm, KillVm, OperationView, SetVm, StartVm, StopVm, VmView};
+use banger_model::KillSignal;
 use banger_sys::paths::Paths;
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use crate::error::{CliError, chain};
 use crate::operation::{self, Ended, OnStop};
 use crate::progress::Board;
 use crate::render::{self, complain};
-use crate::resolve::resolve;
+use crate::resolve::{Target, resolve};
 use crate::signals::Signals;
 
 /// What is done to VMs.
@@ -20,8 +21,10 @@ pub(crate) enum Action {
     Start(StartVm),
     Stop(StopVm),
     Restart(StopVm),
-    Kill,
-    Delete,
+    Kill(KillVm),
+    Delete(DeleteVm),
+    Set(SetVm),
+    Touch,
 }
 
 impl Action {
@@ -30,8 +33,10 @@ impl Action {
             Self::Start(_) => "start",
             Self::Stop(_) => "stop",
             Self::Restart(_) => "restart",
-            Self::Kill => "kill",
-            Self::Delete => "delete",
+            Self::Kill(_) => "kill",
+            Self::Delete(_) => "delete",
+            Self::Set(_) => "set",
+            Self::Touch => "touch",
         }
     }
 
@@ -40,8 +45,11 @@ impl Action {
             Self::Start(_) => "started",
             Self::Stop(_) => "stopped",
             Self::Restart(_) => "restarted",
-            Self::Kill => "killed",
-            Self::Delete => "deleted",
+            Self::Kill(kill) if kill.signal != KillSignal::Kill => "signalled",
+            Self::Kill(_) => "killed",
+            Self::Delete(_) => "deleted",
+            Self::Set(_) => "set",
+            Self::Touch => "touched",
         }
     }
 
@@ -49,7 +57,12 @@ impl Action {
     fn on_stop(&self) -> OnStop {
         match self {
             Self::Start(_) => OnStop::Cancel,
-            Self::Stop(_) | Self::Restart(_) | Self::Kill | Self::Delete => OnStop::Leave,
+            Self::Stop(_)
+            | Self::Restart(_)
+            | Self::Kill(_)
+            | Self::Delete(_)
+            | Self::Set(_)
+            | Self::Touch => OnStop::Leave,
         }
     }
 
@@ -58,7 +71,10 @@ impl Action {
         match self {
             Self::Start(start) => client.post(&path, start).await,
             Self::Stop(stop) | Self::Restart(stop) => client.post(&path, stop).await,
-            Self::Kill | Self::Delete => client.post(&path, &()).await,
+            Self::Kill(kill) => client.post(&path, kill).await,
+            Self::Delete(delete) => client.post(&path, delete).await,
+            Self::Set(set) => client.post(&path, set).await,
+            Self::Touch => client.post(&path, &()).await,
         }
     }
 }
@@ -78,22 +94,29 @@ pub(crate) async fn act(
 ) -> Result<(), CliError> {
     let client = ensure(paths).await?;
     let vms: Vec<VmView> = client.get("/v1/vms").await?;
-    let resolved = resolve(&targets.vms, &vms);
-    let has_several = resolved.len() > 1;
-    let each = resolved.into_iter().map(|(typed, found)| {
-        let client = &client;
-        async move {
-            match found {
-                Ok(vm) => Outcome {
-                    target: vm.name.to_string(),
-                    result: act_on(client, action, vm, has_several, board).await,
-                },
-                Err(error) => Outcome { target: typed.to_owned(), result: Err(error.into()) },
-            }
+    act_on_all(&client, action, resolve(&targets.vms, &vms), targets.json, board).await
+}
+
+/// Does it to these VMs; fails when it failed for any.
+pub(crate) async fn act_on_all(
+    client: &Client,
+    action: &Action,
+    targets: Vec<Target<'_>>,
+    as_json: bool,
+    board: &Board,
+) -> Result<(), CliError> {
+    let has_several = targets.len() > 1;
+    let each = targets.into_iter().map(|(typed, found)| async move {
+        match found {
+            Ok(vm) => Outcome {
+                target: vm.name.to_string(),
+                result: act_on(client, action, vm, has_several, board).await,
+            },
+            Err(error) => Outcome { target: typed.to_owned(), result: Err(error.into()) },
         }
     });
     let outcomes = join_all(each).await;
-    tell(action, &outcomes, targets.json)
+    tell(action, &outcomes, as_json)
 }
 
 async fn act_on(

@@ -1,6 +1,7 @@
 //! `vm list`, `ps` and `vm show`.
 
-use banger_api::VmView;
+use banger_api::{PendingWork, VmView};
+use banger_model::VmState;
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
@@ -26,13 +27,14 @@ pub(crate) async fn show(paths: &Paths, typed: &str, as_json: bool) -> Result<()
     if as_json { render::print_json(&vm) } else { render::print(&vm_sheet(&vm, Timestamp::now())) }
 }
 
-fn vm_table(vms: &[VmView], now: Timestamp) -> String {
+/// Returns the table of VMs.
+pub(crate) fn vm_table(vms: &[VmView], now: Timestamp) -> String {
     let head = ["ID", "NAME", "STATE", "IMAGE", "VCPU", "MEM", "DISK", "CREATED"];
     let row = |vm: &VmView| {
         vec![
             vm.id.as_str().chars().take(SHORT_ID_CHARS).collect(),
             vm.name.to_string(),
-            vm.state.to_string(),
+            state_text(vm).to_owned(),
             vm.image.to_string(),
             vm.vcpus.to_string(),
             vm.memory_mib.to_string(),
@@ -48,20 +50,32 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
     let lines = [
         ("name", Some(vm.name.to_string())),
         ("id", Some(vm.id.to_string())),
-        ("state", Some(vm.state.to_string())),
+        ("state", Some(state_text(vm).to_owned())),
         ("image", Some(vm.image.to_string())),
         ("kernel", Some(vm.kernel.to_string())),
         ("vcpus", Some(vm.vcpus.to_string())),
         ("memory", Some(vm.memory_mib.to_string())),
         ("disk", Some(vm.disk_bytes.to_string())),
+        ("sizes", vm.needs_restart.then(|| "changed; they hold from the next start on".to_owned())),
         ("created", Some(moment(&vm.created_at))),
         ("started", vm.started_at.as_deref().map(moment)),
+        ("expires", vm.expires_at.clone()),
         ("vmm", vm.vmm.clone()),
         ("pid", vm.pid.map(|pid| pid.to_string())),
         ("boot id", vm.boot_id.clone()),
         ("last error", vm.last_error.clone()),
     ];
     lines.into_iter().filter_map(|(name, value)| Some(format!("{name:<12}{}\n", value?))).collect()
+}
+
+/// The state as people see it: work in its middle and a guest that hangs are no states of the VM, but what counts.
+fn state_text(vm: &VmView) -> &'static str {
+    match (vm.pending, vm.is_unresponsive) {
+        (Some(PendingWork::Delete), _) => "deleting",
+        (Some(PendingWork::Create), _) if vm.state == VmState::Created => "creating",
+        (_, true) => "unresponsive",
+        (Some(PendingWork::Create) | None, false) => vm.state.as_str(),
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +99,21 @@ mod tests {
         01234567  dev   failed  debian-bookworm  2     1536M  8G    2 hours ago
         ");
         insta::assert_snapshot!(vm_table(&[], now), @"ID  NAME  STATE  IMAGE  VCPU  MEM  DISK  CREATED");
+    }
+
+    #[test]
+    fn work_in_its_middle_and_a_hung_guest_show_in_the_state() {
+        let running = VmView { state: VmState::Running, ..vm() };
+        let created = VmView { state: VmState::Created, ..vm() };
+        let pending = |vm: &VmView, work| VmView { pending: Some(work), ..vm.clone() };
+        let texts = [
+            state_text(&running),
+            state_text(&VmView { is_unresponsive: true, ..running.clone() }),
+            state_text(&pending(&created, PendingWork::Create)),
+            state_text(&pending(&VmView { state: VmState::Starting, ..vm() }, PendingWork::Create)),
+            state_text(&pending(&running, PendingWork::Delete)),
+        ];
+        assert_eq!(texts, ["running", "unresponsive", "creating", "starting", "deleting"]);
     }
 
     #[test]

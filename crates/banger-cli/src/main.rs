@@ -14,6 +14,7 @@ mod daemon;
 mod doctor;
 mod ensure;
 mod error;
+mod events;
 mod exec;
 mod image;
 mod kernel;
@@ -21,8 +22,10 @@ mod lifecycle;
 mod list;
 mod logs;
 mod operation;
+mod operations;
 mod plan;
 mod progress;
+mod prune;
 mod pull;
 mod render;
 mod resolve;
@@ -38,7 +41,7 @@ mod version;
 
 use std::process::ExitCode;
 
-use banger_api::{StartVm, StopVm};
+use banger_api::{DeleteVm, KillVm, StartVm, StopVm};
 use banger_sys::paths::Paths;
 use clap::Parser as _;
 
@@ -87,6 +90,8 @@ async fn dispatch(paths: &Paths, command: Command, board: &Board) -> Result<u8, 
         Command::Ps(args) => list::list(paths, args.json).await?,
         Command::Image(command) => image::run(paths, command, board).await?,
         Command::Kernel(command) => kernel::run(paths, command, board).await?,
+        Command::Events(args) => events::events(paths, &args).await?,
+        Command::Operation(command) => operations::run(paths, command).await?,
         Command::Daemon(command) => daemon::run(paths, command).await?,
         Command::Doctor(args) => doctor::doctor(paths, args.json).await?,
         Command::Version(args) => version::show(args.json)?,
@@ -115,8 +120,17 @@ async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result
             let action = Action::Restart(StopVm { grace_secs: grace.grace });
             lifecycle::act(paths, &action, &vms, board).await?;
         }
-        VmCommand::Kill { vms } => lifecycle::act(paths, &Action::Kill, &vms, board).await?,
-        VmCommand::Delete { vms } => lifecycle::act(paths, &Action::Delete, &vms, board).await?,
+        VmCommand::Kill { vms, signal } => {
+            lifecycle::act(paths, &Action::Kill(KillVm { signal }), &vms, board).await?;
+        }
+        VmCommand::Delete { vms } => {
+            lifecycle::act(paths, &Action::Delete(DeleteVm::default()), &vms, board).await?;
+        }
+        VmCommand::Prune(args) => prune::prune(paths, &args, board).await?,
+        VmCommand::Set { vms, change } => {
+            lifecycle::act(paths, &Action::Set(change.request()), &vms, board).await?;
+        }
+        VmCommand::Touch { vms } => lifecycle::act(paths, &Action::Touch, &vms, board).await?,
         VmCommand::Ssh { vm, arguments } => ssh::ssh(paths, &vm.vm, &arguments).await?,
         VmCommand::Logs { vm, follow } => logs::logs(paths, &vm.vm, follow).await?,
     }

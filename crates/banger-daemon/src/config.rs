@@ -6,7 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use banger_model::{DiskBytes, HostSize, ImageName, MemoryMib, VcpuCount, default_memory, default_vcpus};
+use banger_model::{
+    DiskBytes, HostSize, ImageName, MemoryMib, Ttl, VcpuCount, default_memory, default_vcpus,
+};
 use serde::Deserialize;
 
 /// Why there is no configuration.
@@ -69,6 +71,8 @@ pub struct Config {
     pub vmm: String,
     /// Image of a VM when none is named.
     pub default_image: ImageName,
+    /// How long a VM may run without use; absent: for ever.
+    pub auto_stop_stale_after: Option<Duration>,
     /// How long a guest may take to answer for the first time.
     pub boot_deadline: Duration,
     /// Processors of a VM when nothing is said.
@@ -85,6 +89,7 @@ struct ConfigFile {
     vmm: Option<VmmWish>,
     default_image: Option<ImageName>,
     boot_deadline_secs: Option<u32>,
+    auto_stop_stale_after: Option<StaleAfter>,
     #[serde(default)]
     vm_defaults: VmDefaultsSection,
 }
@@ -107,6 +112,22 @@ impl TryFrom<String> for DiskSize {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse().map(Self)
+    }
+}
+
+/// A time as people write it: `2h`; `0` means never.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct StaleAfter(Option<Duration>);
+
+impl TryFrom<String> for StaleAfter {
+    type Error = <Ttl as std::str::FromStr>::Err;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text == "0" {
+            return Ok(Self(None));
+        }
+        text.parse::<Ttl>().map(|time| Self(Some(Duration::from_secs(time.as_secs()))))
     }
 }
 
@@ -150,6 +171,7 @@ impl Config {
             }
             .to_owned(),
             default_image,
+            auto_stop_stale_after: file.auto_stop_stale_after.and_then(|StaleAfter(after)| after),
             boot_deadline: Duration::from_secs(file.boot_deadline_secs.unwrap_or(90).max(1).into()),
             vcpus: file.vm_defaults.vcpu.unwrap_or_else(|| default_vcpus(host)),
             memory: file.vm_defaults.memory_mib.unwrap_or_else(|| default_memory(host)),
@@ -198,7 +220,7 @@ mod tests {
         ];
         let table: String = texts.into_iter().map(|text| told(text) + "\n").collect();
         insta::assert_snapshot!(table, @r"
-        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `default_image`, `boot_deadline_secs`, `vm_defaults`
+        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `default_image`, `boot_deadline_secs`, `auto_stop_stale_after`, `vm_defaults`
         the configuration `config.toml` is wrong in line 1 (`vmm = 'xen'`): unknown variant `xen`, expected one of `auto`, `qemu`, `firecracker`
         the configuration `config.toml` is wrong in line 2 (`vcpu = 0`): a number of processors of 0 is not possible; it can be 1 to 32
         the configuration `config.toml` is wrong in line 3 (`disk_size = '1X'`): `1X` is not a size; write a number with M, G or T, as in `8G`

@@ -3,8 +3,10 @@
 
 pub mod boot_source;
 pub mod cause;
+mod clock;
 pub mod config;
 pub mod doctor;
+pub mod events;
 mod file_identity;
 pub mod http;
 pub mod image;

@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::config::{Config, ConfigError};
 use crate::doctor::Doctor;
+use crate::events::Events;
 use crate::http::{ApiState, PrivateListener, serve};
 use crate::image::{ImageBootSource, ImageOperations, KernelOperations};
 use crate::operation::Operations;
@@ -113,6 +114,8 @@ impl Daemon {
         let user_key = UserKey::load_or_create(&paths.state)?;
         let supervisor = Supervisor::new();
         let operations = Operations::new(supervisor.clone());
+        let events = Events::new(Arc::clone(&store));
+        events.observe(&operations);
         let source = Arc::new(ImageBootSource::new(&paths, &program));
         let kernels = Arc::new(KernelOperations::new(source.images(), operations.clone()));
         let images = Arc::new(ImageOperations::new(source.images(), operations.clone()));
@@ -124,12 +127,14 @@ impl Daemon {
             vmms: Arc::new(HostVmms::new(program.file().to_owned())),
             user_key,
             operations: operations.clone(),
+            events: events.clone(),
             supervisor: supervisor.clone(),
         });
         if let Err(error) = source.images().sweep() {
             warn!(%error, "left-over files of images could not be removed");
         }
         vms.reconcile().await.map_err(DaemonError::Reconcile)?;
+        vms.keep_time();
         let socket = paths.daemon_socket();
         let listener =
             PrivateListener::bind(&socket).map_err(|source| DaemonError::Listen { path: socket, source })?;
@@ -138,6 +143,7 @@ impl Daemon {
             kernels,
             images,
             operations,
+            events,
             doctor: Arc::new(Doctor::new(paths.clone(), config.clone(), source)),
             config: Arc::new(config),
             program: Arc::new(program),

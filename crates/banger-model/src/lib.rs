@@ -1,14 +1,20 @@
 //! The nouns and rules of the product. Text from outside becomes one of these types once, at the border; inside,
 //! nobody can hold a bad name or a size of nothing. No I/O, no async, no clock.
 
+mod idempotency;
 mod image;
+mod lifetime;
 mod name;
+mod signal;
 mod size;
 mod spec;
 mod vm;
 
+pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use image::{ImageName, KernelName};
+pub use lifetime::{Due, LifetimeFacts, Ttl, TtlChange, TtlError};
 pub use name::{NameError, VmId, VmName, generate_name};
+pub use signal::{KillSignal, UnknownSignal};
 pub use size::{DiskBytes, HostSize, MemoryMib, SizeError, VcpuCount, default_memory, default_vcpus};
 pub use spec::VmSpec;
 pub use vm::{Denied, VmEvent, VmState};

@@ -4,16 +4,18 @@
 //! One connection behind a mutex: every call is one short transaction (well under a millisecond, no network, no wait
 //! for other programs), so callers on the async side may make it directly.
 
+mod event;
 mod migration;
 mod vm;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use banger_model::VmName;
 use rusqlite::{Connection, OpenFlags};
 
-pub use vm::{GuestIdentity, Pending, VmRow};
+pub use event::{Event, EventRow};
+pub use vm::{CreateRequest, GuestIdentity, Pending, VmRow};
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +67,15 @@ pub enum StoreError {
 }
 
 /// The open store.
-#[derive(Debug)]
 pub struct Store {
     connection: Mutex<Connection>,
+    listener: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Store").finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -84,7 +92,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
         connection.pragma_update(None, "foreign_keys", "ON").map_err(failed)?;
         migration::apply(&mut connection, path)?;
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self { connection: Mutex::new(connection), listener: OnceLock::new() })
     }
 
     /// Looks at a database without changing it: how many VMs it holds.
@@ -100,6 +108,17 @@ impl Store {
         connection
             .query_row("SELECT count(*) FROM vms", [], |row| row.get(0))
             .map_err(|source| StoreError::Statement { action: "count the VMs", source })
+    }
+
+    /// Calls `listener` with the cursor of each new event, once that is written. The first listener stays.
+    pub fn on_event(&self, listener: impl Fn(i64) + Send + Sync + 'static) {
+        let _ = self.listener.set(Box::new(listener));
+    }
+
+    fn announce(&self, cursor: i64) {
+        if let Some(listener) = self.listener.get() {
+            listener(cursor);
+        }
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

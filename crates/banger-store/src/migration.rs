@@ -7,8 +7,9 @@ use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
 
 use crate::StoreError;
 
-const STEPS: &[M<'static>] = &[M::up(
-    "CREATE TABLE vms (
+const STEPS: &[M<'static>] = &[M::up(VMS), M::up(LIFETIME_AND_EVENTS)];
+
+const VMS: &str = "CREATE TABLE vms (
         id TEXT PRIMARY KEY NOT NULL,
         name TEXT NOT NULL UNIQUE,
         state TEXT NOT NULL,
@@ -29,8 +30,27 @@ const STEPS: &[M<'static>] = &[M::up(
         mac TEXT NOT NULL,
         created_at_ms INTEGER NOT NULL,
         started_at_ms INTEGER
-    ) STRICT;",
-)];
+    ) STRICT;";
+
+/// Cursors of events are never used again, also not those of events that were forgotten: `AUTOINCREMENT`.
+const LIFETIME_AND_EVENTS: &str = "
+    ALTER TABLE vms ADD COLUMN changed_at_ms INTEGER;
+    ALTER TABLE vms ADD COLUMN touched_at_ms INTEGER;
+    ALTER TABLE vms ADD COLUMN ttl_secs INTEGER;
+    ALTER TABLE vms ADD COLUMN request_key TEXT;
+    ALTER TABLE vms ADD COLUMN request_sha256 TEXT;
+    ALTER TABLE vms ADD COLUMN request_op_id TEXT;
+    CREATE UNIQUE INDEX vms_request_key ON vms (request_key) WHERE request_key IS NOT NULL;
+    CREATE TABLE events (
+        cursor INTEGER PRIMARY KEY AUTOINCREMENT,
+        at_ms INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        vm_id TEXT,
+        name TEXT NOT NULL,
+        op_id TEXT,
+        value TEXT,
+        message TEXT
+    ) STRICT;";
 
 pub(crate) fn apply(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     Migrations::from_slice(STEPS).to_latest(connection).map_err(|source| match source {
@@ -54,6 +74,21 @@ pub(crate) fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_the_first_version_are_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("banger.db");
+        let mut connection = Connection::open(&path).unwrap();
+        Migrations::from_slice(STEPS).to_version(&mut connection, 1).unwrap();
+        connection.execute_batch(include_str!("../testdata/vm-1.sql")).unwrap();
+        drop(connection);
+        let store = crate::Store::open(&path).unwrap();
+        let rows = store.list_vms().unwrap();
+        let [row] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!((row.name.as_str(), row.spec.memory.get()), ("old", 1024));
+        assert_eq!((row.ttl, row.touched_at_ms, &row.request), (None, None, &None));
+    }
 
     #[test]
     fn every_migration_applies_to_an_empty_database() {

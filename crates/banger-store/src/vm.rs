@@ -1,8 +1,9 @@
 //! Rows of VMs.
 
-use banger_model::{VmId, VmName, VmSpec, VmState};
-use rusqlite::{OptionalExtension as _, Row, named_params};
+use banger_model::{Ttl, VmId, VmName, VmSpec, VmState};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
+use crate::event::{self, Event};
 use crate::{Store, StoreError};
 
 /// What makes a guest this VM and no other; handed to it by the agent's `identify`.
@@ -46,6 +47,17 @@ impl Pending {
     }
 }
 
+/// The request that made a VM, when its caller gave it a key: the same request is then answered with the same VM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateRequest {
+    /// The caller's key, unique.
+    pub key: String,
+    /// Digest of everything that was asked for.
+    pub sha256: String,
+    /// The operation that made it.
+    pub op_id: String,
+}
+
 /// A VM as it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmRow {
@@ -73,49 +85,93 @@ pub struct VmRow {
     pub created_at_ms: i64,
     /// When its machine was started last.
     pub started_at_ms: Option<i64>,
+    /// When its sizes were changed last: they hold from the next start on.
+    pub changed_at_ms: Option<i64>,
+    /// When it got a new time to live.
+    pub touched_at_ms: Option<i64>,
+    /// How long it lives.
+    pub ttl: Option<Ttl>,
+    /// The request that made it.
+    pub request: Option<CreateRequest>,
 }
 
 const COLUMNS: &str = "id, name, state, pending, image, kernel, vcpus, memory_mib, work_disk_bytes, \
      overlay_disk_bytes, vmm_wish, vmm, boot_id, last_error, machine_id, ssh_host_key, ssh_host_key_public, mac, \
-     created_at_ms, started_at_ms";
+     created_at_ms, started_at_ms, changed_at_ms, touched_at_ms, ttl_secs, request_key, request_sha256, \
+     request_op_id";
 
 impl Store {
-    /// Adds a VM; its name must be free. This is the reservation of the name.
+    /// Adds a VM; its name must be free. This is the reservation of the name. `op_id` is the operation that does it.
     ///
     /// # Errors
     /// [`StoreError::NameTaken`].
-    pub fn insert_vm(&self, vm: &VmRow) -> Result<(), StoreError> {
-        let sql = format!(
-            "INSERT INTO vms ({COLUMNS}) VALUES (:id, :name, :state, :pending, :image, :kernel, :vcpus, :memory_mib, \
-             :work_disk_bytes, :overlay_disk_bytes, :vmm_wish, :vmm, :boot_id, :last_error, :machine_id, \
-             :ssh_host_key, :ssh_host_key_public, :mac, :created_at_ms, :started_at_ms)"
-        );
-        self.write(&sql, vm, "add the VM").map(drop)
+    pub fn insert_vm(&self, vm: &VmRow, op_id: Option<&str>) -> Result<(), StoreError> {
+        let names: Vec<_> = COLUMNS.split(',').map(str::trim).collect();
+        let values: Vec<_> = names.iter().map(|name| format!(":{name}")).collect();
+        let sql = format!("INSERT INTO vms ({COLUMNS}) VALUES ({})", values.join(", "));
+        self.change("add the VM", |connection| {
+            execute(connection, &sql, vm).map_err(|source| is_name_taken(source, vm, "add the VM"))?;
+            Ok(vec![event_of(vm, op_id, "vm_added", None)])
+        })
     }
 
-    /// Writes a VM's row anew; its id and name stay.
+    /// Writes a VM's row anew; its id stays. Tells its new state, where that changes, or that something else did.
     ///
     /// # Errors
     /// [`StoreError::Statement`].
-    pub fn update_vm(&self, vm: &VmRow) -> Result<(), StoreError> {
-        let sql = "UPDATE vms SET name = :name, state = :state, pending = :pending, image = :image, kernel = :kernel, \
-             vcpus = :vcpus, memory_mib = :memory_mib, work_disk_bytes = :work_disk_bytes, \
-             overlay_disk_bytes = :overlay_disk_bytes, vmm_wish = :vmm_wish, vmm = :vmm, boot_id = :boot_id, \
-             last_error = :last_error, machine_id = :machine_id, ssh_host_key = :ssh_host_key, \
-             ssh_host_key_public = :ssh_host_key_public, mac = :mac, created_at_ms = :created_at_ms, \
-             started_at_ms = :started_at_ms WHERE id = :id";
-        self.write(sql, vm, "update the VM").map(drop)
+    pub fn update_vm(&self, vm: &VmRow, op_id: Option<&str>) -> Result<(), StoreError> {
+        let names = COLUMNS.split(',').map(str::trim).filter(|name| *name != "id");
+        let values: Vec<_> = names.map(|name| format!("{name} = :{name}")).collect();
+        let sql = format!("UPDATE vms SET {} WHERE id = :id", values.join(", "));
+        self.change("update the VM", |connection| {
+            let before = find(connection, &vm.id)?;
+            execute(connection, &sql, vm).map_err(|source| is_name_taken(source, vm, "update the VM"))?;
+            Ok(before.map(|before| events_of_change(&before, vm, op_id)).unwrap_or_default())
+        })
     }
 
     /// Removes a VM's row. One that is gone is fine.
     ///
     /// # Errors
     /// [`StoreError::Statement`].
-    pub fn remove_vm(&self, id: &VmId) -> Result<(), StoreError> {
-        self.connection()
-            .execute("DELETE FROM vms WHERE id = ?1", [id.as_str()])
-            .map(drop)
-            .map_err(|source| StoreError::Statement { action: "remove the VM", source })
+    pub fn remove_vm(&self, id: &VmId, op_id: Option<&str>) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Statement { action: "remove the VM", source };
+        self.change("remove the VM", |connection| {
+            let sql = "DELETE FROM vms WHERE id = ?1 RETURNING name";
+            let name: Option<String> =
+                connection.query_row(sql, [id.as_str()], |row| row.get(0)).optional().map_err(failed)?;
+            let event = |name| Event {
+                kind: "vm_removed".to_owned(),
+                vm_id: Some(id.to_string()),
+                name,
+                op_id: op_id.map(str::to_owned),
+                value: None,
+                message: None,
+            };
+            Ok(name.map(event).into_iter().collect())
+        })
+    }
+
+    /// Makes a change and its events in one transaction, then announces them.
+    fn change(
+        &self,
+        action: &'static str,
+        change: impl FnOnce(&Connection) -> Result<Vec<Event>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Statement { action, source };
+        let mut last = None;
+        {
+            let mut connection = self.connection();
+            let transaction = connection.transaction().map_err(failed)?;
+            for event in change(&transaction)? {
+                last = Some(event::insert(&transaction, &event).map_err(failed)?);
+            }
+            transaction.commit().map_err(failed)?;
+        }
+        if let Some(cursor) = last {
+            self.announce(cursor);
+        }
+        Ok(())
     }
 
     /// Returns all VMs, oldest first.
@@ -136,46 +192,91 @@ impl Store {
     /// # Errors
     /// [`StoreError::Statement`], [`StoreError::Damaged`].
     pub fn vm(&self, id: &VmId) -> Result<Option<VmRow>, StoreError> {
-        let connection = self.connection();
-        let sql = format!("SELECT {COLUMNS} FROM vms WHERE id = ?1");
-        connection
-            .query_row(&sql, [id.as_str()], |row| Ok(read(row)))
-            .optional()
-            .map_err(|source| StoreError::Statement { action: "find the VM", source })?
-            .transpose()
+        find(&self.connection(), id)
     }
 
-    fn write(&self, sql: &str, vm: &VmRow, action: &'static str) -> Result<usize, StoreError> {
-        let parameters = named_params! {
-            ":id": vm.id.as_str(),
-            ":name": vm.name.as_str(),
-            ":state": vm.state.as_str(),
-            ":pending": vm.pending.map(Pending::as_str),
-            ":image": vm.spec.image.as_str(),
-            ":kernel": vm.spec.kernel.as_str(),
-            ":vcpus": i64::from(vm.spec.vcpus),
-            ":memory_mib": i64::from(vm.spec.memory),
-            ":work_disk_bytes": i64::from(vm.spec.work_disk),
-            ":overlay_disk_bytes": i64::from(vm.spec.overlay_disk),
-            ":vmm_wish": vm.vmm_wish,
-            ":vmm": vm.vmm,
-            ":boot_id": vm.boot_id,
-            ":last_error": vm.last_error,
-            ":machine_id": vm.guest.machine_id,
-            ":ssh_host_key": vm.guest.ssh_host_key,
-            ":ssh_host_key_public": vm.guest.ssh_host_key_public,
-            ":mac": vm.guest.mac,
-            ":created_at_ms": vm.created_at_ms,
-            ":started_at_ms": vm.started_at_ms,
-        };
-        self.connection().execute(sql, parameters).map_err(|source| {
-            let is_name = source.to_string().contains("vms.name");
-            if is_name && source.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) {
-                StoreError::NameTaken { name: vm.name.clone() }
-            } else {
-                StoreError::Statement { action, source }
-            }
-        })
+    /// Returns the VM that a request with this key has made.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`], [`StoreError::Damaged`].
+    pub fn vm_of_request(&self, key: &str) -> Result<Option<VmRow>, StoreError> {
+        find_by(&self.connection(), "request_key", key)
+    }
+}
+
+fn find(connection: &Connection, id: &VmId) -> Result<Option<VmRow>, StoreError> {
+    find_by(connection, "id", id.as_str())
+}
+
+fn find_by(connection: &Connection, column: &'static str, value: &str) -> Result<Option<VmRow>, StoreError> {
+    let failed = |source| StoreError::Statement { action: "find the VM", source };
+    let sql = format!("SELECT {COLUMNS} FROM vms WHERE {column} = ?1");
+    let mut statement = connection.prepare_cached(&sql).map_err(failed)?;
+    statement.query_row([value], |row| Ok(read(row))).optional().map_err(failed)?.transpose()
+}
+
+fn execute(connection: &Connection, sql: &str, vm: &VmRow) -> rusqlite::Result<usize> {
+    let request = vm.request.as_ref();
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":id": vm.id.as_str(),
+        ":name": vm.name.as_str(),
+        ":state": vm.state.as_str(),
+        ":pending": vm.pending.map(Pending::as_str),
+        ":image": vm.spec.image.as_str(),
+        ":kernel": vm.spec.kernel.as_str(),
+        ":vcpus": i64::from(vm.spec.vcpus),
+        ":memory_mib": i64::from(vm.spec.memory),
+        ":work_disk_bytes": i64::from(vm.spec.work_disk),
+        ":overlay_disk_bytes": i64::from(vm.spec.overlay_disk),
+        ":vmm_wish": vm.vmm_wish,
+        ":vmm": vm.vmm,
+        ":boot_id": vm.boot_id,
+        ":last_error": vm.last_error,
+        ":machine_id": vm.guest.machine_id,
+        ":ssh_host_key": vm.guest.ssh_host_key,
+        ":ssh_host_key_public": vm.guest.ssh_host_key_public,
+        ":mac": vm.guest.mac,
+        ":created_at_ms": vm.created_at_ms,
+        ":started_at_ms": vm.started_at_ms,
+        ":changed_at_ms": vm.changed_at_ms,
+        ":touched_at_ms": vm.touched_at_ms,
+        ":ttl_secs": vm.ttl.map(i64::from),
+        ":request_key": request.map(|request| &request.key),
+        ":request_sha256": request.map(|request| &request.sha256),
+        ":request_op_id": request.map(|request| &request.op_id),
+    })
+}
+
+fn is_name_taken(source: rusqlite::Error, vm: &VmRow, action: &'static str) -> StoreError {
+    let is_name = source.to_string().contains("vms.name");
+    if is_name && source.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) {
+        StoreError::NameTaken { name: vm.name.clone() }
+    } else {
+        StoreError::Statement { action, source }
+    }
+}
+
+/// Returns what a change of a row tells: a new state, or a new wish. What else is in a row is no news.
+fn events_of_change(before: &VmRow, after: &VmRow, op_id: Option<&str>) -> Vec<Event> {
+    let has_ended_pending = before.pending == Some(Pending::Create) && after.pending.is_none();
+    if before.state != after.state || has_ended_pending {
+        return vec![event_of(after, op_id, "vm_state", after.last_error.clone())];
+    }
+    let has_changed = before.spec != after.spec
+        || before.ttl != after.ttl
+        || before.touched_at_ms != after.touched_at_ms
+        || before.name != after.name;
+    if has_changed { vec![event_of(after, op_id, "vm_changed", None)] } else { Vec::new() }
+}
+
+fn event_of(vm: &VmRow, op_id: Option<&str>, kind: &str, message: Option<String>) -> Event {
+    Event {
+        kind: kind.to_owned(),
+        vm_id: Some(vm.id.to_string()),
+        name: vm.name.to_string(),
+        op_id: op_id.map(str::to_owned),
+        value: Some(vm.state.as_str().to_owned()),
+        message,
     }
 }
 
@@ -184,6 +285,7 @@ fn read(row: &Row<'_>) -> Result<VmRow, StoreError> {
     let text = |column: &str| row.get::<_, String>(column).map_err(failed);
     let number = |column: &str| row.get::<_, i64>(column).map_err(failed);
     let optional = |column: &str| row.get::<_, Option<String>>(column).map_err(failed);
+    let moment = |column: &str| row.get::<_, Option<i64>>(column).map_err(failed);
     let id = text("id")?;
     let damaged = |reason: String| StoreError::Damaged { id: id.clone(), reason };
     let state = text("state")?;
@@ -216,7 +318,18 @@ fn read(row: &Row<'_>) -> Result<VmRow, StoreError> {
         boot_id: optional("boot_id")?,
         last_error: optional("last_error")?,
         created_at_ms: number("created_at_ms")?,
-        started_at_ms: row.get("started_at_ms").map_err(failed)?,
+        started_at_ms: moment("started_at_ms")?,
+        changed_at_ms: moment("changed_at_ms")?,
+        touched_at_ms: moment("touched_at_ms")?,
+        ttl: moment("ttl_secs")?
+            .map(|secs| u64::try_from(secs).map_err(|error| damaged(format!("{error}"))))
+            .transpose()?
+            .map(|secs| Ttl::try_from(secs).map_err(|error| damaged(format!("{error}"))))
+            .transpose()?,
+        request: match (optional("request_key")?, optional("request_sha256")?, optional("request_op_id")?) {
+            (Some(key), Some(sha256), Some(op_id)) => Some(CreateRequest { key, sha256, op_id }),
+            _ => None,
+        },
     })
 }
 
@@ -250,6 +363,10 @@ mod tests {
             last_error: None,
             created_at_ms: 1,
             started_at_ms: None,
+            changed_at_ms: None,
+            touched_at_ms: None,
+            ttl: None,
+            request: None,
         }
     }
 
@@ -263,24 +380,71 @@ mod tests {
     fn a_row_is_read_as_it_was_written() {
         let (_directory, store) = store();
         let mut vm = row("aa", "one");
-        store.insert_vm(&vm).unwrap();
+        store.insert_vm(&vm, None).unwrap();
         assert_eq!(store.vm(&vm.id).unwrap(), Some(vm.clone()));
         vm.state = VmState::Running;
         vm.pending = None;
         vm.vmm = Some("qemu/tcg".into());
         vm.last_error = Some("x".into());
         vm.started_at_ms = Some(5);
-        store.update_vm(&vm).unwrap();
+        vm.ttl = Ttl::try_from(60).ok();
+        vm.request = Some(CreateRequest { key: "k".into(), sha256: "5".into(), op_id: "op-1".into() });
+        store.update_vm(&vm, None).unwrap();
         assert_eq!(store.list_vms().unwrap(), [vm.clone()]);
-        store.remove_vm(&vm.id).unwrap();
+        store.remove_vm(&vm.id, None).unwrap();
         assert_eq!(store.vm(&vm.id).unwrap(), None);
+    }
+
+    #[test]
+    fn each_change_tells_one_event_and_a_refused_one_none() {
+        let (_directory, store) = store();
+        let mut vm = row("aa", "one");
+        store.insert_vm(&vm, Some("op-1")).unwrap();
+        let _ = store.insert_vm(&row("bb", "one"), Some("op-2")).unwrap_err();
+        vm.state = VmState::Failed;
+        vm.last_error = Some("silent".into());
+        store.update_vm(&vm, Some("op-1")).unwrap();
+        vm.boot_id = Some("no news".into());
+        store.update_vm(&vm, None).unwrap();
+        vm.spec.vcpus = "1".parse().unwrap();
+        store.update_vm(&vm, Some("op-3")).unwrap();
+        store.remove_vm(&vm.id, Some("op-4")).unwrap();
+        store.remove_vm(&vm.id, Some("op-5")).unwrap();
+        let told: Vec<_> = store
+            .events(0, 10)
+            .unwrap()
+            .into_iter()
+            .map(|row| (row.event.kind, row.event.value, row.event.message, row.event.op_id))
+            .collect();
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            told,
+            [
+                ("vm_added".into(), text("created"), None, text("op-1")),
+                ("vm_state".into(), text("failed"), text("silent"), text("op-1")),
+                ("vm_changed".into(), text("failed"), None, text("op-3")),
+                ("vm_removed".into(), None, None, text("op-4")),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_vm_of_a_request_is_found_by_its_key() {
+        let (_directory, store) = store();
+        let mut vm = row("aa", "one");
+        vm.request = Some(CreateRequest { key: "k".into(), sha256: "5".into(), op_id: "op-1".into() });
+        store.insert_vm(&vm, None).unwrap();
+        assert_eq!(store.vm_of_request("k").unwrap(), Some(vm.clone()));
+        assert_eq!(store.vm_of_request("other").unwrap(), None);
+        let twin = VmRow { request: vm.request, ..row("bb", "two") };
+        assert!(matches!(store.insert_vm(&twin, None), Err(StoreError::Statement { .. })));
     }
 
     #[test]
     fn a_taken_name_is_refused_and_changes_nothing() {
         let (_directory, store) = store();
-        store.insert_vm(&row("aa", "one")).unwrap();
-        let error = store.insert_vm(&row("bb", "one")).unwrap_err();
+        store.insert_vm(&row("aa", "one"), None).unwrap();
+        let error = store.insert_vm(&row("bb", "one"), None).unwrap_err();
         assert_eq!(error.to_string(), "a VM named `one` exists already");
         assert_eq!(store.list_vms().unwrap().len(), 1);
     }
@@ -295,7 +459,7 @@ mod tests {
                     let (store, barrier) = (&store, &barrier);
                     scope.spawn(move || {
                         barrier.wait();
-                        store.insert_vm(&row(&format!("{number:02x}"), "one")).is_ok()
+                        store.insert_vm(&row(&format!("{number:02x}"), "one"), None).is_ok()
                     })
                 })
                 .collect();
@@ -327,7 +491,7 @@ mod tests {
     #[test]
     fn a_damaged_row_is_named() {
         let (_directory, store) = store();
-        store.insert_vm(&row("aa", "one")).unwrap();
+        store.insert_vm(&row("aa", "one"), None).unwrap();
         store.connection().execute("UPDATE vms SET state = 'odd'", []).unwrap();
         let error = store.list_vms().unwrap_err();
         assert_eq!(error.to_string(), "the database's row of VM `aa` is damaged: no state `odd`");
@@ -336,7 +500,7 @@ mod tests {
     #[test]
     fn inspecting_changes_nothing_and_secrets_are_not_printed() {
         let (directory, store) = store();
-        store.insert_vm(&row("aa", "one")).unwrap();
+        store.insert_vm(&row("aa", "one"), None).unwrap();
         assert_eq!(Store::inspect(&directory.path().join("banger.db")).unwrap(), 1);
         assert!(!format!("{:?}", row("aa", "one")).contains("secret"));
     }

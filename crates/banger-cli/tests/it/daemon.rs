@@ -1,6 +1,6 @@
 //! A daemon that does what the test says, on the socket of a home of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub(crate) struct Script {
     /// Requests that get no answer.
     pub(crate) silent: Vec<String>,
     pub(crate) log: Vec<u8>,
+    /// Bodies of the answers to `GET /v1/events`, one each; then it is silent.
+    pub(crate) events: VecDeque<String>,
     /// Guests take connections and say nothing.
     pub(crate) are_guests_silent: bool,
 }
@@ -77,6 +79,7 @@ impl Daemon {
             errors: BTreeMap::new(),
             silent: Vec::new(),
             log: b"[    0.000000] Linux version 6.1\n".to_vec(),
+            events: VecDeque::new(),
             are_guests_silent: false,
         };
         let shared = Arc::new(Shared {
@@ -160,7 +163,8 @@ async fn answer(
 ) -> Response {
     let path = request.uri().path().to_owned();
     let line = format!("{} {path}", request.method());
-    shared.requests.send_modify(|all| all.push(line.clone()));
+    let asked = if path == "/v1/events" { format!("GET {}", request.uri()) } else { line.clone() };
+    shared.requests.send_modify(|all| all.push(asked));
     let (failure, is_silent) = {
         let script = shared.script.lock().unwrap();
         (script.errors.get(&line).cloned(), script.silent.contains(&line))
@@ -191,6 +195,10 @@ async fn answer(
         }))
         .into_response(),
         ("GET", ["vms", _, "logs"]) => shared.script.lock().unwrap().log.clone().into_response(),
+        ("GET", ["events"]) => match shared.script.lock().unwrap().events.pop_front() {
+            Some(lines) => lines.into_response(),
+            None => Body::from_stream(futures::stream::pending::<std::io::Result<Vec<u8>>>()).into_response(),
+        },
         ("POST", ["vms", typed, verb]) => act(&shared, typed, verb),
         ("GET", ["operations", id]) => poll(&shared, id, query.get("after").unwrap()).await,
         ("POST", ["operations", id, "cancel"]) => cancel(&shared, id),

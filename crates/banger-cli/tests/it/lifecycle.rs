@@ -1,8 +1,10 @@
 //! Several VMs in one command; lists and JSON.
 
 use banger_api::ErrorCode;
+use banger_model::VmState;
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::daemon::{OnCreate, error, vm};
 use crate::program::{Stage, run, send, told};
@@ -47,6 +49,62 @@ async fn every_lifecycle_command_reaches_its_route() {
         stage.daemon.requested(&format!("POST /v1/vms/000000000000aa01/{verb}")).await;
     }
     assert_eq!(stage.daemon.vms(), ["test", "prod"]);
+    for words in [&["set", "--ttl", "none"][..], &["touch"]] {
+        let told = run(stage.banger(&[&["vm"], words, &["test"]].concat())).await;
+        assert_eq!(told.status, Some(0), "{told:?}");
+        stage.daemon.requested(&format!("POST /v1/vms/000000000000aa02/{}", words[0])).await;
+    }
+    let told = run(stage.banger(&["vm", "set", "test"])).await;
+    assert_eq!(told.status, Some(2), "a change of nothing: {told:?}");
+}
+
+#[tokio::test]
+async fn prune_deletes_what_is_stopped_and_nothing_unasked() {
+    let stage = stage_with_vms();
+    stage.daemon.script(|script| {
+        script.vms[0].state = VmState::Stopped;
+        script.vms[2].state = VmState::Failed;
+    });
+    let told = run(stage.banger(&["vm", "prune"])).await;
+    assert_eq!(told.status, Some(1));
+    insta::assert_snapshot!(told.stderr, @r"
+    banger: nobody can be asked whether to delete them: stdin is not a terminal
+    hint: banger vm prune --force
+    ");
+    assert_eq!(stage.daemon.vms(), ["dev", "test", "prod"]);
+    let told = run(stage.banger(&["vm", "prune", "-q", "--force"])).await;
+    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "deleted dev\ndeleted prod\n"));
+    assert_eq!(stage.daemon.vms(), ["test"]);
+    let told = run(stage.banger(&["vm", "prune", "--force"])).await;
+    assert_eq!((told.status, told.stderr.as_str()), (Some(0), "there is no stopped VM to delete\n"));
+}
+
+#[tokio::test]
+async fn events_go_on_where_they_were_when_the_daemon_goes_away() {
+    let stage = Stage::new();
+    let line =
+        |cursor: i64| format!("{{\"cursor\":{cursor},\"at\":\"\",\"kind\":\"vm_added\",\"name\":\"dev\"}}\n");
+    stage.daemon.script(|script| script.events = [line(7) + &line(8), line(9)].into());
+    let mut child = stage.banger(&["events"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for cursor in [7, 8, 9] {
+        assert_eq!(lines.next_line().await.unwrap().unwrap() + "\n", line(cursor));
+    }
+    stage.daemon.requested("GET /v1/events?after=9&follow=true").await;
+    let events: Vec<_> =
+        stage.daemon.requests().into_iter().filter(|request| request.starts_with("GET /v1/events")).collect();
+    assert_eq!(
+        events,
+        [
+            "GET /v1/events?follow=true",
+            "GET /v1/events?after=8&follow=true",
+            "GET /v1/events?after=9&follow=true"
+        ]
+    );
+    child.kill().await.unwrap();
+    stage.daemon.script(|script| script.events = [line(9)].into());
+    let told = run(stage.banger(&["events", "--after", "8", "--no-follow"])).await;
+    assert_eq!((told.status, told.stdout), (Some(0), line(9)));
 }
 
 #[tokio::test]

@@ -34,11 +34,11 @@ pub(super) async fn open(
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     check(&request, query.port)?;
-    let mut guest = state.vms.connect(&vm, query.port).await?;
+    let (mut guest, in_use) = state.vms.connect(&vm, query.port).await?;
     let upgrade = hyper::upgrade::on(&mut request);
     let open = OpenStream::count(&state.streams);
     state.supervisor.spawn("guest stream", async move {
-        let _open = open;
+        let _open = (open, in_use);
         let client = match upgrade.await {
             Ok(client) => client,
             Err(error) => return debug!(%error, "client went away before its stream began"),

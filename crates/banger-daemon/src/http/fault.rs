@@ -10,10 +10,12 @@ use banger_image::PullError;
 use banger_model::Denied;
 use banger_store::StoreError;
 use banger_vmm::StartError;
+use tracing::info;
 
 use crate::boot_source::BootSourceError;
 use crate::cause::chain;
 use crate::image::{ImageOperationError, KernelOperationError};
+use crate::operation::current_id;
 use crate::vm::{ENTER, VmError};
 use crate::vmm_choice;
 use crate::vmm_source::VmmSourceError;
@@ -52,7 +54,11 @@ impl Fault for VmError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::NotFound { .. } => ErrorCode::NotFound,
-            Self::Ambiguous { .. } => ErrorCode::BadRequest,
+            Self::Ambiguous { .. }
+            | Self::NotStopped { .. }
+            | Self::NothingToChange { .. }
+            | Self::DiskShrinks { .. }
+            | Self::KeyReused(_) => ErrorCode::BadRequest,
             Self::Denied { source: Denied::NotRunning | Denied::IsStarting | Denied::IsStopping, .. }
             | Self::BeingDeleted { .. } => ErrorCode::NotRunning,
             Self::Denied { source: Denied::AlreadyRunning, .. } => ErrorCode::BadRequest,
@@ -69,6 +75,7 @@ impl Fault for VmError {
             | Self::Store(_)
             | Self::Key(_)
             | Self::Directory { .. }
+            | Self::GrowDisk { .. }
             | Self::Launch { .. }
             | Self::GuestSilent { .. }
             | Self::GuestEnded { .. }
@@ -102,10 +109,15 @@ impl Fault for VmError {
             Self::Connect { name, .. } => Some(format!("banger vm kill {name}")),
             Self::StartCancelled { name } => Some(format!("banger vm start {name}")),
             Self::BeingDeleted { name } => Some(format!("banger vm delete {name}")),
+            Self::NotStopped { name } => Some(format!("banger vm stop {name}")),
+            Self::NothingToChange { .. } => Some("banger vm set --help".to_owned()),
+            Self::DiskShrinks { name, .. } => Some(format!("banger vm show {name}")),
+            Self::KeyReused(_) => Some("give another request another key".to_owned()),
             Self::Undo { first, .. } => first.hint(),
             Self::Store(_)
             | Self::Key(_)
             | Self::Directory { .. }
+            | Self::GrowDisk { .. }
             | Self::Console { .. }
             | Self::Cancelled => None,
         }
@@ -131,6 +143,11 @@ impl Fault for VmError {
             | Self::Console { .. }
             | Self::StartCancelled { .. }
             | Self::BeingDeleted { .. }
+            | Self::NotStopped { .. }
+            | Self::NothingToChange { .. }
+            | Self::DiskShrinks { .. }
+            | Self::GrowDisk { .. }
+            | Self::KeyReused(_)
             | Self::Cancelled => Vec::new(),
         }
     }
@@ -227,7 +244,11 @@ impl<F: Fault> From<F> for Refusal {
 }
 
 impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        if let Some(id) = current_id() {
+            info!(op = id, error = self.0.message, "refused");
+            self.0.op_id.get_or_insert(id);
+        }
         let status = StatusCode::from_u16(self.0.code.http_status());
         (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(self.0)).into_response()
     }

@@ -2,6 +2,7 @@
 
 mod channel;
 mod daemon_routes;
+mod event_routes;
 mod extract;
 mod fault;
 mod image_routes;

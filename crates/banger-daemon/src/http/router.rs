@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
 use banger_api::{ErrorBody, ErrorCode};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -12,11 +15,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::fault::Refusal;
-use super::{channel, daemon_routes, image_routes, kernel_routes, operation_routes, vm_routes};
+use super::{channel, daemon_routes, event_routes, image_routes, kernel_routes, operation_routes, vm_routes};
 use crate::config::Config;
 use crate::doctor::Doctor;
+use crate::events::Events;
 use crate::image::{ImageOperations, KernelOperations};
-use crate::operation::Operations;
+use crate::operation::{Operations, within_new};
 use crate::program::RunningProgram;
 use crate::supervisor::Supervisor;
 use crate::vm::VmService;
@@ -35,6 +39,8 @@ pub struct ApiState {
     pub images: Arc<ImageOperations>,
     /// Operations.
     pub operations: Operations,
+    /// Events.
+    pub events: Events,
     /// Checks of the host.
     pub doctor: Arc<Doctor>,
     /// Configuration.
@@ -66,6 +72,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(vm_routes::restart))
         .routes(routes!(vm_routes::kill))
         .routes(routes!(vm_routes::delete))
+        .routes(routes!(vm_routes::set))
+        .routes(routes!(vm_routes::touch))
         .routes(routes!(vm_routes::logs))
         .routes(routes!(vm_routes::ssh))
         .routes(routes!(channel::open))
@@ -73,6 +81,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(kernel_routes::pull))
         .routes(routes!(image_routes::list))
         .routes(routes!(image_routes::pull))
+        .routes(routes!(event_routes::list))
         .routes(routes!(operation_routes::list))
         .routes(routes!(operation_routes::status))
         .routes(routes!(operation_routes::cancel))
@@ -95,7 +104,18 @@ pub fn router(state: ApiState) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn(mint_operation_id))
         .with_state(state)
+}
+
+/// Whoever asks for work gets the id of its operation with the request, so that a refusal has it, too.
+async fn mint_operation_id(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_about_work = path.starts_with("/v1/operations") || path == "/v1/shutdown";
+    if request.method() != Method::POST || is_about_work {
+        return next.run(request).await;
+    }
+    within_new(next.run(request)).await
 }
 
 async fn unknown_route(method: axum::http::Method, uri: axum::http::Uri) -> Refusal {

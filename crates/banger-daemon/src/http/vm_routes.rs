@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
-use banger_api::{CreateVm, ErrorBody, OperationView, SshAccess, StartVm, StopVm, VmView};
+use banger_api::{
+    CreateVm, DeleteVm, ErrorBody, KillVm, OperationView, SetVm, SshAccess, StartVm, StopVm, VmView,
+};
 use futures::stream;
 use serde::Deserialize;
 
@@ -66,14 +68,36 @@ pub(super) async fn restart(
     Ok(Json(state.vms.restart(&vm, &request)?))
 }
 
-#[utoipa::path(post, path = "/v1/vms/{vm}/kill", operation_id = "kill_vm", params(("vm" = String, Path)), responses((status = 200, body = OperationView)))]
-pub(super) async fn kill(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<OperationView> {
-    Ok(Json(state.vms.kill(&vm)?))
+#[utoipa::path(post, path = "/v1/vms/{vm}/kill", operation_id = "kill_vm", params(("vm" = String, Path)), request_body = KillVm, responses((status = 200, body = OperationView)))]
+pub(super) async fn kill(
+    State(state): State<ApiState>,
+    Segment(vm): Segment,
+    Body(request): Body<KillVm>,
+) -> Answer<OperationView> {
+    Ok(Json(state.vms.kill(&vm, request)?))
 }
 
-#[utoipa::path(post, path = "/v1/vms/{vm}/delete", operation_id = "delete_vm", params(("vm" = String, Path)), responses((status = 200, body = OperationView)))]
-pub(super) async fn delete(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<OperationView> {
-    Ok(Json(state.vms.delete(&vm)?))
+#[utoipa::path(post, path = "/v1/vms/{vm}/delete", operation_id = "delete_vm", params(("vm" = String, Path)), request_body = DeleteVm, responses((status = 200, body = OperationView)))]
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    Segment(vm): Segment,
+    Body(request): Body<DeleteVm>,
+) -> Answer<OperationView> {
+    Ok(Json(state.vms.delete(&vm, request)?))
+}
+
+#[utoipa::path(post, path = "/v1/vms/{vm}/set", operation_id = "set_vm", params(("vm" = String, Path)), request_body = SetVm, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
+pub(super) async fn set(
+    State(state): State<ApiState>,
+    Segment(vm): Segment,
+    Body(request): Body<SetVm>,
+) -> Answer<OperationView> {
+    Ok(Json(state.vms.set(&vm, request)?))
+}
+
+#[utoipa::path(post, path = "/v1/vms/{vm}/touch", operation_id = "touch_vm", params(("vm" = String, Path)), responses((status = 200, body = OperationView)))]
+pub(super) async fn touch(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<OperationView> {
+    Ok(Json(state.vms.touch(&vm)?))
 }
 
 #[utoipa::path(get, path = "/v1/vms/{vm}/ssh", operation_id = "show_vm_ssh", params(("vm" = String, Path)), responses((status = 200, body = SshAccess)))]

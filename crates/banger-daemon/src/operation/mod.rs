@@ -8,8 +8,10 @@
 //! Cancelling ──undo ends──▶ Cancelled   (or Succeeded, when it was done already)
 //! ```
 
+mod id;
 mod registry;
 mod task;
 
-pub use registry::Operations;
+pub(crate) use id::{current as current_id, within_new};
+pub use registry::{KeyReused, Operations, RequestKey};
 pub use task::{Cancelled, OperationTask};

@@ -3,15 +3,14 @@
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use banger_api::{ErrorBody, ErrorCode, OperationKind, OperationState, OperationView};
-use banger_sys::id::random_hex;
 use futures::FutureExt as _;
 use tracing::{Instrument as _, info, info_span, warn};
 
-use super::OperationTask;
+use super::{OperationTask, id};
 use crate::supervisor::Supervisor;
 
 /// How many ended operations are kept for late askers.
@@ -19,20 +18,46 @@ const ENDED_MAX: usize = 200;
 /// How long a long poll waits for a change.
 const POLL_WAIT: Duration = Duration::from_secs(25);
 
+/// What tells that a request is a repetition: the caller's key, and a digest of what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestKey {
+    /// The caller's key.
+    pub key: String,
+    /// Digest of the request.
+    pub sha256: String,
+}
+
+/// A key came again with another request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the idempotency key `{key}` was used for another request")]
+pub struct KeyReused {
+    /// The key.
+    pub key: String,
+}
+
 /// The registry. Its lock is held for the moment of a look-up only.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Operations {
     supervisor: Supervisor,
     all: Arc<Mutex<VecDeque<OperationTask>>>,
     /// The daemon ends: what begins now is cancelled at once.
     closed: Arc<AtomicBool>,
+    observer: Arc<OnceLock<Observer>>,
+}
+
+type Observer = Arc<dyn Fn(&OperationView) + Send + Sync>;
+
+impl std::fmt::Debug for Operations {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Operations").field("running", &self.count_running()).finish_non_exhaustive()
+    }
 }
 
 impl Operations {
     /// An empty registry.
     #[must_use]
     pub fn new(supervisor: Supervisor) -> Self {
-        Self { supervisor, all: Arc::default(), closed: Arc::default() }
+        Self { supervisor, all: Arc::default(), closed: Arc::default(), observer: Arc::default() }
     }
 
     /// Begins work that goes on without its caller.
@@ -41,16 +66,76 @@ impl Operations {
         W: FnOnce(OperationTask) -> F,
         F: Future<Output = Result<serde_json::Value, ErrorBody>> + Send + 'static,
     {
-        let task = OperationTask::new(format!("op-{}", random_hex::<6>()), kind, target.to_owned());
-        self.remember(task.clone());
+        let task = OperationTask::new(new_id(), kind, target.to_owned(), None);
+        remember(&mut self.lock(), task.clone());
+        self.launch(task, kind, target, work)
+    }
+
+    /// As `begin`, but only once for a key: the same request is answered with the same operation.
+    ///
+    /// # Errors
+    /// [`KeyReused`].
+    pub fn begin_once<F, W>(
+        &self,
+        key: RequestKey,
+        kind: OperationKind,
+        target: &str,
+        work: W,
+    ) -> Result<OperationView, KeyReused>
+    where
+        W: FnOnce(OperationTask) -> F,
+        F: Future<Output = Result<serde_json::Value, ErrorBody>> + Send + 'static,
+    {
+        let task = {
+            // Looked up and remembered under one lock, so that of two callers at once one begins.
+            let mut all = self.lock();
+            if let Some(begun) = find_key(&all, &key)? {
+                return Ok(begun);
+            }
+            let task = OperationTask::new(new_id(), kind, target.to_owned(), Some(key));
+            remember(&mut all, task.clone());
+            task
+        };
+        Ok(self.launch(task, kind, target, work))
+    }
+
+    /// Returns the operation that a request with this key has begun.
+    ///
+    /// # Errors
+    /// [`KeyReused`].
+    pub fn of_key(&self, key: &RequestKey) -> Result<Option<OperationView>, KeyReused> {
+        find_key(&self.lock(), key)
+    }
+
+    fn launch<F, W>(&self, task: OperationTask, kind: OperationKind, target: &str, work: W) -> OperationView
+    where
+        W: FnOnce(OperationTask) -> F,
+        F: Future<Output = Result<serde_json::Value, ErrorBody>> + Send + 'static,
+    {
         if self.closed.load(Ordering::SeqCst) {
             task.cancel();
         }
         let span = info_span!("operation", op = task.id(), kind = ?kind, target);
         let future = work(task.clone());
         let begun = task.view();
-        self.supervisor.spawn("operation", run(task, future).instrument(span));
+        let observer = self.observer.get().cloned();
+        if let Some(observer) = &observer {
+            observer(&begun);
+        }
+        let id = task.id().to_owned();
+        let work = async move {
+            run(&task, future).await;
+            if let Some(observer) = observer {
+                observer(&task.view());
+            }
+        };
+        self.supervisor.spawn("operation", id::within(id, work).instrument(span));
         begun
+    }
+
+    /// Calls `observer` when an operation begins and when it has ended. The first observer stays.
+    pub fn observe(&self, observer: impl Fn(&OperationView) + Send + Sync + 'static) {
+        let _ = self.observer.set(Arc::new(observer));
     }
 
     /// Returns the operation when its revision is beyond `after`; else after its next change, or as it is when the
@@ -66,6 +151,14 @@ impl Operations {
             return Some(view.clone());
         }
         Some(changes.borrow().clone())
+    }
+
+    /// Waits until the operation has ended. One that is not known has.
+    pub async fn ended(&self, id: &str) {
+        if let Some(task) = self.find(id) {
+            // An error means that the operation is gone.
+            let _ = task.watch().wait_for(|view| view.state.is_final()).await;
+        }
     }
 
     /// Asks an operation to stop and returns it as it is now.
@@ -100,26 +193,43 @@ impl Operations {
     }
 
     fn snapshot(&self) -> Vec<OperationTask> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.lock().iter().cloned().collect()
     }
 
     fn find(&self, id: &str) -> Option<OperationTask> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|task| task.id() == id).cloned()
+        self.lock().iter().find(|task| task.id() == id).cloned()
     }
 
-    fn remember(&self, task: OperationTask) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push_back(task);
-        let ended = all.iter().filter(|task| task.is_final()).count();
-        for _ in ENDED_MAX..ended {
-            if let Some(oldest) = all.iter().position(OperationTask::is_final) {
-                all.remove(oldest);
-            }
+    fn lock(&self) -> MutexGuard<'_, VecDeque<OperationTask>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The id that was minted when the request arrived, or a new one for work that nobody asked for.
+fn new_id() -> String {
+    id::current().unwrap_or_else(id::mint)
+}
+
+fn find_key(all: &VecDeque<OperationTask>, wanted: &RequestKey) -> Result<Option<OperationView>, KeyReused> {
+    let of_key = |task: &&OperationTask| task.request_key().is_some_and(|key| key.key == wanted.key);
+    match all.iter().rev().find(of_key) {
+        None => Ok(None),
+        Some(task) if task.request_key() == Some(wanted) => Ok(Some(task.view())),
+        Some(_) => Err(KeyReused { key: wanted.key.clone() }),
+    }
+}
+
+fn remember(all: &mut VecDeque<OperationTask>, task: OperationTask) {
+    all.push_back(task);
+    let ended = all.iter().filter(|task| task.is_final()).count();
+    for _ in ENDED_MAX..ended {
+        if let Some(oldest) = all.iter().position(OperationTask::is_final) {
+            all.remove(oldest);
         }
     }
 }
 
-async fn run(task: OperationTask, work: impl Future<Output = Result<serde_json::Value, ErrorBody>>) {
+async fn run(task: &OperationTask, work: impl Future<Output = Result<serde_json::Value, ErrorBody>>) {
     // Without an end, its askers would wait for ever and the daemon could not be stopped.
     let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_panic| {
         Err(ErrorBody::new(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::RequestKey;
 use banger_api::{OperationKind, OperationState, OperationView, StageView};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -21,13 +22,14 @@ pub struct OperationTask {
 #[derive(Debug)]
 struct Shared {
     id: String,
+    key: Option<RequestKey>,
     begun: Instant,
     view: watch::Sender<OperationView>,
     cancelled: CancellationToken,
 }
 
 impl OperationTask {
-    pub(super) fn new(id: String, kind: OperationKind, target: String) -> Self {
+    pub(super) fn new(id: String, kind: OperationKind, target: String, key: Option<RequestKey>) -> Self {
         let view = OperationView {
             id: id.clone(),
             kind,
@@ -39,15 +41,18 @@ impl OperationTask {
             error: None,
         };
         let view = watch::Sender::new(view);
-        Self {
-            shared: Arc::new(Shared { id, begun: Instant::now(), view, cancelled: CancellationToken::new() }),
-        }
+        let (begun, cancelled) = (Instant::now(), CancellationToken::new());
+        Self { shared: Arc::new(Shared { id, key, begun, view, cancelled }) }
     }
 
     /// Its id, for logs and errors.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.shared.id
+    }
+
+    pub(super) fn request_key(&self) -> Option<&RequestKey> {
+        self.shared.key.as_ref()
     }
 
     /// Begins the next stage; the one before it is done.

@@ -10,21 +10,23 @@ use std::time::{Duration, Instant};
 
 use banger_api::WaitFor;
 use banger_model::{VmEvent, VmId};
-use banger_store::{Store, VmRow};
+use banger_store::VmRow;
 use banger_sys::files::create_private_directory;
 use banger_sys::paths::Paths;
 use banger_vmm::{Drive, DriveRole, Machine, MachinePlan, Network};
 use tracing::info;
 
+use super::rows::{Rows, advance};
 use super::undo::{Undo, UndoList};
 use super::{VmError, guest};
 use crate::boot_source::{BootFiles, BootSource, BootSourceError};
+use crate::clock::now_ms;
 use crate::operation::OperationTask;
 use crate::vmm_source::ChosenVmm;
 
 /// What every phase needs.
 pub(super) struct BootContext<'a> {
-    pub(super) store: &'a Store,
+    pub(super) rows: &'a Rows,
     pub(super) paths: &'a Paths,
     pub(super) source: &'a dyn BootSource,
     pub(super) vmm: &'a ChosenVmm,
@@ -59,7 +61,7 @@ pub(super) struct GuestReady {
 impl Reserved {
     /// Adds the row; the store refuses a name that is taken.
     pub(super) fn new(context: &BootContext<'_>, undo: &mut UndoList, row: VmRow) -> Result<Self, VmError> {
-        context.store.insert_vm(&row).map_err(VmError::Store)?;
+        context.rows.insert(&row).map_err(VmError::Store)?;
         undo.push(Undo::Row(row.id.clone()));
         Ok(Self { row })
     }
@@ -103,16 +105,12 @@ impl DisksReady {
         context.task.check()?;
         context.task.stage("start machine", &context.vmm.label);
         let name = self.row.name.clone();
-        self.row.state = self.row.state.after(VmEvent::BootStarted).map_err(|source| VmError::Denied {
-            action: "start",
-            name: name.clone(),
-            source,
-        })?;
+        advance(&mut self.row, VmEvent::BootStarted)?;
         self.row.vmm = Some(context.vmm.label.clone());
         self.row.boot_id = None;
         self.row.last_error = None;
-        self.row.started_at_ms = Some(jiff::Timestamp::now().as_millisecond());
-        context.store.update_vm(&self.row).map_err(VmError::Store)?;
+        self.row.started_at_ms = Some(now_ms());
+        context.rows.update(&self.row)?;
         let runtime = context.paths.vm_runtime(self.row.id.as_str());
         undo.push(Undo::Sockets(runtime.clone()));
         create_private_directory(&runtime)
@@ -168,15 +166,10 @@ impl Launched {
                 Box::pin(guest::wait_for_system(&self.machine, &client, &self.row, context.boot_deadline));
             task.unless_cancelled(guest::unless_ended(&self.machine, &self.row, system)).await??;
         }
-        let name = self.row.name.clone();
-        self.row.state = self.row.state.after(VmEvent::BootFinished).map_err(|source| VmError::Denied {
-            action: "start",
-            name,
-            source,
-        })?;
+        advance(&mut self.row, VmEvent::BootFinished)?;
         self.row.pending = None;
         self.row.boot_id = Some(boot_id);
-        context.store.update_vm(&self.row).map_err(VmError::Store)?;
+        context.rows.update(&self.row)?;
         Ok(GuestReady { row: self.row })
     }
 }

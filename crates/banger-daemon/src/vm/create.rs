@@ -4,17 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_api::{CreateVm, OperationKind, OperationView};
+use banger_api::{CreateVm, OperationKind, OperationState, OperationView, WaitFor};
 use banger_model::{DiskBytes, VmEvent, VmId, VmName, VmSpec, VmState, generate_name};
-use banger_store::{GuestIdentity, Pending, StoreError, VmRow};
+use banger_store::{CreateRequest, GuestIdentity, Pending, StoreError, VmRow};
 use banger_sys::id::{random_bytes, random_hex};
+use sha2::{Digest as _, Sha256};
 
-use super::boot::{BootContext, Reserved};
+use super::boot::{BootContext, DisksReady, Reserved};
 use super::service::{VmGuard, VmService};
 use super::undo::UndoList;
 use super::{VmError, resolve};
+use crate::clock::now_ms;
 use crate::http::Fault as _;
-use crate::operation::OperationTask;
+use crate::operation::{KeyReused, OperationTask, RequestKey};
 use crate::ssh_keys::KeyPair;
 use crate::vmm_source::ChosenVmm;
 
@@ -27,16 +29,50 @@ impl VmService {
     /// # Errors
     /// [`VmError::Store`] when the name is taken, [`VmError::Vmm`] when nothing here can run it.
     pub fn create(self: &Arc<Self>, request: CreateVm) -> Result<OperationView, VmError> {
+        let key = request_key(&request);
+        if let Some(answer) = key.as_ref().map(|key| self.answer_again(key)).transpose()?.flatten() {
+            return Ok(answer);
+        }
         let wish = request.vmm.clone().unwrap_or_else(|| self.parts.config.vmm.clone());
         let vmm = self.choose_vmm(&wish)?;
-        let rows = self.parts.store.list_vms().map_err(VmError::Store)?;
+        let rows = self.rows.list()?;
         let name = match &request.name {
             Some(name) => resolve::refuse_taken(&rows, name)?,
             None => free_name(&rows),
         };
         let target = name.to_string();
-        Ok(self.begin(OperationKind::VmCreate, &target, |service, task| async move {
+        let work = |service: Arc<Self>, task: OperationTask| async move {
             service.create_now(request, name, wish, vmm, &task).await.map(Some)
+        };
+        match key {
+            Some(key) => self.begin_once(key, OperationKind::VmCreate, &target, work),
+            None => Ok(self.begin(OperationKind::VmCreate, &target, work)),
+        }
+    }
+
+    /// Answers a request that was answered before: with its operation, or with the VM that it made.
+    fn answer_again(&self, key: &RequestKey) -> Result<Option<OperationView>, VmError> {
+        if let Some(begun) = self.parts.operations.of_key(key).map_err(VmError::KeyReused)? {
+            return Ok(Some(begun));
+        }
+        let Some(row) = self.rows.of_request(&key.key)? else { return Ok(None) };
+        let Some(request) = row.request.as_ref().filter(|_| row.pending.is_none()) else { return Ok(None) };
+        if request.sha256 != key.sha256 {
+            return Err(VmError::KeyReused(KeyReused { key: key.key.clone() }));
+        }
+        let (result, error) = match self.result(Some(&row)) {
+            Ok(view) => (Some(view), None),
+            Err(error) => (None, Some(error)),
+        };
+        Ok(Some(OperationView {
+            id: request.op_id.clone(),
+            kind: OperationKind::VmCreate,
+            target: row.name.to_string(),
+            state: OperationState::Succeeded,
+            revision: 1,
+            stages: Vec::new(),
+            result,
+            error,
         }))
     }
 
@@ -68,7 +104,13 @@ impl VmService {
         let context = BootContext { init_delay, ..self.boot_context(&vmm, &files, task) };
         let mut undo = UndoList::default();
         let made = async {
+            let request_of_row = request_key(&request).map(|key| CreateRequest {
+                key: key.key,
+                sha256: key.sha256,
+                op_id: task.id().to_owned(),
+            });
             let row = new_row(id.clone(), name, spec, wish)?;
+            let row = VmRow { ttl: request.ttl, request: request_of_row, ..row };
             let reserved = self.reserve(&context, &mut undo, row, request.name.is_some())?;
             self.run_phases(&context, &mut undo, reserved, &request).await
         };
@@ -80,7 +122,7 @@ impl VmService {
         if is_kept {
             undo.keep_vm();
         }
-        let error = undo.run(&self.parts.store, error).await;
+        let error = undo.run(&self.rows, error).await;
         self.machines.forget(&id);
         if is_kept {
             self.keep_failed(&held, &id, &error)?;
@@ -99,7 +141,7 @@ impl VmService {
         loop {
             match Reserved::new(context, undo, row.clone()) {
                 Err(VmError::Store(StoreError::NameTaken { .. })) if !is_wanted => {
-                    row.name = free_name(&self.parts.store.list_vms().map_err(VmError::Store)?);
+                    row.name = free_name(&self.rows.list()?);
                     context.task.set_target(row.name.as_str());
                 }
                 reserved => return reserved,
@@ -118,12 +160,28 @@ impl VmService {
         if request.no_start {
             let mut row = disks.into_row();
             row.pending = None;
-            self.parts.store.update_vm(&row).map_err(VmError::Store)?;
+            self.rows.update(&row)?;
+            self.lifetimes_changed.notify_one();
             return Ok(row);
         }
+        self.boot(context, undo, disks, request.wait).await
+    }
+
+    /// Starts a VM's machine and waits for its guest.
+    pub(super) async fn boot(
+        self: &Arc<Self>,
+        context: &BootContext<'_>,
+        undo: &mut UndoList,
+        disks: DisksReady,
+        wait: WaitFor,
+    ) -> Result<VmRow, VmError> {
         let launched = disks.launch(context, undo).await?;
-        self.adopt_machine(launched.id(), launched.machine());
-        Ok(launched.wait_for_guest(context, request.wait).await?.row)
+        let (id, machine) = (launched.id().clone(), launched.machine());
+        self.adopt_machine(&id, Arc::clone(&machine));
+        let ready = launched.wait_for_guest(context, wait).await?;
+        self.watch_guest(&id, &machine);
+        self.lifetimes_changed.notify_one();
+        Ok(ready.row)
     }
 
     /// Keeps a VM whose guest did not get ready, so that its console can be read and it can be started again.
@@ -133,6 +191,14 @@ impl VmService {
         row.last_error = Some(error.message());
         self.record(held, &mut row, VmEvent::BootFailed)
     }
+}
+
+/// Returns what tells a repetition of this request, when its caller wants that.
+fn request_key(request: &CreateVm) -> Option<RequestKey> {
+    let key = request.idempotency_key.as_ref()?.as_str().to_owned();
+    let text = serde_json::to_vec(request).unwrap_or_default();
+    let sha256 = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(RequestKey { key, sha256 })
 }
 
 fn free_name(rows: &[VmRow]) -> VmName {
@@ -167,7 +233,11 @@ fn new_row(id: VmId, name: VmName, spec: VmSpec, vmm_wish: String) -> Result<VmR
         vmm: None,
         boot_id: None,
         last_error: None,
-        created_at_ms: jiff::Timestamp::now().as_millisecond(),
+        created_at_ms: now_ms(),
         started_at_ms: None,
+        changed_at_ms: None,
+        touched_at_ms: None,
+        ttl: None,
+        request: None,
     })
 }

@@ -9,6 +9,7 @@ use tokio::net::UnixStream;
 
 use super::console::ConsoleReader;
 use super::service::VmService;
+use super::usage::UseEntry;
 use super::{ENTER, VmError};
 use crate::boot_source::BootSourceError;
 
@@ -16,11 +17,11 @@ use crate::boot_source::BootSourceError;
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 impl VmService {
-    /// Opens a stream to a port of a VM's agent.
+    /// Opens a stream to a port of a VM's agent. The VM is in use until the entry is dropped.
     ///
     /// # Errors
     /// [`VmError::Denied`] when it does not run, [`VmError::Connect`] when its guest is silent.
-    pub async fn connect(&self, reference: &str, port: u32) -> Result<UnixStream, VmError> {
+    pub async fn connect(&self, reference: &str, port: u32) -> Result<(UnixStream, UseEntry), VmError> {
         let row = self.find_usable(reference)?;
         let denied = |source| Err(VmError::Denied { action: ENTER, name: row.name.clone(), source });
         let machine = match (row.state, self.machines.get(&row.id)) {
@@ -31,10 +32,10 @@ impl VmService {
                 return denied(Denied::NotRunning);
             }
         };
-        machine
-            .connect(port, CONNECT_DEADLINE)
-            .await
-            .map_err(|source| VmError::Connect { name: row.name.clone(), source })
+        let in_use = self.usage.enter(&row.id);
+        let stream = machine.connect(port, CONNECT_DEADLINE).await;
+        let stream = stream.map_err(|source| VmError::Connect { name: row.name.clone(), source })?;
+        Ok((stream, in_use))
     }
 
     /// Opens a VM's console log; with its machine, when it runs, for following.

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use banger_guest::AgentError;
-use banger_model::{Denied, VmName};
+use banger_model::{Denied, DiskBytes, VmName};
 use banger_store::StoreError;
 use banger_vmm::{ConnectError, KillError, MachineEnd, StartError};
 
 use crate::boot_source::BootSourceError;
-use crate::operation::Cancelled;
+use crate::operation::{Cancelled, KeyReused};
 use crate::ssh_keys::KeyError;
 use crate::vmm_source::VmmSourceError;
 
@@ -143,6 +143,39 @@ pub enum VmError {
         /// Which.
         name: VmName,
     },
+    /// It was to be removed only if it had no machine.
+    #[error("VM `{name}` is not stopped")]
+    NotStopped {
+        /// Which.
+        name: VmName,
+    },
+    /// A change was asked for, and nothing to change.
+    #[error("nothing is to be changed of VM `{name}`")]
+    NothingToChange {
+        /// Which.
+        name: VmName,
+    },
+    /// A disk cannot become smaller without losing what is on it.
+    #[error("the work disk of VM `{name}` has {is} and cannot shrink to {wanted}")]
+    DiskShrinks {
+        /// Whose.
+        name: VmName,
+        /// What it has.
+        is: DiskBytes,
+        /// What was asked for.
+        wanted: DiskBytes,
+    },
+    /// A disk's file could not be made longer.
+    #[error("cannot grow the disk `{}`", path.display())]
+    GrowDisk {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A key came again with another request.
+    #[error(transparent)]
+    KeyReused(KeyReused),
     /// It failed, and so did putting things back. Its text is the first failure's: the rest is added at the edge.
     #[error("{first}")]
     Undo {
@@ -181,6 +214,11 @@ impl VmError {
             | Self::Cancelled
             | Self::StartCancelled { .. }
             | Self::BeingDeleted { .. }
+            | Self::NotStopped { .. }
+            | Self::NothingToChange { .. }
+            | Self::DiskShrinks { .. }
+            | Self::GrowDisk { .. }
+            | Self::KeyReused(_)
             | Self::Undo { .. } => false,
         }
     }

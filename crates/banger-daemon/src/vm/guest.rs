@@ -1,7 +1,7 @@
 //! The first words with a guest: who is there, and who it shall be.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use banger_agent_proto::{CONTROL_PORT, IdentifyRequest, NetworkConfig, Readiness};
 use banger_guest::{AgentClient, AgentError};
@@ -11,6 +11,7 @@ use banger_vmm::{ConnectError, GuestNetwork, Machine};
 use tracing::warn;
 
 use super::{VmError, console};
+use crate::clock::unix_nanos;
 
 /// How long a guest that has said hello may take for anything else.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
@@ -27,7 +28,7 @@ pub(super) async fn connect(
         .connect(CONTROL_PORT, deadline)
         .await
         .map_err(|source| VmError::Connect { name: row.name.clone(), source })?;
-    AgentClient::connect(stream).await.map_err(|source| guest_failed(machine, row, source))
+    AgentClient::connect(stream).await.map_err(|source| failed(machine, row, source))
 }
 
 /// Waits until a new guest's agent answers.
@@ -42,7 +43,7 @@ pub(super) async fn wait_for_hello(
         let hello = client
             .hello(env!("CARGO_PKG_VERSION"), deadline)
             .await
-            .map_err(|source| guest_failed(machine, row, source))?;
+            .map_err(|source| failed(machine, row, source))?;
         Ok((client, hello.boot_id))
     };
     match tokio::time::timeout(deadline, greeting).await {
@@ -109,10 +110,8 @@ pub(super) async fn identify(
         random_seed: random_bytes::<64>().to_vec().into(),
         init_delay_millis: u32::try_from(init_delay.as_millis()).unwrap_or(u32::MAX),
     };
-    let reply = client
-        .identify(request, ANSWER_DEADLINE)
-        .await
-        .map_err(|source| guest_failed(machine, row, source))?;
+    let reply =
+        client.identify(request, ANSWER_DEADLINE).await.map_err(|source| failed(machine, row, source))?;
     for warning in reply.warnings {
         warn!(vm = %row.name, warning, "guest works with a limitation");
     }
@@ -130,18 +129,13 @@ pub(super) async fn wait_for_system(
         .wait_ready(Readiness::System, deadline)
         .await
         .map(drop)
-        .map_err(|source| guest_failed(machine, row, source))
+        .map_err(|source| failed(machine, row, source))
 }
 
-fn guest_failed(machine: &Arc<dyn Machine>, row: &VmRow, source: AgentError) -> VmError {
+pub(super) fn failed(machine: &Arc<dyn Machine>, row: &VmRow, source: AgentError) -> VmError {
     VmError::GuestFailed { name: row.name.clone(), source, console: last_lines(machine) }
 }
 
 fn last_lines(machine: &Arc<dyn Machine>) -> Vec<String> {
     console::last_lines(&machine.handle().console_log)
-}
-
-fn unix_nanos() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }

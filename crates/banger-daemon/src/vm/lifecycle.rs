@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_api::{OperationKind, OperationView, StartVm, StopVm, WaitFor};
-use banger_model::{Denied, VmEvent, VmId, VmState};
+use banger_api::{DeleteVm, KillVm, OperationKind, OperationView, StartVm, StopVm, WaitFor};
+use banger_model::{Denied, KillSignal, VmEvent, VmId, VmState};
 use banger_store::{Pending, VmRow};
-use banger_vmm::Machine;
+use banger_sys::process::ProcessIdentity;
+use banger_vmm::{KillError, Machine};
+use rustix::process::Signal;
 use tracing::{info, warn};
 
 use super::boot::DisksReady;
@@ -20,6 +22,8 @@ use crate::operation::OperationTask;
 
 /// How long a guest gets to stop when nothing is said.
 const STOP_GRACE: Duration = Duration::from_secs(20);
+/// How long a machine gets to end after another signal than `KILL`.
+const SIGNAL_WAIT: Duration = Duration::from_secs(5);
 /// How much longer than the guest's own grace its machine may live.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
@@ -75,16 +79,24 @@ impl VmService {
         }))
     }
 
-    /// Begins to end a VM's machine at once, whatever else is done with the VM.
+    /// Begins to end a VM's machine at once, whatever else is done with the VM. Another signal than `KILL` is sent to its
+    /// process once; the machine may go on after it.
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn kill(self: &Arc<Self>, reference: &str) -> Result<OperationView, VmError> {
+    pub fn kill(self: &Arc<Self>, reference: &str, request: KillVm) -> Result<OperationView, VmError> {
         let row = self.find(reference)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmKill, &target, move |service, task| async move {
+            if request.signal != KillSignal::Kill {
+                task.stage("signal machine", request.signal.as_str());
+                if !service.signal(&row, request.signal).await? {
+                    return service.reload(&row.id).map(Some);
+                }
+            }
             task.stage("end machine", "");
             let (held, was_at_work) = service.interrupt(&row).await?;
+            let was_at_work = was_at_work || request.signal != KillSignal::Kill;
             let Some(mut row) = service.reload_if_there(&row.id)? else {
                 // It was being made, and its create has undone itself.
                 return if was_at_work { Ok(None) } else { Err(not_found(&row)) };
@@ -96,7 +108,7 @@ impl VmService {
                 return Err(VmError::Denied { action: "kill", name: row.name, source: Denied::NotRunning });
             } else if row.state == VmState::Stopped && row.last_error.take().is_some() {
                 // Its watch was faster than we: a machine that was ended on purpose has no error.
-                service.parts.store.update_vm(&row).map_err(VmError::Store)?;
+                service.rows.update(&row)?;
             }
             Ok(Some(row))
         }))
@@ -105,9 +117,12 @@ impl VmService {
     /// Begins to remove a VM with its disks; its machine is ended first.
     ///
     /// # Errors
-    /// [`VmError`] of finding it.
-    pub fn delete(self: &Arc<Self>, reference: &str) -> Result<OperationView, VmError> {
+    /// [`VmError`] of finding it, [`VmError::NotStopped`] when only a stopped one is wanted.
+    pub fn delete(self: &Arc<Self>, reference: &str, request: DeleteVm) -> Result<OperationView, VmError> {
         let row = self.find(reference)?;
+        if request.only_stopped {
+            return self.delete_stopped(row);
+        }
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
             task.stage("end machine", "");
@@ -119,17 +134,51 @@ impl VmService {
         }))
     }
 
+    /// Begins to remove a VM that has no machine, and gives up when it gets one.
+    fn delete_stopped(self: &Arc<Self>, row: VmRow) -> Result<OperationView, VmError> {
+        refuse_unless_stopped(&row)?;
+        let target = row.name.to_string();
+        Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
+            let held = service.lock_unless_cancelled(&row.id, &task).await?;
+            let Some(row) = service.reload_if_there(&row.id)? else { return Ok(None) };
+            refuse_unless_stopped(&row)?;
+            task.stage("remove disks", "");
+            service.remove_held(&held, row).await.map(|()| None)
+        }))
+    }
+
+    /// Sends a signal to a machine's process; tells whether the machine has ended by it.
+    async fn signal(&self, row: &VmRow, signal: KillSignal) -> Result<bool, VmError> {
+        let Some(machine) = self.machines.get(&row.id) else {
+            return Err(VmError::Denied {
+                action: "kill",
+                name: row.name.clone(),
+                source: Denied::NotRunning,
+            });
+        };
+        let process = machine.handle().process;
+        let failed = |source| VmError::Kill {
+            name: row.name.clone(),
+            source: KillError::Signal { pid: process.pid, source },
+        };
+        if let Some(process) = ProcessIdentity::from(process).open().map_err(failed)? {
+            process.signal(number(signal)).map_err(failed)?;
+        }
+        Ok(tokio::time::timeout(SIGNAL_WAIT, machine.ended()).await.is_ok())
+    }
+
     /// Removes a VM: first the wish, so that a dead daemon's successor finishes it, the row last.
     pub(super) async fn remove_held(&self, _held: &VmGuard, mut row: VmRow) -> Result<(), VmError> {
         row.pending = Some(Pending::Delete);
         row.state = VmState::Stopped;
         row.last_error = Some("it is being deleted".to_owned());
-        self.parts.store.update_vm(&row).map_err(VmError::Store)?;
+        self.rows.update(&row)?;
         let id = row.id.as_str();
         for path in [self.parts.paths.vm_runtime(id), self.parts.paths.vm(id)] {
             remove_directory(path).await?;
         }
-        self.parts.store.remove_vm(&row.id).map_err(VmError::Store)?;
+        self.rows.remove(&row.id)?;
+        self.usage.forget(&row.id);
         info!(vm = %row.name, "removed");
         Ok(())
     }
@@ -156,16 +205,15 @@ impl VmService {
         let context = self.boot_context(&vmm, &files, task);
         let mut undo = UndoList::default();
         let booted = async {
-            let launched = DisksReady::of_existing(row.clone()).launch(&context, &mut undo).await?;
-            self.adopt_machine(id, launched.machine());
-            launched.wait_for_guest(&context, wait).await
+            let disks = DisksReady::of_existing(row.clone());
+            self.boot(&context, &mut undo, disks, wait).await
         };
         let error = match booted.await {
-            Ok(ready) => return Ok(ready.row),
+            Ok(row) => return Ok(row),
             Err(error) => start_error(error, &row),
         };
         let is_cancelled = matches!(error, VmError::StartCancelled { .. });
-        let error = undo.run(&self.parts.store, error).await;
+        let error = undo.run(&self.rows, error).await;
         self.machines.forget(id);
         let mut row = self.reload(id)?;
         if row.state.has_machine() {
@@ -220,6 +268,26 @@ impl VmService {
             is_ended = true;
         }
         Ok((held, is_booting || is_ended))
+    }
+}
+
+fn refuse_unless_stopped(row: &VmRow) -> Result<(), VmError> {
+    if row.state.has_machine() || row.pending == Some(Pending::Create) {
+        return Err(VmError::NotStopped { name: row.name.clone() });
+    }
+    Ok(())
+}
+
+fn number(signal: KillSignal) -> Signal {
+    match signal {
+        KillSignal::Kill => Signal::KILL,
+        KillSignal::Term => Signal::TERM,
+        KillSignal::Int => Signal::INT,
+        KillSignal::Hup => Signal::HUP,
+        KillSignal::Quit => Signal::QUIT,
+        KillSignal::Abrt => Signal::ABORT,
+        KillSignal::Usr1 => Signal::USR1,
+        KillSignal::Usr2 => Signal::USR2,
     }
 }
 

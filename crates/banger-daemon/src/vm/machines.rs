@@ -7,27 +7,45 @@ use banger_model::VmId;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::Machine;
 
+struct Entry {
+    machine: Arc<dyn Machine>,
+    /// Its guest gives no sign of life.
+    is_silent: bool,
+}
+
 /// Machines by VM.
 #[derive(Default)]
-pub(super) struct Machines(Mutex<HashMap<VmId, Arc<dyn Machine>>>);
+pub(super) struct Machines(Mutex<HashMap<VmId, Entry>>);
 
 impl Machines {
     pub(super) fn get(&self, id: &VmId) -> Option<Arc<dyn Machine>> {
-        self.lock().get(id).cloned()
+        self.lock().get(id).map(|entry| Arc::clone(&entry.machine))
     }
 
     pub(super) fn insert(&self, id: VmId, machine: Arc<dyn Machine>) {
-        self.lock().insert(id, machine);
+        self.lock().insert(id, Entry { machine, is_silent: false });
     }
 
     /// Forgets this very machine; tells whether it was the VM's current one.
     pub(super) fn remove(&self, id: &VmId, machine: &Arc<dyn Machine>) -> bool {
         let mut machines = self.lock();
-        let is_current = machines.get(id).is_some_and(|current| Arc::ptr_eq(current, machine));
+        let is_current = machines.get(id).is_some_and(|current| Arc::ptr_eq(&current.machine, machine));
         if is_current {
             machines.remove(id);
         }
         is_current
+    }
+
+    /// Notes whether a machine's guest is silent and returns whether it was; `None` when the machine is not current.
+    pub(super) fn set_silent(&self, id: &VmId, machine: &Arc<dyn Machine>, is_silent: bool) -> Option<bool> {
+        let mut machines = self.lock();
+        let entry = machines.get_mut(id).filter(|entry| Arc::ptr_eq(&entry.machine, machine))?;
+        Some(std::mem::replace(&mut entry.is_silent, is_silent))
+    }
+
+    /// Tells whether a VM's guest gives no sign of life.
+    pub(super) fn is_silent(&self, id: &VmId) -> bool {
+        self.lock().get(id).is_some_and(|entry| entry.is_silent)
     }
 
     /// Forgets the VM's machine: the caller holds the VM's lock and has ended it.
@@ -36,10 +54,10 @@ impl Machines {
     }
 
     pub(super) fn processes(&self) -> Vec<ProcessIdentity> {
-        self.lock().values().map(|machine| machine.handle().process.into()).collect()
+        self.lock().values().map(|entry| entry.machine.handle().process.into()).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<VmId, Arc<dyn Machine>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<VmId, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

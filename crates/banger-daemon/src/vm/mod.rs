@@ -4,18 +4,23 @@
 
 mod boot;
 mod boots;
+mod change;
 mod console;
 mod create;
 mod doors;
 mod error;
 mod guest;
+mod health;
+mod keeper;
 mod lifecycle;
 mod machines;
 mod reconcile;
 mod removal;
 mod resolve;
+mod rows;
 mod service;
 mod undo;
+mod usage;
 mod view;
 
 pub use console::ConsoleReader;
@@ -23,3 +28,4 @@ pub(crate) use error::ENTER;
 pub use error::VmError;
 pub use reconcile::ReconcileReport;
 pub use service::{VmService, VmServiceParts};
+pub(crate) use view::time_text;

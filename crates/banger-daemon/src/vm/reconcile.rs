@@ -45,7 +45,7 @@ impl VmService {
     /// # Errors
     /// [`VmError::Store`]: without rows nothing can be decided. One VM's trouble is logged and does not stop the rest.
     pub async fn reconcile(self: &Arc<Self>) -> Result<ReconcileReport, VmError> {
-        let rows = self.parts.store.list_vms().map_err(VmError::Store)?;
+        let rows = self.rows.list()?;
         let owners: HashSet<String> = rows.iter().map(|row| row.id.to_string()).collect();
         let mut report = ReconcileReport::default();
         for row in rows {
@@ -76,6 +76,7 @@ impl VmService {
             }
             (None, Found::Machine(machine)) if row.state == VmState::Running => {
                 report.adopted += 1;
+                self.watch_guest(&row.id, &machine);
                 self.adopt_machine(&row.id, machine);
                 Ok(())
             }
@@ -113,7 +114,7 @@ impl VmService {
                 VmState::Stopped
             }
         };
-        self.parts.store.update_vm(row).map_err(VmError::Store)?;
+        self.rows.update(row)?;
         remove_directory(self.parts.paths.vm_runtime(row.id.as_str())).await
     }
 

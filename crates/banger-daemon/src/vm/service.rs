@@ -1,7 +1,8 @@
 //! The VM service: its parts, its locks, and what every command of it needs.
 
+use std::collections::HashSet;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use banger_store::{Pending, Store, VmRow};
 use banger_sys::keyed_lock::{KeyedGuard, KeyedLock};
 use banger_sys::paths::Paths;
 use banger_vmm::Machine;
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::boot::BootContext;
@@ -18,11 +20,15 @@ use super::boots::Boots;
 use super::error::end_text;
 use super::machines::Machines;
 use super::removal::remove_directory;
+use super::rows::Rows;
+use super::usage::Usage;
+use super::view::Presence;
 use super::{VmError, resolve, view};
 use crate::boot_source::{BootFiles, BootSource};
 use crate::config::Config;
+use crate::events::Events;
 use crate::http::Fault as _;
-use crate::operation::{OperationTask, Operations};
+use crate::operation::{OperationTask, Operations, RequestKey};
 use crate::ssh_keys::UserKey;
 use crate::supervisor::Supervisor;
 use crate::vmm_source::{ChosenVmm, VmmSource};
@@ -43,6 +49,8 @@ pub struct VmServiceParts {
     pub user_key: UserKey,
     /// Operations.
     pub operations: Operations,
+    /// Events.
+    pub events: Events,
     /// Tasks.
     pub supervisor: Supervisor,
 }
@@ -50,8 +58,14 @@ pub struct VmServiceParts {
 /// Everything that is done with VMs.
 pub struct VmService {
     pub(super) parts: VmServiceParts,
+    pub(super) rows: Rows,
     pub(super) machines: Machines,
     pub(super) boots: Boots,
+    pub(super) usage: Usage,
+    /// Told when something may become due earlier than was known.
+    pub(super) lifetimes_changed: Arc<Notify>,
+    /// VMs whose end is at work because it became due. Held for a look-up only.
+    pub(super) due_now: Mutex<HashSet<VmId>>,
     /// One lock per VM, held for a whole step of its life; the first in the order of locks.
     locks: KeyedLock<VmId>,
 }
@@ -64,7 +78,11 @@ impl VmService {
     #[must_use]
     pub fn new(parts: VmServiceParts) -> Arc<Self> {
         let (machines, boots, locks) = (Machines::default(), Boots::default(), KeyedLock::default());
-        Arc::new(Self { parts, machines, boots, locks })
+        let rows = Rows::new(Arc::clone(&parts.store));
+        let lifetimes_changed = Arc::new(Notify::new());
+        let usage = Usage::new(Arc::clone(&lifetimes_changed));
+        let due_now = Mutex::default();
+        Arc::new(Self { parts, rows, machines, boots, usage, lifetimes_changed, due_now, locks })
     }
 
     /// Returns all VMs, oldest first.
@@ -72,7 +90,7 @@ impl VmService {
     /// # Errors
     /// [`VmError::Store`].
     pub fn list(&self) -> Result<Vec<VmView>, VmError> {
-        let rows = self.parts.store.list_vms().map_err(VmError::Store)?;
+        let rows = self.rows.list()?;
         Ok(rows.iter().map(|row| self.view(row)).collect())
     }
 
@@ -85,7 +103,7 @@ impl VmService {
     }
 
     pub(super) fn find(&self, reference: &str) -> Result<VmRow, VmError> {
-        let rows = self.parts.store.list_vms().map_err(VmError::Store)?;
+        let rows = self.rows.list()?;
         resolve::resolve(rows, reference)
     }
 
@@ -105,7 +123,7 @@ impl VmService {
 
     /// As `reload`, for who knows what to do when it is gone.
     pub(super) fn reload_if_there(&self, id: &VmId) -> Result<Option<VmRow>, VmError> {
-        self.parts.store.vm(id).map_err(VmError::Store)
+        self.rows.get(id)
     }
 
     pub(super) async fn lock(&self, id: &VmId) -> VmGuard {
@@ -129,7 +147,12 @@ impl VmService {
     }
 
     pub(super) fn view(&self, row: &VmRow) -> VmView {
-        view::view(row, self.machines.get(&row.id).map(|machine| machine.handle().process.pid))
+        let presence = Presence {
+            pid: self.machines.get(&row.id).map(|machine| machine.handle().process.pid),
+            is_silent: self.machines.is_silent(&row.id),
+            expires_at_ms: self.lifetime(row).expires_at_ms(),
+        };
+        view::view(row, presence)
     }
 
     /// Begins an operation; its result is the VM as it is then.
@@ -139,14 +162,47 @@ impl VmService {
         F: Future<Output = Result<Option<VmRow>, VmError>> + Send + 'static,
     {
         let service = Arc::clone(self);
-        self.parts.operations.begin(kind, target, move |task| {
-            let work = work(Arc::clone(&service), task);
-            async move {
-                let row = work.await.map_err(|error| error.to_body())?;
-                let view = row.map(|row| service.view(&row));
-                serde_json::to_value(view).map_err(|error| ErrorBody::internal(&error))
-            }
-        })
+        self.parts.operations.begin(kind, target, move |task| service.told(task, work))
+    }
+
+    /// As `begin`, but once only for a key.
+    pub(super) fn begin_once<W, F>(
+        self: &Arc<Self>,
+        key: RequestKey,
+        kind: OperationKind,
+        target: &str,
+        work: W,
+    ) -> Result<OperationView, VmError>
+    where
+        W: FnOnce(Arc<Self>, OperationTask) -> F,
+        F: Future<Output = Result<Option<VmRow>, VmError>> + Send + 'static,
+    {
+        let service = Arc::clone(self);
+        let begun = self.parts.operations.begin_once(key, kind, target, move |task| service.told(task, work));
+        begun.map_err(VmError::KeyReused)
+    }
+
+    /// Does the work of an operation and puts its outcome into the form that travels.
+    fn told<W, F>(
+        self: Arc<Self>,
+        task: OperationTask,
+        work: W,
+    ) -> impl Future<Output = Result<serde_json::Value, ErrorBody>> + Send + 'static
+    where
+        W: FnOnce(Arc<Self>, OperationTask) -> F,
+        F: Future<Output = Result<Option<VmRow>, VmError>> + Send + 'static,
+    {
+        let work = work(Arc::clone(&self), task);
+        async move {
+            let row = work.await.map_err(|error| error.to_body())?;
+            self.result(row.as_ref())
+        }
+    }
+
+    /// Returns a VM as the result of an operation.
+    pub(super) fn result(&self, row: Option<&VmRow>) -> Result<serde_json::Value, ErrorBody> {
+        let view = row.map(|row| self.view(row));
+        serde_json::to_value(view).map_err(|error| ErrorBody::internal(&error))
     }
 
     pub(super) fn choose_vmm(&self, wish: &str) -> Result<ChosenVmm, VmError> {
@@ -160,7 +216,7 @@ impl VmService {
         task: &'a OperationTask,
     ) -> BootContext<'a> {
         BootContext {
-            store: &self.parts.store,
+            rows: &self.rows,
             paths: &self.parts.paths,
             source: self.parts.source.as_ref(),
             vmm,
@@ -213,15 +269,6 @@ impl VmService {
 
     /// Moves a VM to its next state, in the store.
     pub(super) fn record(&self, _held: &VmGuard, row: &mut VmRow, event: VmEvent) -> Result<(), VmError> {
-        let action = match event {
-            VmEvent::BootStarted | VmEvent::BootFinished | VmEvent::BootFailed => "start",
-            VmEvent::StopStarted | VmEvent::MachineEnded => "stop",
-        };
-        row.state = row.state.after(event).map_err(|source| VmError::Denied {
-            action,
-            name: row.name.clone(),
-            source,
-        })?;
-        self.parts.store.update_vm(row).map_err(VmError::Store)
+        self.rows.record(row, event)
     }
 }

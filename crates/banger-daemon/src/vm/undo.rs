@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_model::{VmId, VmName};
-use banger_store::Store;
 use banger_vmm::Machine;
 
 use super::VmError;
 use super::removal::remove_directory;
+use super::rows::Rows;
 
 /// One thing to put back.
 pub(super) enum Undo {
@@ -42,11 +42,11 @@ impl UndoList {
     }
 
     /// Runs every step, newest first; returns `error`, with what could not be put back.
-    pub(super) async fn run(mut self, store: &Store, error: VmError) -> VmError {
+    pub(super) async fn run(mut self, rows: &Rows, error: VmError) -> VmError {
         let mut failures = Vec::new();
         while let Some(undo) = self.0.pop() {
             let done = match undo {
-                Undo::Row(id) => store.remove_vm(&id).map_err(VmError::Store),
+                Undo::Row(id) => rows.remove(&id),
                 Undo::Disks(path) | Undo::Sockets(path) => remove_directory(path).await,
                 Undo::Machine(name, machine) => {
                     machine.kill().await.map_err(|source| VmError::Kill { name, source })

@@ -1,11 +1,25 @@
 //! A VM as clients see it.
 
-use banger_api::VmView;
-use banger_store::VmRow;
+use banger_api::{PendingWork, VmView};
+use banger_model::VmState;
+use banger_store::{Pending, VmRow};
 use jiff::Timestamp;
 
-/// Returns the view of a row, with the process of its machine when it runs.
-pub(super) fn view(row: &VmRow, pid: Option<u32>) -> VmView {
+/// What is known of a VM beside its row.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Presence {
+    /// Process of its machine, when it runs.
+    pub(super) pid: Option<u32>,
+    /// Its guest gives no sign of life.
+    pub(super) is_silent: bool,
+    /// When its time to live ends.
+    pub(super) expires_at_ms: Option<i64>,
+}
+
+/// Returns the view of a row.
+pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
+    let has_changed =
+        row.changed_at_ms.zip(row.started_at_ms).is_some_and(|(changed, started)| changed > started);
     VmView {
         id: row.id.clone(),
         name: row.name.clone(),
@@ -18,7 +32,14 @@ pub(super) fn view(row: &VmRow, pid: Option<u32>) -> VmView {
         created_at: time_text(row.created_at_ms),
         started_at: row.started_at_ms.map(time_text),
         vmm: row.vmm.clone(),
-        pid,
+        pid: presence.pid,
+        pending: row.pending.map(|pending| match pending {
+            Pending::Create => PendingWork::Create,
+            Pending::Delete => PendingWork::Delete,
+        }),
+        is_unresponsive: presence.is_silent && row.state == VmState::Running,
+        needs_restart: has_changed && row.state.has_machine(),
+        expires_at: presence.expires_at_ms.map(time_text),
         boot_id: row.boot_id.clone(),
         last_error: row.last_error.clone(),
     }

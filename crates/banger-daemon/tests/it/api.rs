@@ -25,6 +25,7 @@ async fn the_document_has_every_route_and_is_served() {
     insta::assert_snapshot!(routes(&served), @r"
     GET /v1/defaults show_defaults
     GET /v1/doctor show_doctor
+    GET /v1/events list_events
     GET /v1/images list_images
     POST /v1/images/pull pull_image
     GET /v1/info show_info
@@ -42,9 +43,11 @@ async fn the_document_has_every_route_and_is_served() {
     POST /v1/vms/{vm}/kill kill_vm
     GET /v1/vms/{vm}/logs show_vm_logs
     POST /v1/vms/{vm}/restart restart_vm
+    POST /v1/vms/{vm}/set set_vm
     GET /v1/vms/{vm}/ssh show_vm_ssh
     POST /v1/vms/{vm}/start start_vm
     POST /v1/vms/{vm}/stop stop_vm
+    POST /v1/vms/{vm}/touch touch_vm
     ");
 }
 

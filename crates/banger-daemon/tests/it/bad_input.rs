@@ -96,7 +96,7 @@ async fn an_unknown_image_kernel_or_vmm_makes_nothing() {
     assert_eq!(error.message, "the kernel `hurd` is neither local nor in the catalog");
     assert!(error.hint.unwrap().starts_with("banger kernel list"));
     let error = create(json!({ "vmm": "xen" })).await;
-    assert_eq!((error.code, error.op_id), (ErrorCode::BadRequest, None));
+    assert_eq!((error.code, error.op_id.is_some()), (ErrorCode::BadRequest, true));
     assert_eq!(error.message, "`xen` is not a VMM; write auto, qemu or firecracker");
     sandbox.nothing_is_left().await;
 }

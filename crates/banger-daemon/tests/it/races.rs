@@ -14,7 +14,7 @@ async fn a_taken_name_is_refused_at_once() {
     let sandbox = Sandbox::start().await;
     sandbox.create("dev").await;
     let error = sandbox.begin("/v1/vms", json!({ "name": "dev" })).await.unwrap_err();
-    assert_eq!((error.code, error.op_id), (ErrorCode::AlreadyExists, None));
+    assert_eq!((error.code, error.op_id.is_some()), (ErrorCode::AlreadyExists, true));
     assert_eq!(error.message, "a VM named `dev` exists already");
     assert_eq!(error.hint.as_deref(), Some("banger vm show dev"));
 }
@@ -83,7 +83,7 @@ async fn a_generated_name_that_was_taken_meanwhile_is_replaced() {
     let mut faster = store.list_vms().unwrap().remove(0);
     faster.id = "ffffffffffffffff".parse().unwrap();
     faster.name = begun.target.parse().unwrap();
-    store.insert_vm(&faster).unwrap();
+    store.insert_vm(&faster, None).unwrap();
     sandbox.source.image.open();
     let ended = sandbox.finish(begun.clone()).await.unwrap();
     assert_ne!(ended.target, begun.target);

@@ -13,7 +13,7 @@ fn change(sandbox: &Sandbox, name: &str, change: impl FnOnce(&mut VmRow)) {
     let rows = store.list_vms().unwrap();
     let mut row = rows.into_iter().find(|row| row.name.as_str() == name).unwrap();
     change(&mut row);
-    store.update_vm(&row).unwrap();
+    store.update_vm(&row, None).unwrap();
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use banger_api::{Client, ClientError, ErrorBody, OperationState, OperationView, VmView};
 use banger_daemon::config::Config;
 use banger_daemon::doctor::Doctor;
+use banger_daemon::events::Events;
 use banger_daemon::http::{ApiState, PrivateListener, serve};
 use banger_daemon::image::{ImageBootSource, ImageOperations, KernelOperations};
 use banger_daemon::operation::Operations;
@@ -42,6 +43,8 @@ pub struct Sandbox {
     pub vmms: Arc<FakeVmms>,
     pub client: Client,
     boot_deadline: Duration,
+    /// How long a VM may run without use.
+    pub stale_after: Option<Duration>,
     daemon: Option<Running>,
 }
 
@@ -68,13 +71,14 @@ impl Sandbox {
         sandbox
     }
 
-    fn new(boot_deadline: Duration) -> Self {
+    /// A place for a daemon that is not started yet.
+    pub fn new(boot_deadline: Duration) -> Self {
         let home = tempfile::tempdir().unwrap();
         let paths = Paths::under(home.path()).unwrap();
         let client = Client::new(&paths.daemon_socket());
         let source = Arc::new(FakeSource::new(home.path()));
         let vmms = Arc::new(FakeVmms::new(&agent(), home.path()));
-        Self { home, paths, source, vmms, client, boot_deadline, daemon: None }
+        Self { home, paths, source, vmms, client, boot_deadline, stale_after: None, daemon: None }
     }
 
     pub async fn start_daemon(&mut self) -> ReconcileReport {
@@ -84,11 +88,12 @@ impl Sandbox {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let parts = self.parts();
-        let (supervisor, operations, config) =
-            (parts.supervisor.clone(), parts.operations.clone(), parts.config.clone());
+        let (supervisor, operations, events, config) =
+            (parts.supervisor.clone(), parts.operations.clone(), parts.events.clone(), parts.config.clone());
         let started = runtime.spawn(async move {
             let vms = VmService::new(parts);
             let report = vms.reconcile().await.unwrap();
+            vms.keep_time();
             let program = RunningProgram::current().unwrap();
             let images = Arc::new(ImageBootSource::new(&paths, &program));
             let shutdown = CancellationToken::new();
@@ -97,6 +102,7 @@ impl Sandbox {
                 kernels: Arc::new(KernelOperations::new(images.images(), operations.clone())),
                 images: Arc::new(ImageOperations::new(images.images(), operations.clone())),
                 operations,
+                events,
                 doctor: Arc::new(Doctor::new(paths.clone(), config.clone(), images)),
                 config: Arc::new(config),
                 program: Arc::new(program),
@@ -116,15 +122,21 @@ impl Sandbox {
         let host = HostSize { processors: 4, memory_mib: 4096 };
         let mut config = Config::load(Path::new("/nonexistent"), host).unwrap();
         config.boot_deadline = self.boot_deadline;
+        config.auto_stop_stale_after = self.stale_after;
         let supervisor = Supervisor::new();
+        let operations = Operations::new(supervisor.clone());
+        let store = Arc::new(self.store());
+        let events = Events::new(Arc::clone(&store));
+        events.observe(&operations);
         VmServiceParts {
-            store: Arc::new(self.store()),
+            store,
             paths: self.paths.clone(),
             config,
             source: self.source.clone(),
             vmms: self.vmms.clone(),
             user_key: UserKey::load_or_create(&self.paths.state).unwrap(),
-            operations: Operations::new(supervisor.clone()),
+            operations,
+            events,
             supervisor,
         }
     }
@@ -233,6 +245,16 @@ impl Sandbox {
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.expect("the VM never is as it should be")
+    }
+
+    /// Waits until there is no such VM.
+    pub async fn wait_until_gone(&self, name: &str) {
+        let waiting = async {
+            while self.vm(name).await.is_some() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("the VM stays");
     }
 
     pub async fn guest(&self, name: &str) -> AgentClient {

@@ -1,0 +1,54 @@
+//! What happens, as clients see it: one JSON object per line, oldest first.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A VM's name was taken; it is being made.
+    VmAdded,
+    /// A VM is in another state: `value`. `message` tells why, where nobody asked for it.
+    VmState,
+    /// A VM's sizes, name or time to live were changed.
+    VmChanged,
+    /// A VM is gone.
+    VmRemoved,
+    /// A running VM's guest does not answer.
+    VmUnresponsive,
+    /// It answers again.
+    VmResponsive,
+    /// An operation has begun; `value` is its kind.
+    OperationBegun,
+    /// An operation has ended; `value` is its state, `message` its error.
+    OperationEnded,
+    /// Events between the cursor that was asked for and this one are no longer kept.
+    EventsMissed,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventView {
+    /// Its place. Ask for what comes `after` it to go on from here, now or later.
+    pub cursor: i64,
+    /// When (RFC 3339).
+    pub at: String,
+    /// What kind of thing.
+    pub kind: EventKind,
+    /// Name of the VM, image or kernel that it is about.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Id of the VM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm_id: Option<String>,
+    /// The operation in whose course it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op_id: Option<String>,
+    /// What is so now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}

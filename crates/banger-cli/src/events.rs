@@ -1,0 +1,54 @@
+//! `events`: what happens, a line of JSON each.
+
+use banger_api::{Client, ClientError, EventView};
+use banger_sys::paths::Paths;
+use http_body_util::BodyExt as _;
+
+use crate::args::EventsArgs;
+use crate::ensure::ensure;
+use crate::error::CliError;
+use crate::render;
+
+const NEWLINE: u8 = b'\n';
+
+/// Prints events as they come. When the daemon goes away, its successor is asked for what came since.
+pub(crate) async fn events(paths: &Paths, args: &EventsArgs) -> Result<(), CliError> {
+    let mut after = args.after;
+    loop {
+        let client = ensure(paths).await?;
+        let is_over = print_stream(&client, &mut after, !args.no_follow).await?;
+        if is_over || args.no_follow {
+            return Ok(());
+        }
+    }
+}
+
+/// Prints one stream to its end; tells whether that is the end of all.
+async fn print_stream(client: &Client, after: &mut Option<i64>, follow: bool) -> Result<bool, CliError> {
+    let path = match after {
+        Some(after) => format!("/v1/events?after={after}&follow={follow}"),
+        None => format!("/v1/events?follow={follow}"),
+    };
+    let mut body = match client.stream(&path).await {
+        Ok(body) => body,
+        // It went away between two requests: the next one finds its successor.
+        Err(ClientError::Broken { .. } | ClientError::NotReachable { .. }) if follow => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let mut waiting = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return Ok(!follow) };
+        let Ok(bytes) = frame.into_data() else { continue };
+        waiting.extend_from_slice(&bytes);
+        let Some(last) = waiting.iter().rposition(|byte| *byte == NEWLINE) else { continue };
+        let rest = waiting.split_off(last + 1);
+        for line in waiting.split(|byte| *byte == NEWLINE).filter(|line| !line.is_empty()) {
+            let event: EventView = serde_json::from_slice(line)
+                .map_err(|source| CliError::BadResult { what: "event", source })?;
+            *after = Some(event.cursor);
+        }
+        render::print(&String::from_utf8_lossy(&waiting))?;
+        waiting = rest;
+    }
+    Ok(!follow)
+}

@@ -1,0 +1,104 @@
+//! `operation list|show|cancel`.
+
+use banger_api::{OperationView, StageView};
+use banger_sys::paths::Paths;
+
+use crate::args::OperationCommand;
+use crate::ensure::ensure;
+use crate::error::CliError;
+use crate::render::{self, seconds};
+
+pub(crate) async fn run(paths: &Paths, command: OperationCommand) -> Result<(), CliError> {
+    let client = ensure(paths).await?;
+    match command {
+        OperationCommand::List(args) => {
+            let operations: Vec<OperationView> = client.get("/v1/operations").await?;
+            if args.json { render::print_json(&operations) } else { render::print(&table(&operations)) }
+        }
+        OperationCommand::Show { id, json } => {
+            let operation: OperationView = client.operation(id.as_str(), 0).await?;
+            if json.json { render::print_json(&operation) } else { render::print(&sheet(&operation)) }
+        }
+        OperationCommand::Cancel { id, json } => {
+            let path = format!("/v1/operations/{}/cancel", id.as_str());
+            let operation: OperationView = client.post(&path, &()).await?;
+            if json.json {
+                render::print_json(&operation)
+            } else {
+                render::print(&format!("{} {}\n", word(&operation.state), operation.id))
+            }
+        }
+    }
+}
+
+fn table(operations: &[OperationView]) -> String {
+    let row = |operation: &OperationView| {
+        let stage = operation.stages.last().map(stage_text).unwrap_or_default();
+        vec![
+            operation.id.clone(),
+            word(&operation.kind),
+            operation.target.clone(),
+            word(&operation.state),
+            stage,
+        ]
+    };
+    let head = ["ID", "KIND", "TARGET", "STATE", "STAGE"];
+    render::table(&head, &operations.iter().map(row).collect::<Vec<_>>())
+}
+
+fn sheet(operation: &OperationView) -> String {
+    let mut lines = vec![
+        ("id", operation.id.clone()),
+        ("kind", word(&operation.kind)),
+        ("target", operation.target.clone()),
+        ("state", word(&operation.state)),
+    ];
+    lines.extend(operation.stages.iter().map(|stage| ("stage", stage_text(stage))));
+    lines.extend(operation.error.iter().map(|error| ("error", error.message.clone())));
+    lines.into_iter().map(|(name, value)| format!("{name:<8}{value}\n")).collect()
+}
+
+fn stage_text(stage: &StageView) -> String {
+    let detail = if stage.detail.is_empty() { String::new() } else { format!(": {}", stage.detail) };
+    let took = stage.took_ms.map(|took| format!(" ({})", seconds(took))).unwrap_or_default();
+    format!("{}{detail}{took}", stage.name)
+}
+
+/// The word that a value is in JSON, with spaces.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word.replace('_', " "),
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_is_shown_with_its_stages_and_its_error() {
+        let operation: OperationView = serde_json::from_value(serde_json::json!({
+            "id": "op-12ab", "kind": "vm_create", "target": "dev", "state": "failed", "revision": 7,
+            "stages": [
+                { "name": "make disks", "started_ms": 0, "took_ms": 120 },
+                { "name": "start machine", "detail": "qemu/tcg", "started_ms": 120 },
+            ],
+            "error": { "code": "operation_failed", "message": "the machine of VM `dev` does not start" }
+        }))
+        .unwrap();
+        insta::assert_snapshot!(sheet(&operation), @r"
+        id      op-12ab
+        kind    vm create
+        target  dev
+        state   failed
+        stage   make disks (0.1 s)
+        stage   start machine: qemu/tcg
+        error   the machine of VM `dev` does not start
+        ");
+        insta::assert_snapshot!(table(&[operation]), @r"
+        ID       KIND       TARGET  STATE   STAGE
+        op-12ab  vm create  dev     failed  start machine: qemu/tcg
+        ");
+    }
+}

@@ -1,0 +1,162 @@
+//! What happens, for whoever wants to know: kept in the store, so that a listener goes on where it was, also after the
+//! daemon was away; told at once, so that nobody has to ask again and again.
+
+use std::sync::Arc;
+
+use banger_api::{EventKind, EventView, OperationState, OperationView};
+use banger_store::{Event, EventRow, Store, StoreError, VmRow};
+use serde_json::Value;
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::operation::Operations;
+use crate::vm::time_text;
+
+/// Events that are read from the store at a time.
+const BATCH: u32 = 256;
+
+/// All events.
+#[derive(Clone, Debug)]
+pub struct Events {
+    store: Arc<Store>,
+    latest: watch::Receiver<i64>,
+}
+
+impl Events {
+    /// The events of a store.
+    #[must_use]
+    pub fn new(store: Arc<Store>) -> Self {
+        let (sender, latest) = watch::channel(0);
+        store.on_event(move |cursor| {
+            sender.send_modify(|latest| *latest = cursor.max(*latest));
+        });
+        Self { store, latest }
+    }
+
+    /// Tells when operations begin and end from now on.
+    pub fn observe(&self, operations: &Operations) {
+        let store = Arc::clone(&self.store);
+        operations.observe(move |operation| {
+            if let Err(error) = store.add_event(&event_of(operation)) {
+                warn!(op = operation.id, %error, "an event is not kept");
+            }
+        });
+    }
+
+    /// Tells something about a VM that is not in its row.
+    pub(crate) fn tell_vm(&self, kind: EventKind, row: &VmRow) -> Result<(), StoreError> {
+        self.store.add_event(&Event {
+            kind: word(&kind),
+            vm_id: Some(row.id.to_string()),
+            name: row.name.to_string(),
+            op_id: None,
+            value: Some(row.state.as_str().to_owned()),
+            message: None,
+        })
+    }
+
+    /// Returns a reader of what comes after a cursor; without one, of what comes from now on.
+    ///
+    /// # Errors
+    /// As the store.
+    pub fn read_after(&self, after: Option<i64>) -> Result<EventReader, StoreError> {
+        let (kept_after, latest) = self.store.event_cursors()?;
+        let wanted = after.unwrap_or(latest);
+        Ok(EventReader {
+            events: self.clone(),
+            cursor: wanted.max(kept_after),
+            // A cursor of the future was never given: whoever has one has it from another database.
+            has_missed: wanted < kept_after || wanted > latest,
+        })
+    }
+}
+
+/// Reads events, oldest first.
+#[derive(Debug)]
+pub struct EventReader {
+    events: Events,
+    cursor: i64,
+    has_missed: bool,
+}
+
+impl EventReader {
+    /// Returns the next events, at least one; `None` when there is none and `follow` is not set.
+    ///
+    /// # Errors
+    /// As the store.
+    pub async fn next(&mut self, follow: bool) -> Result<Option<Vec<EventView>>, StoreError> {
+        if std::mem::take(&mut self.has_missed) {
+            let (kept_after, latest) = self.events.store.event_cursors()?;
+            self.cursor = self.cursor.clamp(kept_after, latest);
+            return Ok(Some(vec![missed(self.cursor)]));
+        }
+        let mut latest = self.events.latest.clone();
+        loop {
+            latest.mark_unchanged();
+            let rows = self.events.store.events(self.cursor, BATCH)?;
+            if let Some(last) = rows.last() {
+                self.cursor = last.cursor;
+                return Ok(Some(rows.into_iter().map(view).collect()));
+            }
+            // An error means that the store is gone, and with it everything that could happen.
+            if !follow || latest.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+fn view(row: EventRow) -> EventView {
+    let EventRow { cursor, at_ms, event } = row;
+    EventView {
+        cursor,
+        at: time_text(at_ms),
+        // Only a newer version writes a kind that is not known here; its row says what it can.
+        kind: serde_json::from_value(Value::String(event.kind)).unwrap_or(EventKind::VmChanged),
+        name: event.name,
+        vm_id: event.vm_id,
+        op_id: event.op_id,
+        value: event.value,
+        message: event.message,
+    }
+}
+
+fn missed(cursor: i64) -> EventView {
+    EventView {
+        cursor,
+        at: time_text(crate::clock::now_ms()),
+        kind: EventKind::EventsMissed,
+        name: String::new(),
+        vm_id: None,
+        op_id: None,
+        value: None,
+        message: Some("events before this cursor are no longer kept".to_owned()),
+    }
+}
+
+fn event_of(operation: &OperationView) -> Event {
+    let (kind, value) = match operation.state {
+        OperationState::Running | OperationState::Cancelling => {
+            (EventKind::OperationBegun, word(&operation.kind))
+        }
+        OperationState::Succeeded | OperationState::Failed | OperationState::Cancelled => {
+            (EventKind::OperationEnded, word(&operation.state))
+        }
+    };
+    Event {
+        kind: word(&kind),
+        vm_id: None,
+        name: operation.target.clone(),
+        op_id: Some(operation.id.clone()),
+        value: Some(value),
+        message: operation.error.as_ref().map(|error| error.message.clone()),
+    }
+}
+
+/// Returns the word that a value is in JSON.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        Ok(_) | Err(_) => String::new(),
+    }
+}

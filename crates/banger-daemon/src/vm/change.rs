@@ -1,0 +1,93 @@
+//! Changes of a VM that need no machine: its sizes, its time to live.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::sync::Arc;
+
+use banger_api::{OperationKind, OperationView, SetVm};
+use banger_model::DiskBytes;
+use banger_store::VmRow;
+
+use super::VmError;
+use super::service::{VmGuard, VmService};
+use crate::clock::now_ms;
+
+impl VmService {
+    /// Begins to change a VM's sizes or its time to live. New sizes hold from the next start on; a work disk's file
+    /// system grows into its disk then.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it, [`VmError::NothingToChange`].
+    pub fn set(self: &Arc<Self>, reference: &str, request: SetVm) -> Result<OperationView, VmError> {
+        let row = self.find_usable(reference)?;
+        if request == SetVm::default() {
+            return Err(VmError::NothingToChange { name: row.name });
+        }
+        check_growth(&row, request.disk)?;
+        let target = row.name.to_string();
+        Ok(self.begin(OperationKind::VmSet, &target, move |service, task| async move {
+            let held = service.lock_unless_cancelled(&row.id, &task).await?;
+            let row = service.reload(&row.id)?;
+            service.set_held(&held, row, request).map(Some)
+        }))
+    }
+
+    fn set_held(&self, _held: &VmGuard, mut row: VmRow, request: SetVm) -> Result<VmRow, VmError> {
+        check_growth(&row, request.disk)?;
+        let before = row.spec.clone();
+        row.spec.vcpus = request.vcpus.unwrap_or(row.spec.vcpus);
+        row.spec.memory = request.memory.unwrap_or(row.spec.memory);
+        if let Some(disk) = request.disk {
+            // The disk first: one that is larger than its row says is as good as before.
+            grow(&self.parts.paths.vm(row.id.as_str()).join("work.ext4"), disk)?;
+            row.spec.work_disk = disk;
+        }
+        if row.spec != before {
+            row.changed_at_ms = Some(now_ms());
+        }
+        if let Some(ttl) = request.ttl {
+            row.ttl = ttl.ttl();
+            row.touched_at_ms = Some(now_ms());
+        }
+        self.rows.update(&row)?;
+        self.lifetimes_changed.notify_one();
+        Ok(row)
+    }
+
+    /// Begins a VM's time to live anew, and counts as a use of it.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it.
+    pub fn touch(self: &Arc<Self>, reference: &str) -> Result<OperationView, VmError> {
+        let row = self.find_usable(reference)?;
+        let target = row.name.to_string();
+        Ok(self.begin(OperationKind::VmTouch, &target, move |service, task| async move {
+            let _held = service.lock_unless_cancelled(&row.id, &task).await?;
+            let mut row = service.reload(&row.id)?;
+            row.touched_at_ms = Some(now_ms());
+            service.rows.update(&row)?;
+            service.usage.note(&row.id);
+            Ok(Some(row))
+        }))
+    }
+}
+
+fn check_growth(row: &VmRow, wanted: Option<DiskBytes>) -> Result<(), VmError> {
+    match wanted {
+        Some(wanted) if wanted < row.spec.work_disk => {
+            Err(VmError::DiskShrinks { name: row.name.clone(), is: row.spec.work_disk, wanted })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Makes a disk's file longer; the new part is a hole.
+fn grow(disk: &Path, size: DiskBytes) -> Result<(), VmError> {
+    let failed = |source| VmError::GrowDisk { path: disk.to_owned(), source };
+    let file = OpenOptions::new().write(true).open(disk).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    if length < size.get() {
+        file.set_len(size.get()).and_then(|()| file.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}

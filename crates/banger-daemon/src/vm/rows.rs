@@ -1,0 +1,69 @@
+//! The rows of VMs: each change is written with the operation in whose course it is made.
+
+use std::sync::Arc;
+
+use banger_model::{VmEvent, VmId};
+use banger_store::{Store, StoreError, VmRow};
+
+use super::VmError;
+use crate::operation::current_id;
+
+/// The VMs in the store.
+#[derive(Clone, Debug)]
+pub(super) struct Rows(Arc<Store>);
+
+impl Rows {
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        Self(store)
+    }
+
+    /// Returns all of them, oldest first.
+    pub(super) fn list(&self) -> Result<Vec<VmRow>, VmError> {
+        self.0.list_vms().map_err(VmError::Store)
+    }
+
+    /// Returns one of them.
+    pub(super) fn get(&self, id: &VmId) -> Result<Option<VmRow>, VmError> {
+        self.0.vm(id).map_err(VmError::Store)
+    }
+
+    /// Returns the one that a request with this key has made.
+    pub(super) fn of_request(&self, key: &str) -> Result<Option<VmRow>, VmError> {
+        self.0.vm_of_request(key).map_err(VmError::Store)
+    }
+
+    /// Adds one; a name that is taken is told as such, because the caller may know another.
+    pub(super) fn insert(&self, row: &VmRow) -> Result<(), StoreError> {
+        self.0.insert_vm(row, current_id().as_deref())
+    }
+
+    /// Writes one anew.
+    pub(super) fn update(&self, row: &VmRow) -> Result<(), VmError> {
+        self.0.update_vm(row, current_id().as_deref()).map_err(VmError::Store)
+    }
+
+    /// Removes one; it may be gone.
+    pub(super) fn remove(&self, id: &VmId) -> Result<(), VmError> {
+        self.0.remove_vm(id, current_id().as_deref()).map_err(VmError::Store)
+    }
+
+    /// Moves one to its next state.
+    pub(super) fn record(&self, row: &mut VmRow, event: VmEvent) -> Result<(), VmError> {
+        advance(row, event)?;
+        self.update(row)
+    }
+}
+
+/// Moves a row to its next state, not yet in the store.
+pub(super) fn advance(row: &mut VmRow, event: VmEvent) -> Result<(), VmError> {
+    let action = match event {
+        VmEvent::BootStarted | VmEvent::BootFinished | VmEvent::BootFailed => "start",
+        VmEvent::StopStarted | VmEvent::MachineEnded => "stop",
+    };
+    row.state = row.state.after(event).map_err(|source| VmError::Denied {
+        action,
+        name: row.name.clone(),
+        source,
+    })?;
+    Ok(())
+}

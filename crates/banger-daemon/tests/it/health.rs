@@ -1,0 +1,41 @@
+//! A guest that hangs is told, can be ended, and gets the time again when it comes back.
+
+use banger_api::EventKind;
+use banger_model::VmState;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::sandbox::Sandbox;
+
+fn signal(sandbox: &Sandbox, signal: Signal) {
+    let pid = sandbox.processes()[0].pid;
+    kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
+}
+
+#[tokio::test]
+async fn a_guest_that_hangs_is_unresponsive_until_it_answers_again() {
+    let sandbox = Sandbox::start().await;
+    sandbox.create("dev").await;
+    signal(&sandbox, Signal::STOP);
+    let vm = sandbox.wait_for("dev", |vm| vm.is_unresponsive).await;
+    assert_eq!(vm.state, VmState::Running);
+    signal(&sandbox, Signal::CONT);
+    sandbox.wait_for("dev", |vm| !vm.is_unresponsive).await;
+    let events = sandbox.store().events(0, 100).unwrap();
+    let kinds: Vec<_> = events.into_iter().map(|row| row.event.kind).collect();
+    let word = |kind: EventKind| serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned();
+    assert!(kinds.ends_with(&[word(EventKind::VmUnresponsive), word(EventKind::VmResponsive)]), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn a_guest_that_hangs_can_be_killed_and_deleted() {
+    let sandbox = Sandbox::start().await;
+    sandbox.create("dev").await;
+    signal(&sandbox, Signal::STOP);
+    sandbox.wait_for("dev", |vm| vm.is_unresponsive).await;
+    let vm = sandbox.act("dev", "kill").await.unwrap().unwrap();
+    assert_eq!((vm.state, vm.is_unresponsive), (VmState::Stopped, false));
+    sandbox.act("dev", "start").await.unwrap();
+    signal(&sandbox, Signal::STOP);
+    sandbox.act("dev", "delete").await.unwrap();
+    sandbox.nothing_is_left().await;
+}

@@ -1,0 +1,67 @@
+//! Idempotency keys: a caller that repeats a request because it did not see the answer gives the same key again.
+
+use serde::{Deserialize, Serialize};
+
+/// Most characters of a key.
+const LENGTH_MAX: usize = 128;
+
+/// Why a text is no key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an idempotency key has 1 to 128 printable ASCII characters without spaces, and `{}` does not", .text.escape_debug())]
+pub struct BadIdempotencyKey {
+    /// The text.
+    pub text: String,
+}
+
+/// A key of the caller's choice: 1 to 128 printable ASCII characters without spaces.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for IdempotencyKey {
+    type Err = BadIdempotencyKey;
+
+    fn from_str(text: &str) -> Result<Self, BadIdempotencyKey> {
+        let is_good =
+            (1..=LENGTH_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_good { Ok(Self(text.to_owned())) } else { Err(BadIdempotencyKey { text: text.to_owned() }) }
+    }
+}
+
+impl TryFrom<String> for IdempotencyKey {
+    type Error = BadIdempotencyKey;
+
+    fn try_from(text: String) -> Result<Self, BadIdempotencyKey> {
+        text.parse()
+    }
+}
+
+impl From<IdempotencyKey> for String {
+    fn from(key: IdempotencyKey) -> Self {
+        key.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_printable_and_of_bounded_length() {
+        for good in ["a", "7b0c8f3e-2f1d-4b5e-9a3c-0d1e2f3a4b5c", &"x".repeat(128)] {
+            assert!(good.parse::<IdempotencyKey>().is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "ä", "a\n", &"x".repeat(129)] {
+            assert!(bad.parse::<IdempotencyKey>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Signals that a user may send to a machine's process.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is no signal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a signal that a machine can be sent; write one of {}", names())]
+pub struct UnknownSignal {
+    /// The text.
+    pub text: String,
+}
+
+/// A signal for a machine's process. Others than these would stop it in its tracks, or mean nothing to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum KillSignal {
+    /// Ends it at once.
+    #[default]
+    Kill,
+    /// Asks it to end.
+    Term,
+    /// As Ctrl-C.
+    Int,
+    /// Its terminal went away.
+    Hup,
+    /// Asks it to end with a core dump.
+    Quit,
+    /// Ends it with a core dump.
+    Abrt,
+    /// Means what the VMM makes of it.
+    Usr1,
+    /// Means what the VMM makes of it.
+    Usr2,
+}
+
+impl KillSignal {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Kill, Self::Term, Self::Int, Self::Hup, Self::Quit, Self::Abrt, Self::Usr1, Self::Usr2];
+
+    /// Its name without `SIG`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kill => "KILL",
+            Self::Term => "TERM",
+            Self::Int => "INT",
+            Self::Hup => "HUP",
+            Self::Quit => "QUIT",
+            Self::Abrt => "ABRT",
+            Self::Usr1 => "USR1",
+            Self::Usr2 => "USR2",
+        }
+    }
+}
+
+impl std::str::FromStr for KillSignal {
+    type Err = UnknownSignal;
+
+    /// Reads `TERM`, `SIGTERM` and the same in lower case.
+    fn from_str(text: &str) -> Result<Self, UnknownSignal> {
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let found = Self::ALL.into_iter().find(|signal| signal.as_str() == name);
+        found.ok_or_else(|| UnknownSignal { text: text.to_owned() })
+    }
+}
+
+impl TryFrom<String> for KillSignal {
+    type Error = UnknownSignal;
+
+    fn try_from(text: String) -> Result<Self, UnknownSignal> {
+        text.parse()
+    }
+}
+
+impl From<KillSignal> for String {
+    fn from(signal: KillSignal) -> Self {
+        signal.as_str().to_owned()
+    }
+}
+
+fn names() -> String {
+    KillSignal::ALL.map(KillSignal::as_str).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signal_reads_back_with_and_without_its_prefix() {
+        for signal in KillSignal::ALL {
+            assert_eq!(signal.as_str().parse(), Ok(signal));
+            assert_eq!(format!("sig{}", signal.as_str().to_lowercase()).parse(), Ok(signal));
+        }
+    }
+
+    #[test]
+    fn a_signal_that_would_wedge_a_machine_is_refused() {
+        for text in ["STOP", "SIGTSTP", "9", ""] {
+            let error = text.parse::<KillSignal>().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "`{text}` is not a signal that a machine can be sent; write one of KILL, TERM, INT, HUP, QUIT, \
+                     ABRT, USR1, USR2"
+                )
+            );
+        }
+    }
+}
