@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use banger_image::{AuthorizedKey, AuthorizedKeyError};
 use banger_sys::files::{FileError, create_private_directory, write_atomic};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
@@ -20,6 +21,9 @@ pub enum KeyError {
         /// Why.
         source: ssh_key::Error,
     },
+    /// The public half makes no sense.
+    #[error("cannot use the SSH key")]
+    Parse(#[source] AuthorizedKeyError),
     /// The key could not be kept.
     #[error("cannot keep the SSH key")]
     Write(#[source] FileError),
@@ -30,8 +34,8 @@ pub enum KeyError {
 pub struct UserKey {
     /// Where its private half is.
     pub path: PathBuf,
-    /// Its public line, for `authorized_keys`.
-    pub public_line: String,
+    /// Its public half.
+    pub authorized_key: AuthorizedKey,
 }
 
 impl UserKey {
@@ -56,7 +60,8 @@ impl UserKey {
             write_atomic(&public_file, format!("{public_line}\n").as_bytes(), 0o644)
                 .map_err(KeyError::Write)?;
         }
-        Ok(Self { path, public_line })
+        let authorized_key = public_line.parse().map_err(KeyError::Parse)?;
+        Ok(Self { path, authorized_key })
     }
 }
 
@@ -94,8 +99,8 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let first = UserKey::load_or_create(state.path()).unwrap();
         let second = UserKey::load_or_create(state.path()).unwrap();
-        assert_eq!(first.public_line, second.public_line);
-        assert!(first.public_line.starts_with("ssh-ed25519 "));
+        assert_eq!(first.authorized_key, second.authorized_key);
+        assert!(first.authorized_key.line().starts_with("ssh-ed25519 "));
         assert_eq!(std::fs::metadata(&first.path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 

@@ -7,12 +7,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::digest::FileRecord;
+use crate::linked_file::LinkedFile;
 
 /// The manifest's name in its directory.
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";
-
-/// Version of the manifests that this crate writes.
-pub(crate) const FORMAT_VERSION: u32 = 1;
 
 /// A kernel or an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +36,17 @@ pub trait Manifest: Serialize + DeserializeOwned + Clone + Send + 'static {
     type Name: Clone + std::fmt::Display + std::str::FromStr + Eq + std::hash::Hash + Send + Sync + 'static;
     /// Which kind it is.
     const KIND: Kind;
+    /// Version of the form that is written.
+    const FORMAT_VERSION: u32;
 
     /// Whose manifest it is.
     fn name(&self) -> &Self::Name;
-    /// The files beside the manifest, by name.
-    fn files(&self) -> &BTreeMap<String, FileRecord>;
+    /// The files beside the manifest that never change, by name.
+    fn files(&self) -> Vec<(&str, &FileRecord)>;
+    /// The files of the host that it consists of.
+    fn linked_files(&self) -> Vec<&LinkedFile> {
+        Vec::new()
+    }
 }
 
 /// A local kernel or image.

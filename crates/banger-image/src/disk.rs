@@ -1,17 +1,12 @@
 //! The disks of one VM, made in milliseconds: the overlay that takes its changes of the root, and the work disk that
 //! is its `/root`.
 
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use banger_ext4::{
-    EntryKind, Ext4Writer, FormatError, FormatOptions, Journal, Metadata, TarAction, format_empty,
-};
+use banger_ext4::{Ext4Reader, FormatError, Journal, format_empty};
 use banger_model::DiskBytes;
-use banger_sys::id::random_bytes;
 
-use crate::image::Image;
+use crate::image::{AuthorizedKey, HomeSource, Image, format_options};
 
 /// Why a disk cannot be made. Nothing is left of it.
 #[derive(Debug, thiserror::Error)]
@@ -19,19 +14,6 @@ use crate::image::Image;
 pub enum DiskError {
     #[error("cannot make the disk `{}`", path.display())]
     Format { path: PathBuf, source: FormatError },
-    #[error("cannot read the work-seed `{}`", path.display())]
-    ReadSeed { path: PathBuf, source: io::Error },
-}
-
-/// A file that a work disk gets on top of its image's seed. Owned by root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeedFile {
-    /// Relative to `/root`: `.ssh/authorized_keys`.
-    pub path: String,
-    /// Permission bits.
-    pub mode: u32,
-    /// What is in it.
-    pub content: Vec<u8>,
 }
 
 /// Makes the empty, sparse disk that takes a VM's changes of its root.
@@ -39,11 +21,12 @@ pub struct SeedFile {
 /// # Errors
 /// [`DiskError::Format`].
 pub fn make_overlay_disk(path: &Path, size: DiskBytes) -> Result<(), DiskError> {
-    let made = format_empty(path, options("banger-overlay", size));
+    let made = format_empty(path, format_options("banger-overlay", size.get(), Journal::Auto));
     or_remove(path, made.map(drop))
 }
 
-/// Makes the work disk of a VM: the image's seed, then these files. Parents of the files are 0700.
+/// Makes the work disk of a VM: what the image has for it, with the user's key. A work-seed that cannot be used is no
+/// obstacle: the image's root has the same.
 ///
 /// # Errors
 /// [`DiskError`].
@@ -51,42 +34,35 @@ pub fn make_work_disk(
     path: &Path,
     size: DiskBytes,
     image: &Image,
-    files: &[SeedFile],
+    key: &AuthorizedKey,
 ) -> Result<(), DiskError> {
-    let seed_path = image.work_seed();
-    let seed = File::open(&seed_path).map_err(|source| DiskError::ReadSeed { path: seed_path, source })?;
-    or_remove(path, write_work_disk(path, size, seed, files))
-}
-
-fn write_work_disk(path: &Path, size: DiskBytes, seed: File, files: &[SeedFile]) -> Result<(), FormatError> {
-    let options = options("banger-work", size);
-    let mtime = options.created_at;
-    let mut writer = Ext4Writer::create(path, options)?;
-    writer.add_tar(seed, |_| TarAction::Keep)?;
-    let metadata = |mode| Metadata { mode, mtime, ..Metadata::default() };
-    for file in files {
-        let mut parent = String::new();
-        for name in file.path.split('/').rev().skip(1).collect::<Vec<_>>().into_iter().rev() {
-            parent.push_str(name);
-            writer.add(parent.as_bytes(), &metadata(0o700), EntryKind::Directory)?;
-            parent.push('/');
+    let homes = image.homes();
+    let mut homes = homes.iter().peekable();
+    while let Some(home) = homes.next() {
+        match write_work_disk(path, size, home, key) {
+            Err(error) if homes.peek().is_some() && is_of_source(&error) => {
+                tracing::warn!(image = %image.manifest.name, %error, "the work-seed cannot be used; `/root` is taken");
+            }
+            made => return or_remove(path, made),
         }
-        let kind = EntryKind::File { size: file.content.len() as u64, content: &mut file.content.as_slice() };
-        writer.add(file.path.as_bytes(), &metadata(file.mode), kind)?;
     }
-    writer.finish().map(drop)
+    Ok(())
 }
 
-fn options(label: &str, size: DiskBytes) -> FormatOptions {
-    FormatOptions {
-        size_bytes: size.get(),
-        label: label.to_owned(),
-        uuid: random_bytes(),
-        hash_seed: random_bytes(),
-        created_at: jiff::Timestamp::now().as_second(),
-        inodes_min: 0,
-        journal: Journal::Auto,
-    }
+fn write_work_disk(
+    path: &Path,
+    size: DiskBytes,
+    home: &HomeSource,
+    key: &AuthorizedKey,
+) -> Result<(), FormatError> {
+    let reader = Ext4Reader::open(&home.file)?;
+    let options = format_options("banger-work", size.get(), Journal::Auto);
+    home.begin(&reader, path, options, key)?.finish().map(drop)
+}
+
+/// Tells whether the file system that was copied is to blame.
+fn is_of_source(error: &FormatError) -> bool {
+    matches!(error, FormatError::ReadSource { .. } | FormatError::ReadContent { .. })
 }
 
 fn or_remove(path: &Path, made: Result<(), FormatError>) -> Result<(), DiskError> {

@@ -13,23 +13,30 @@ mod disk;
 mod host_tools;
 mod image;
 mod kernel;
+mod linked_file;
 mod progress;
 mod pull;
 mod service;
 mod space;
 mod store;
+#[cfg(test)]
+mod test_files;
 
 pub use apt::AptError;
 pub use artifact::{Artifact, Kind, Manifest};
 pub use deb::DebError;
 pub use digest::FileRecord;
-pub use disk::{DiskError, SeedFile, make_overlay_disk, make_work_disk};
+pub use disk::{DiskError, make_overlay_disk, make_work_disk};
 pub use host_tools::{HOST_TOOLS, HostTool, MissingTool};
-pub use image::{Image, ImageBuildError, ImageEntry, ImageManifest, WorkSeedError, image_catalog};
+pub use image::{
+    AuthorizedKey, AuthorizedKeyError, FinishError, Image, ImageBuildError, ImageEntry, ImageManifest,
+    KeyFingerprint, KeyFingerprintError, LinkedFiles, ManagedFiles, Source, WorkSeedError, image_catalog,
+};
 pub use kernel::{
     BzImageError, InitramfsError, Kernel, KernelBuildError, KernelEntry, KernelManifest, ModulesDriveError,
     ModulesError, RefreshError, kernel_catalog,
 };
+pub use linked_file::LinkedFile;
 pub use progress::{Progress, Stage};
 pub use pull::{PullError, Replace};
 pub use service::ImageService;

@@ -193,6 +193,11 @@ impl<M: Manifest> Pulls<M> {
         self.locks.lock(name).await
     }
 
+    /// Takes the name's lock if nobody has it.
+    pub(crate) fn try_lock(&self, name: &M::Name) -> Option<KeyedGuard> {
+        self.locks.try_lock(name)
+    }
+
     /// Returns the local one, its files looked at.
     pub(crate) fn usable(&self, name: &M::Name) -> Result<Option<Artifact<M>>, PullError> {
         let failed = |source| PullError::Local { kind: M::KIND, name: name.to_string(), source };

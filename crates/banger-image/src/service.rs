@@ -9,7 +9,8 @@ use banger_sys::paths::Paths;
 use crate::artifact::Kind;
 use crate::blocking::run_blocking;
 use crate::image::{
-    DebianImages, Image, ImageEntry, ImageManifest, ImageSource, image_catalog, sweep_build_directories,
+    AuthorizedKey, DebianImages, Image, ImageEntry, ImageManifest, ImageSource, image_catalog,
+    is_stale as is_seed_stale, refresh_work_seed, sweep_build_directories, sweep_refreshes,
 };
 use crate::kernel::{
     AgentProgram, DebianKernels, Kernel, KernelEntry, KernelManifest, KernelSource, is_stale, kernel_catalog,
@@ -31,6 +32,7 @@ pub struct ImageService {
     kernel_source: Box<dyn KernelSource>,
     image_source: Box<dyn ImageSource>,
     agent: Arc<AgentProgram>,
+    key: Arc<AuthorizedKey>,
 }
 
 impl std::fmt::Debug for ImageService {
@@ -44,18 +46,20 @@ impl std::fmt::Debug for ImageService {
 }
 
 impl ImageService {
-    /// The service on these directories. `agent` is the static program that becomes the guests' first process.
+    /// The service on these directories. `agent` is the static program that becomes the guests' first process; `key` is
+    /// let into every image.
     #[must_use]
-    pub fn new(paths: &Paths, agent: PathBuf) -> Self {
-        let agent = Arc::new(AgentProgram::new(agent));
+    pub fn new(paths: &Paths, agent: PathBuf, key: AuthorizedKey) -> Self {
+        let (agent, key) = (Arc::new(AgentProgram::new(agent)), Arc::new(key));
         Self {
             kernels: Pulls::new(Store::new(paths.kernels()), KERNEL_BYTES_NEEDED),
             images: Pulls::new(Store::new(paths.images()), IMAGE_BYTES_NEEDED),
             kernel_catalog: kernel_catalog(),
             image_catalog: image_catalog(),
             kernel_source: Box::new(DebianKernels { agent: Arc::clone(&agent) }),
-            image_source: Box::new(DebianImages),
+            image_source: Box::new(DebianImages { key: Arc::clone(&key) }),
             agent,
+            key,
         }
     }
 
@@ -91,6 +95,7 @@ impl ImageService {
         self.kernels.store.sweep()?;
         self.images.store.sweep()?;
         sweep_build_directories(self.images.store.directory());
+        sweep_refreshes(self.images.store.directory());
         Ok(())
     }
 
@@ -117,12 +122,14 @@ impl ImageService {
         self.kernels.pull(name, replace, self.kernel_build(name, progress)).await
     }
 
-    /// Returns the image, pulled if it is not there, its files looked at. Its kernel is the caller's next wish.
+    /// Returns the image, pulled if it is not there, its files looked at, its work-seed with this user's key. Its kernel
+    /// is the caller's next wish.
     ///
     /// # Errors
     /// [`PullError`], but never that it is already pulled.
     pub async fn ensure_image(&self, name: &ImageName, progress: &Progress) -> Result<Image, PullError> {
-        self.images.ensure(name, self.image_build(name, progress)).await
+        let image = self.images.ensure(name, self.image_build(name, progress)).await?;
+        Ok(self.with_this_key(image, progress).await)
     }
 
     /// Pulls the image because somebody asked for it.
@@ -136,6 +143,33 @@ impl ImageService {
         progress: &Progress,
     ) -> Result<Image, PullError> {
         self.images.pull(name, replace, self.image_build(name, progress)).await
+    }
+
+    /// Returns the image with a work-seed that lets this key in. That it cannot be made is no reason to fail, and that
+    /// somebody else works at the image none to wait: a work disk gets the key all the same.
+    async fn with_this_key(&self, image: Image, progress: &Progress) -> Image {
+        if !is_seed_stale(&image, &self.key) {
+            return image;
+        }
+        let name = image.manifest.name.clone();
+        let Some(held) = self.images.try_lock(&name) else { return image };
+        // Another caller may have done it, or replaced the image.
+        let current = match self.images.usable(&name) {
+            Ok(Some(current)) if is_seed_stale(&current, &self.key) => current,
+            Ok(Some(current)) => return current,
+            Ok(None) | Err(_) => return image,
+        };
+        progress.stage("refresh work-seed", name.to_string());
+        let key = Arc::clone(&self.key);
+        let refreshed = run_blocking(move |_| {
+            // Held to the end of the work, also when nobody waits for it any more.
+            let _held = held;
+            refresh_work_seed(current, &key)
+        });
+        refreshed.await.unwrap_or_else(|error| {
+            tracing::warn!(image = %name, error = &error as &dyn std::error::Error, "the work-seed stays as it is");
+            image
+        })
     }
 
     async fn with_this_agent(&self, kernel: Kernel, progress: &Progress) -> Result<Kernel, PullError> {

@@ -12,8 +12,9 @@ use tokio::sync::{Barrier, Semaphore};
 use super::*;
 use crate::artifact::{MANIFEST_FILE, manifest_bytes};
 use crate::digest::{FileRecord, sha256_hex};
-use crate::image::ImageBuildError;
+use crate::image::{ImageBuildError, ImageFacts, finish_image};
 use crate::kernel::KernelBuildError;
+use crate::test_files::{key, other_key, write_rootfs};
 
 /// Makes small kernels and images. Each build takes one permit, so a test decides when builds go on.
 struct Fake {
@@ -81,30 +82,31 @@ impl ImageSource for Arc<Fake> {
     ) -> BoxFuture<'a, Result<StagedDirectory, ImageBuildError>> {
         Box::pin(async move {
             assert!(self.turn().await);
-            let manifest = ImageManifest {
-                format_version: 1,
-                name: entry.name.clone(),
-                id: "0".to_owned(),
-                distro: String::new(),
-                arch: String::new(),
-                kernel: entry.kernel.clone(),
-                files: BTreeMap::new(),
-                ready_ports: Vec::new(),
-                init: None,
-                packages: Vec::new(),
-                source: String::new(),
-                created_at: String::new(),
-            };
-            std::fs::write(staged.path().join(MANIFEST_FILE), manifest_bytes(&manifest).unwrap()).unwrap();
-            Ok(staged)
+            Ok(with_rootfs(staged, entry))
         })
     }
+}
+
+/// Fills a staging directory with a small image.
+fn with_rootfs(staged: StagedDirectory, entry: &ImageEntry) -> StagedDirectory {
+    write_rootfs(&staged.path().join("rootfs.ext4"));
+    let facts = ImageFacts {
+        name: entry.name.clone(),
+        distro: String::new(),
+        arch: String::new(),
+        kernel: entry.kernel.clone(),
+        ready_ports: Vec::new(),
+        init: None,
+        packages: Vec::new(),
+        origin: String::new(),
+    };
+    finish_image(staged, facts, &key()).unwrap()
 }
 
 fn service(home: &Path, fake: &Arc<Fake>) -> Arc<ImageService> {
     let agent = home.join("agent");
     std::fs::write(&agent, "agent").unwrap();
-    let mut service = ImageService::new(&Paths::under(home).unwrap(), agent);
+    let mut service = ImageService::new(&Paths::under(home).unwrap(), agent, key());
     service.kernel_source = Box::new(Arc::clone(fake));
     service.image_source = Box::new(Arc::clone(fake));
     let debian = service.kernel_catalog[0].clone();
@@ -227,6 +229,51 @@ async fn a_damaged_kernel_is_an_error_until_a_forced_pull() {
     assert_eq!(error.hint().unwrap(), "banger kernel pull --force debian-12");
     service.pull_kernel(&debian(), Replace::Always, &silent).await.unwrap();
     service.ensure_kernel(&debian(), &silent).await.unwrap();
+}
+
+/// The service of a daemon whose user has another key by now.
+fn service_with(home: &Path, fake: &Arc<Fake>, key: AuthorizedKey) -> Arc<ImageService> {
+    let mut service = Arc::into_inner(service(home, fake)).unwrap();
+    service.key = Arc::new(key);
+    Arc::new(service)
+}
+
+#[tokio::test]
+async fn the_first_create_after_a_new_key_repairs_the_work_seed() {
+    let home = tempfile::tempdir().unwrap();
+    let fake = Fake::new(1, 0, 1);
+    let name = "debian-bookworm".parse().unwrap();
+    let silent = Progress::silent();
+    let image = service(home.path(), &fake).ensure_image(&name, &silent).await.unwrap();
+    assert!(!is_seed_stale(&image, &key()));
+    let service = service_with(home.path(), &fake, other_key());
+    let callers = (0..16).map(|_| {
+        let (service, name) = (Arc::clone(&service), name.clone());
+        tokio::spawn(async move { service.ensure_image(&name, &Progress::silent()).await.unwrap() })
+    });
+    for caller in join_all(callers).await {
+        caller.unwrap();
+    }
+    let image = service.ensure_image(&name, &silent).await.unwrap();
+    assert!(!is_seed_stale(&image, &other_key()));
+    assert_eq!(fake.builds.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_pull_only_to_repair_a_work_seed() {
+    let home = tempfile::tempdir().unwrap();
+    let fake = Fake::new(1, 0, 1);
+    let name = "debian-bookworm".parse().unwrap();
+    let silent = Progress::silent();
+    service(home.path(), &fake).ensure_image(&name, &silent).await.unwrap();
+    let service = service_with(home.path(), &fake, other_key());
+    let mut pull = Box::pin(service.pull_image(&name, Replace::Always, &silent));
+    // It has the image's lock and waits for a permit.
+    assert!(futures::poll!(&mut pull).is_pending());
+    let older = tokio::time::timeout(Duration::from_secs(10), service.ensure_image(&name, &silent));
+    assert!(is_seed_stale(&older.await.unwrap().unwrap(), &other_key()));
+    fake.permits.add_permits(1);
+    pull.await.unwrap();
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use banger_sys::files::{is_staging, remove_any};
 use serde::Deserialize;
 
-use crate::artifact::{Artifact, FORMAT_VERSION, Kind, MANIFEST_FILE, Manifest};
+use crate::artifact::{Artifact, Kind, MANIFEST_FILE, Manifest};
 use crate::digest::FileRecord;
 
 /// Why a local kernel or image cannot be used.
@@ -48,7 +48,7 @@ pub enum StoreError {
         source: serde_json::Error,
     },
     /// The manifest is of a later banger.
-    #[error("the {kind} manifest `{}` has format {version}, and this banger knows {FORMAT_VERSION}", path.display())]
+    #[error("the {kind} manifest `{}` has format {version}, and this banger knows {known}", path.display())]
     NewerManifest {
         /// Kernel or image.
         kind: Kind,
@@ -56,6 +56,8 @@ pub enum StoreError {
         path: PathBuf,
         /// Its format.
         version: u32,
+        /// The latest that this banger knows.
+        known: u32,
     },
     /// The directory has another name than its manifest.
     #[error("the {kind} manifest `{}` is of `{found}`", path.display())]
@@ -95,6 +97,28 @@ pub enum StoreError {
         /// What is there.
         found: u64,
     },
+    /// A file of the host is not what was registered.
+    #[error("`{}` of the {kind} `{name}` has changed since it was registered", path.display())]
+    LinkedFileChanged {
+        /// Kernel or image.
+        kind: Kind,
+        /// Whose.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of the host is gone.
+    #[error("cannot find `{}`, which the {kind} `{name}` was registered with", path.display())]
+    LinkedFileMissing {
+        /// Kernel or image.
+        kind: Kind,
+        /// Whose.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A file has other bytes.
     #[error("`{}` of the {kind} `{name}` is damaged: its sha256 differs", path.display())]
     WrongContent {
@@ -117,6 +141,9 @@ impl StoreError {
             | Self::ReadFile { kind, name, .. }
             | Self::WrongSize { kind, name, .. }
             | Self::WrongContent { kind, name, .. } => Some(format!("banger {kind} pull --force {name}")),
+            Self::LinkedFileChanged { kind, name, .. } | Self::LinkedFileMissing { kind, name, .. } => {
+                Some(format!("banger {kind} delete {name}"))
+            }
             Self::List { .. } | Self::ReadManifest { .. } | Self::NewerManifest { .. } => None,
         }
     }
@@ -197,8 +224,9 @@ impl<M: Manifest> Store<M> {
             Ok(version) => version.format_version,
             Err(source) => return Err(damaged(path, source)),
         };
-        if version > FORMAT_VERSION {
-            return Err(StoreError::NewerManifest { kind: M::KIND, path, version });
+        if version > M::FORMAT_VERSION {
+            let known = M::FORMAT_VERSION;
+            return Err(StoreError::NewerManifest { kind: M::KIND, path, version, known });
         }
         let manifest = match serde_json::from_slice::<M>(&text) {
             Ok(manifest) => manifest,
@@ -211,16 +239,17 @@ impl<M: Manifest> Store<M> {
         Ok(Some(Artifact { directory, manifest }))
     }
 
-    /// Checks that every file is there in its recorded size: cheap enough for every boot.
+    /// Checks that every file is there in its recorded size, and those of the host unchanged: cheap enough for every boot.
     ///
     /// # Errors
-    /// [`StoreError::ReadFile`], [`StoreError::WrongSize`].
+    /// [`StoreError::ReadFile`], [`StoreError::WrongSize`], [`StoreError::LinkedFileChanged`],
+    /// [`StoreError::LinkedFileMissing`].
     pub fn verify(&self, artifact: &Artifact<M>) -> Result<(), StoreError> {
-        match verify_sizes(artifact) {
+        match verify_files(artifact) {
             Ok(()) => Ok(()),
             // It may have been replaced since the caller looked: what is there now decides.
             Err(error) => match self.get(artifact.manifest.name())? {
-                Some(current) => verify_sizes(&current),
+                Some(current) => verify_files(&current),
                 None => Err(error),
             },
         }
@@ -278,7 +307,15 @@ struct Version {
     format_version: u32,
 }
 
-fn verify_sizes<M: Manifest>(artifact: &Artifact<M>) -> Result<(), StoreError> {
+fn verify_files<M: Manifest>(artifact: &Artifact<M>) -> Result<(), StoreError> {
+    for file in artifact.manifest.linked_files() {
+        let (kind, path, name) = (M::KIND, file.path.clone(), artifact.manifest.name().to_string());
+        match file.is_unchanged() {
+            Ok(true) => {}
+            Ok(false) => return Err(StoreError::LinkedFileChanged { kind, name, path }),
+            Err(source) => return Err(StoreError::LinkedFileMissing { kind, name, path, source }),
+        }
+    }
     for (file, record) in artifact.manifest.files() {
         let path = artifact.file(file);
         let name = artifact.manifest.name().to_string();

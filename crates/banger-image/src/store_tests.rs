@@ -9,7 +9,7 @@ fn put(store: &Store<KernelManifest>, name: &str) -> Artifact<KernelManifest> {
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("vmlinuz"), "kernel").unwrap();
     let manifest = KernelManifest {
-        format_version: FORMAT_VERSION,
+        format_version: KernelManifest::FORMAT_VERSION,
         name: name.parse().unwrap(),
         distro: "debian".to_owned(),
         arch: "amd64".to_owned(),

@@ -25,6 +25,11 @@ impl<K: Eq + Hash + Clone> KeyedLock<K> {
         self.entry(key).lock_owned().await
     }
 
+    /// Takes the lock of this key if nobody has it.
+    pub fn try_lock(&self, key: &K) -> Option<KeyedGuard> {
+        self.entry(key).try_lock_owned().ok()
+    }
+
     fn entry(&self, key: &K) -> Arc<AsyncMutex<()>> {
         let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = locks.get(key).and_then(Weak::upgrade) {
@@ -53,6 +58,7 @@ mod tests {
         let locks = KeyedLock::default();
         let held = locks.lock(&"a").await;
         assert!(!is_ready(locks.lock(&"a")));
+        assert!(locks.try_lock(&"a").is_none());
         assert!(is_ready(locks.lock(&"b")));
         drop(held);
         assert!(is_ready(locks.lock(&"a")));

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_image::{
-    ImageService, Kernel, Kind, Progress, PullError, StoreError, make_overlay_disk, make_work_disk,
+    AuthorizedKey, ImageService, Kernel, Kind, Progress, PullError, StoreError, make_overlay_disk,
+    make_work_disk,
 };
 use banger_model::{ImageName, KernelName, VmSpec};
 use banger_sys::paths::Paths;
@@ -25,16 +26,17 @@ const AGENT_PROGRAM: &str = "banger-agent";
 pub struct ImageBootSource {
     images: Arc<ImageService>,
     agent: PathBuf,
+    key: AuthorizedKey,
     kernel_check: Arc<KernelCheck>,
 }
 
 impl ImageBootSource {
-    /// The source for these directories, with the agent that stands beside this program.
+    /// The source for these directories, with the agent that stands beside this program. Every guest lets the key in.
     #[must_use]
-    pub fn new(paths: &Paths, program: &RunningProgram) -> Self {
+    pub fn new(paths: &Paths, program: &RunningProgram, key: AuthorizedKey) -> Self {
         let agent = find_agent(&program.directory());
-        let images = Arc::new(ImageService::new(paths, agent.clone()));
-        Self { images, agent, kernel_check: Arc::default() }
+        let images = Arc::new(ImageService::new(paths, agent.clone(), key.clone()));
+        Self { images, agent, key, kernel_check: Arc::default() }
     }
 
     /// The image service.
@@ -117,12 +119,13 @@ impl BootSource for ImageBootSource {
     ) -> BoxFuture<'a, Result<(), BootSourceError>> {
         let overlay = directory.join("overlay.ext4");
         let work = directory.join("work.ext4");
-        let (overlay_size, work_size, image) = (spec.overlay_disk, spec.work_disk, files.image.clone());
+        let (overlay_size, work_size) = (spec.overlay_disk, spec.work_disk);
+        let (image, key) = (files.image.clone(), self.key.clone());
         Box::pin(async move {
             // A few milliseconds of file system work; a cancelled create removes the whole directory.
             let made = tokio::task::spawn_blocking(move || {
                 make_overlay_disk(&overlay, overlay_size)?;
-                make_work_disk(&work, work_size, &image, &[])
+                make_work_disk(&work, work_size, &image, &key)
             });
             made.await.map_err(BootSourceError::Worker)?.map_err(BootSourceError::Disk)
         })

@@ -66,11 +66,11 @@ impl ImageOperations {
         for manifest in listing.found.into_iter().map(|image| image.manifest) {
             let description = views.remove(&manifest.name).map(|view| view.description);
             let view = ImageView {
+                size_bytes: Some(manifest.size_bytes()),
                 name: manifest.name.clone(),
                 is_pulled: true,
                 kernel: manifest.kernel,
                 arch: manifest.arch,
-                size_bytes: Some(manifest.files.values().map(|file| file.size).sum()),
                 created_at: Some(manifest.created_at),
                 description: description.unwrap_or_default(),
             };

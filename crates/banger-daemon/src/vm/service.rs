@@ -221,7 +221,7 @@ impl VmService {
             source: self.parts.source.as_ref(),
             vmm,
             files,
-            authorized_key: &self.parts.user_key.public_line,
+            authorized_key: self.parts.user_key.authorized_key.line(),
             boot_deadline: self.parts.config.boot_deadline,
             init_delay: Duration::ZERO,
             task,

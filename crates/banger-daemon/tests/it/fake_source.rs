@@ -38,9 +38,10 @@ impl FakeSource {
     fn files(&self, image: &ImageName, kernel: Option<&KernelName>) -> BootFiles {
         let kernel_name = kernel.cloned().unwrap_or_else(|| "debian-12".parse().unwrap());
         let manifest = serde_json::json!({
-            "format_version": 1, "name": image, "id": "0", "distro": "debian", "arch": "amd64",
-            "kernel": kernel_name, "files": {}, "ready_ports": [], "init": null, "packages": [],
-            "source": "a test", "created_at": "2026-01-01T00:00:00Z",
+            "format_version": 2, "name": image, "id": "0", "distro": "debian", "arch": "amd64",
+            "kernel": kernel_name, "source": { "managed": { "rootfs": { "sha256": "", "size": 0 }, "seeded_key": null } },
+            "ready_ports": [], "init": null, "packages": [], "origin": "a test",
+            "created_at": "2026-01-01T00:00:00Z",
         });
         let file = |name| self.directory.join(name);
         BootFiles {

@@ -1,5 +1,7 @@
 //! Stop, start, restart, and machines that end when nobody asked.
 
+use std::path::Path;
+
 use banger_api::ErrorCode;
 use banger_model::VmState;
 use serde_json::json;
@@ -141,4 +143,24 @@ async fn ssh_gets_a_key_and_a_known_host() {
     assert_eq!(access.host_key_alias, format!("{id}.banger"));
     let mode = std::fs::metadata(&access.identity_file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// B36 and B37 of the original: host keys were not checked, and outlived their VMs.
+#[tokio::test]
+async fn a_new_vm_of_the_same_name_has_a_host_key_of_its_own_and_nothing_is_left_of_the_older_one() {
+    let sandbox = Sandbox::start().await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        sandbox.create("dev").await;
+        let access: banger_api::SshAccess = sandbox.client.get("/v1/vms/dev/ssh").await.unwrap();
+        let known = std::fs::read_to_string(&access.known_hosts_file).unwrap();
+        let (alias, key) = known.trim().split_once(' ').unwrap();
+        assert_eq!(alias, access.host_key_alias);
+        assert!(key.starts_with("ssh-ed25519 "), "{key}");
+        seen.push((access.host_key_alias.clone(), key.to_owned()));
+        sandbox.act("dev", "delete").await.unwrap();
+        assert!(!Path::new(&access.known_hosts_file).exists());
+    }
+    assert_ne!(seen[0].0, seen[1].0);
+    assert_ne!(seen[0].1, seen[1].1);
 }

@@ -90,12 +90,13 @@ impl Sandbox {
         let parts = self.parts();
         let (supervisor, operations, events, config) =
             (parts.supervisor.clone(), parts.operations.clone(), parts.events.clone(), parts.config.clone());
+        let key = parts.user_key.authorized_key.clone();
         let started = runtime.spawn(async move {
             let vms = VmService::new(parts);
             let report = vms.reconcile().await.unwrap();
             vms.keep_time();
             let program = RunningProgram::current().unwrap();
-            let images = Arc::new(ImageBootSource::new(&paths, &program));
+            let images = Arc::new(ImageBootSource::new(&paths, &program, key));
             let shutdown = CancellationToken::new();
             let state = ApiState {
                 vms,

@@ -1,28 +1,27 @@
 //! Makes a local image from a distribution's packages: bootstrap into a tar, the tar into an ext4, `/root` into the
 //! work-seed. Without root, without a mount.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use banger_ext4::FormatError;
 use banger_sys::exec::ToolError;
 use banger_sys::files::StagedDirectory;
-use banger_sys::id::random_hex;
 use futures::future::BoxFuture;
 
 use crate::apt::{carried_settings, read_source_files, select_sources};
-use crate::artifact::{FORMAT_VERSION, MANIFEST_FILE, manifest_bytes, record_files};
 use crate::blocking::run_blocking;
 use crate::host_tools::{MissingTool, require};
+use crate::image::authorized_key::AuthorizedKey;
 use crate::image::bootstrap::Bootstrap;
 use crate::image::build_directory::{BuildDirectory, Privilege};
 use crate::image::catalog::ImageEntry;
-use crate::image::manifest::{ImageManifest, ROOTFS, WORK_SEED};
+use crate::image::finish::{FinishError, ImageFacts, finish_image};
+use crate::image::manifest::ROOTFS;
 use crate::image::rootfs::write_rootfs;
 use crate::image::sub_ids::has_sub_ids;
-use crate::image::work_seed::{WorkSeedError, write_work_seed};
 use crate::progress::Progress;
 use crate::space::ran_out_of_space;
 
@@ -40,12 +39,10 @@ pub enum ImageBuildError {
     Bootstrap(#[source] ToolError),
     #[error("cannot write the image's root")]
     WriteRootfs(#[source] FormatError),
-    #[error("cannot make the image's work-seed")]
-    WorkSeed(#[source] WorkSeedError),
     #[error("cannot write `{}`", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("cannot write the manifest of the image")]
-    Manifest(#[source] serde_json::Error),
+    #[error(transparent)]
+    Finish(FinishError),
 }
 
 impl ImageBuildError {
@@ -60,9 +57,8 @@ impl ImageBuildError {
             Self::UnknownDistro { .. }
             | Self::Bootstrap(_)
             | Self::WriteRootfs(_)
-            | Self::WorkSeed(_)
             | Self::Write { .. }
-            | Self::Manifest(_) => None,
+            | Self::Finish(_) => None,
         }
     }
 }
@@ -78,9 +74,11 @@ pub(crate) trait ImageSource: Send + Sync {
     ) -> BoxFuture<'a, Result<StagedDirectory, ImageBuildError>>;
 }
 
-/// Images from Debian packages.
+/// Images from Debian packages, which let this key in.
 #[derive(Debug)]
-pub(crate) struct DebianImages;
+pub(crate) struct DebianImages {
+    pub(crate) key: Arc<AuthorizedKey>,
+}
 
 impl ImageSource for DebianImages {
     fn build<'a>(
@@ -89,13 +87,14 @@ impl ImageSource for DebianImages {
         staged: StagedDirectory,
         progress: &'a Progress,
     ) -> BoxFuture<'a, Result<StagedDirectory, ImageBuildError>> {
-        Box::pin(build_debian_image(entry, staged, progress))
+        Box::pin(build_debian_image(entry, staged, &self.key, progress))
     }
 }
 
 async fn build_debian_image(
     entry: &ImageEntry,
     staged: StagedDirectory,
+    key: &Arc<AuthorizedKey>,
     progress: &Progress,
 ) -> Result<StagedDirectory, ImageBuildError> {
     if entry.distro != "debian" {
@@ -107,21 +106,19 @@ async fn build_debian_image(
     let staged = bootstrap_rootfs(&bootstrap, staged, progress).await?;
 
     progress.stage("make work-seed", "");
-    let manifest = ImageManifest {
-        format_version: FORMAT_VERSION,
+    let facts = ImageFacts {
         name: entry.name.clone(),
-        id: random_hex::<8>(),
         distro: entry.distro.clone(),
         arch: entry.arch.clone(),
         kernel: entry.kernel.clone(),
-        files: BTreeMap::new(),
         ready_ports: entry.recipe.ready_ports.clone(),
         init: None,
         packages: entry.recipe.packages.clone(),
-        source: format!("Debian {} packages", entry.suite),
-        created_at: jiff::Timestamp::now().to_string(),
+        origin: format!("Debian {} packages", entry.suite),
     };
-    run_blocking(move |_| finish(staged, manifest)).await
+    let key = Arc::clone(key);
+    let finished = run_blocking(move |_| finish_image(staged, facts, &key)).await;
+    finished.map_err(ImageBuildError::Finish)
 }
 
 fn privilege() -> Result<Privilege, ImageBuildError> {
@@ -167,15 +164,4 @@ async fn bootstrap_rootfs(
             Err(ImageBuildError::Bootstrap(ToolError::Run { tool: "mmdebstrap".to_owned(), source }))
         }
     }
-}
-
-fn finish(staged: StagedDirectory, mut manifest: ImageManifest) -> Result<StagedDirectory, ImageBuildError> {
-    let home = staged.path();
-    write_work_seed(&home.join(ROOTFS), &home.join(WORK_SEED)).map_err(ImageBuildError::WorkSeed)?;
-    manifest.files = record_files(home, &[ROOTFS, WORK_SEED])
-        .map_err(|(path, source)| ImageBuildError::Write { path, source })?;
-    let path = home.join(MANIFEST_FILE);
-    let text = manifest_bytes(&manifest).map_err(ImageBuildError::Manifest)?;
-    fs::write(&path, text).map_err(|source| ImageBuildError::Write { path, source })?;
-    Ok(staged)
 }

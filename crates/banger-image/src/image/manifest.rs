@@ -1,36 +1,38 @@
-//! A local image: its manifest and its files.
+//! A local image: what is known of it, and where its files are.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use banger_model::{ImageName, KernelName};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, Kind, Manifest};
 use crate::digest::FileRecord;
+use crate::image::authorized_key::KeyFingerprint;
+use crate::image::manifest_form::ImageForm;
+use crate::image::work_seed::{HomeSource, ROOT_HOME};
+use crate::linked_file::LinkedFile;
 
 /// The read-only root of all its VMs.
 pub(crate) const ROOTFS: &str = "rootfs.ext4";
-/// What a work disk starts with: the content of `/root`, with owners and modes.
-pub(crate) const WORK_SEED: &str = "work-seed.tar";
+/// What a work disk starts with: the content of `/root`, with the user's key.
+pub(crate) const WORK_SEED: &str = "work-seed.ext4";
 
-/// What is recorded of an image. Format 1.
+/// What is recorded of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "serde_json::Value", into = "ImageForm")]
 pub struct ImageManifest {
-    /// Version of this form.
-    pub format_version: u32,
     /// Its name.
     pub name: ImageName,
     /// Different for every build, in hexadecimal: an image that was replaced is another one.
     pub id: String,
-    /// Whose system it is: `debian`.
+    /// Whose system it is: `debian`; empty where nobody knows.
     pub distro: String,
     /// Architecture in the distribution's words: `amd64`.
     pub arch: String,
     /// The kernel its VMs boot where nobody names another.
     pub kernel: KernelName,
-    /// The files beside the manifest.
-    pub files: BTreeMap<String, FileRecord>,
+    /// Whose files it consists of.
+    pub source: Source,
     /// Ports that must answer before a VM counts as fully up.
     pub ready_ports: Vec<u16>,
     /// Its init; none means that the guest looks for one.
@@ -38,21 +40,70 @@ pub struct ImageManifest {
     /// The packages that were asked for.
     pub packages: Vec<String>,
     /// Where it came from, for people.
-    pub source: String,
+    pub origin: String,
     /// When it was made (RFC 3339).
     pub created_at: String,
+}
+
+/// Whose files an image consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Ours, in the image's own directory.
+    Managed(ManagedFiles),
+    /// Files of the host that were registered where they are.
+    Linked(LinkedFiles),
+}
+
+/// The files of an image that is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagedFiles {
+    /// Its root.
+    pub rootfs: FileRecord,
+    /// The key that its work-seed lets in; none means that there is no work-seed yet.
+    pub seeded_key: Option<KeyFingerprint>,
+}
+
+/// The files of an image that was registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkedFiles {
+    /// Its root.
+    pub rootfs: LinkedFile,
+    /// What a work disk starts with; none means the `/root` of its root.
+    pub work_seed: Option<LinkedFile>,
+}
+
+impl ImageManifest {
+    /// Returns how large its files are together.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        let linked: u64 = self.linked_files().iter().map(|file| file.size).sum();
+        linked + self.files().iter().map(|(_, record)| record.size).sum::<u64>()
+    }
 }
 
 impl Manifest for ImageManifest {
     type Name = ImageName;
     const KIND: Kind = Kind::Image;
+    const FORMAT_VERSION: u32 = 2;
 
     fn name(&self) -> &ImageName {
         &self.name
     }
 
-    fn files(&self) -> &BTreeMap<String, FileRecord> {
-        &self.files
+    fn files(&self) -> Vec<(&str, &FileRecord)> {
+        match &self.source {
+            Source::Managed(files) => vec![(ROOTFS, &files.rootfs)],
+            Source::Linked(_) => Vec::new(),
+        }
+    }
+
+    fn linked_files(&self) -> Vec<&LinkedFile> {
+        match &self.source {
+            Source::Managed(_) => Vec::new(),
+            Source::Linked(files) => {
+                [Some(&files.rootfs), files.work_seed.as_ref()].into_iter().flatten().collect()
+            }
+        }
     }
 }
 
@@ -63,26 +114,23 @@ impl Image {
     /// The read-only root, shared by all its VMs.
     #[must_use]
     pub fn rootfs(&self) -> PathBuf {
-        self.file(ROOTFS)
+        match &self.manifest.source {
+            Source::Managed(_) => self.file(ROOTFS),
+            Source::Linked(files) => files.rootfs.path.clone(),
+        }
     }
 
-    /// What a work disk starts with, as a tar.
-    #[must_use]
-    pub fn work_seed(&self) -> PathBuf {
-        self.file(WORK_SEED)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::artifact::manifest_bytes;
-
-    #[test]
-    fn the_first_format_of_an_image_manifest_stays_readable() {
-        let text = include_str!("../../testdata/image-manifest-1.json");
-        let manifest: ImageManifest = serde_json::from_str(text).unwrap();
-        assert_eq!(manifest.kernel.as_str(), "debian-12");
-        assert_eq!(String::from_utf8(manifest_bytes(&manifest).unwrap()).unwrap(), text);
+    /// Returns where a new work disk's content can come from, the best place first.
+    pub(crate) fn homes(&self) -> Vec<HomeSource> {
+        let of_root = |rootfs: &Path| HomeSource { file: rootfs.to_owned(), directory: ROOT_HOME };
+        let seed = |file: PathBuf| HomeSource { file, directory: b"" };
+        match &self.manifest.source {
+            Source::Managed(ManagedFiles { seeded_key: Some(_), .. }) => {
+                vec![seed(self.file(WORK_SEED)), of_root(&self.rootfs())]
+            }
+            Source::Managed(ManagedFiles { seeded_key: None, .. }) => vec![of_root(&self.rootfs())],
+            Source::Linked(LinkedFiles { work_seed: Some(file), .. }) => vec![seed(file.path.clone())],
+            Source::Linked(LinkedFiles { rootfs, work_seed: None }) => vec![of_root(&rootfs.path)],
+        }
     }
 }

@@ -1,19 +1,29 @@
 //! Images: what the catalog offers, what a local one consists of, and how one is made from Debian packages.
 
+mod authorized_key;
 mod bootstrap;
 mod build;
 mod build_directory;
 mod catalog;
 mod contents;
+mod finish;
 mod manifest;
+mod manifest_form;
 mod rootfs;
 mod sshd;
 mod sub_ids;
 mod work_seed;
 
+pub use authorized_key::{AuthorizedKey, AuthorizedKeyError, KeyFingerprint, KeyFingerprintError};
 pub use build::ImageBuildError;
 pub(crate) use build::{DebianImages, ImageSource};
 pub(crate) use build_directory::sweep_build_directories;
 pub use catalog::{ImageEntry, image_catalog};
-pub use manifest::{Image, ImageManifest};
+pub use finish::FinishError;
+#[cfg(test)]
+pub(crate) use finish::{ImageFacts, finish_image};
+pub use manifest::{Image, ImageManifest, LinkedFiles, ManagedFiles, Source};
 pub use work_seed::WorkSeedError;
+pub(crate) use work_seed::{
+    HomeSource, is_stale, options as format_options, refresh_work_seed, sweep_refreshes,
+};

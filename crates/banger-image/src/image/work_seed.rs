@@ -1,111 +1,154 @@
-//! The work-seed: what is in an image's `/root`, as a tar, so that a work disk of any size starts with it.
+//! The work-seed: an image's `/root` as a small file system of its own, which lets the user's key in. New work disks are
+//! copies of it.
 //!
-//! `/root` itself is 0755 root:root and `.ssh` 0700, whatever the packages made of them: sshd's `StrictModes` looks.
+//! It holds nothing that the image's root does not have, apart from the key: one that is missing, damaged or for another
+//! key is made anew from the root, by whoever comes first. A reader finds the older one or the new one.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use ext4_view::{Ext4, Ext4Error, FileType};
+use banger_ext4::{Ext4Edit, Ext4Reader, FormatError, FormatOptions, Journal};
+use banger_sys::files::{FileError, publish, write_atomic};
+use banger_sys::id::random_bytes;
+
+use crate::artifact::{MANIFEST_FILE, manifest_bytes};
+use crate::image::authorized_key::{AuthorizedKey, provision_authorized_key};
+use crate::image::manifest::{Image, Source, WORK_SEED};
+
+/// Where the content of `/root` is in an image's root.
+pub(crate) const ROOT_HOME: &[u8] = b"root";
+/// What images of the first format had.
+const OLD_SEED: &str = "work-seed.tar";
+const REFRESH_INFIX: &str = ".refresh.";
+const REFRESH_SUFFIX: &str = ".tmp";
+/// Room for metadata and the key, on top of what the image's root can have in `/root`.
+const SLACK_BYTES: u64 = 64 << 20;
 
 /// Why there is no work-seed.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum WorkSeedError {
-    #[error("cannot read `{}` of the rootfs", path.display())]
-    ReadRootfs { path: PathBuf, source: Ext4Error },
-    #[error("cannot write the work-seed `{}`", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error("cannot make the work-seed `{}`", path.display())]
+    Write { path: PathBuf, source: FormatError },
+    #[error("cannot put the work-seed in its place")]
+    Publish(#[source] FileError),
+    #[error("cannot write the manifest of the image")]
+    Manifest(#[source] serde_json::Error),
+    #[error("cannot record the key of the work-seed")]
+    Record(#[source] FileError),
 }
 
-/// Files that every work disk starts with where the image has none of that name.
-const ADDED: &[(&str, &str)] = &[(".hushlogin", "")];
-const ROOT_HOME: &str = "/root";
+/// Where a home's content comes from: a directory of a file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HomeSource {
+    pub(crate) file: PathBuf,
+    pub(crate) directory: &'static [u8],
+}
 
-/// Writes the seed from a finished rootfs.
-pub(crate) fn write_work_seed(rootfs: &Path, seed: &Path) -> Result<(), WorkSeedError> {
-    let write = |source| WorkSeedError::Write { path: seed.to_owned(), source };
-    let read = |source| WorkSeedError::ReadRootfs { path: ROOT_HOME.into(), source };
-    let root = Ext4::load_from_path(rootfs).map_err(read)?;
-    let mut tar = tar::Builder::new(BufWriter::new(File::create(seed).map_err(write)?));
-    let root_header = header(tar::EntryType::Directory, 0o755, (0, 0), 0);
-    append(&mut tar, root_header, "./", &[]).map_err(write)?;
-    if root.exists(ROOT_HOME).map_err(read)? {
-        add_directory(&root, "", &mut tar, seed)?;
+impl HomeSource {
+    /// Begins a file system that has this home and lets the key in.
+    pub(crate) fn begin<'r>(
+        &self,
+        reader: &'r Ext4Reader,
+        path: &Path,
+        options: FormatOptions,
+        key: &AuthorizedKey,
+    ) -> Result<Ext4Edit<'r>, FormatError> {
+        let mut home = Ext4Edit::begin(reader, self.directory, path, options)?;
+        for (name, content) in ADDED {
+            if !home.exists(name)? {
+                home.write(name, 0o644, content)?;
+            }
+        }
+        provision_authorized_key(&mut home, key)?;
+        Ok(home)
     }
-    for (name, content) in ADDED {
-        if !root.exists(format!("{ROOT_HOME}/{name}").as_str()).map_err(read)? {
-            let header = header(tar::EntryType::Regular, 0o644, (0, 0), content.len() as u64);
-            append(&mut tar, header, name, content.as_bytes()).map_err(write)?;
+}
+
+/// Files that every home starts with where the image has none of that name.
+const ADDED: &[(&[u8], &[u8])] = &[(b".hushlogin", b"")];
+
+/// Writes the seed of a finished root.
+pub(crate) fn write_work_seed(rootfs: &Path, seed: &Path, key: &AuthorizedKey) -> Result<(), WorkSeedError> {
+    let written = || {
+        let home = HomeSource { file: rootfs.to_owned(), directory: ROOT_HOME };
+        let reader = Ext4Reader::open(&home.file)?;
+        // What is in it comes from the root, so it cannot be larger, whatever its directories say.
+        let options = options("banger-seed", reader.size_bytes() + SLACK_BYTES, Journal::None);
+        home.begin(&reader, seed, options, key)?.finish_shrunk().map(drop)
+    };
+    written().map_err(|source| {
+        let _ = fs::remove_file(seed);
+        WorkSeedError::Write { path: seed.to_owned(), source }
+    })
+}
+
+/// Tells whether the image's seed has to be made anew for this key.
+pub(crate) fn is_stale(image: &Image, key: &AuthorizedKey) -> bool {
+    match &image.manifest.source {
+        Source::Managed(files) => {
+            files.seeded_key.as_ref() != Some(key.fingerprint())
+                || Ext4Reader::open(&image.file(WORK_SEED)).is_err()
+        }
+        // Its seed is somebody else's file; a work disk gets the key when it is made.
+        Source::Linked(_) => false,
+    }
+}
+
+/// Makes the seed anew for this key, and records the key once the seed is in its place. Other refreshes may run at the
+/// same time: the last one wins, and all have the same content.
+pub(crate) fn refresh_work_seed(mut image: Image, key: &AuthorizedKey) -> Result<Image, WorkSeedError> {
+    let (rootfs, seed) = (image.rootfs(), image.file(WORK_SEED));
+    let Source::Managed(files) = &mut image.manifest.source else { return Ok(image) };
+    files.seeded_key = Some(key.fingerprint().clone());
+    let staged = staging_path(&seed);
+    write_work_seed(&rootfs, &staged, key)?;
+    publish(&staged, &seed).map_err(WorkSeedError::Publish)?;
+    // After the rename, so that a record never tells of a key that the seed does not have.
+    let text = manifest_bytes(&image.manifest).map_err(WorkSeedError::Manifest)?;
+    write_atomic(&image.file(MANIFEST_FILE), &text, 0o600).map_err(WorkSeedError::Record)?;
+    let _ = fs::remove_file(image.file(OLD_SEED));
+    Ok(image)
+}
+
+/// Removes what refreshes left behind when their process died.
+pub(crate) fn sweep_refreshes(images: &Path) {
+    let directories = fs::read_dir(images).into_iter().flatten().flatten();
+    let files = directories.flat_map(|image| fs::read_dir(image.path()).into_iter().flatten().flatten());
+    for file in files.filter(|file| is_refresh(&file.file_name().to_string_lossy())) {
+        if let Err(error) = fs::remove_file(file.path()) {
+            tracing::warn!(path = %file.path().display(), %error, "a left-over work-seed stays");
         }
     }
-    let mut file = tar.into_inner().map_err(write)?;
-    file.flush().map_err(write)
 }
 
-/// Adds what is below `/root/<directory>`, sorted by name.
-fn add_directory(
-    root: &Ext4,
-    directory: &str,
-    tar: &mut tar::Builder<impl Write>,
-    seed: &Path,
-) -> Result<(), WorkSeedError> {
-    let home = format!("{ROOT_HOME}/{directory}");
-    let read = |source| WorkSeedError::ReadRootfs { path: PathBuf::from(&home), source };
-    let write = |source| WorkSeedError::Write { path: seed.to_owned(), source };
-    let mut names = Vec::new();
-    for entry in root.read_dir(home.as_str()).map_err(read)? {
-        let name = entry.map_err(read)?.file_name().as_str().map(str::to_owned);
-        // A seed holds an image's dot files; a name that is no text is not one of them.
-        names.extend(name.ok().filter(|name| name != "." && name != ".."));
+/// Returns `<seed>.refresh.<pid>-<ns>.tmp`: no other refresh has this name.
+fn staging_path(seed: &Path) -> PathBuf {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let mut name = seed.file_name().unwrap_or_default().to_owned();
+    name.push(format!("{REFRESH_INFIX}{}-{nanos}{REFRESH_SUFFIX}", std::process::id()));
+    seed.with_file_name(name)
+}
+
+fn is_refresh(name: &str) -> bool {
+    name.strip_prefix(WORK_SEED)
+        .is_some_and(|rest| rest.starts_with(REFRESH_INFIX) && rest.ends_with(REFRESH_SUFFIX))
+}
+
+/// What file systems of homes have in common.
+pub(crate) fn options(label: &str, size_bytes: u64, journal: Journal) -> FormatOptions {
+    FormatOptions {
+        size_bytes,
+        label: label.to_owned(),
+        uuid: random_bytes(),
+        hash_seed: random_bytes(),
+        created_at: jiff::Timestamp::now().as_second(),
+        inodes_min: 0,
+        journal,
     }
-    names.sort();
-    for name in names {
-        let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
-        let place = format!("{ROOT_HOME}/{path}");
-        let read = |source| WorkSeedError::ReadRootfs { path: PathBuf::from(&place), source };
-        let metadata = root.symlink_metadata(place.as_str()).map_err(read)?;
-        let owner = (metadata.uid(), metadata.gid());
-        let mode = if path == ".ssh" { 0o700 } else { u32::from(metadata.mode()) & 0o7777 };
-        match metadata.file_type() {
-            FileType::Directory => {
-                let header = header(tar::EntryType::Directory, mode, owner, 0);
-                append(tar, header, &path, &[]).map_err(write)?;
-                add_directory(root, &path, tar, seed)?;
-            }
-            FileType::Regular => {
-                let content = root.read(place.as_str()).map_err(read)?;
-                let header = header(tar::EntryType::Regular, mode, owner, content.len() as u64);
-                append(tar, header, &path, &content).map_err(write)?;
-            }
-            FileType::Symlink => {
-                let target = root.read_link(place.as_str()).map_err(read)?;
-                let mut header = header(tar::EntryType::Symlink, mode, owner, 0);
-                let target = std::path::PathBuf::from(target);
-                tar.append_link(&mut header, &path, target).map_err(write)?;
-            }
-            FileType::BlockDevice | FileType::CharacterDevice | FileType::Fifo | FileType::Socket => {}
-        }
-    }
-    Ok(())
 }
 
-fn header(kind: tar::EntryType, mode: u32, owner: (u32, u32), size: u64) -> tar::Header {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_uid(owner.0.into());
-    header.set_gid(owner.1.into());
-    header.set_mtime(0);
-    header.set_size(size);
-    header
-}
-
-fn append(
-    tar: &mut tar::Builder<impl Write>,
-    mut header: tar::Header,
-    path: &str,
-    content: &[u8],
-) -> io::Result<()> {
-    tar.append_data(&mut header, path, content)
-}
+#[cfg(test)]
+#[path = "work_seed_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use banger_sys::files::StagedDirectory;
 use futures::future::BoxFuture;
 
 use crate::apt::{self, AptError};
-use crate::artifact::{FORMAT_VERSION, MANIFEST_FILE, manifest_bytes, record_files};
+use crate::artifact::{MANIFEST_FILE, Manifest as _, manifest_bytes, record_files};
 use crate::blocking::{Cancelled, run_blocking};
 use crate::deb::{DebError, unpack_deb};
 use crate::host_tools::{MissingTool, require};
@@ -148,7 +148,7 @@ async fn build_debian_kernel(
 
     progress.stage("build initramfs", release.clone());
     let manifest = KernelManifest {
-        format_version: FORMAT_VERSION,
+        format_version: KernelManifest::FORMAT_VERSION,
         name: entry.name.clone(),
         distro: entry.distro.clone(),
         arch: entry.arch.clone(),

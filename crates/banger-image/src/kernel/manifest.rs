@@ -46,13 +46,14 @@ pub struct KernelManifest {
 impl Manifest for KernelManifest {
     type Name = KernelName;
     const KIND: Kind = Kind::Kernel;
+    const FORMAT_VERSION: u32 = 1;
 
     fn name(&self) -> &KernelName {
         &self.name
     }
 
-    fn files(&self) -> &BTreeMap<String, FileRecord> {
-        &self.files
+    fn files(&self) -> Vec<(&str, &FileRecord)> {
+        self.files.iter().map(|(name, record)| (name.as_str(), record)).collect()
     }
 }
 

@@ -1,0 +1,71 @@
+//! The last step of every way to an image of ours: the root is there, and gets its work-seed and its manifest.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use banger_model::{ImageName, KernelName};
+use banger_sys::files::StagedDirectory;
+use banger_sys::id::random_hex;
+
+use crate::artifact::{MANIFEST_FILE, manifest_bytes};
+use crate::digest::FileRecord;
+use crate::image::authorized_key::AuthorizedKey;
+use crate::image::manifest::{ImageManifest, ManagedFiles, ROOTFS, Source, WORK_SEED};
+use crate::image::work_seed::{WorkSeedError, write_work_seed};
+
+/// Why an image whose root is there does not become whole.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
+pub enum FinishError {
+    #[error("cannot make the image's work-seed")]
+    WorkSeed(#[source] WorkSeedError),
+    #[error("cannot read `{}`", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write the manifest of the image")]
+    Manifest(#[source] serde_json::Error),
+    #[error("cannot write `{}`", path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// What is known of an image, apart from its files.
+#[derive(Clone, Debug)]
+pub(crate) struct ImageFacts {
+    pub(crate) name: ImageName,
+    pub(crate) distro: String,
+    pub(crate) arch: String,
+    pub(crate) kernel: KernelName,
+    pub(crate) ready_ports: Vec<u16>,
+    pub(crate) init: Option<String>,
+    pub(crate) packages: Vec<String>,
+    pub(crate) origin: String,
+}
+
+/// Adds work-seed and manifest to a directory that has the root. Blocks while it reads the root.
+pub(crate) fn finish_image(
+    staged: StagedDirectory,
+    facts: ImageFacts,
+    key: &AuthorizedKey,
+) -> Result<StagedDirectory, FinishError> {
+    let rootfs = staged.path().join(ROOTFS);
+    write_work_seed(&rootfs, &staged.path().join(WORK_SEED), key).map_err(FinishError::WorkSeed)?;
+    let record = FileRecord::of_file(&rootfs).map_err(|source| FinishError::Read { path: rootfs, source })?;
+    let files = ManagedFiles { rootfs: record, seeded_key: Some(key.fingerprint().clone()) };
+    let manifest = ImageManifest {
+        name: facts.name,
+        id: random_hex::<8>(),
+        distro: facts.distro,
+        arch: facts.arch,
+        kernel: facts.kernel,
+        source: Source::Managed(files),
+        ready_ports: facts.ready_ports,
+        init: facts.init,
+        packages: facts.packages,
+        origin: facts.origin,
+        created_at: jiff::Timestamp::now().to_string(),
+    };
+    let text = manifest_bytes(&manifest).map_err(FinishError::Manifest)?;
+    let path = staged.path().join(MANIFEST_FILE);
+    fs::write(&path, text).map_err(|source| FinishError::Write { path, source })?;
+    Ok(staged)
+}
