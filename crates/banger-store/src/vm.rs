@@ -1,6 +1,7 @@
 //! Rows of VMs.
 
 use banger_model::{Ttl, VmId, VmName, VmSpec, VmState};
+use banger_sys::failpoint;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use crate::event::{self, Event};
@@ -166,7 +167,9 @@ impl Store {
             for event in change(&transaction)? {
                 last = Some(event::insert(&transaction, &event).map_err(failed)?);
             }
+            failpoint::pass("commit rows");
             transaction.commit().map_err(failed)?;
+            failpoint::pass("rows committed");
         }
         if let Some(cursor) = last {
             self.announce(cursor);

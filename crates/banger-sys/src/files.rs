@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use crate::failpoint;
 use crate::id::random_hex;
 
 /// Why a file or directory did not appear.
@@ -44,6 +45,7 @@ pub enum FileError {
 /// [`FileError`]; the old file, if any, is untouched.
 pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
     let staged = sibling(path);
+    failpoint::pass("write file");
     let written =
         OpenOptions::new().write(true).create_new(true).mode(mode).open(&staged).and_then(|mut file| {
             file.set_permissions(Permissions::from_mode(mode))?;
@@ -62,7 +64,9 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), FileEr
 /// # Errors
 /// [`FileError::Publish`]; the sibling is removed.
 pub fn publish(staged: &Path, path: &Path) -> Result<(), FileError> {
+    failpoint::pass("rename file");
     let renamed = fs::rename(staged, path).and_then(|()| sync_parent(path));
+    failpoint::pass("file renamed");
     renamed.map_err(|source| {
         let _ = remove_any(staged);
         FileError::Publish { path: path.to_owned(), source }
@@ -88,6 +92,24 @@ pub fn sibling(path: &Path) -> PathBuf {
 #[must_use]
 pub fn is_staging(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(".staging")
+}
+
+/// Removes what dead processes have left half-written in a directory. Only while nobody writes there.
+///
+/// # Errors
+/// As the file system says; a directory that is not there has nothing in it.
+pub fn sweep_staging(directory: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_staging) {
+            remove_any(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// A directory that is being filled beside its place. What has its temporary name when it is dropped is removed: the
@@ -127,6 +149,7 @@ impl StagedDirectory {
     pub fn publish(self) -> Result<(), FileError> {
         sync_tree(&self.staged).map_err(|source| FileError::Write { path: self.place.clone(), source })?;
         let failed = |source| FileError::Publish { path: self.place.clone(), source };
+        failpoint::pass("publish directory");
         match exchange(&self.staged, &self.place) {
             Ok(()) => sync_parent(&self.place).map_err(|source| {
                 let _ = exchange(&self.staged, &self.place);
@@ -172,6 +195,7 @@ fn replace_in_two_steps(staged: &Path, place: &Path) -> io::Result<()> {
 /// # Errors
 /// [`FileError::NotOurs`] when the place is a link or belongs to another user, [`FileError::Write`] otherwise.
 pub fn create_private_directory(path: &Path) -> Result<(), FileError> {
+    failpoint::pass("make directory");
     let failed = |source| FileError::Write { path: path.to_owned(), source };
     fs::DirBuilder::new().mode(0o700).recursive(true).create(path).map_err(failed)?;
     let metadata = fs::symlink_metadata(path).map_err(failed)?;
@@ -193,11 +217,14 @@ pub fn remove_any(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     };
-    match fs::symlink_metadata(path) {
+    failpoint::pass("remove");
+    let removed = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => gone_is_fine(fs::remove_dir_all(path)),
         Ok(_) => gone_is_fine(fs::remove_file(path)),
         Err(error) => gone_is_fine(Err(error)),
-    }
+    };
+    failpoint::pass("removed");
+    removed
 }
 
 fn sync_tree(directory: &Path) -> io::Result<()> {
@@ -246,6 +273,16 @@ mod tests {
         fs::create_dir(&place).unwrap();
         assert!(matches!(write_atomic(&place, b"x", 0o600), Err(FileError::Publish { .. })));
         assert_eq!(names(directory.path()), ["taken"]);
+    }
+
+    #[test]
+    fn a_sweep_removes_what_is_half_written_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(sibling(&directory.path().join("machine.json")), "{").unwrap();
+        fs::write(directory.path().join("machine.json"), "{}").unwrap();
+        sweep_staging(directory.path()).unwrap();
+        assert_eq!(names(directory.path()), ["machine.json"]);
+        sweep_staging(&directory.path().join("missing")).unwrap();
     }
 
     #[test]

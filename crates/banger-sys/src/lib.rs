@@ -3,6 +3,7 @@
 
 pub mod event;
 pub mod exec;
+pub mod failpoint;
 pub mod files;
 pub mod host;
 pub mod id;

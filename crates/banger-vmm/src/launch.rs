@@ -11,6 +11,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
+use banger_sys::failpoint;
 use banger_sys::process::ProcessIdentity;
 use rustix::fs::Mode;
 use rustix::io::FdFlags;
@@ -87,7 +88,9 @@ pub(crate) fn launch(launch: Launch) -> io::Result<Started> {
         .stdout(output.map_or_else(Stdio::null, Stdio::from))
         .stderr(errors);
     detach(&mut command, inherited);
+    failpoint::pass("start process");
     let child = command.spawn()?;
+    failpoint::pass("process started");
     // A child that has just ended is a zombie until it is waited for: its pid is still its own.
     let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
     let identity = ProcessIdentity::of(pid).unwrap_or(ProcessIdentity { pid, start_ticks: 0 });
@@ -119,5 +122,8 @@ pub(crate) fn end_of(status: ExitStatus) -> MachineEnd {
 
 /// Sends SIGKILL to this very process and no other.
 pub(crate) fn kill_process(identity: ProcessIdentity) -> io::Result<()> {
-    identity.open()?.map_or(Ok(()), |process| process.signal(Signal::KILL))
+    failpoint::pass("end process");
+    let ended = identity.open()?.map_or(Ok(()), |process| process.signal(Signal::KILL));
+    failpoint::pass("process ended");
+    ended
 }

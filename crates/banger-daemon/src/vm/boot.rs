@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use banger_api::WaitFor;
 use banger_model::{VmEvent, VmId};
 use banger_store::VmRow;
+use banger_sys::failpoint;
 use banger_sys::files::create_private_directory;
 use banger_sys::paths::Paths;
 use banger_vmm::{Drive, DriveRole, Machine, MachinePlan, Network};
@@ -78,7 +79,9 @@ impl Reserved {
         create_private_directory(&directory)
             .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
         // Never given up half-way: its thread would go on to write while the undo removes the directory.
+        failpoint::pass("make disks");
         let made = context.source.make_disks(&directory, &self.row.spec, context.files).await;
+        failpoint::pass("disks made");
         made.map_err(VmError::BootSource)?;
         context.task.check()?;
         Ok(DisksReady { row: self.row })

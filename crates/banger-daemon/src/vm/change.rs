@@ -7,6 +7,7 @@ use std::sync::Arc;
 use banger_api::{OperationKind, OperationView, SetVm};
 use banger_model::DiskBytes;
 use banger_store::VmRow;
+use banger_sys::failpoint;
 
 use super::VmError;
 use super::service::{VmGuard, VmService};
@@ -86,8 +87,10 @@ fn grow(disk: &Path, size: DiskBytes) -> Result<(), VmError> {
     let failed = |source| VmError::GrowDisk { path: disk.to_owned(), source };
     let file = OpenOptions::new().write(true).open(disk).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
+    failpoint::pass("grow disk");
     if length < size.get() {
         file.set_len(size.get()).and_then(|()| file.sync_all()).map_err(failed)?;
     }
+    failpoint::pass("disk grown");
     Ok(())
 }

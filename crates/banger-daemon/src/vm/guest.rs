@@ -6,6 +6,7 @@ use std::time::Duration;
 use banger_agent_proto::{CONTROL_PORT, IdentifyRequest, NetworkConfig, Readiness};
 use banger_guest::{AgentClient, AgentError};
 use banger_store::VmRow;
+use banger_sys::failpoint;
 use banger_sys::id::random_bytes;
 use banger_vmm::{ConnectError, GuestNetwork, Machine};
 use tracing::warn;
@@ -24,6 +25,7 @@ pub(super) async fn connect(
     row: &VmRow,
     deadline: Duration,
 ) -> Result<AgentClient, VmError> {
+    failpoint::pass("connect to guest");
     let stream = machine
         .connect(CONTROL_PORT, deadline)
         .await
@@ -112,6 +114,7 @@ pub(super) async fn identify(
     };
     let reply =
         client.identify(request, ANSWER_DEADLINE).await.map_err(|source| failed(machine, row, source))?;
+    failpoint::pass("guest identified");
     for warning in reply.warnings {
         warn!(vm = %row.name, warning, "guest works with a limitation");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use banger_api::{DeleteVm, KillVm, OperationKind, OperationView, StartVm, StopVm, WaitFor};
 use banger_model::{Denied, KillSignal, VmEvent, VmId, VmState};
 use banger_store::{Pending, VmRow};
+use banger_sys::failpoint;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::{KillError, Machine};
 use rustix::process::Signal;
@@ -313,7 +314,9 @@ async fn power_off(machine: &Arc<dyn Machine>, row: &VmRow, grace: Duration) -> 
     let deadline = CONNECT_DEADLINE.min(grace);
     let asked = async {
         let client = guest::connect(machine, row, deadline).await?;
+        failpoint::pass("shut guest down");
         let asked = client.shutdown(false, grace, deadline).await;
+        failpoint::pass("guest is shutting down");
         asked.map_err(|source| VmError::GuestFailed { name: row.name.clone(), source, console: Vec::new() })
     };
     let ended = async {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use banger_model::VmState;
 use banger_store::{Pending, VmRow};
-use banger_sys::files::remove_any;
+use banger_sys::files::{remove_any, sweep_staging};
 use banger_vmm::Machine;
 use tracing::{info, warn};
 
@@ -145,6 +145,9 @@ impl VmService {
             for entry in fs::read_dir(&parent).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if owners.contains(&name) {
+                    if let Err(error) = sweep_staging(&entry.path()) {
+                        warn!(path = %entry.path().display(), %error, "half-written files stay");
+                    }
                     continue;
                 }
                 match remove_any(&entry.path()) {

@@ -13,6 +13,7 @@ mod api;
 mod bad_input;
 mod cancel;
 mod change;
+mod crash;
 mod create;
 mod events;
 mod failures;

@@ -37,7 +37,9 @@ use crate::machines::{agent, processes_of};
 pub const BOOT_DEADLINE: Duration = Duration::from_millis(400);
 
 pub struct Sandbox {
-    home: TempDir,
+    home: PathBuf,
+    /// Removes the home in the end, when it is this test's own.
+    owner: Option<TempDir>,
     pub paths: Paths,
     pub source: Arc<FakeSource>,
     pub vmms: Arc<FakeVmms>,
@@ -73,12 +75,20 @@ impl Sandbox {
 
     /// A place for a daemon that is not started yet.
     pub fn new(boot_deadline: Duration) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let paths = Paths::under(home.path()).unwrap();
+        let owner = tempfile::tempdir().unwrap();
+        let mut sandbox = Self::at(owner.path(), boot_deadline);
+        sandbox.owner = Some(owner);
+        sandbox
+    }
+
+    /// A place that somebody else removes.
+    pub fn at(home: &Path, boot_deadline: Duration) -> Self {
+        let paths = Paths::under(home).unwrap();
         let client = Client::new(&paths.daemon_socket());
-        let source = Arc::new(FakeSource::new(home.path()));
-        let vmms = Arc::new(FakeVmms::new(&agent(), home.path()));
-        Self { home, paths, source, vmms, client, boot_deadline, stale_after: None, daemon: None }
+        let source = Arc::new(FakeSource::new(home));
+        let vmms = Arc::new(FakeVmms::new(&agent(), home));
+        let (home, stale_after) = (home.to_owned(), None);
+        Self { home, owner: None, paths, source, vmms, client, boot_deadline, stale_after, daemon: None }
     }
 
     pub async fn start_daemon(&mut self) -> ReconcileReport {
@@ -284,7 +294,7 @@ impl Sandbox {
 
     /// The machines that run, whoever knows of them.
     pub fn processes(&self) -> Vec<ProcessIdentity> {
-        processes_of(self.home.path())
+        processes_of(&self.home)
     }
 
     /// Waits until no machine runs: one whose start was given up takes a moment to end.
@@ -316,7 +326,7 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.crash_daemon();
-        processes_of(self.home.path()).into_iter().for_each(kill);
+        processes_of(&self.home).into_iter().for_each(kill);
     }
 }
 

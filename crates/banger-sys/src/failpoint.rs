@@ -1,0 +1,28 @@
+//! Places where a test lets the process die: before and after everything that changes the host. A build without the
+//! feature `failpoints`, as every release is, has nothing of this.
+//!
+//! The crate `fail` sets what happens at each place by its name. Here one hook sees every place that is passed, so that
+//! a test can count them and die at each in turn, also at those that are added later.
+
+#[cfg(feature = "failpoints")]
+type Hook = Box<dyn Fn(&'static str) + Send + Sync>;
+
+#[cfg(feature = "failpoints")]
+static HOOK: std::sync::OnceLock<Hook> = std::sync::OnceLock::new();
+
+/// Passes the place with this name.
+#[inline]
+pub fn pass(name: &'static str) {
+    #[cfg(feature = "failpoints")]
+    if let Some(hook) = HOOK.get() {
+        hook(name);
+    }
+    #[cfg(not(feature = "failpoints"))]
+    let _ = name;
+}
+
+/// Calls `hook` with the name of each place that is passed from now on. The first hook of a process stays.
+#[cfg(feature = "failpoints")]
+pub fn watch(hook: impl Fn(&'static str) + Send + Sync + 'static) {
+    let _ = HOOK.set(Box::new(hook));
+}
