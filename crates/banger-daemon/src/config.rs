@@ -75,6 +75,8 @@ pub struct Config {
     pub auto_stop_stale_after: Option<Duration>,
     /// How long a guest may take to answer for the first time.
     pub boot_deadline: Duration,
+    /// How long the services of an image (its `ready_ports`) may take to listen.
+    pub ready_ports_deadline: Duration,
     /// Processors of a VM when nothing is said.
     pub vcpus: VcpuCount,
     /// Memory of a VM when nothing is said.
@@ -89,6 +91,7 @@ struct ConfigFile {
     vmm: Option<VmmWish>,
     default_image: Option<ImageName>,
     boot_deadline_secs: Option<u32>,
+    ready_ports_deadline_secs: Option<u32>,
     auto_stop_stale_after: Option<StaleAfter>,
     #[serde(default)]
     vm_defaults: VmDefaultsSection,
@@ -173,6 +176,9 @@ impl Config {
             default_image,
             auto_stop_stale_after: file.auto_stop_stale_after.and_then(|StaleAfter(after)| after),
             boot_deadline: Duration::from_secs(file.boot_deadline_secs.unwrap_or(90).max(1).into()),
+            ready_ports_deadline: Duration::from_secs(
+                file.ready_ports_deadline_secs.unwrap_or(60).max(1).into(),
+            ),
             vcpus: file.vm_defaults.vcpu.unwrap_or_else(|| default_vcpus(host)),
             memory: file.vm_defaults.memory_mib.unwrap_or_else(|| default_memory(host)),
             disk,
@@ -196,10 +202,11 @@ mod tests {
 
     #[test]
     fn what_the_file_says_wins() {
-        let text = "vmm = 'qemu'\nboot_deadline_secs = 5\n[vm_defaults]\nvcpu = 3\nmemory_mib = 700\ndisk_size = '2G'";
+        let text = "vmm = 'qemu'\nboot_deadline_secs = 5\nready_ports_deadline_secs = 7\n[vm_defaults]\nvcpu = 3\nmemory_mib = 700\ndisk_size = '2G'";
         let config = Config::parse(text, HOST).unwrap();
         assert_eq!((config.vcpus.get(), config.memory.get(), config.disk.get()), (3, 700, 2 << 30));
         assert_eq!((config.vmm.as_str(), config.boot_deadline), ("qemu", Duration::from_secs(5)));
+        assert_eq!(config.ready_ports_deadline, Duration::from_secs(7));
     }
 
     #[test]
@@ -220,7 +227,7 @@ mod tests {
         ];
         let table: String = texts.into_iter().map(|text| told(text) + "\n").collect();
         insta::assert_snapshot!(table, @r"
-        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `default_image`, `boot_deadline_secs`, `auto_stop_stale_after`, `vm_defaults`
+        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `vm_defaults`
         the configuration `config.toml` is wrong in line 1 (`vmm = 'xen'`): unknown variant `xen`, expected one of `auto`, `qemu`, `firecracker`
         the configuration `config.toml` is wrong in line 2 (`vcpu = 0`): a number of processors of 0 is not possible; it can be 1 to 32
         the configuration `config.toml` is wrong in line 3 (`disk_size = '1X'`): `1X` is not a size; write a number with M, G or T, as in `8G`

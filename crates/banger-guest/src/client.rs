@@ -5,7 +5,8 @@ use std::time::Duration;
 use banger_agent_proto::agent_client::AgentClient as Generated;
 use banger_agent_proto::{
     ExecStart, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply, IdentifyRequest,
-    PROTOCOL_VERSION, Readiness, SetClockRequest, ShutdownRequest, WaitReadyReply, WaitReadyRequest,
+    PROTOCOL_VERSION, Readiness, SetClockRequest, ShutdownRequest, WaitPortRequest, WaitReadyReply,
+    WaitReadyRequest,
 };
 use hyper::Uri;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -84,6 +85,15 @@ impl AgentClient {
     ) -> Result<WaitReadyReply, AgentError> {
         let request = WaitReadyRequest { boundary: boundary.into() };
         within("wait_ready", deadline, self.grpc.clone().wait_ready(request)).await
+    }
+
+    /// Waits until something in the guest listens on a TCP port.
+    ///
+    /// # Errors
+    /// [`AgentError::Silent`] when nothing has within the deadline.
+    pub async fn wait_port(&self, port: u16, deadline: Duration) -> Result<(), AgentError> {
+        let request = WaitPortRequest { port: port.into() };
+        within("wait_port", deadline, self.grpc.clone().wait_port(request)).await.map(drop)
     }
 
     /// Sets the guest's wall clock; returns how many nanoseconds it was moved forward.

@@ -1,6 +1,7 @@
 //! The control service: what the host asks of the guest over gRPC.
 
 pub(crate) mod connection;
+mod listeners;
 mod readiness;
 mod service;
 mod shutdown;

@@ -9,14 +9,14 @@ use std::{
 use banger_agent_proto::{
     ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply,
     IdentifyRequest, PROTOCOL_VERSION, Readiness, SetClockReply, SetClockRequest, ShutdownReply,
-    ShutdownRequest, WaitReadyReply, WaitReadyRequest, agent_server::Agent,
+    ShutdownRequest, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, agent_server::Agent,
 };
 use futures::Stream;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Power, readiness::ReadinessBoard};
+use super::{Power, listeners, readiness::ReadinessBoard};
 use crate::{
     exec::{Commands, REPLIES_MAX},
     identity::{Identity, clock},
@@ -110,6 +110,14 @@ impl Agent for Control {
             readiness: progress.readiness.into(),
             system_state: progress.system_state,
         }))
+    }
+
+    async fn wait_port(&self, request: Request<WaitPortRequest>) -> Result<Response<WaitPortReply>, Status> {
+        let port = u16::try_from(request.get_ref().port).ok().filter(|port| *port > 0);
+        let port = port.ok_or_else(|| Status::invalid_argument("`port` is not between 1 and 65535"))?;
+        // Dropped when the caller gives up.
+        listeners::wait_for(port).await.map_err(|error| Status::internal(crate::console::chain(&error)))?;
+        Ok(Response::new(WaitPortReply {}))
     }
 
     type ExecStream = Replies;

@@ -4,12 +4,13 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, symlink},
     path::Path,
+    time::Duration,
 };
 
 use banger_agent::test_guest;
 use banger_agent_proto::{
     HelloRequest, IdentifyRequest, NetworkConfig, PROTOCOL_VERSION, Readiness, SetClockRequest,
-    WaitReadyRequest,
+    WaitPortRequest, WaitReadyRequest,
 };
 
 use crate::guest::{client, ports};
@@ -102,6 +103,21 @@ async fn the_wait_for_readiness_ends_with_the_identity() {
     let boundary = WaitReadyRequest { boundary: Readiness::System.into() };
     let (ready, _) = tokio::join!(waiting.wait_ready(boundary), identifying.identify(identity()));
     assert_eq!(ready.unwrap().into_inner().readiness(), Readiness::System);
+}
+
+#[tokio::test]
+async fn a_port_is_waited_for_until_something_listens_on_it() {
+    let client = client(&ports()).await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let request = |port: u16| WaitPortRequest { port: port.into() };
+    client.clone().wait_port(request(address.port())).await.unwrap();
+    drop(listener);
+    let mut waiting = client.clone();
+    let given_up = waiting.wait_port(request(address.port()));
+    assert!(tokio::time::timeout(Duration::from_millis(200), given_up).await.is_err());
+    let refused = client.clone().wait_port(request(0)).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
 }
 
 #[tokio::test]

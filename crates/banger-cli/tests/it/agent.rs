@@ -8,7 +8,7 @@ use banger_agent_proto::exec_request::Request as Input;
 use banger_agent_proto::{
     ExecExited, ExecReply, ExecRequest, ExecStart, ExecStarted, HealthReply, HealthRequest, HelloReply,
     HelloRequest, IdentifyReply, IdentifyRequest, SetClockReply, SetClockRequest, ShutdownReply,
-    ShutdownRequest, WaitReadyReply, WaitReadyRequest, exec_exited,
+    ShutdownRequest, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, exec_exited,
 };
 use bytes::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -130,6 +130,10 @@ impl Agent for Played {
 
     async fn health(&self, _request: Request<HealthRequest>) -> Result<Response<HealthReply>, Status> {
         Err(Status::unimplemented("health"))
+    }
+
+    async fn wait_port(&self, _request: Request<WaitPortRequest>) -> Result<Response<WaitPortReply>, Status> {
+        Err(Status::unimplemented("wait_port"))
     }
 
     async fn wait_ready(

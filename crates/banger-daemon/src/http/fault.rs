@@ -77,6 +77,7 @@ impl Fault for VmError {
             | Self::Directory { .. }
             | Self::GrowDisk { .. }
             | Self::Launch { .. }
+            | Self::PortSilent { .. }
             | Self::GuestSilent { .. }
             | Self::GuestEnded { .. }
             | Self::GuestFailed { .. }
@@ -106,6 +107,7 @@ impl Fault for VmError {
             Self::GuestSilent { name, .. }
             | Self::GuestEnded { name, .. }
             | Self::GuestFailed { name, .. } => Some(format!("banger vm logs {name}")),
+            Self::PortSilent { name, .. } => Some(format!("banger vm exec {name}")),
             Self::Connect { name, .. } => Some(format!("banger vm kill {name}")),
             Self::StartCancelled { name } => Some(format!("banger vm start {name}")),
             Self::BeingDeleted { name } => Some(format!("banger vm delete {name}")),
@@ -138,6 +140,7 @@ impl Fault for VmError {
             | Self::Key(_)
             | Self::Directory { .. }
             | Self::Launch { .. }
+            | Self::PortSilent { .. }
             | Self::Connect { .. }
             | Self::Kill { .. }
             | Self::Console { .. }

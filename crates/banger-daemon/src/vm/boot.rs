@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger_api::WaitFor;
+use banger_guest::AgentClient;
 use banger_model::{VmEvent, VmId};
 use banger_store::VmRow;
 use banger_sys::failpoint;
@@ -34,6 +35,7 @@ pub(super) struct BootContext<'a> {
     pub(super) files: &'a BootFiles,
     pub(super) authorized_key: &'a str,
     pub(super) boot_deadline: Duration,
+    pub(super) ready_ports_deadline: Duration,
     pub(super) init_delay: Duration,
     pub(super) task: &'a OperationTask,
 }
@@ -57,6 +59,7 @@ pub(super) struct Launched {
 /// The guest is this VM and takes commands.
 pub(super) struct GuestReady {
     pub(super) row: VmRow,
+    pub(super) client: AgentClient,
 }
 
 impl Reserved {
@@ -173,7 +176,7 @@ impl Launched {
         self.row.pending = None;
         self.row.boot_id = Some(boot_id);
         context.rows.update(&self.row)?;
-        Ok(GuestReady { row: self.row })
+        Ok(GuestReady { row: self.row, client })
     }
 }
 

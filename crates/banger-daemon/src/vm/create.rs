@@ -100,7 +100,9 @@ impl VmService {
         let held = self.lock(&id).await;
         // From the row's insert on, others find the VM: a kill or delete of it cancels us.
         let _entry = self.boots.register(&id, task);
-        let init_delay = if request.command_follows { INIT_DELAY } else { Duration::ZERO };
+        // A command that waits for services has nothing to gain from an init that waits for it.
+        let is_first = request.command_follows && files.image.manifest.ready_ports.is_empty();
+        let init_delay = if is_first { INIT_DELAY } else { Duration::ZERO };
         let context = BootContext { init_delay, ..self.boot_context(&vmm, &files, task) };
         let mut undo = UndoList::default();
         let made = async {
@@ -118,6 +120,10 @@ impl VmService {
             Ok(row) => return Ok(row),
             Err(error) => error,
         };
+        if error.leaves_vm_running() {
+            self.note_failure(&held, &id, &error)?;
+            return Err(error);
+        }
         let is_kept = error.is_of_guest();
         if is_kept {
             undo.keep_vm();
@@ -181,6 +187,7 @@ impl VmService {
         let ready = launched.wait_for_guest(context, wait).await?;
         self.watch_guest(&id, &machine);
         self.lifetimes_changed.notify_one();
+        ready.wait_for_ports(context, &machine).await?;
         Ok(ready.row)
     }
 
@@ -189,8 +196,15 @@ impl VmService {
         let mut row = self.reload(id)?;
         row.pending = None;
         row.last_error = Some(error.message());
-        self.record(held, &mut row, VmEvent::BootFailed)
+        let event = failure_event(&row);
+        self.record(held, &mut row, event)
     }
+}
+
+/// Returns what the failure of a start means for the VM: its guest may have been ready, and have ended while its services
+/// were waited for.
+pub(super) fn failure_event(row: &VmRow) -> VmEvent {
+    if row.state == VmState::Running { VmEvent::MachineEnded } else { VmEvent::BootFailed }
 }
 
 /// Returns what tells a repetition of this request, when its caller wants that.

@@ -104,6 +104,16 @@ pub enum VmError {
         /// Last lines of its console.
         console: Vec<String>,
     },
+    /// A service of its image does not come; the VM runs on.
+    #[error("nothing listens on port {port} of VM `{name}` after {} s; the VM runs on", .deadline.as_secs())]
+    PortSilent {
+        /// Whose.
+        name: VmName,
+        /// Which.
+        port: u16,
+        /// What all ports of the image were given.
+        deadline: Duration,
+    },
     /// No stream to its guest.
     #[error("cannot reach the guest of VM `{name}`")]
     Connect {
@@ -193,6 +203,11 @@ impl From<Cancelled> for VmError {
 }
 
 impl VmError {
+    /// Tells whether the VM runs although something failed: its guest takes commands.
+    pub(super) fn leaves_vm_running(&self) -> bool {
+        matches!(self, Self::PortSilent { .. })
+    }
+
     /// Tells whether the guest is to blame: then a new VM is kept, so that its console can be read.
     pub(super) fn is_of_guest(&self) -> bool {
         match self {
@@ -209,6 +224,7 @@ impl VmError {
             | Self::Key(_)
             | Self::Directory { .. }
             | Self::Launch { .. }
+            | Self::PortSilent { .. }
             | Self::Kill { .. }
             | Self::Console { .. }
             | Self::Cancelled

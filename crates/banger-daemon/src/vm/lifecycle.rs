@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use tracing::{info, warn};
 
 use super::boot::DisksReady;
+use super::create::failure_event;
 use super::doors::CONNECT_DEADLINE;
 use super::removal::remove_directory;
 use super::service::{VmGuard, VmService};
@@ -213,13 +214,17 @@ impl VmService {
             Ok(row) => return Ok(row),
             Err(error) => start_error(error, &row),
         };
+        if error.leaves_vm_running() {
+            self.note_failure(held, id, &error)?;
+            return Err(error);
+        }
         let is_cancelled = matches!(error, VmError::StartCancelled { .. });
         let error = undo.run(&self.rows, error).await;
         self.machines.forget(id);
         let mut row = self.reload(id)?;
         if row.state.has_machine() {
             row.last_error = (!is_cancelled).then(|| error.message());
-            let event = if is_cancelled { VmEvent::MachineEnded } else { VmEvent::BootFailed };
+            let event = if is_cancelled { VmEvent::MachineEnded } else { failure_event(&row) };
             self.record(held, &mut row, event)?;
         }
         Err(error)

@@ -14,6 +14,7 @@ mod health;
 mod keeper;
 mod lifecycle;
 mod machines;
+mod ready_ports;
 mod reconcile;
 mod removal;
 mod resolve;

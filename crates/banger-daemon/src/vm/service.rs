@@ -223,6 +223,7 @@ impl VmService {
             files,
             authorized_key: self.parts.user_key.authorized_key.line(),
             boot_deadline: self.parts.config.boot_deadline,
+            ready_ports_deadline: self.parts.config.ready_ports_deadline,
             init_delay: Duration::ZERO,
             task,
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use banger_daemon::boot_source::{BootFiles, BootSource, BootSourceError};
@@ -20,6 +21,8 @@ pub struct FakeSource {
     pub image: Gate,
     /// Where disks are made.
     pub disks: Gate,
+    /// The image's.
+    pub ready_ports: Mutex<Vec<u16>>,
     pub fails_at_image: AtomicBool,
     pub fails_at_disks: AtomicBool,
 }
@@ -30,6 +33,7 @@ impl FakeSource {
             directory: directory.to_owned(),
             image: Gate::new(),
             disks: Gate::new(),
+            ready_ports: Mutex::default(),
             fails_at_image: AtomicBool::new(false),
             fails_at_disks: AtomicBool::new(false),
         }
@@ -40,7 +44,7 @@ impl FakeSource {
         let manifest = serde_json::json!({
             "format_version": 2, "name": image, "id": "0", "distro": "debian", "arch": "amd64",
             "kernel": kernel_name, "source": { "managed": { "rootfs": { "sha256": "", "size": 0 }, "seeded_key": null } },
-            "ready_ports": [], "init": null, "packages": [], "origin": "a test",
+            "ready_ports": *self.ready_ports.lock().unwrap(), "init": null, "packages": [], "origin": "a test",
             "created_at": "2026-01-01T00:00:00Z",
         });
         let file = |name| self.directory.join(name);

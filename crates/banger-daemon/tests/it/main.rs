@@ -29,6 +29,7 @@ mod machines;
 mod operations;
 mod program;
 mod races;
+mod ready_ports;
 mod reconcile;
 mod repetition;
 mod sandbox;

@@ -133,6 +133,7 @@ impl Sandbox {
         let host = HostSize { processors: 4, memory_mib: 4096 };
         let mut config = Config::load(Path::new("/nonexistent"), host).unwrap();
         config.boot_deadline = self.boot_deadline;
+        config.ready_ports_deadline = self.boot_deadline;
         config.auto_stop_stale_after = self.stale_after;
         let supervisor = Supervisor::new();
         let operations = Operations::new(supervisor.clone());

@@ -10,7 +10,7 @@ use banger_guest::proto::exec_request::Request as Input;
 use banger_guest::proto::{
     ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply,
     IdentifyRequest, Readiness, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest,
-    WaitReadyReply, WaitReadyRequest,
+    WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest,
 };
 use futures::Stream;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -97,6 +97,14 @@ impl Agent for FakeAgent {
     ) -> Result<Response<WaitReadyReply>, Status> {
         let readiness = request.into_inner().boundary;
         Ok(Response::new(WaitReadyReply { readiness, ..WaitReadyReply::default() }))
+    }
+
+    /// Only ssh is listened on.
+    async fn wait_port(&self, request: Request<WaitPortRequest>) -> Result<Response<WaitPortReply>, Status> {
+        match request.into_inner().port {
+            22 => Ok(Response::new(WaitPortReply {})),
+            _ => std::future::pending().await,
+        }
     }
 
     async fn exec(

@@ -24,6 +24,7 @@ async fn hello_tells_who_is_there() {
     assert_eq!(health.readiness(), Readiness::Agent);
     let ready = client.wait_ready(Readiness::System, SOON).await.unwrap();
     assert_eq!(ready.readiness(), Readiness::System);
+    client.wait_port(22, SOON).await.unwrap();
     assert_eq!(client.set_clock(7, SOON).await.unwrap(), 7);
     client.shutdown(false, SOON, SOON).await.unwrap();
 }

@@ -1,5 +1,7 @@
 //! The images that can be made: compiled in, from `catalog/images/*.toml`, one file each.
 
+use std::num::NonZeroU16;
+
 use banger_model::{ImageName, KernelName};
 use serde::Deserialize;
 
@@ -36,7 +38,7 @@ impl ImageEntry {
 /// What an image is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recipe {
-    pub(crate) ready_ports: Vec<u16>,
+    pub(crate) ready_ports: Vec<NonZeroU16>,
     pub(crate) packages: Vec<String>,
     pub(crate) dpkg_options: Vec<String>,
     pub(crate) excluded_paths: Vec<String>,
@@ -74,7 +76,7 @@ struct Row {
     suite: String,
     arch: String,
     kernel: KernelName,
-    ready_ports: Vec<u16>,
+    ready_ports: Vec<NonZeroU16>,
     packages: Vec<String>,
     dpkg_options: Vec<String>,
     excluded_paths: Vec<String>,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use banger_model::{ImageName, KernelName};
@@ -35,7 +36,7 @@ pub(crate) struct ImageFacts {
     pub(crate) distro: String,
     pub(crate) arch: String,
     pub(crate) kernel: KernelName,
-    pub(crate) ready_ports: Vec<u16>,
+    pub(crate) ready_ports: Vec<NonZeroU16>,
     pub(crate) init: Option<String>,
     pub(crate) packages: Vec<String>,
     pub(crate) origin: String,

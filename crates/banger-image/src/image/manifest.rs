@@ -1,5 +1,6 @@
 //! A local image: what is known of it, and where its files are.
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use banger_model::{ImageName, KernelName};
@@ -34,7 +35,7 @@ pub struct ImageManifest {
     /// Whose files it consists of.
     pub source: Source,
     /// Ports that must answer before a VM counts as fully up.
-    pub ready_ports: Vec<u16>,
+    pub ready_ports: Vec<NonZeroU16>,
     /// Its init; none means that the guest looks for one.
     pub init: Option<String>,
     /// The packages that were asked for.

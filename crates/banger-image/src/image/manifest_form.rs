@@ -1,6 +1,7 @@
 //! The text of an image's manifest, in every format that there has been.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use banger_model::{ImageName, KernelName};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ pub(crate) struct ImageForm {
     arch: String,
     kernel: KernelName,
     source: SourceForm,
-    ready_ports: Vec<u16>,
+    ready_ports: Vec<NonZeroU16>,
     init: Option<String>,
     packages: Vec<String>,
     origin: String,
@@ -45,7 +46,7 @@ struct FirstForm {
     arch: String,
     kernel: KernelName,
     files: BTreeMap<String, FileRecord>,
-    ready_ports: Vec<u16>,
+    ready_ports: Vec<NonZeroU16>,
     init: Option<String>,
     packages: Vec<String>,
     source: String,
@@ -145,7 +146,8 @@ mod tests {
     #[test]
     fn the_first_format_stays_readable_and_its_seed_is_still_to_be_made() {
         let manifest = parse(include_str!("../../testdata/image-manifest-1.json"));
-        assert_eq!((manifest.kernel.as_str(), &*manifest.ready_ports), ("debian-12", &[22][..]));
+        assert_eq!(manifest.kernel.as_str(), "debian-12");
+        assert_eq!(manifest.ready_ports, [NonZeroU16::new(22).unwrap()]);
         assert_eq!(manifest.origin, "Debian bookworm packages");
         let Source::Managed(files) = manifest.source else { panic!("it is ours") };
         assert_eq!((files.rootfs.size, files.seeded_key), (3, None));
