@@ -11,6 +11,8 @@ mod console;
 mod control;
 mod exec;
 mod identity;
+mod listeners;
 mod os;
+mod stats;
 mod stream_port;
 pub mod test_guest;

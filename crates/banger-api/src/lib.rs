@@ -19,6 +19,8 @@
 //! | `POST /v1/vms/{vm}/set` | [`SetVm`] → [`OperationView`], its result a [`VmView`] |
 //! | `POST /v1/vms/{vm}/touch` | → [`OperationView`], its result a [`VmView`] |
 //! | `GET /v1/vms/{vm}/logs?follow=<bool>` | the guest's console, as bytes |
+//! | `GET /v1/vms/{vm}/ports` | list of [`ListenerView`]: what listens inside the guest |
+//! | `GET /v1/vms/{vm}/stats?host_only=<bool>` | [`VmStats`]; a guest that says nothing within 4 s has no figures of its own |
 //! | `GET /v1/vms/{vm}/ssh` | [`SshAccess`] |
 //! | `GET /v1/vms/{vm}/channel?port=<n>` | with `Upgrade: banger-channel`: bytes to and from that port of the guest's agent |
 //! | `GET /v1/kernels`, `/v1/images` | list of [`KernelView`], [`ImageView`]: what is here and what the catalog has |
@@ -33,6 +35,7 @@
 mod client;
 mod error;
 mod event;
+mod guest;
 mod image;
 mod operation;
 mod system;
@@ -41,6 +44,10 @@ mod vm;
 pub use client::{Client, ClientError};
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{EventKind, EventView};
+pub use guest::{
+    DiskStats, FileSystemStats, GuestStats, HostStats, InterfaceStats, ListenerProcess, ListenerView,
+    MachineStats, TransportProtocol, VmStats,
+};
 pub use image::{ImageView, KernelView, PullRequest};
 pub use operation::{OperationKind, OperationState, OperationView, StageView};
 pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, VmDefaults};

@@ -103,6 +103,18 @@ pub(crate) enum VmCommand {
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
+    /// List what listens inside VMs; without a name, in all that run
+    #[command(after_help = "Example:\n  banger vm ports dev")]
+    Ports(AnyVms),
+    /// Show what VMs use, as the host and as the guest sees it; without a name, all that run
+    #[command(after_help = STATS_EXAMPLES)]
+    Stats {
+        #[command(flatten)]
+        vms: AnyVms,
+        /// Go on every second, until Ctrl-C; with `--json` one line for each VM
+        #[arg(short, long)]
+        watch: bool,
+    },
     /// Print the console log of a VM: its kernel and its init
     #[command(after_help = "Example:\n  banger vm logs -f dev")]
     Logs {
@@ -113,6 +125,14 @@ pub(crate) enum VmCommand {
         follow: bool,
     },
 }
+
+const STATS_EXAMPLES: &str = "Examples:
+  banger vm stats
+  banger vm stats --watch dev
+  banger vm stats --watch --json dev
+
+CPU is the time that the machine's processes take, 100% for one of the host's processors. HOST MEM and HOST
+DISK are what the VM takes from the host; GUEST MEM, / and /root are used and whole as the guest sees them.";
 
 const RUN_EXAMPLES: &str = "Examples:
   banger vm run                             a fresh machine, straight into a shell
@@ -316,6 +336,16 @@ pub(crate) struct OneVm {
 pub(crate) struct ManyVms {
     /// Names, ids, or beginnings of ids
     #[arg(value_name = "VM", required = true, value_parser = parse_vm, add = ArgValueCandidates::new(completion::vms))]
+    pub(crate) vms: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AnyVms {
+    /// Names, ids, or beginnings of ids [default: all that run]
+    #[arg(value_name = "VM", value_parser = parse_vm, add = ArgValueCandidates::new(completion::vms))]
     pub(crate) vms: Vec<String>,
     /// Print JSON
     #[arg(long)]

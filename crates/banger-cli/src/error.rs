@@ -44,6 +44,9 @@ pub(crate) enum CliError {
     Deleted(Box<CliError>),
     #[error("the VM `{vm}` stopped while its command ran")]
     VmStopped { vm: String, source: AgentError },
+    /// Told of one VM among others, beside its figures.
+    #[error("{why}")]
+    GuestSilent { vm: String, why: String },
     #[error("{message}")]
     CommandFailed { message: String, status: u8 },
     #[error("the daemon's answer has no {what}")]
@@ -134,6 +137,7 @@ impl CliError {
             | Self::Refused(_)
             | Self::Agent(_)
             | Self::VmStopped { .. }
+            | Self::GuestSilent { .. }
             | Self::NoResult { .. }
             | Self::BadResult { .. }
             | Self::Runtime(_)
@@ -163,7 +167,7 @@ impl CliError {
             }
             Self::Ensure(error) => error.hint(),
             Self::Resolve(error) => Some(error.hint()),
-            Self::VmStopped { vm, .. } => Some(format!("banger vm logs {vm}")),
+            Self::VmStopped { vm, .. } | Self::GuestSilent { vm, .. } => Some(format!("banger vm logs {vm}")),
             Self::Agent(AgentError::Broken { .. } | AgentError::NoExit) => {
                 Some("the VM may go on; see `banger vm list`".to_owned())
             }
@@ -174,6 +178,9 @@ impl CliError {
                 Some("pull the image again with `banger image pull --force`, then make a new VM".to_owned())
             }
             Self::NobodyToAsk => Some("banger vm prune --force".to_owned()),
+            Self::Agent(AgentError::Outdated { .. }) => {
+                Some("start its guest anew with `banger vm restart`".to_owned())
+            }
             Self::NoSsh => Some("sudo apt-get install openssh-client".to_owned()),
             _ => None,
         }
@@ -234,7 +241,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 }
 
 /// Removes what would command the user's terminal from a line of a guest.
-fn printable(line: &str) -> String {
+pub(crate) fn printable(line: &str) -> String {
     line.chars().filter(|character| !character.is_control() || *character == '\t').collect()
 }
 

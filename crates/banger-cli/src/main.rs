@@ -24,6 +24,7 @@ mod logs;
 mod operation;
 mod operations;
 mod plan;
+mod ports;
 mod progress;
 mod prune;
 mod pull;
@@ -34,7 +35,9 @@ mod session;
 mod signals;
 mod spawn;
 mod ssh;
+mod stats;
 mod stdio;
+mod targets;
 mod terminal;
 mod usage;
 mod version;
@@ -105,6 +108,8 @@ async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result
     match command {
         VmCommand::Run(args) => return run::run(paths, args, board).await,
         VmCommand::Exec(args) => return exec::exec(paths, args).await,
+        VmCommand::Stats { vms, watch } => return stats::stats(paths, &vms, watch).await,
+        VmCommand::Ports(vms) => ports::ports(paths, &vms).await?,
         VmCommand::Create(args) => create::create(paths, args, board).await?,
         VmCommand::List(args) => list::list(paths, args.json).await?,
         VmCommand::Show { vm, json } => list::show(paths, &vm.vm, json.json).await?,

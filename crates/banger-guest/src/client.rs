@@ -5,8 +5,8 @@ use std::time::Duration;
 use banger_agent_proto::agent_client::AgentClient as Generated;
 use banger_agent_proto::{
     ExecStart, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply, IdentifyRequest,
-    PROTOCOL_VERSION, Readiness, SetClockRequest, ShutdownRequest, WaitPortRequest, WaitReadyReply,
-    WaitReadyRequest,
+    Listener, ListenersRequest, PROTOCOL_VERSION, Readiness, SetClockRequest, ShutdownRequest, StatsReply,
+    StatsRequest, WaitPortRequest, WaitReadyReply, WaitReadyRequest,
 };
 use hyper::Uri;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -120,6 +120,23 @@ impl AgentClient {
         let request = ShutdownRequest { reboot, grace_millis };
         within("shutdown", deadline, self.grpc.clone().shutdown(request)).await?;
         Ok(())
+    }
+
+    /// Asks what listens in the guest.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn listeners(&self, deadline: Duration) -> Result<Vec<Listener>, AgentError> {
+        let reply = within("listeners", deadline, self.grpc.clone().listeners(ListenersRequest {})).await?;
+        Ok(reply.listeners)
+    }
+
+    /// Asks what the guest uses.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn stats(&self, deadline: Duration) -> Result<StatsReply, AgentError> {
+        within("stats", deadline, self.grpc.clone().stats(StatsRequest {})).await
     }
 
     /// Starts a command. The deadline is for its start: for the guest's first message about it.

@@ -55,6 +55,12 @@ pub enum AgentError {
         /// Its sentence.
         message: String,
     },
+    /// The agent is of an older banger: guests keep the agent that they were booted with.
+    #[error("the guest's agent is older than this banger and does not know `{call}`")]
+    Outdated {
+        /// What was asked.
+        call: &'static str,
+    },
     /// The command's stream ended before its result.
     #[error("the guest never told how the command ended")]
     NoExit,
@@ -68,6 +74,7 @@ impl AgentError {
     pub(crate) fn from_status(call: &'static str, deadline: Option<Duration>, status: Status) -> Self {
         match (status.code(), deadline) {
             (Code::DeadlineExceeded, Some(deadline)) => Self::Silent { call, deadline },
+            (Code::Unimplemented, _) => Self::Outdated { call },
             _ if status.source().is_some() => Self::Broken { call, source: BrokenCause(Box::new(status)) },
             // The agent never uses these two: its runtime is going away, or the stream was reset.
             (Code::Unavailable | Code::Cancelled, _) => {

@@ -1,9 +1,10 @@
 //! Processes that outlive us: who one is (a pid alone is never enough), when it ends, and how to end it.
-//! Source: `pidfd_open(2)`, `proc(5)` (`/proc/<pid>/stat`, field 22).
+//! Source: `pidfd_open(2)`, `proc_pid_stat(5)` (fields 14, 15, 22, 24).
 
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
@@ -34,6 +35,14 @@ impl ProcessIdentity {
         Self::of(self.pid) == Some(*self)
     }
 
+    /// Returns what this very process uses; `None`: it is gone.
+    #[must_use]
+    pub fn usage(&self) -> Option<ProcessUsage> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        let (_, start_ticks) = parse_stat(&stat)?;
+        (start_ticks == self.start_ticks).then(|| parse_usage(&stat)).flatten()
+    }
+
     /// Opens the process, so that its end is an event and a signal cannot reach another one. `None`: it is gone.
     ///
     /// # Errors
@@ -60,6 +69,28 @@ fn parse_stat(stat: &str) -> Option<(char, u64)> {
     let state = fields.next()?.chars().next()?;
     let start_ticks = fields.nth(18)?.parse().ok()?;
     Some((state, start_ticks))
+}
+
+/// What a process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessUsage {
+    /// Processor time of all its threads, its own and the kernel's for it.
+    pub cpu_time: Duration,
+    /// Memory that it holds (resident set).
+    pub resident_bytes: u64,
+}
+
+fn parse_usage(stat: &str) -> Option<ProcessUsage> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    // The first field after the name is the third of the line.
+    let field = |number: usize| rest.split_whitespace().nth(number - 3)?.parse::<u64>().ok();
+    let ticks = field(14)?.checked_add(field(15)?)?;
+    let (page_bytes, ticks_per_second) =
+        (rustix::param::page_size(), rustix::param::clock_ticks_per_second());
+    Some(ProcessUsage {
+        cpu_time: Duration::from_millis(ticks.checked_mul(1000)?.checked_div(ticks_per_second)?),
+        resident_bytes: field(24)?.checked_mul(u64::try_from(page_bytes).ok()?)?,
+    })
 }
 
 /// An open process.
@@ -97,6 +128,17 @@ mod tests {
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let stat = "12 (a) b (c)) S 1 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
         assert_eq!(parse_stat(stat), Some(('S', 987_654)));
+    }
+
+    #[test]
+    fn a_process_tells_what_it_uses() {
+        let stat = "12 (a) b (c)) S 1 12 12 0 -1 4194560 1 2 3 4 150 50 7 8 20 0 1 0 987654 1000 3 1";
+        let usage = parse_usage(stat).unwrap();
+        assert_eq!(usage.cpu_time, Duration::from_secs(2));
+        assert_eq!(usage.resident_bytes, 3 * rustix::param::page_size() as u64);
+        let ours = ProcessIdentity::of(std::process::id()).unwrap();
+        assert!(ours.usage().unwrap().resident_bytes > 0);
+        assert_eq!(ProcessIdentity { start_ticks: ours.start_ticks + 1, ..ours }.usage(), None);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The calls of the protocol, each a few lines: the work is done by the modules beside.
 
 use std::{
+    path::Path,
     pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -8,8 +9,9 @@ use std::{
 
 use banger_agent_proto::{
     ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply,
-    IdentifyRequest, PROTOCOL_VERSION, Readiness, SetClockReply, SetClockRequest, ShutdownReply,
-    ShutdownRequest, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, agent_server::Agent,
+    IdentifyRequest, ListenersReply, ListenersRequest, PROTOCOL_VERSION, Readiness, SetClockReply,
+    SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply, StatsRequest, WaitPortReply,
+    WaitPortRequest, WaitReadyReply, WaitReadyRequest, agent_server::Agent,
 };
 use futures::Stream;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -20,7 +22,10 @@ use super::{Power, listeners, readiness::ReadinessBoard};
 use crate::{
     exec::{Commands, REPLIES_MAX},
     identity::{Identity, clock},
+    stats,
 };
+
+const PROC: &str = "/proc";
 
 /// Everything that the calls need.
 #[derive(Debug)]
@@ -145,5 +150,24 @@ impl Agent for Control {
         let moved = clock::set(request.get_ref().clock_unix_nanos, is_ours)
             .map_err(|error| Status::internal(crate::console::chain(&error)))?;
         Ok(Response::new(SetClockReply { moved_nanos: moved }))
+    }
+
+    async fn listeners(&self, _: Request<ListenersRequest>) -> Result<Response<ListenersReply>, Status> {
+        let listeners = beside(|| crate::listeners::list(Path::new(PROC))).await?;
+        Ok(Response::new(ListenersReply { listeners }))
+    }
+
+    async fn stats(&self, _: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
+        Ok(Response::new(beside(|| stats::read(Path::new(PROC))).await?))
+    }
+}
+
+/// Does what may take long on a thread beside the runtime's own: commands go on meanwhile.
+async fn beside<T: Send + 'static, E: std::error::Error + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Status> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| Status::internal(crate::console::chain(&error))),
+        Err(error) => Err(Status::internal(error.to_string())),
     }
 }

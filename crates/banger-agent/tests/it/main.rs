@@ -12,6 +12,7 @@
 mod channel;
 mod control;
 mod exec;
+mod figures;
 mod guest;
 mod streams;
 mod terminal;

@@ -7,8 +7,9 @@ use banger_agent_proto::exec_reply::Reply;
 use banger_agent_proto::exec_request::Request as Input;
 use banger_agent_proto::{
     ExecExited, ExecReply, ExecRequest, ExecStart, ExecStarted, HealthReply, HealthRequest, HelloReply,
-    HelloRequest, IdentifyReply, IdentifyRequest, SetClockReply, SetClockRequest, ShutdownReply,
-    ShutdownRequest, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, exec_exited,
+    HelloRequest, IdentifyReply, IdentifyRequest, ListenersReply, ListenersRequest, SetClockReply,
+    SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply, StatsRequest, WaitPortReply,
+    WaitPortRequest, WaitReadyReply, WaitReadyRequest, exec_exited,
 };
 use bytes::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -164,5 +165,16 @@ impl Agent for Played {
 
     async fn set_clock(&self, _request: Request<SetClockRequest>) -> Result<Response<SetClockReply>, Status> {
         Err(Status::unimplemented("set_clock"))
+    }
+
+    async fn listeners(
+        &self,
+        _request: Request<ListenersRequest>,
+    ) -> Result<Response<ListenersReply>, Status> {
+        Err(Status::unimplemented("listeners"))
+    }
+
+    async fn stats(&self, _request: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
+        Err(Status::unimplemented("stats"))
     }
 }

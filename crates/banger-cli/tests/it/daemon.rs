@@ -49,6 +49,8 @@ pub(crate) struct Script {
     pub(crate) events: VecDeque<String>,
     /// Guests take connections and say nothing.
     pub(crate) are_guests_silent: bool,
+    /// Names of VMs whose guest gives no figures.
+    pub(crate) silent_guests: Vec<String>,
 }
 
 /// The daemon. It dies when it is dropped.
@@ -81,6 +83,7 @@ impl Daemon {
             log: b"[    0.000000] Linux version 6.1\n".to_vec(),
             events: VecDeque::new(),
             are_guests_silent: false,
+            silent_guests: Vec::new(),
         };
         let shared = Arc::new(Shared {
             script: Mutex::new(script),
@@ -194,6 +197,13 @@ async fn answer(
             "identity_file": "/keys/id", "known_hosts_file": "/keys/known", "host_key_alias": "dev"
         }))
         .into_response(),
+        ("GET", ["vms", _, "ports"]) => Json(json!([
+            { "protocol": "tcp", "address": "0.0.0.0", "port": 22, "processes": [{ "pid": 1, "name": "systemd" }] }
+        ]))
+        .into_response(),
+        ("GET", ["vms", typed, "stats"]) => {
+            find(&shared, typed).map_or_else(missing, |vm| stats(&shared, &vm, &query))
+        }
         ("GET", ["vms", _, "logs"]) => shared.script.lock().unwrap().log.clone().into_response(),
         ("GET", ["events"]) => match shared.script.lock().unwrap().events.pop_front() {
             Some(lines) => lines.into_response(),
@@ -256,6 +266,26 @@ fn act(shared: &Shared, typed: &str, verb: &str) -> Response {
     let is_held = matches!(shared.script.lock().unwrap().create, OnCreate::Hold);
     let state = if is_held { OperationState::Running } else { OperationState::Succeeded };
     Json(shared.begin(OperationKind::VmStop, vm.name.as_str(), state, result)).into_response()
+}
+
+fn stats(shared: &Shared, vm: &VmView, query: &BTreeMap<String, String>) -> Response {
+    let is_host_only = query.get("host_only").is_some_and(|value| value == "true");
+    let is_silent = shared.script.lock().unwrap().silent_guests.contains(&vm.name.to_string());
+    let mut stats = json!({
+        "id": vm.id, "name": vm.name, "state": vm.state,
+        "host": { "at_ms": if is_host_only { 1000 } else { 2000 }, "disks": [],
+            "machine": { "cpu_ms": if is_host_only { 100 } else { 600 }, "resident_bytes": 1 << 20 } }
+    });
+    if is_silent {
+        stats["guest_error"] = "cannot ask the guest".into();
+    } else if !is_host_only {
+        stats["guest"] = json!({
+            "uptime_seconds": 5.0, "cpus": 1, "cpu_busy_ms": 1, "cpu_idle_ms": 1, "cpu_steal_ms": 0,
+            "memory_total_bytes": 1 << 30, "memory_available_bytes": 1 << 29, "swap_total_bytes": 0,
+            "swap_free_bytes": 0, "file_systems": [], "interfaces": [], "load": [0.5, 0.5, 0.5], "tasks": 3
+        });
+    }
+    Json(stats).into_response()
 }
 
 async fn poll(shared: &Shared, id: &str, after: &str) -> Response {

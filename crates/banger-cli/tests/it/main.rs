@@ -10,6 +10,7 @@
 mod agent;
 mod command_line;
 mod daemon;
+mod figures;
 mod interactive;
 mod lifecycle;
 mod program;

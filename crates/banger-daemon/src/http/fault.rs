@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use banger_api::{ErrorBody, ErrorCode};
+use banger_guest::AgentError;
 use banger_image::PullError;
 use banger_model::Denied;
 use banger_store::StoreError;
@@ -82,6 +83,7 @@ impl Fault for VmError {
             | Self::GuestEnded { .. }
             | Self::GuestFailed { .. }
             | Self::Connect { .. }
+            | Self::Ask { .. }
             | Self::Kill { .. }
             | Self::Console { .. } => ErrorCode::OperationFailed,
         }
@@ -109,6 +111,10 @@ impl Fault for VmError {
             | Self::GuestFailed { name, .. } => Some(format!("banger vm logs {name}")),
             Self::PortSilent { name, .. } => Some(format!("banger vm exec {name}")),
             Self::Connect { name, .. } => Some(format!("banger vm kill {name}")),
+            Self::Ask { name, source: AgentError::Outdated { .. } } => {
+                Some(format!("banger vm restart {name}"))
+            }
+            Self::Ask { name, .. } => Some(format!("banger vm logs {name}")),
             Self::StartCancelled { name } => Some(format!("banger vm start {name}")),
             Self::BeingDeleted { name } => Some(format!("banger vm delete {name}")),
             Self::NotStopped { name } => Some(format!("banger vm stop {name}")),
@@ -142,6 +148,7 @@ impl Fault for VmError {
             | Self::Launch { .. }
             | Self::PortSilent { .. }
             | Self::Connect { .. }
+            | Self::Ask { .. }
             | Self::Kill { .. }
             | Self::Console { .. }
             | Self::StartCancelled { .. }

@@ -75,6 +75,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(vm_routes::set))
         .routes(routes!(vm_routes::touch))
         .routes(routes!(vm_routes::logs))
+        .routes(routes!(vm_routes::ports))
+        .routes(routes!(vm_routes::stats))
         .routes(routes!(vm_routes::ssh))
         .routes(routes!(channel::open))
         .routes(routes!(kernel_routes::list))

@@ -4,7 +4,8 @@ use axum::Json;
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
 use banger_api::{
-    CreateVm, DeleteVm, ErrorBody, KillVm, OperationView, SetVm, SshAccess, StartVm, StopVm, VmView,
+    CreateVm, DeleteVm, ErrorBody, KillVm, ListenerView, OperationView, SetVm, SshAccess, StartVm, StopVm,
+    VmStats, VmView,
 };
 use futures::stream;
 use serde::Deserialize;
@@ -21,6 +22,14 @@ pub(super) struct LogsQuery {
     /// Go on until the machine ends.
     #[serde(default)]
     follow: bool,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StatsQuery {
+    /// Leave the guest alone: its figures are absent, and the answer comes at once.
+    #[serde(default)]
+    host_only: bool,
 }
 
 #[utoipa::path(get, path = "/v1/vms", operation_id = "list_vms", responses((status = 200, body = Vec<VmView>)))]
@@ -98,6 +107,20 @@ pub(super) async fn set(
 #[utoipa::path(post, path = "/v1/vms/{vm}/touch", operation_id = "touch_vm", params(("vm" = String, Path)), responses((status = 200, body = OperationView)))]
 pub(super) async fn touch(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<OperationView> {
     Ok(Json(state.vms.touch(&vm)?))
+}
+
+#[utoipa::path(get, path = "/v1/vms/{vm}/ports", operation_id = "list_vm_ports", params(("vm" = String, Path)), responses((status = 200, body = Vec<ListenerView>), (status = 409, body = ErrorBody)))]
+pub(super) async fn ports(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<Vec<ListenerView>> {
+    Ok(Json(state.vms.listeners(&vm).await?))
+}
+
+#[utoipa::path(get, path = "/v1/vms/{vm}/stats", operation_id = "show_vm_stats", params(("vm" = String, Path), StatsQuery), responses((status = 200, body = VmStats), (status = 404, body = ErrorBody)))]
+pub(super) async fn stats(
+    State(state): State<ApiState>,
+    Segment(vm): Segment,
+    Parameters(query): Parameters<StatsQuery>,
+) -> Answer<VmStats> {
+    Ok(Json(state.vms.stats(&vm, query.host_only).await?))
 }
 
 #[utoipa::path(get, path = "/v1/vms/{vm}/ssh", operation_id = "show_vm_ssh", params(("vm" = String, Path)), responses((status = 200, body = SshAccess)))]

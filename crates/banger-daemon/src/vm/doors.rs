@@ -1,10 +1,13 @@
 //! The doors to a guest: streams to its agent, its console, and what `ssh` needs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::SshAccess;
 use banger_model::{Denied, VmState};
+use banger_store::VmRow;
 use banger_sys::files::write_atomic;
+use banger_vmm::Machine;
 use tokio::net::UnixStream;
 
 use super::console::ConsoleReader;
@@ -23,19 +26,24 @@ impl VmService {
     /// [`VmError::Denied`] when it does not run, [`VmError::Connect`] when its guest is silent.
     pub async fn connect(&self, reference: &str, port: u32) -> Result<(UnixStream, UseEntry), VmError> {
         let row = self.find_usable(reference)?;
-        let denied = |source| Err(VmError::Denied { action: ENTER, name: row.name.clone(), source });
-        let machine = match (row.state, self.machines.get(&row.id)) {
-            (VmState::Running, Some(machine)) => machine,
-            (VmState::Starting, _) => return denied(Denied::IsStarting),
-            (VmState::Stopping, _) => return denied(Denied::IsStopping),
-            (VmState::Running | VmState::Created | VmState::Stopped | VmState::Failed, _) => {
-                return denied(Denied::NotRunning);
-            }
-        };
+        let machine = self.machine_to_enter(&row)?;
         let in_use = self.usage.enter(&row.id);
         let stream = machine.connect(port, CONNECT_DEADLINE).await;
         let stream = stream.map_err(|source| VmError::Connect { name: row.name.clone(), source })?;
         Ok((stream, in_use))
+    }
+
+    /// Returns the machine of a VM whose guest can be reached.
+    pub(super) fn machine_to_enter(&self, row: &VmRow) -> Result<Arc<dyn Machine>, VmError> {
+        let denied = |source| Err(VmError::Denied { action: ENTER, name: row.name.clone(), source });
+        match (row.state, self.machines.get(&row.id)) {
+            (VmState::Running, Some(machine)) => Ok(machine),
+            (VmState::Starting, _) => denied(Denied::IsStarting),
+            (VmState::Stopping, _) => denied(Denied::IsStopping),
+            (VmState::Running | VmState::Created | VmState::Stopped | VmState::Failed, _) => {
+                denied(Denied::NotRunning)
+            }
+        }
     }
 
     /// Opens a VM's console log; with its machine, when it runs, for following.

@@ -122,6 +122,14 @@ pub enum VmError {
         /// Why.
         source: ConnectError,
     },
+    /// Its guest gave no answer to a question.
+    #[error("cannot ask the guest of VM `{name}`")]
+    Ask {
+        /// Whose.
+        name: VmName,
+        /// Why.
+        source: AgentError,
+    },
     /// Its machine could not be ended.
     #[error("cannot end the machine of VM `{name}`")]
     Kill {
@@ -225,6 +233,7 @@ impl VmError {
             | Self::Directory { .. }
             | Self::Launch { .. }
             | Self::PortSilent { .. }
+            | Self::Ask { .. }
             | Self::Kill { .. }
             | Self::Console { .. }
             | Self::Cancelled

@@ -9,6 +9,7 @@ mod console;
 mod create;
 mod doors;
 mod error;
+mod figures;
 mod guest;
 mod health;
 mod keeper;

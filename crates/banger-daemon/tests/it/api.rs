@@ -42,10 +42,12 @@ async fn the_document_has_every_route_and_is_served() {
     POST /v1/vms/{vm}/delete delete_vm
     POST /v1/vms/{vm}/kill kill_vm
     GET /v1/vms/{vm}/logs show_vm_logs
+    GET /v1/vms/{vm}/ports list_vm_ports
     POST /v1/vms/{vm}/restart restart_vm
     POST /v1/vms/{vm}/set set_vm
     GET /v1/vms/{vm}/ssh show_vm_ssh
     POST /v1/vms/{vm}/start start_vm
+    GET /v1/vms/{vm}/stats show_vm_stats
     POST /v1/vms/{vm}/stop stop_vm
     POST /v1/vms/{vm}/touch touch_vm
     ");

@@ -20,6 +20,7 @@ mod failures;
 mod fake_source;
 mod fake_vmms;
 mod faults;
+mod figures;
 mod gate;
 mod health;
 mod interrupts;

@@ -9,8 +9,9 @@ use banger_guest::proto::exec_reply::Reply;
 use banger_guest::proto::exec_request::Request as Input;
 use banger_guest::proto::{
     ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply,
-    IdentifyRequest, Readiness, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest,
-    WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest,
+    IdentifyRequest, ListenersReply, ListenersRequest, Readiness, SetClockReply, SetClockRequest,
+    ShutdownReply, ShutdownRequest, StatsReply, StatsRequest, WaitPortReply, WaitPortRequest, WaitReadyReply,
+    WaitReadyRequest,
 };
 use futures::Stream;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -124,5 +125,16 @@ impl Agent for FakeAgent {
     async fn set_clock(&self, request: Request<SetClockRequest>) -> Result<Response<SetClockReply>, Status> {
         let nanos = request.into_inner().clock_unix_nanos;
         Ok(Response::new(SetClockReply { moved_nanos: nanos.try_into().unwrap() }))
+    }
+
+    async fn listeners(
+        &self,
+        _request: Request<ListenersRequest>,
+    ) -> Result<Response<ListenersReply>, Status> {
+        Err(Status::unimplemented("listeners"))
+    }
+
+    async fn stats(&self, _request: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
+        Err(Status::unimplemented("stats"))
     }
 }

@@ -68,6 +68,14 @@ async fn what_the_agent_refuses_comes_with_its_sentence() {
 }
 
 #[tokio::test]
+async fn an_agent_that_does_not_know_a_call_is_told_as_older() {
+    let client = FakeAgent::default().serve().await;
+    let error = client.stats(SOON).await.unwrap_err();
+    assert_eq!(error.to_string(), "the guest's agent is older than this banger and does not know `stats`");
+    assert!(matches!(client.listeners(SOON).await, Err(AgentError::Outdated { call: "listeners" })));
+}
+
+#[tokio::test]
 async fn a_command_gets_its_input_and_gives_its_output() {
     let (agent, mut calls) = FakeAgent::with_exec();
     let client = agent.serve().await;

@@ -11,6 +11,7 @@
 
 mod commands;
 mod faults;
+mod inspection;
 mod lifecycle;
 mod network;
 mod shell;
@@ -24,13 +25,14 @@ type Scenario = (&'static str, fn());
 
 fn main() {
     let arguments = Arguments::from_args();
-    let groups: [&[Scenario]; 6] = [
+    let groups: [&[Scenario]; 7] = [
         commands::SCENARIOS,
         system::SCENARIOS,
         shell::SCENARIOS,
         lifecycle::SCENARIOS,
         survival::SCENARIOS,
         faults::SCENARIOS,
+        inspection::SCENARIOS,
     ];
     let mut trials: Vec<Trial> =
         groups.into_iter().flatten().map(|(name, scenario)| trial((*name).to_owned(), *scenario)).collect();

@@ -1,0 +1,70 @@
+//! `vm stats`: what VMs use.
+
+mod figures;
+mod table;
+mod watch;
+
+use std::time::Duration;
+
+use banger_api::{Client, VmStats, VmView};
+use banger_sys::paths::Paths;
+use futures::future::join_all;
+
+use crate::args_vm::AnyVms;
+use crate::ensure::ensure;
+use crate::error::CliError;
+use crate::render::{self, complain};
+use crate::resolve::Target;
+use crate::targets::{Answer, as_json, choose, tell_failures};
+use figures::Figures;
+
+/// Between the two looks that make a rate, when there is only one answer.
+const RATE_TIME: Duration = Duration::from_millis(500);
+
+/// Shows it, once or until a signal comes; returns the exit status.
+pub(crate) async fn stats(paths: &Paths, wanted: &AnyVms, is_watched: bool) -> Result<u8, CliError> {
+    let client = ensure(paths).await?;
+    if is_watched {
+        return watch::watch(&client, wanted).await;
+    }
+    let vms: Vec<VmView> = client.get("/v1/vms").await?;
+    let answers = join_all(choose(&wanted.vms, &vms).into_iter().map(|target| look(&client, target))).await;
+    if wanted.json {
+        render::print_json(&as_json(&answers, "stats"))?;
+    } else {
+        let figures: Vec<_> = answers.iter().filter_map(|answer| answer.result.as_ref().ok()).collect();
+        render::print(&table::table(&figures))?;
+    }
+    let silent = tell_silent(&answers);
+    tell_failures(&answers)?;
+    Ok(u8::from(silent))
+}
+
+/// Looks twice: a rate needs a time. The first look is at the host's figures alone, which come at once.
+async fn look(client: &Client, (typed, found): Target<'_>) -> Answer<Figures> {
+    let vm = match found {
+        Ok(vm) => vm,
+        Err(error) => return Answer { target: typed.to_owned(), result: Err(error.into()) },
+    };
+    let before = ask(client, vm, "?host_only=true").await;
+    tokio::time::sleep(RATE_TIME).await;
+    let result = ask(client, vm, "").await.map(|now| Figures::new(before.as_ref().ok(), now));
+    Answer { target: vm.name.to_string(), result }
+}
+
+async fn ask(client: &Client, vm: &VmView, query: &str) -> Result<VmStats, CliError> {
+    Ok(client.get(&format!("/v1/vms/{}/stats{query}", vm.id)).await?)
+}
+
+/// Tells which guests gave no figures; returns whether there was one.
+fn tell_silent(answers: &[Answer<Figures>]) -> bool {
+    let mut is_any = false;
+    for figures in answers.iter().filter_map(|answer| answer.result.as_ref().ok()) {
+        if let Some(why) = &figures.stats.guest_error {
+            let vm = figures.stats.name.to_string();
+            complain(None, &CliError::GuestSilent { why: why.clone(), vm });
+            is_any = true;
+        }
+    }
+    is_any
+}

@@ -1,0 +1,155 @@
+//! `vm stats --watch`: every second anew. Each VM is asked on its own, and asked again only when it has answered: one
+//! whose guest is silent holds up its own row and no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use banger_api::{Client, VmStats, VmView};
+use banger_model::{VmId, VmName};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::figures::Figures;
+use super::{ask, table};
+use crate::args_vm::AnyVms;
+use crate::error::CliError;
+use crate::render::{self, complain};
+use crate::signals::{Signals, Stop};
+use crate::targets::choose;
+use crate::terminal;
+
+/// From one picture to the next.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Moves to the top left corner and clears what is below (`console_codes(4)`).
+const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+
+type Asked = BoxFuture<'static, (VmId, Result<VmStats, CliError>)>;
+
+/// Everything that is known, and what was asked.
+#[derive(Default)]
+struct Watch {
+    /// VMs in the order of the table.
+    shown: Vec<(VmId, VmName)>,
+    latest: BTreeMap<VmId, Figures>,
+    asked: BTreeSet<VmId>,
+    questions: FuturesUnordered<Asked>,
+    /// What was typed and means no VM, told once.
+    told: BTreeSet<String>,
+}
+
+/// Shows figures until a signal comes.
+pub(super) async fn watch(client: &Client, wanted: &AnyVms) -> Result<u8, CliError> {
+    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut watch = Watch::default();
+    let mut is_first = true;
+    loop {
+        tokio::select! {
+            biased;
+            stop = signals.next() => return Ok(if stop == Stop::Interrupt { 0 } else { stop.exit_status() }),
+            Some((id, answer)) = watch.questions.next() => watch.take(id, answer, wanted.json)?,
+            _ = ticks.tick() => {
+                let vms: Vec<VmView> = client.get("/v1/vms").await?;
+                if !is_first && !wanted.json {
+                    watch.draw()?;
+                }
+                watch.ask(client, wanted, &vms)?;
+                is_first = false;
+            }
+        }
+    }
+}
+
+impl Watch {
+    fn ask(&mut self, client: &Client, wanted: &AnyVms, vms: &[VmView]) -> Result<(), CliError> {
+        let mut shown = Vec::new();
+        for (typed, found) in choose(&wanted.vms, vms) {
+            match found {
+                Ok(vm) => {
+                    shown.push((vm.id.clone(), vm.name.clone()));
+                    if self.asked.insert(vm.id.clone()) {
+                        self.questions.push(question(client.clone(), vm.clone()));
+                    }
+                }
+                Err(error) => {
+                    if self.told.insert(typed.to_owned()) {
+                        complain(None, &error.into());
+                    }
+                }
+            }
+        }
+        self.latest.retain(|id, _| shown.iter().any(|(shown, _)| shown == id));
+        self.shown = shown;
+        // All that were typed are gone: there will never be anything to show again.
+        if self.shown.is_empty() && !wanted.vms.is_empty() { Err(CliError::Told) } else { Ok(()) }
+    }
+
+    fn take(&mut self, id: VmId, answer: Result<VmStats, CliError>, as_json: bool) -> Result<(), CliError> {
+        self.asked.remove(&id);
+        match answer {
+            Ok(now) => {
+                let before = self.latest.get(&id).map(|figures| &figures.stats);
+                let figures = Figures::new(before, now);
+                if as_json {
+                    print_line(&figures)?;
+                }
+                self.latest.insert(id, figures);
+                Ok(())
+            }
+            // It went away between the list and the question: the next list tells.
+            Err(CliError::Refused(_)) => {
+                self.latest.remove(&id);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn draw(&self) -> Result<(), CliError> {
+        let known: Vec<_> = self.shown.iter().filter_map(|(id, _)| self.latest.get(id)).collect();
+        let table = table::table(&known);
+        if !std::io::stdout().is_terminal() || render::is_dumb() {
+            return render::print(&format!("{table}\n"));
+        }
+        let size = terminal::size();
+        render::print(&format!("{CLEAR}{}", fit(&table, size.columns, size.rows)))
+    }
+}
+
+fn question(client: Client, vm: VmView) -> Asked {
+    Box::pin(async move {
+        let answer = ask(&client, &vm, "").await;
+        (vm.id, answer)
+    })
+}
+
+fn print_line(figures: &Figures) -> Result<(), CliError> {
+    let line =
+        serde_json::to_string(figures).map_err(|source| CliError::BadResult { what: "value", source })?;
+    render::print(&format!("{line}\n"))
+}
+
+/// Cuts a text to the size of a terminal: what does not fit would scroll the picture away.
+fn fit(text: &str, columns: u32, rows: u32) -> String {
+    let (columns, rows) = (usize::try_from(columns).unwrap_or(80), usize::try_from(rows).unwrap_or(24));
+    text.lines()
+        .take(rows.saturating_sub(1))
+        .map(|line| line.chars().take(columns).chain(['\n']).collect::<String>())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_fits_its_terminal() {
+        assert_eq!(fit("abcdef\nxyz\nlost\n", 4, 3), "abcd\nxyz\n");
+        assert_eq!(fit("", 80, 24), "");
+    }
+}

@@ -1,0 +1,69 @@
+//! One question about several VMs: asked of all at once, told in the order typed; one that fails does not hold the
+//! others back.
+
+use banger_api::{Client, VmView};
+use banger_model::VmState;
+use futures::future::join_all;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::error::{CliError, chain};
+use crate::render::complain;
+use crate::resolve::{Target, resolve};
+
+/// What came of one target.
+pub(crate) struct Answer<T> {
+    pub(crate) target: String,
+    pub(crate) result: Result<T, CliError>,
+}
+
+/// Returns the VMs that were typed; without any, all that run.
+pub(crate) fn choose<'a>(typed: &'a [String], vms: &'a [VmView]) -> Vec<Target<'a>> {
+    if typed.is_empty() {
+        let running = vms.iter().filter(|vm| vm.state == VmState::Running);
+        return running.map(|vm| (vm.name.as_str(), Ok(vm))).collect();
+    }
+    resolve(typed, vms)
+}
+
+/// Asks for `what`, the end of a route, of each VM.
+pub(crate) async fn ask_each<T: DeserializeOwned>(
+    client: &Client,
+    targets: Vec<Target<'_>>,
+    what: &str,
+) -> Vec<Answer<T>> {
+    join_all(targets.into_iter().map(|(typed, found)| async move {
+        match found {
+            Ok(vm) => Answer { target: vm.name.to_string(), result: ask(client, vm, what).await },
+            Err(error) => Answer { target: typed.to_owned(), result: Err(error.into()) },
+        }
+    }))
+    .await
+}
+
+async fn ask<T: DeserializeOwned>(client: &Client, vm: &VmView, what: &str) -> Result<T, CliError> {
+    Ok(client.get(&format!("/v1/vms/{}/{what}", vm.id)).await?)
+}
+
+/// Returns all answers as JSON; the good ones are under `name`.
+pub(crate) fn as_json<T: Serialize>(answers: &[Answer<T>], name: &str) -> Vec<Value> {
+    let value = |answer: &Answer<T>| match &answer.result {
+        Ok(value) => json!({ "target": answer.target, "ok": true, name: value }),
+        Err(CliError::Refused(body)) => json!({ "target": answer.target, "ok": false, "error": body }),
+        Err(error) => json!({ "target": answer.target, "ok": false, "error": { "message": chain(error) } }),
+    };
+    answers.iter().map(value).collect()
+}
+
+/// Tells what failed; fails when anything did.
+pub(crate) fn tell_failures<T>(answers: &[Answer<T>]) -> Result<(), CliError> {
+    let mut outcome = Ok(());
+    for answer in answers {
+        if let Err(error) = &answer.result {
+            complain((answers.len() > 1).then_some(answer.target.as_str()), error);
+            outcome = Err(CliError::Told);
+        }
+    }
+    outcome
+}

@@ -1,0 +1,179 @@
+//! What is seen of a VM: the listeners of its guest, and what it uses, from the host's side and from the guest's. A guest
+//! that says nothing costs its own figures, never those of the host.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
+
+use banger_agent_proto::listener::Protocol;
+use banger_agent_proto::{CONTROL_PORT, Listener, StatsReply};
+use banger_api::{
+    DiskStats, FileSystemStats, GuestStats, HostStats, InterfaceStats, ListenerProcess, ListenerView,
+    MachineStats, TransportProtocol, VmStats,
+};
+use banger_guest::{AgentClient, AgentError};
+use banger_model::VmState;
+use banger_store::VmRow;
+use banger_sys::process::ProcessIdentity;
+use banger_vmm::{DriveRole, Machine};
+
+use super::VmError;
+use super::doors::CONNECT_DEADLINE;
+use super::service::VmService;
+use crate::http::Fault as _;
+
+/// How long a guest may take for all that it is asked here: who asked hears within 5 s that it is silent.
+const GUEST_DEADLINE: Duration = Duration::from_secs(4);
+
+impl VmService {
+    /// Returns what listens in the guest of a VM.
+    ///
+    /// # Errors
+    /// [`VmError::Denied`] when it does not run, [`VmError::Ask`] when its guest gives no answer.
+    pub async fn listeners(&self, reference: &str) -> Result<Vec<ListenerView>, VmError> {
+        let row = self.find_usable(reference)?;
+        let listeners =
+            self.ask(&row, "listeners", async |agent| agent.listeners(GUEST_DEADLINE).await).await?;
+        Ok(listeners.into_iter().filter_map(listener_view).collect())
+    }
+
+    /// Returns what a VM uses; with `host_only` its guest is not asked.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it.
+    pub async fn stats(&self, reference: &str, host_only: bool) -> Result<VmStats, VmError> {
+        let row = self.find(reference)?;
+        let guest = match row.state {
+            VmState::Running if host_only => None,
+            VmState::Running => {
+                Some(self.ask(&row, "stats", async |agent| agent.stats(GUEST_DEADLINE).await).await)
+            }
+            VmState::Created | VmState::Starting | VmState::Stopping | VmState::Stopped | VmState::Failed => {
+                None
+            }
+        };
+        let (guest, guest_error) = match guest {
+            Some(Ok(reply)) => (Some(guest_stats(reply)), None),
+            Some(Err(error)) => (None, Some(error.message())),
+            None => (None, None),
+        };
+        let host = self.host_stats(&row);
+        Ok(VmStats { id: row.id, name: row.name, state: row.state, host, guest, guest_error })
+    }
+
+    /// Asks a running guest one thing, after a hello, all within the deadline. To be looked at is not to be used: a VM
+    /// that nobody uses stops in its time, however often it is looked at.
+    async fn ask<T>(
+        &self,
+        row: &VmRow,
+        call: &'static str,
+        question: impl AsyncFnOnce(AgentClient) -> Result<T, AgentError>,
+    ) -> Result<T, VmError> {
+        let failed = |source| VmError::Ask { name: row.name.clone(), source };
+        let talk = async {
+            let machine = self.machine_to_enter(row)?;
+            let stream = machine.connect(CONTROL_PORT, CONNECT_DEADLINE).await;
+            let stream = stream.map_err(|source| VmError::Connect { name: row.name.clone(), source })?;
+            let agent = AgentClient::connect(stream).await.map_err(failed)?;
+            // Asked at once, not one after the other: one round trip.
+            let hello = agent.hello(env!("CARGO_PKG_VERSION"), GUEST_DEADLINE);
+            let (_, answer) = tokio::try_join!(hello, question(agent.clone())).map_err(failed)?;
+            Ok(answer)
+        };
+        tokio::time::timeout(GUEST_DEADLINE, talk)
+            .await
+            .unwrap_or_else(|_elapsed| Err(failed(AgentError::Silent { call, deadline: GUEST_DEADLINE })))
+    }
+
+    fn host_stats(&self, row: &VmRow) -> HostStats {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let at_ms = Duration::try_from(now).unwrap_or_default().as_millis();
+        HostStats {
+            at_ms: u64::try_from(at_ms).unwrap_or(u64::MAX),
+            machine: self.machines.get(&row.id).and_then(|machine| machine_stats(machine.as_ref())),
+            disks: [DriveRole::Overlay, DriveRole::Work]
+                .into_iter()
+                .filter_map(|role| self.disk_stats(row, role))
+                .collect(),
+        }
+    }
+
+    fn disk_stats(&self, row: &VmRow, role: DriveRole) -> Option<DiskStats> {
+        let file = self.parts.paths.vm(row.id.as_str()).join(format!("{}.ext4", role.as_str()));
+        // A VM that is just being made or removed has not got it.
+        let metadata = std::fs::metadata(file).ok()?;
+        Some(DiskStats {
+            role: role.as_str().to_owned(),
+            // `st_blocks` counts in units of 512 bytes, whatever the file system's block is (`stat(3type)`).
+            allocated_bytes: metadata.blocks().saturating_mul(512),
+            size_bytes: metadata.len(),
+        })
+    }
+}
+
+/// Sums the processes of a machine; `None` when its VMM has just ended.
+fn machine_stats(machine: &dyn Machine) -> Option<MachineStats> {
+    let handle = machine.handle();
+    let vmm = ProcessIdentity::from(handle.process).usage()?;
+    let companions = handle.companions.iter().filter_map(|process| ProcessIdentity::from(*process).usage());
+    let (cpu, resident) = companions.fold((vmm.cpu_time, vmm.resident_bytes), |(cpu, resident), usage| {
+        (cpu.saturating_add(usage.cpu_time), resident.saturating_add(usage.resident_bytes))
+    });
+    Some(MachineStats {
+        cpu_ms: u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX),
+        resident_bytes: resident,
+    })
+}
+
+/// Reads what a guest says of a listener; what makes no sense is left out.
+fn listener_view(listener: Listener) -> Option<ListenerView> {
+    let protocol = match listener.protocol() {
+        Protocol::Tcp => TransportProtocol::Tcp,
+        Protocol::Udp => TransportProtocol::Udp,
+        Protocol::Unspecified => return None,
+    };
+    let processes = listener.processes.into_iter();
+    Some(ListenerView {
+        protocol,
+        address: listener.address.parse().ok()?,
+        port: listener.port.try_into().ok()?,
+        processes: processes
+            .map(|process| ListenerProcess { pid: process.pid, name: process.name })
+            .collect(),
+    })
+}
+
+fn guest_stats(reply: StatsReply) -> GuestStats {
+    let (cpu, memory) = (reply.cpu.unwrap_or_default(), reply.memory.unwrap_or_default());
+    GuestStats {
+        uptime_seconds: reply.uptime_seconds,
+        cpus: cpu.count,
+        cpu_busy_ms: cpu.busy_millis,
+        cpu_idle_ms: cpu.idle_millis,
+        cpu_steal_ms: cpu.steal_millis,
+        memory_total_bytes: memory.total_bytes,
+        memory_available_bytes: memory.available_bytes,
+        swap_total_bytes: memory.swap_total_bytes,
+        swap_free_bytes: memory.swap_free_bytes,
+        file_systems: reply
+            .file_systems
+            .into_iter()
+            .map(|found| FileSystemStats {
+                mount_point: found.mount_point,
+                total_bytes: found.total_bytes,
+                used_bytes: found.used_bytes,
+                available_bytes: found.available_bytes,
+            })
+            .collect(),
+        interfaces: reply
+            .interfaces
+            .into_iter()
+            .map(|found| InterfaceStats {
+                name: found.name,
+                received_bytes: found.received_bytes,
+                sent_bytes: found.sent_bytes,
+            })
+            .collect(),
+        load: reply.load,
+        tasks: reply.tasks,
+    }
+}
