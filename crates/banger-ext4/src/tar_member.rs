@@ -108,8 +108,13 @@ impl<R: Read> TarStream<R> {
 
     fn member(&self, kind: EntryType, header: &Header, pax: Pax, size: u64) -> Result<Member, FormatError> {
         let io = |source| FormatError::ReadTar { source };
-        let id = |id: u64| u32::try_from(id).map_err(|_overflow| self.damaged("owner out of range"));
+        let old = header.as_old();
+        let id = |field: &[u8], id: std::io::Result<u64>| {
+            let id = if is_blank(field) { 0 } else { id.map_err(io)? };
+            u32::try_from(id).map_err(|_overflow| self.damaged("owner out of range"))
+        };
         let seconds = || match header.mtime().map(i64::try_from) {
+            Err(_) if is_blank(&old.mtime) => Ok((0, 0)),
             Ok(Ok(seconds)) => Ok((seconds, 0)),
             Ok(Err(_)) => Err(self.damaged("time out of range")),
             Err(source) => Err(io(source)),
@@ -121,9 +126,9 @@ impl<R: Read> TarStream<R> {
             path: pax.path.unwrap_or_else(|| header.path_bytes().into_owned()),
             link: pax.link.or_else(|| header.link_name_bytes().map(Into::into)).unwrap_or_default(),
             size,
-            mode: header.mode().map_err(io)?,
-            uid: pax.uid.map_or_else(|| header.uid().map_err(io).and_then(id), Ok)?,
-            gid: pax.gid.map_or_else(|| header.gid().map_err(io).and_then(id), Ok)?,
+            mode: if is_blank(&old.mode) { 0 } else { header.mode().map_err(io)? },
+            uid: pax.uid.map_or_else(|| id(&old.uid, header.uid()), Ok)?,
+            gid: pax.gid.map_or_else(|| id(&old.gid, header.gid()), Ok)?,
             mtime: pax.mtime.map_or_else(seconds, Ok)?,
             device: if is_device {
                 (device(header.device_major())?, device(header.device_minor())?)
@@ -300,6 +305,11 @@ fn parts_of(numbers: &[u64]) -> Option<Vec<Part>> {
     let (pairs, rest) = numbers.as_chunks::<2>();
     rest.is_empty()
         .then(|| pairs.iter().map(|[offset, size]| Part { offset: *offset, size: *size }).collect())
+}
+
+/// Tells whether a number was left out, which old and sparing writers do where it is 0.
+fn is_blank(field: &[u8]) -> bool {
+    field.iter().all(|byte| matches!(byte, 0 | b' '))
 }
 
 fn until_nul(mut name: Vec<u8>) -> Vec<u8> {

@@ -57,7 +57,8 @@ pub(crate) fn stable_id(text: &str) -> [u8; 16] {
     std::array::from_fn(|place| digest.get(place).copied().unwrap_or(0))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Returns bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -14,6 +14,7 @@ mod host_tools;
 mod image;
 mod kernel;
 mod linked_file;
+mod oci;
 mod progress;
 mod pull;
 mod service;
@@ -30,14 +31,20 @@ pub use disk::{DiskError, make_overlay_disk, make_work_disk};
 pub use host_tools::{HOST_TOOLS, HostTool, MissingTool};
 pub use image::{
     AuthorizedKey, AuthorizedKeyError, FinishError, Image, ImageBuildError, ImageEntry, ImageManifest,
-    KeyFingerprint, KeyFingerprintError, LinkedFiles, ManagedFiles, Source, WorkSeedError, image_catalog,
+    ImageProcess, KeyFingerprint, KeyFingerprintError, LinkedFiles, ManagedFiles, Source, WorkSeedError,
+    image_catalog,
 };
 pub use kernel::{
     BzImageError, InitramfsError, Kernel, KernelBuildError, KernelEntry, KernelManifest, ModulesDriveError,
     ModulesError, RefreshError, kernel_catalog,
 };
 pub use linked_file::LinkedFile;
-pub use progress::{Progress, Stage};
+pub use oci::{
+    CacheError, CredentialsError, DocumentError, FlattenError, LayerError, LayerReadError, LocalImageError,
+    OciPull, OciPullError, OciSource, OciSourceError, PlainHttp, Prune, Pruned, Reference, ReferenceError,
+    RegistryError,
+};
+pub use progress::{Progress, Stage, StagePart};
 pub use pull::{PullError, Replace};
 pub use service::ImageService;
 pub use store::{Listing, Store, StoreError};

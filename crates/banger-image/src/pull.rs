@@ -14,6 +14,7 @@ use crate::artifact::{Artifact, Kind, Manifest};
 use crate::blocking::run_blocking;
 use crate::image::ImageBuildError;
 use crate::kernel::{KernelBuildError, RefreshError};
+use crate::oci::OciPullError;
 use crate::space::{ran_out_of_space, shortage};
 use crate::store::{Store, StoreError};
 
@@ -114,6 +115,22 @@ pub enum PullError {
         /// Why.
         source: RefreshError,
     },
+    /// The image could not be pulled from where it is.
+    #[error("cannot pull the image `{name}`")]
+    Oci {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Box<OciPullError>,
+    },
+    /// An image from elsewhere may not look like one of the catalog.
+    #[error("`{name}` is the name of an image of the catalog; give `{source_text}` another one")]
+    NameOfCatalog {
+        /// The name.
+        name: String,
+        /// Where the image would have come from.
+        source_text: String,
+    },
     /// It was made and could not take its place.
     #[error("cannot publish the {kind} `{name}`")]
     Publish {
@@ -136,6 +153,10 @@ impl PullError {
             Self::Local { source, .. } => source.hint(),
             Self::Kernel { source, .. } => source.hint(),
             Self::Image { source, .. } => source.hint(),
+            Self::Oci { source, .. } => source.hint(),
+            Self::NameOfCatalog { source_text, .. } => {
+                Some(format!("banger image pull {source_text} --name <name>"))
+            }
             Self::TooLittleSpace { .. }
             | Self::DiskFull { .. }
             | Self::Refresh { .. }
@@ -170,7 +191,7 @@ impl<M: Manifest> Pulls<M> {
         let held = self.lock(name).await;
         match self.usable(name)? {
             Some(found) => Ok(found),
-            None => self.make(&held, name, build).await,
+            None => self.make(&held, self.bytes_needed, name, build).await,
         }
     }
 
@@ -181,11 +202,22 @@ impl<M: Manifest> Pulls<M> {
         replace: Replace,
         build: Build<'_>,
     ) -> Result<Artifact<M>, PullError> {
+        self.pull_needing(self.bytes_needed, name, replace, build).await
+    }
+
+    /// Makes it, where it is known how many free bytes that needs to begin.
+    pub(crate) async fn pull_needing(
+        &self,
+        bytes_needed: u64,
+        name: &M::Name,
+        replace: Replace,
+        build: Build<'_>,
+    ) -> Result<Artifact<M>, PullError> {
         let held = self.lock(name).await;
         if replace == Replace::Never && self.usable(name)?.is_some() {
             return Err(PullError::AlreadyPulled { kind: M::KIND, name: name.to_string() });
         }
-        self.make(&held, name, build).await
+        self.make(&held, bytes_needed, name, build).await
     }
 
     /// Waits for the name's lock. Whoever changes or removes what is there holds it.
@@ -209,6 +241,7 @@ impl<M: Manifest> Pulls<M> {
     async fn make(
         &self,
         _held: &KeyedGuard,
+        bytes_needed: u64,
         name: &M::Name,
         build: Build<'_>,
     ) -> Result<Artifact<M>, PullError> {
@@ -216,7 +249,7 @@ impl<M: Manifest> Pulls<M> {
         let place = self.store.place(name);
         let unpublished = |source| PullError::Publish { kind, name: name.to_string(), source };
         create_private_directory(self.store.directory()).map_err(unpublished)?;
-        if let Some(shortage) = shortage(self.store.directory(), self.bytes_needed) {
+        if let Some(shortage) = shortage(self.store.directory(), bytes_needed) {
             let path = self.store.directory().to_owned();
             let (needed, free) = (shortage.needed, shortage.free);
             return Err(PullError::TooLittleSpace { kind, name: name.to_string(), path, needed, free });

@@ -16,12 +16,15 @@ use crate::kernel::{
     AgentProgram, DebianKernels, Kernel, KernelEntry, KernelManifest, KernelSource, is_stale, kernel_catalog,
     refresh_initramfs,
 };
+use crate::oci::{CacheError, OciImages, OciPull, Prune, Pruned};
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Pulls, Replace};
 use crate::store::{Store, StoreError};
 
 const KERNEL_BYTES_NEEDED: u64 = 400 << 20;
 const IMAGE_BYTES_NEEDED: u64 = 1536 << 20;
+/// What counts is asked again when the layers are known.
+const OCI_BYTES_NEEDED: u64 = 64 << 20;
 
 /// All kernels and images of one state directory. Share it; every method takes `&self`.
 pub struct ImageService {
@@ -31,6 +34,7 @@ pub struct ImageService {
     image_catalog: Vec<ImageEntry>,
     kernel_source: Box<dyn KernelSource>,
     image_source: Box<dyn ImageSource>,
+    oci: OciImages,
     agent: Arc<AgentProgram>,
     key: Arc<AuthorizedKey>,
 }
@@ -58,6 +62,7 @@ impl ImageService {
             image_catalog: image_catalog(),
             kernel_source: Box::new(DebianKernels { agent: Arc::clone(&agent) }),
             image_source: Box::new(DebianImages { key: Arc::clone(&key) }),
+            oci: OciImages::new(paths.blob_cache(), Arc::clone(&key)),
             agent,
             key,
         }
@@ -143,6 +148,55 @@ impl ImageService {
         progress: &Progress,
     ) -> Result<Image, PullError> {
         self.images.pull(name, replace, self.image_build(name, progress)).await
+    }
+
+    #[cfg(test)]
+    pub(crate) fn make_impatient(&mut self, patience: crate::oci::Patience) {
+        self.oci.set_patience(patience);
+    }
+
+    /// Pulls an image from a registry, a layout or an archive. Dropping the future gives up; what was fetched stays in
+    /// the cache.
+    ///
+    /// # Errors
+    /// [`PullError::AlreadyPulled`] unless it may be replaced; [`PullError::NameOfCatalog`] before anything is made.
+    pub async fn pull_oci(
+        &self,
+        wanted: &OciPull,
+        replace: Replace,
+        progress: &Progress,
+    ) -> Result<Image, PullError> {
+        self.check_oci_name(wanted)?;
+        let build: Build<'_> = Box::new(move |staged| {
+            Box::pin(async move {
+                let built = self.oci.build(wanted, staged, progress).await;
+                let name = wanted.name.to_string();
+                built.map_err(|error| PullError::Oci { name, source: Box::new(error) })
+            })
+        });
+        self.images.pull_needing(OCI_BYTES_NEEDED, &wanted.name, replace, build).await
+    }
+
+    /// Refuses a name that is one of the catalog's: who asks for that name later would get something else.
+    ///
+    /// # Errors
+    /// [`PullError::NameOfCatalog`].
+    pub fn check_oci_name(&self, wanted: &OciPull) -> Result<(), PullError> {
+        if self.image_catalog.iter().any(|entry| entry.name == wanted.name) {
+            let (name, source_text) = (wanted.name.to_string(), wanted.source.to_string());
+            return Err(PullError::NameOfCatalog { name, source_text });
+        }
+        Ok(())
+    }
+
+    /// Counts what pulls have left in the cache, and removes it unless it is only to be looked at. Pulls that run right
+    /// now keep what they need.
+    ///
+    /// # Errors
+    /// [`CacheError`].
+    pub async fn prune_cache(&self, prune: Prune) -> Result<Pruned, CacheError> {
+        let cache = Arc::clone(self.oci.cache());
+        run_blocking(move |_| cache.prune(prune)).await
     }
 
     /// Returns the image with a work-seed that lets this key in. That it cannot be made is no reason to fail, and that

@@ -97,6 +97,7 @@ fn with_rootfs(staged: StagedDirectory, entry: &ImageEntry) -> StagedDirectory {
         kernel: entry.kernel.clone(),
         ready_ports: Vec::new(),
         init: None,
+        process: None,
         packages: Vec::new(),
         origin: String::new(),
     };

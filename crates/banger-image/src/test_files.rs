@@ -48,6 +48,7 @@ pub(crate) fn managed_image(home: &Path) -> Image {
         kernel: "debian-12".parse().unwrap(),
         ready_ports: Vec::new(),
         init: None,
+        process: None,
         packages: Vec::new(),
         origin: "a test".to_owned(),
     };

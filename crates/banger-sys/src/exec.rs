@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use crate::host::find_program;
@@ -63,6 +63,7 @@ fn stderr_note(stderr: &str) -> String {
 pub struct Tool {
     name: String,
     arguments: Vec<OsString>,
+    input: Option<Vec<u8>>,
     environment: Vec<(OsString, OsString)>,
     directory: Option<PathBuf>,
     umask: Option<u32>,
@@ -76,6 +77,7 @@ impl Tool {
         Self {
             name: name.to_owned(),
             arguments: Vec::new(),
+            input: None,
             environment: Vec::new(),
             directory: None,
             umask: None,
@@ -94,6 +96,13 @@ impl Tool {
     #[must_use]
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Gives it this on stdin; without it there is nothing to read.
+    #[must_use]
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(bytes.into());
         self
     }
 
@@ -155,7 +164,7 @@ impl Tool {
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::null())
+            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -172,11 +181,22 @@ impl Tool {
         let missing_pipe = || failed(io::Error::other("no pipe"));
         let stdout = child.stdout.take().ok_or_else(missing_pipe)?;
         let stderr = child.stderr.take().ok_or_else(missing_pipe)?;
+        let stdin = child.stdin.take();
+        let feed = async {
+            if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
+                // A tool that does not read to the end may have what it needs.
+                let _ = stdin.write_all(input).await;
+            }
+        };
         let mut kept = Vec::new();
-        let work = async { tokio::join!(consume(stdout), keep_end(stderr, &mut kept), child.wait()) };
+        let work = async {
+            let (consumed, _, (), status) =
+                tokio::join!(consume(stdout), keep_end(stderr, &mut kept), feed, child.wait());
+            (consumed, status)
+        };
         let ended = tokio::time::timeout(self.deadline, work).await;
         let stderr = String::from_utf8_lossy(&kept).into_owned();
-        let Ok((consumed, _, status)) = ended else {
+        let Ok((consumed, status)) = ended else {
             return Err(ToolError::TooSlow { tool: self.name.clone(), deadline: self.deadline, stderr });
         };
         group.disarm();
@@ -240,6 +260,14 @@ mod tests {
     async fn arguments_reach_the_tool_as_they_are() {
         let output = Tool::new("printf").args(["%s|", "a b", "", "$HOME"]).run().await.unwrap();
         assert_eq!(output, b"a b||$HOME|");
+    }
+
+    #[tokio::test]
+    async fn input_reaches_the_tool_and_ends() {
+        let long = vec![b'x'; 1 << 20];
+        assert_eq!(Tool::new("cat").input(long.clone()).run().await.unwrap(), long);
+        assert_eq!(Tool::new("cat").run().await.unwrap(), b"");
+        Tool::new("true").input(long).run().await.unwrap();
     }
 
     #[tokio::test]

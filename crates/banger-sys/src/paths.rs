@@ -125,6 +125,12 @@ impl Paths {
         self.state.join("images")
     }
 
+    /// Blobs of images that registries gave, to be used again.
+    #[must_use]
+    pub fn blob_cache(&self) -> PathBuf {
+        self.cache.join("oci")
+    }
+
     /// The disks, console log and handle file of one VM.
     #[must_use]
     pub fn vm(&self, id: &str) -> PathBuf {

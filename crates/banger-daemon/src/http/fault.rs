@@ -233,11 +233,13 @@ fn pull_code(error: &PullError) -> ErrorCode {
     match error {
         PullError::NotInCatalog { .. } => ErrorCode::NotFound,
         PullError::AlreadyPulled { .. } => ErrorCode::AlreadyExists,
+        PullError::NameOfCatalog { .. } => ErrorCode::BadRequest,
         PullError::Local { .. }
         | PullError::TooLittleSpace { .. }
         | PullError::DiskFull { .. }
         | PullError::Kernel { .. }
         | PullError::Image { .. }
+        | PullError::Oci { .. }
         | PullError::Refresh { .. }
         | PullError::Publish { .. } => ErrorCode::OperationFailed,
     }

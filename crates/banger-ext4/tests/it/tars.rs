@@ -270,3 +270,19 @@ fn damaged_archives_are_refused() {
     let error = refusal_of(&flipped);
     assert!(matches!(error, FormatError::TarDamaged { offset: 512, .. }), "{error:?}");
 }
+
+#[test]
+fn numbers_that_were_left_out_are_nought() {
+    let mut header = tar::Header::new_old();
+    header.set_path("file").expect("a path");
+    header.set_size(0);
+    header.set_cksum();
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append(&header, &b""[..]).expect("appends");
+    let tar = builder.into_inner().expect("ends");
+    let disk = Disk::made(options(64 * MIB), |writer| {
+        writer.add_tar(&*tar, |_| TarAction::Keep).expect("the tar is read");
+    });
+    let metadata = disk.view().metadata("/file").expect("metadata");
+    assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0, 0, 0));
+}

@@ -113,6 +113,7 @@ async fn build_debian_image(
         kernel: entry.kernel.clone(),
         ready_ports: entry.recipe.ready_ports.clone(),
         init: None,
+        process: None,
         packages: entry.recipe.packages.clone(),
         origin: format!("Debian {} packages", entry.suite),
     };

@@ -13,6 +13,7 @@ use crate::artifact::{MANIFEST_FILE, manifest_bytes};
 use crate::digest::FileRecord;
 use crate::image::authorized_key::AuthorizedKey;
 use crate::image::manifest::{ImageManifest, ManagedFiles, ROOTFS, Source, WORK_SEED};
+use crate::image::process::ImageProcess;
 use crate::image::work_seed::{WorkSeedError, write_work_seed};
 
 /// Why an image whose root is there does not become whole.
@@ -38,6 +39,7 @@ pub(crate) struct ImageFacts {
     pub(crate) kernel: KernelName,
     pub(crate) ready_ports: Vec<NonZeroU16>,
     pub(crate) init: Option<String>,
+    pub(crate) process: Option<ImageProcess>,
     pub(crate) packages: Vec<String>,
     pub(crate) origin: String,
 }
@@ -61,6 +63,7 @@ pub(crate) fn finish_image(
         source: Source::Managed(files),
         ready_ports: facts.ready_ports,
         init: facts.init,
+        process: facts.process,
         packages: facts.packages,
         origin: facts.origin,
         created_at: jiff::Timestamp::now().to_string(),

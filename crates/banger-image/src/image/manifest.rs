@@ -10,6 +10,7 @@ use crate::artifact::{Artifact, Kind, Manifest};
 use crate::digest::FileRecord;
 use crate::image::authorized_key::KeyFingerprint;
 use crate::image::manifest_form::ImageForm;
+use crate::image::process::ImageProcess;
 use crate::image::work_seed::{HomeSource, ROOT_HOME};
 use crate::linked_file::LinkedFile;
 
@@ -38,6 +39,8 @@ pub struct ImageManifest {
     pub ready_ports: Vec<NonZeroU16>,
     /// Its init; none means that the guest looks for one.
     pub init: Option<String>,
+    /// How its processes start; none means as anywhere.
+    pub process: Option<ImageProcess>,
     /// The packages that were asked for.
     pub packages: Vec<String>,
     /// Where it came from, for people.

@@ -10,6 +10,7 @@ use crate::artifact::Manifest as _;
 use crate::digest::FileRecord;
 use crate::image::authorized_key::KeyFingerprint;
 use crate::image::manifest::{ImageManifest, LinkedFiles, ManagedFiles, ROOTFS, Source};
+use crate::image::process::ImageProcess;
 use crate::linked_file::LinkedFile;
 
 /// What is written: format 2.
@@ -25,6 +26,8 @@ pub(crate) struct ImageForm {
     source: SourceForm,
     ready_ports: Vec<NonZeroU16>,
     init: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    process: Option<ImageProcess>,
     packages: Vec<String>,
     origin: String,
     created_at: String,
@@ -71,6 +74,7 @@ impl From<ImageManifest> for ImageForm {
             source,
             ready_ports: manifest.ready_ports,
             init: manifest.init,
+            process: manifest.process,
             packages: manifest.packages,
             origin: manifest.origin,
             created_at: manifest.created_at,
@@ -95,6 +99,7 @@ impl From<ImageForm> for ImageManifest {
             source,
             ready_ports: form.ready_ports,
             init: form.init,
+            process: form.process,
             packages: form.packages,
             origin: form.origin,
             created_at: form.created_at,
@@ -116,6 +121,7 @@ impl FirstForm {
             source: Source::Managed(ManagedFiles { rootfs, seeded_key: None }),
             ready_ports: self.ready_ports,
             init: self.init,
+            process: None,
             packages: self.packages,
             origin: self.source,
             created_at: self.created_at,
@@ -158,6 +164,7 @@ mod tests {
         for text in [
             include_str!("../../testdata/image-manifest-2-managed.json"),
             include_str!("../../testdata/image-manifest-2-linked.json"),
+            include_str!("../../testdata/image-manifest-2-process.json"),
         ] {
             assert_eq!(String::from_utf8(manifest_bytes(&parse(text)).unwrap()).unwrap(), text);
         }

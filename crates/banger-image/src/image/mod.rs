@@ -9,6 +9,7 @@ mod contents;
 mod finish;
 mod manifest;
 mod manifest_form;
+mod process;
 mod rootfs;
 mod sshd;
 mod sub_ids;
@@ -20,9 +21,11 @@ pub(crate) use build::{DebianImages, ImageSource};
 pub(crate) use build_directory::sweep_build_directories;
 pub use catalog::{ImageEntry, image_catalog};
 pub use finish::FinishError;
-#[cfg(test)]
 pub(crate) use finish::{ImageFacts, finish_image};
+pub(crate) use manifest::ROOTFS;
 pub use manifest::{Image, ImageManifest, LinkedFiles, ManagedFiles, Source};
+pub use process::ImageProcess;
+pub(crate) use sshd::{SSHD_DROP_IN, SSHD_DROP_IN_PATH};
 pub use work_seed::WorkSeedError;
 pub(crate) use work_seed::{
     HomeSource, is_stale, options as format_options, refresh_work_seed, sweep_refreshes,

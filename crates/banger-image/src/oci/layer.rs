@@ -1,0 +1,318 @@
+//! A layer as a stream: a part of a file that is a tar, plain or compressed. What it is shows in its first bytes, not in
+//! what a manifest says about it. Its digests are checked while it passes by.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use super::digest::{BlobDigest, BlobHasher};
+use crate::blocking::Cancelled;
+
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// Skippable frames of zstd (RFC 8878, section 3.1.2): `0x184D2A50` to `0x184D2A5F`.
+const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
+/// What the `zstd` program takes without being asked twice; a decoder holds one window.
+const ZSTD_WINDOW_MAX: u64 = 128 << 20;
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// A layer that is here.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) file: File,
+    /// Where it begins in the file.
+    pub(crate) offset: u64,
+    /// Its length there.
+    pub(crate) size: u64,
+    /// Its digest as it is in the file, where that is not known to be right.
+    pub(crate) unchecked: Option<BlobDigest>,
+    /// Digest of the tar.
+    pub(crate) diff_id: BlobDigest,
+}
+
+/// Why a layer cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
+pub enum LayerReadError {
+    #[error("cannot read it")]
+    Read(#[source] io::Error),
+    #[error("it has other bytes than its digest {wanted} says; theirs is {found}")]
+    WrongDigest { wanted: BlobDigest, found: BlobDigest },
+    #[error("it is compressed in a way that is not known here")]
+    UnknownCompression,
+    /// Whoever reads has had enough.
+    #[error("it was not read to its end")]
+    Stopped,
+}
+
+impl Layer {
+    /// Unpacks the layer into chunks, to its end, and checks its digests.
+    pub(crate) fn unpack(
+        self,
+        chunks: &SyncSender<Vec<u8>>,
+        cancelled: &Cancelled,
+    ) -> Result<(), LayerReadError> {
+        let Self { mut file, offset, size, unchecked, diff_id } = self;
+        file.seek(SeekFrom::Start(offset)).map_err(LayerReadError::Read)?;
+        let stored = Hashing {
+            inner: cancelled.reader(file.take(size)),
+            hasher: unchecked.is_some().then(BlobHasher::default),
+        };
+        let mut stored = BufReader::with_capacity(BUFFER_BYTES, stored);
+        let mut hasher = BlobHasher::default();
+        {
+            let mut tar = decoder(&mut stored)?;
+            loop {
+                let mut chunk = vec![0; BUFFER_BYTES];
+                let count = fill(&mut *tar, &mut chunk).map_err(LayerReadError::Read)?;
+                if count == 0 {
+                    break;
+                }
+                chunk.truncate(count);
+                hasher.update(&chunk);
+                chunks.send(chunk).map_err(|_reader_is_gone| LayerReadError::Stopped)?;
+            }
+        }
+        check(&diff_id, hasher)?;
+        // What stands behind the end of the compressed stream belongs to the blob, too.
+        io::copy(&mut stored, &mut io::sink()).map_err(LayerReadError::Read)?;
+        match (unchecked, stored.into_inner().hasher) {
+            (Some(wanted), Some(hasher)) => check(&wanted, hasher),
+            (None, _) | (Some(_), None) => Ok(()),
+        }
+    }
+}
+
+fn check(wanted: &BlobDigest, hasher: BlobHasher) -> Result<(), LayerReadError> {
+    let found = hasher.finish();
+    if found == *wanted { Ok(()) } else { Err(LayerReadError::WrongDigest { wanted: wanted.clone(), found }) }
+}
+
+fn decoder<'r>(stored: &'r mut impl BufRead) -> Result<Box<dyn Read + 'r>, LayerReadError> {
+    let start = stored.fill_buf().map_err(LayerReadError::Read)?;
+    let is_skippable =
+        start.first().is_some_and(|byte| byte & 0xf0 == 0x50) && start.get(1..4) == Some(ZSTD_SKIPPABLE);
+    if start.starts_with(GZIP) {
+        Ok(Box::new(flate2::bufread::MultiGzDecoder::new(stored)))
+    } else if start.starts_with(ZSTD) || is_skippable {
+        Ok(Box::new(ZstdFrames::new(stored)))
+    } else if [&b"BZh"[..], b"\xfd7zXZ\0"].iter().any(|magic| start.starts_with(magic)) {
+        Err(LayerReadError::UnknownCompression)
+    } else {
+        Ok(Box::new(stored))
+    }
+}
+
+/// Reads until the buffer is full or there is nothing more.
+fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match reader.read(rest) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+#[derive(Debug)]
+struct Hashing<R> {
+    inner: R,
+    hasher: Option<BlobHasher>,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(buffer.get(..count).unwrap_or_default());
+        }
+        Ok(count)
+    }
+}
+
+/// The frames of a zstd file, one after the other: the decoder knows one only, and layers that can be fetched in parts
+/// have thousands.
+struct ZstdFrames<R> {
+    stored: R,
+    decoder: FrameDecoder,
+    is_in_frame: bool,
+}
+
+impl<R: BufRead> ZstdFrames<R> {
+    fn new(stored: R) -> Self {
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(ZSTD_WINDOW_MAX);
+        Self { stored, decoder, is_in_frame: false }
+    }
+
+    /// Begins the next frame; tells whether there is one.
+    fn next_frame(&mut self) -> io::Result<bool> {
+        loop {
+            if self.stored.fill_buf()?.is_empty() {
+                return Ok(false);
+            }
+            match self.decoder.init(&mut self.stored) {
+                Ok(()) => return Ok(true),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    let mut skipped = (&mut self.stored).take(length.into());
+                    if io::copy(&mut skipped, &mut io::sink())? < u64::from(length) {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Read for ZstdFrames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if !self.is_in_frame {
+                if !self.next_frame()? {
+                    return Ok(0);
+                }
+                self.is_in_frame = true;
+            }
+            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                self.decoder
+                    .decode_blocks(&mut self.stored, BlockDecodingStrategy::UptoBlocks(1))
+                    .map_err(io::Error::other)?;
+            }
+            let count = self.decoder.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            self.is_in_frame = false;
+        }
+    }
+}
+
+/// The chunks of a layer as one stream.
+#[derive(Debug)]
+pub(crate) struct Chunks {
+    chunks: Receiver<Vec<u8>>,
+    current: io::Cursor<Vec<u8>>,
+}
+
+impl Chunks {
+    pub(crate) fn new(chunks: Receiver<Vec<u8>>) -> Self {
+        Self { chunks, current: io::Cursor::default() }
+    }
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.current.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            match self.chunks.recv() {
+                Ok(chunk) => self.current = io::Cursor::new(chunk),
+                Err(_end) => return Ok(0),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    fn layer(stored: &[u8], content: &[u8]) -> Layer {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"before").unwrap();
+        file.write_all(stored).unwrap();
+        file.write_all(b"after").unwrap();
+        Layer {
+            file,
+            offset: 6,
+            size: stored.len() as u64,
+            unchecked: Some(BlobDigest::of(stored)),
+            diff_id: BlobDigest::of(content),
+        }
+    }
+
+    fn unpack(layer: Layer) -> Result<Vec<u8>, LayerReadError> {
+        let (sender, receiver) = sync_channel(64);
+        let ended = layer.unpack(&sender, &Cancelled::default());
+        drop(sender);
+        let mut read = Vec::new();
+        Chunks::new(receiver).read_to_end(&mut read).unwrap();
+        ended.map(|()| read)
+    }
+
+    fn content() -> Vec<u8> {
+        (0..1_000_000_u32).flat_map(|number| (number / 7).to_le_bytes()).collect()
+    }
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(content: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(content, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    #[test]
+    fn every_compression_gives_the_same_tar() {
+        let content = content();
+        let (first, second) = content.split_at(1 << 20);
+        let skippable = [&[0x5a][..], ZSTD_SKIPPABLE, &3_u32.to_le_bytes(), b"any"].concat();
+        for stored in [
+            content.clone(),
+            gzip(&content),
+            [gzip(first), gzip(second)].concat(),
+            zstd(&content),
+            [&skippable[..], &zstd(first), &skippable, &zstd(second), &skippable].concat(),
+        ] {
+            assert!(unpack(layer(&stored, &content)).unwrap() == content);
+        }
+        assert_eq!(unpack(layer(b"", b"")).unwrap(), b"");
+    }
+
+    #[test]
+    fn what_a_decoder_finds_wrong_is_an_error() {
+        let content = content();
+        for stored in [gzip(&content), zstd(&content)] {
+            let cut = &stored[..stored.len() / 2];
+            assert!(matches!(unpack(layer(cut, &content)), Err(LayerReadError::Read(_))));
+        }
+        assert!(matches!(unpack(layer(b"BZh91AY", b"")), Err(LayerReadError::UnknownCompression)));
+    }
+
+    #[test]
+    fn both_digests_count() {
+        let content = content();
+        let mut wrong = layer(&gzip(&content), &content);
+        wrong.diff_id = BlobDigest::of(b"other");
+        assert!(matches!(unpack(wrong), Err(LayerReadError::WrongDigest { .. })));
+        let mut wrong = layer(&gzip(&content), &content);
+        wrong.unchecked = Some(BlobDigest::of(b"other"));
+        assert!(matches!(unpack(wrong), Err(LayerReadError::WrongDigest { .. })));
+    }
+
+    #[test]
+    fn a_reader_that_has_had_enough_ends_the_work() {
+        let (sender, receiver) = sync_channel(1);
+        drop(receiver);
+        let content = content();
+        let ended = layer(&content, &content).unpack(&sender, &Cancelled::default());
+        assert!(matches!(ended, Err(LayerReadError::Stopped)));
+    }
+}

@@ -1,0 +1,165 @@
+use std::fs;
+use std::sync::mpsc::sync_channel;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::blocking::Cancelled;
+use crate::oci::layer::Chunks;
+use crate::oci::test_layers::Tar;
+
+fn amd64() -> Platform {
+    serde_json::from_value(json!({"os": "linux", "architecture": "amd64"})).unwrap()
+}
+
+fn config(layers: &[&[u8]], architecture: &str) -> Vec<u8> {
+    let diff_ids: Vec<_> = layers.iter().map(|layer| BlobDigest::of(layer).to_string()).collect();
+    json!({"os": "linux", "architecture": architecture, "config": {"Cmd": ["sh"]}, "rootfs": {"diff_ids": diff_ids}})
+        .to_string()
+        .into_bytes()
+}
+
+/// A layout that grows.
+struct Layout(tempfile::TempDir);
+
+impl Layout {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("blobs/sha256")).unwrap();
+        Self(home)
+    }
+
+    fn blob(&self, content: &[u8]) -> Value {
+        let digest = BlobDigest::of(content);
+        fs::write(self.0.path().join("blobs/sha256").join(digest.hex()), content).unwrap();
+        json!({"digest": digest.to_string(), "size": content.len()})
+    }
+
+    fn image(&self, layers: &[&[u8]], architecture: &str) -> Value {
+        let config = self.blob(&config(layers, architecture));
+        let layers: Vec<_> = layers.iter().map(|layer| self.blob(layer)).collect();
+        self.blob(json!({"schemaVersion": 2, "config": config, "layers": layers}).to_string().as_bytes())
+    }
+
+    fn index(&self, manifests: &[Value]) {
+        let index = json!({"schemaVersion": 2, "manifests": manifests});
+        fs::write(self.0.path().join("index.json"), index.to_string()).unwrap();
+    }
+
+    fn open(&self, tag: Option<&str>) -> Result<LocalImage, LocalImageError> {
+        open_layout(self.0.path(), tag, &amd64())
+    }
+}
+
+fn tagged(mut descriptor: Value, tag: &str) -> Value {
+    descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
+    descriptor
+}
+
+fn unpacked(image: LocalImage) -> Vec<Vec<u8>> {
+    let unpack = |layer: Layer| {
+        let (sender, receiver) = sync_channel(64);
+        layer.unpack(&sender, &Cancelled::default()).unwrap();
+        drop(sender);
+        let mut read = Vec::new();
+        Chunks::new(receiver).read_to_end(&mut read).unwrap();
+        read
+    };
+    image.layers.into_iter().map(unpack).collect()
+}
+
+#[test]
+fn a_layout_gives_the_image_with_a_tag_or_its_only_one() {
+    let layout = Layout::new();
+    let (one, two) = (Tar::new().file("a", "1").bytes(), Tar::new().file("b", "2").bytes());
+    let first = layout.image(&[&one], "amd64");
+    layout.index(std::slice::from_ref(&first));
+    assert_eq!(unpacked(layout.open(None).unwrap()), std::slice::from_ref(&one));
+    let second = layout.image(&[&one, &two], "amd64");
+    layout.index(&[tagged(first, "v1"), tagged(second, "v2")]);
+    assert_eq!(unpacked(layout.open(Some("v2")).unwrap()), [one, two]);
+    let error = layout.open(None).unwrap_err().to_string();
+    assert!(error.ends_with("has several images: v1, v2"), "{error}");
+    let error = layout.open(Some("v3")).unwrap_err().to_string();
+    assert!(error.ends_with("has no image `v3`; it has v1, v2"), "{error}");
+}
+
+#[test]
+fn a_list_in_a_layout_leads_to_the_build_for_the_guests() {
+    let layout = Layout::new();
+    let tar = Tar::new().file("a", "1").bytes();
+    let (mut arm, mut amd) = (layout.image(&[&tar], "arm64"), layout.image(&[&tar], "amd64"));
+    arm["platform"] = json!({"os": "linux", "architecture": "arm64"});
+    amd["platform"] = json!({"os": "linux", "architecture": "amd64"});
+    let list = layout.blob(json!({"manifests": [arm, amd]}).to_string().as_bytes());
+    layout.index(&[tagged(list, "v1")]);
+    let image = layout.open(Some("v1")).unwrap();
+    assert_eq!(image.digest.to_string(), amd["digest"].as_str().unwrap());
+    assert_eq!(image.config.process.cmd, ["sh"]);
+}
+
+#[test]
+fn a_damaged_layout_is_refused() {
+    let layout = Layout::new();
+    assert!(matches!(layout.open(None), Err(LocalImageError::NoLayout { .. })));
+    let tar = Tar::new().file("a", "1").bytes();
+    let image = layout.image(&[&tar], "amd64");
+    layout.index(std::slice::from_ref(&image));
+    let digest: BlobDigest = image["digest"].as_str().unwrap().parse().unwrap();
+    let path = layout.0.path().join("blobs/sha256").join(digest.hex());
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("schemaVersion", "schemaVersiom")).unwrap();
+    assert!(matches!(layout.open(None), Err(LocalImageError::WrongDigest { .. })));
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(layout.open(None), Err(LocalImageError::Read { .. })));
+    let endless = layout.blob(b"{}");
+    layout.index(&[endless]);
+    assert!(matches!(layout.open(None), Err(LocalImageError::Document { .. })));
+}
+
+fn archive(members: Tar) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), members.bytes()).unwrap();
+    file
+}
+
+fn member(tar: Tar, path: &str, content: &[u8]) -> Tar {
+    tar.raw(tar::EntryType::Regular, path.as_bytes(), b"", 0o644, content)
+}
+
+#[test]
+fn an_archive_gives_its_layers_also_through_links() {
+    let (one, two) = (Tar::new().file("a", "1").bytes(), Tar::new().file("b", "2").bytes());
+    let manifest =
+        json!([{"Config": "c.json", "RepoTags": ["team/app:v1"], "Layers": ["x/layer.tar", "y/layer.tar"]}]);
+    let mut tar = member(Tar::new(), "c.json", &config(&[&one, &two], "amd64"));
+    tar = member(tar, "z/layer.tar", &two);
+    tar = member(tar, "x/layer.tar", &one).symlink("y/layer.tar", "../z/layer.tar");
+    let file = archive(member(tar, "manifest.json", manifest.to_string().as_bytes()));
+    for name in [None, Some("team/app:v1")] {
+        assert_eq!(unpacked(open_archive(file.path(), name, &amd64()).unwrap()), [one.clone(), two.clone()]);
+    }
+    let error = open_archive(file.path(), Some("app"), &amd64()).unwrap_err().to_string();
+    assert!(error.ends_with("has no image `app`; it has team/app:v1"), "{error}");
+}
+
+#[test]
+fn what_is_no_archive_is_said_plainly() {
+    let error = |content: &[u8]| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), content).unwrap();
+        open_archive(file.path(), None, &amd64()).unwrap_err()
+    };
+    assert!(matches!(error(b""), LocalImageError::NoArchive { .. }));
+    assert!(matches!(error(&[b'x'; 2000]), LocalImageError::NoArchive { .. }));
+    assert!(matches!(error(&Tar::new().file("a", "").bytes()), LocalImageError::NoArchive { .. }));
+    assert!(matches!(error(b"\x1f\x8b\x08"), LocalImageError::Compressed { .. }));
+    let manifest = json!([{"Config": "c.json", "Layers": ["../../etc/passwd"]}]).to_string();
+    let tar = member(Tar::new(), "c.json", &config(&[b""], "amd64"));
+    let tar = member(tar, "manifest.json", manifest.as_bytes());
+    assert!(matches!(error(&tar.bytes()), LocalImageError::Lacks { .. }));
+    let looping = json!([{"Config": "c.json", "Layers": []}]).to_string();
+    let tar = Tar::new().symlink("c.json", "c.json");
+    let tar = member(tar, "manifest.json", looping.as_bytes());
+    assert!(matches!(error(&tar.bytes()), LocalImageError::Lacks { .. }));
+}

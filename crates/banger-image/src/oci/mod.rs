@@ -1,0 +1,46 @@
+//! Images in the form of the Open Container Initiative: found by reference, fetched from a registry into a cache of blobs,
+//! or read from a layout or an archive on this host, and flattened into the root of a guest.
+//!
+//! ```text
+//! reference ─▶ registry (credentials, tokens) ─▶ manifest, config ─▶ layers into the cache ─▶ flatten ─▶ rootfs.ext4
+//! ```
+
+mod authorization;
+mod cache;
+mod certificates;
+mod credentials;
+mod digest;
+mod documents;
+mod download;
+#[cfg(test)]
+mod fake_registry;
+mod flatten;
+mod layer;
+mod layer_progress;
+mod layout;
+mod patience;
+mod pull;
+mod reference;
+mod registry;
+mod registry_error;
+mod secret;
+mod source;
+mod system;
+#[cfg(test)]
+mod test_layers;
+mod text;
+
+pub use cache::{CacheError, Prune, Pruned};
+pub use credentials::CredentialsError;
+pub use documents::DocumentError;
+pub use flatten::{FlattenError, LayerError};
+pub use layer::LayerReadError;
+pub use layout::LocalImageError;
+#[cfg(test)]
+pub(crate) use patience::Patience;
+pub(crate) use pull::OciImages;
+pub use pull::{OciPull, OciPullError};
+pub use reference::{Reference, ReferenceError};
+pub use registry::PlainHttp;
+pub use registry_error::RegistryError;
+pub use source::{OciSource, OciSourceError};

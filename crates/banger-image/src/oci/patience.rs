@@ -1,0 +1,63 @@
+//! How long a registry is waited for, and how often it is asked again.
+
+use std::time::Duration;
+
+use super::registry_error::RegistryError;
+
+/// Deadlines and tries. Everything is bounded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Until a connection stands.
+    pub(crate) connect: Duration,
+    /// Without a byte, within an answer or before it.
+    pub(crate) idle: Duration,
+    /// How often something is tried without coming further.
+    pub(crate) tries_max: u32,
+    /// Before the second try; doubles each time.
+    pub(crate) first_pause: Duration,
+    /// The longest pause, also where the registry asks for more.
+    pub(crate) pause_max: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
+            tries_max: 5,
+            first_pause: Duration::from_millis(500),
+            pause_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Counts tries in vain.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    patience: Patience,
+    in_vain: u32,
+}
+
+impl Tries {
+    pub(crate) fn new(patience: Patience) -> Self {
+        Self { patience, in_vain: 0 }
+    }
+
+    /// It came further: earlier failures count no more.
+    pub(crate) fn came_further(&mut self) {
+        self.in_vain = 0;
+    }
+
+    /// Waits before the next try, or gives the error back when there is none.
+    pub(crate) async fn again(&mut self, error: RegistryError) -> Result<(), RegistryError> {
+        self.in_vain += 1;
+        if !error.is_transient() || self.in_vain >= self.patience.tries_max {
+            return Err(error);
+        }
+        let doubled = self.patience.first_pause.saturating_mul(1 << (self.in_vain - 1).min(16));
+        let pause = error.retry_after().unwrap_or(doubled).min(self.patience.pause_max);
+        tracing::debug!(%error, ?pause, "the registry is asked again");
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,477 @@
+//! A pull from its source to a whole image in a staging directory: layers come at the same time, and each is unpacked as
+//! soon as it and those below it are here.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use banger_ext4::{Ext4Reader, Ext4Writer, Journal};
+use banger_model::{ImageName, KernelName};
+use banger_sys::files::StagedDirectory;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+
+use super::cache::{BlobCache, CacheError};
+use super::certificates;
+use super::credentials::{self, CredentialsError};
+use super::digest::BlobDigest;
+use super::documents::{
+    ConfigDocument, Descriptor, Document, DocumentError, ImageDocument, Platform, choose,
+};
+use super::download::{DownloadError, fetch};
+use super::flatten::{FlattenError, LayerError, add_layer};
+use super::layer::{Layer, LayerReadError};
+use super::layer_progress::LayerProgress;
+use super::layout::{DEPTH_MAX, LocalImage, LocalImageError, open_archive, open_layout};
+use super::patience::Patience;
+use super::reference::Reference;
+use super::registry::{PlainHttp, Registry, RegistryOptions};
+use super::registry_error::RegistryError;
+use super::source::OciSource;
+use super::system::{complete, distro_of, process_of};
+use crate::blocking::{Cancelled, run_blocking};
+use crate::digest::FileRecord;
+use crate::image::{AuthorizedKey, FinishError, ImageFacts, ROOTFS, finish_image, format_options};
+use crate::progress::{Progress, StagePart};
+use crate::space::{Shortage, shortage};
+
+/// Layers that are fetched at the same time.
+const FETCHES_MAX: usize = 4;
+/// Larger than any config that was ever seen.
+const CONFIG_BYTES_MAX: u64 = 8 << 20;
+/// Upper bound while it is written; the finished root is as large as its content.
+const ROOTFS_BYTES_MAX: u64 = 256 << 30;
+/// Layers unpack to two or three times their size; less than this cannot be enough.
+const UNPACKED_RATIO_MIN: u64 = 2;
+/// A layer that the cache had and that turned out to be damaged is fetched again, once.
+const TRIES_MAX: u32 = 2;
+
+/// What to pull.
+#[derive(Clone, Debug)]
+pub struct OciPull {
+    /// From where.
+    pub source: OciSource,
+    /// What the local image is called.
+    pub name: ImageName,
+    /// The kernel that its VMs boot where nobody names another.
+    pub kernel: KernelName,
+    /// Whether the registry may be asked without TLS.
+    pub plain_http: PlainHttp,
+    /// Where docker's configuration is; none means where docker looks for it.
+    pub docker_directory: Option<PathBuf>,
+}
+
+/// Why an image could not be pulled.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
+pub enum OciPullError {
+    #[error("cannot find out who this user is to the registry")]
+    Credentials(#[source] CredentialsError),
+    #[error(transparent)]
+    Registry(RegistryError),
+    #[error(transparent)]
+    Local(LocalImageError),
+    #[error(transparent)]
+    Cache(CacheError),
+    #[error("cannot write a layer into the cache")]
+    Write(#[source] io::Error),
+    #[error(
+        "pulling it needs at least {} MB in `{}`, and {} MB are free",
+        needed.div_ceil(1_000_000), path.display(), free / 1_000_000
+    )]
+    TooLittleSpace { path: PathBuf, needed: u64, free: u64 },
+    #[error("cannot make a root of the image's layers")]
+    Flatten(#[source] FlattenError),
+    #[error(transparent)]
+    Finish(FinishError),
+    #[error("the layers ended before the last one")]
+    Incomplete,
+}
+
+impl OciPullError {
+    /// What to type or do next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Registry(error) => error.hint(),
+            Self::Local(LocalImageError::Compressed { path }) => {
+                let path = path.display();
+                Some(format!("gunzip --keep '{path}' (or zstd --decompress '{path}')"))
+            }
+            Self::TooLittleSpace { .. } => Some("banger image cache prune".to_owned()),
+            Self::Credentials(_)
+            | Self::Local(_)
+            | Self::Cache(_)
+            | Self::Write(_)
+            | Self::Flatten(_)
+            | Self::Finish(_)
+            | Self::Incomplete => None,
+        }
+    }
+}
+
+impl From<DownloadError> for OciPullError {
+    fn from(error: DownloadError) -> Self {
+        match error {
+            DownloadError::Registry(error) => Self::Registry(error),
+            DownloadError::Cache(error) => Self::Cache(error),
+            DownloadError::Write(error) => Self::Write(error),
+        }
+    }
+}
+
+/// Images from registries, layouts and archives, which let this key in.
+#[derive(Debug)]
+pub(crate) struct OciImages {
+    cache: Arc<BlobCache>,
+    key: Arc<AuthorizedKey>,
+    patience: Patience,
+}
+
+/// An image whose config is known and whose layers are to be had.
+struct Resolved {
+    config: ConfigDocument,
+    digest: BlobDigest,
+    layers: Layers,
+}
+
+enum Layers {
+    Remote { registry: Arc<Registry>, blobs: Vec<Descriptor> },
+    Local(Vec<Layer>),
+}
+
+impl OciImages {
+    /// With a cache in this directory.
+    pub(crate) fn new(cache: PathBuf, key: Arc<AuthorizedKey>) -> Self {
+        Self { cache: Arc::new(BlobCache::new(cache)), key, patience: Patience::default() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
+    /// What pulls have left for later ones.
+    pub(crate) fn cache(&self) -> &Arc<BlobCache> {
+        &self.cache
+    }
+
+    /// Fills a staging directory with an image, down to the manifest. Dropping the future gives up; what was fetched
+    /// stays in the cache.
+    pub(crate) async fn build(
+        &self,
+        wanted: &OciPull,
+        mut staged: StagedDirectory,
+        progress: &Progress,
+    ) -> Result<StagedDirectory, OciPullError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            progress.stage("resolve image", wanted.source.to_string());
+            let Resolved { config, digest, layers } = self.resolve(wanted).await?;
+            let blobs = match &layers {
+                Layers::Remote { blobs, .. } => blobs.clone(),
+                Layers::Local(_) => Vec::new(),
+            };
+            self.check_space(&layers, staged.path())?;
+            let (back, flattened) = self.flatten(layers, &config.diff_ids, staged, progress).await?;
+            staged = back;
+            match flattened {
+                Ok(init) => return self.finish(wanted, staged, config, &digest, init, progress).await,
+                Err(error) if tries < TRIES_MAX && self.evict_damaged(&error, &blobs).await => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a damaged layer is fetched again"
+                    );
+                }
+                Err(error) => return Err(OciPullError::Flatten(error)),
+            }
+        }
+    }
+
+    async fn resolve(&self, wanted: &OciPull) -> Result<Resolved, OciPullError> {
+        let platform = Platform::of_guests();
+        let local = match &wanted.source {
+            OciSource::Registry(reference) => return self.resolve_remote(reference, wanted, &platform).await,
+            OciSource::Layout { directory, tag } => {
+                let (directory, tag) = (directory.clone(), tag.clone());
+                run_blocking(move |_| open_layout(&directory, tag.as_deref(), &platform)).await
+            }
+            OciSource::Archive { file, name } => {
+                let (file, name) = (file.clone(), name.clone());
+                run_blocking(move |_| open_archive(&file, name.as_deref(), &platform)).await
+            }
+        };
+        let LocalImage { config, layers, digest } = local.map_err(OciPullError::Local)?;
+        Ok(Resolved { config, digest, layers: Layers::Local(layers) })
+    }
+
+    async fn resolve_remote(
+        &self,
+        reference: &Reference,
+        wanted: &OciPull,
+        platform: &Platform,
+    ) -> Result<Resolved, OciPullError> {
+        let directory = wanted.docker_directory.clone().or_else(credentials::docker_directory);
+        let credentials = match directory {
+            Some(directory) => credentials::find(&directory, reference.registry()).await,
+            None => Ok(credentials::Credentials::Anonymous),
+        };
+        let options = RegistryOptions {
+            plain_http: wanted.plain_http,
+            patience: self.patience,
+            certificates: certificates::directories(),
+        };
+        let registry = Registry::of(reference, credentials.map_err(OciPullError::Credentials)?, &options)
+            .map_err(OciPullError::Registry)?;
+        let registry = Arc::new(registry);
+        let (image, digest) =
+            find_image(&registry, reference, platform).await.map_err(OciPullError::Registry)?;
+        let config = self.fetch_config(&registry, &image, platform).await?;
+        Ok(Resolved { config, digest, layers: Layers::Remote { registry, blobs: image.layers } })
+    }
+
+    async fn fetch_config(
+        &self,
+        registry: &Arc<Registry>,
+        image: &ImageDocument,
+        platform: &Platform,
+    ) -> Result<ConfigDocument, OciPullError> {
+        if image.config.size > CONFIG_BYTES_MAX {
+            return Err(OciPullError::Registry(RegistryError::TooLarge {
+                registry: registry.name().to_owned(),
+                what: "config",
+                bytes_max: CONFIG_BYTES_MAX,
+            }));
+        }
+        let file = fetch(&self.cache, registry, &image.config, |_| {}).await?;
+        let text = read_whole(file).map_err(OciPullError::Write)?;
+        ConfigDocument::parse(&text, image.layers.len(), platform)
+            .map_err(|source| unusable(registry, source))
+            .map_err(OciPullError::Registry)
+    }
+
+    /// Refuses before anything is fetched what cannot fit.
+    fn check_space(&self, layers: &Layers, staged: &Path) -> Result<(), OciPullError> {
+        let (missing, all) = match layers {
+            Layers::Remote { blobs, .. } => {
+                let is_here =
+                    |blob: &&Descriptor| matches!(self.cache.open(&blob.digest, blob.size), Ok(Some(_)));
+                let here: u64 = blobs.iter().filter(is_here).map(|blob| blob.size).sum();
+                let all: u64 = blobs.iter().map(|blob| blob.size).sum();
+                (all - here, all)
+            }
+            Layers::Local(layers) => (0, layers.iter().map(|layer| layer.size).sum()),
+        };
+        let needed = missing.saturating_add(all.saturating_mul(UNPACKED_RATIO_MIN));
+        match shortage(staged, needed) {
+            Some(Shortage { needed, free }) => {
+                Err(OciPullError::TooLittleSpace { path: staged.to_owned(), needed, free })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Fetches and unpacks at the same time. The inner result is that of the unpacking.
+    async fn flatten(
+        &self,
+        layers: Layers,
+        diff_ids: &[BlobDigest],
+        staged: StagedDirectory,
+        progress: &Progress,
+    ) -> Result<(StagedDirectory, Result<Option<String>, FlattenError>), OciPullError> {
+        let parts = match &layers {
+            Layers::Remote { blobs, .. } => blobs.iter().map(part_of).collect(),
+            Layers::Local(_) => Vec::new(),
+        };
+        let told = Arc::new(LayerProgress::new(progress.clone(), parts));
+        let (sender, receiver) = channel();
+        let (count, writing) = (diff_ids.len(), Arc::clone(&told));
+        let mut unpacking = pin!(run_blocking(move |cancelled| {
+            let result = write_rootfs(&staged.path().join(ROOTFS), count, &receiver, &writing, cancelled);
+            (staged, result)
+        }));
+        let mut fetching = pin!(self.send_layers(layers, diff_ids, &told, sender));
+        tokio::select! {
+            biased;
+            // Before the last layer is here only an error ends it; then the rest need not come.
+            ended = &mut unpacking => return told_or_incomplete(ended),
+            fetched = &mut fetching => fetched?,
+        }
+        told.all_fetched();
+        told_or_incomplete(unpacking.await)
+    }
+
+    /// Sends the layers in their order, each as soon as it is here.
+    async fn send_layers(
+        &self,
+        layers: Layers,
+        diff_ids: &[BlobDigest],
+        told: &LayerProgress,
+        sender: Sender<Layer>,
+    ) -> Result<(), OciPullError> {
+        // Whoever takes no more layers has an error, and tells it.
+        let send = |layer| drop(sender.send(layer));
+        match layers {
+            Layers::Local(layers) => layers.into_iter().for_each(send),
+            Layers::Remote { registry, blobs } => {
+                let wanted: Vec<_> = blobs.into_iter().zip(diff_ids.iter().cloned()).collect();
+                let fetches = wanted.into_iter().enumerate().map(|(number, (blob, diff_id))| {
+                    let (cache, registry) = (Arc::clone(&self.cache), Arc::clone(&registry));
+                    async move {
+                        let file =
+                            fetch(&cache, &registry, &blob, |bytes| told.fetched(number, bytes)).await?;
+                        Ok::<_, OciPullError>(Layer {
+                            file,
+                            offset: 0,
+                            size: blob.size,
+                            unchecked: None,
+                            diff_id,
+                        })
+                    }
+                    .boxed()
+                });
+                let mut in_order = futures::stream::iter(fetches).buffered(FETCHES_MAX);
+                while let Some(layer) = in_order.try_next().await? {
+                    send(layer);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the cached blobs that explain an error. Tells whether there were any.
+    async fn evict_damaged(&self, error: &FlattenError, blobs: &[Descriptor]) -> bool {
+        let FlattenError::Layer {
+            source: LayerError::Read(LayerReadError::Read(_) | LayerReadError::WrongDigest { .. }),
+            ..
+        } = error
+        else {
+            return false;
+        };
+        let (cache, blobs) = (Arc::clone(&self.cache), blobs.to_vec());
+        run_blocking(move |cancelled| {
+            let mut is_damaged = false;
+            for blob in blobs {
+                let Ok(Some(file)) = cache.open(&blob.digest, blob.size) else { continue };
+                let record = FileRecord::of_content(cancelled.reader(file));
+                if record.is_ok_and(|record| record.sha256 != blob.digest.hex()) {
+                    cache.evict(&blob.digest);
+                    is_damaged = true;
+                }
+            }
+            is_damaged
+        })
+        .await
+    }
+
+    async fn finish(
+        &self,
+        wanted: &OciPull,
+        staged: StagedDirectory,
+        config: ConfigDocument,
+        digest: &BlobDigest,
+        init: Option<String>,
+        progress: &Progress,
+    ) -> Result<StagedDirectory, OciPullError> {
+        progress.stage("make work-seed", "");
+        let rootfs = staged.path().join(ROOTFS);
+        let facts = ImageFacts {
+            name: wanted.name.clone(),
+            distro: Ext4Reader::open(&rootfs).map(|root| distro_of(&root)).unwrap_or_default(),
+            arch: Platform::of_guests().architecture().to_owned(),
+            kernel: wanted.kernel.clone(),
+            ready_ports: Vec::new(),
+            init,
+            process: Some(process_of(config.process)),
+            packages: Vec::new(),
+            origin: format!("{} ({digest})", wanted.source),
+        };
+        let key = Arc::clone(&self.key);
+        run_blocking(move |_| finish_image(staged, facts, &key)).await.map_err(OciPullError::Finish)
+    }
+}
+
+/// What became of the layers.
+enum Written {
+    Root {
+        init: Option<String>,
+    },
+    /// Not all of them came; whoever sent them knows why.
+    NotAll,
+}
+
+fn told_or_incomplete(
+    (staged, written): (StagedDirectory, Result<Written, FlattenError>),
+) -> Result<(StagedDirectory, Result<Option<String>, FlattenError>), OciPullError> {
+    match written {
+        Ok(Written::Root { init }) => Ok((staged, Ok(init))),
+        Ok(Written::NotAll) => Err(OciPullError::Incomplete),
+        Err(error) => Ok((staged, Err(error))),
+    }
+}
+
+fn part_of(blob: &Descriptor) -> StagePart {
+    StagePart { label: blob.digest.short().to_owned(), done: 0, total: blob.size }
+}
+
+fn unusable(registry: &Registry, source: DocumentError) -> RegistryError {
+    RegistryError::Document { registry: registry.name().to_owned(), source }
+}
+
+/// Finds the image for a platform behind a reference, through lists of images.
+async fn find_image(
+    registry: &Registry,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<(ImageDocument, BlobDigest), RegistryError> {
+    let mut manifest = registry.manifest(&reference.target()).await?;
+    for _ in 0..DEPTH_MAX {
+        match Document::parse(&manifest.text).map_err(|source| unusable(registry, source))? {
+            Document::Image(image) => return Ok((image, manifest.digest)),
+            Document::Index(builds) => {
+                let build = choose(&builds, platform).map_err(|source| unusable(registry, source))?;
+                manifest = registry.manifest(&build.digest.to_string()).await?;
+            }
+        }
+    }
+    Err(unusable(registry, DocumentError::TooDeep))
+}
+
+fn read_whole(mut file: File) -> io::Result<Vec<u8>> {
+    use io::{Read as _, Seek as _};
+    let mut text = Vec::new();
+    file.seek(io::SeekFrom::Start(0))?;
+    file.read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// Writes the root from layers as they come.
+fn write_rootfs(
+    path: &Path,
+    count: usize,
+    layers: &Receiver<Layer>,
+    told: &LayerProgress,
+    cancelled: &Cancelled,
+) -> Result<Written, FlattenError> {
+    let failed = |source| FlattenError::write(path, source);
+    let options = format_options("banger-root", ROOTFS_BYTES_MAX, Journal::None);
+    let now = options.created_at;
+    let mut writer = Ext4Writer::create(path, options).map_err(failed)?;
+    for _ in 0..count {
+        let Ok(layer) = layers.recv() else { return Ok(Written::NotAll) };
+        let digest = layer.diff_id.clone();
+        let bytes = add_layer(&mut writer, layer, cancelled)
+            .map_err(|source| FlattenError::Layer { layer: digest, source })?;
+        told.unpacked(bytes);
+    }
+    let init = complete(&mut writer, now).map_err(failed)?;
+    writer.finish_shrunk(0).map_err(failed)?;
+    Ok(Written::Root { init })
+}
+
+#[cfg(test)]
+#[path = "pull_tests.rs"]
+mod tests;

@@ -1,0 +1,382 @@
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use banger_sys::files::is_staging;
+use banger_sys::paths::Paths;
+use futures::future::join_all;
+use serde_json::{Value, json};
+use tokio::sync::{Barrier, Notify};
+
+use super::*;
+use crate::image::Image;
+use crate::oci::fake_registry::{FakeRegistry, Reply, Stop, impatience};
+use crate::oci::test_layers::Tar;
+use crate::test_files::key;
+use crate::{ImageService, PullError, Replace};
+
+fn service(home: &Path) -> Arc<ImageService> {
+    let agent = home.join("agent");
+    std::fs::write(&agent, "agent").unwrap();
+    let mut service = ImageService::new(&Paths::under(home).unwrap(), agent, key());
+    service.make_impatient(impatience());
+    Arc::new(service)
+}
+
+fn wanted(fake: &FakeRegistry, home: &Path, name: &str, tag: &str) -> OciPull {
+    OciPull {
+        source: format!("{}/team/app:{tag}", fake.host).parse().unwrap(),
+        name: name.parse().unwrap(),
+        kernel: "debian-12".parse().unwrap(),
+        plain_http: PlainHttp::OnLoopback,
+        // Nobody's credentials belong to a test.
+        docker_directory: Some(home.join("docker")),
+    }
+}
+
+async fn pull(service: &ImageService, wanted: &OciPull) -> Result<Image, PullError> {
+    service.pull_oci(wanted, Replace::Never, &Progress::silent()).await
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn layer(number: u32) -> Tar {
+    Tar::new().file(&format!("layer-{number}"), &format!("{number}").repeat(200_000))
+}
+
+/// Adds an image of these layers to a registry, with a config of this process.
+fn put(fake: &FakeRegistry, tag: &str, layers: Vec<Tar>, process: &Value) {
+    let tars: Vec<_> = layers.into_iter().map(Tar::bytes).collect();
+    let diff_ids: Vec<_> = tars.iter().map(|tar| BlobDigest::of(tar).to_string()).collect();
+    let config = json!({
+        "os": "linux", "architecture": Platform::of_guests().architecture(), "config": process,
+        "rootfs": {"type": "layers", "diff_ids": diff_ids}
+    });
+    let point = |blob: Descriptor| json!({"digest": blob.digest.to_string(), "size": blob.size});
+    let config = point(fake.blob(config.to_string().as_bytes()));
+    let layers: Vec<_> = tars.iter().map(|tar| point(fake.blob(&gzip(tar)))).collect();
+    fake.manifest(tag, &json!({"schemaVersion": 2, "config": config, "layers": layers}));
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn read(image: &Image, path: &str) -> Option<Vec<u8>> {
+    Ext4Reader::open(&image.rootfs()).unwrap().read(path.as_bytes(), 1 << 20).unwrap()
+}
+
+/// Fails unless each blob was asked for once.
+fn assert_once(fake: &FakeRegistry, blobs: usize) {
+    let asked: Vec<_> = fake.asked("/blobs/").into_iter().map(|asked| asked.path).collect();
+    let different: BTreeSet<_> = asked.iter().collect();
+    assert_eq!((asked.len(), different.len()), (blobs, blobs), "{asked:?}");
+}
+
+#[tokio::test]
+async fn an_image_becomes_a_root_with_what_its_config_says() {
+    let fake = FakeRegistry::good().await;
+    let lower = Tar::new().file("etc/os-release", "ID=alpine\n").file("gone", "x").file("root/.profile", "p");
+    let upper = Tar::new().file(".wh.gone", "").file("app", "x");
+    let process =
+        json!({"Entrypoint": ["/app"], "Cmd": ["-v"], "Env": ["A=1"], "User": "7", "WorkingDir": "/srv"});
+    put(&fake, "v1", vec![lower, upper], &process);
+    let home = tempfile::tempdir().unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&told);
+    let progress = Progress::new(move |stage| list.lock().unwrap().push(stage));
+    let wanted = wanted(&fake, home.path(), "app", "v1");
+    let image = service(home.path()).pull_oci(&wanted, Replace::Never, &progress).await.unwrap();
+    assert_eq!(read(&image, "app").unwrap(), b"x");
+    assert_eq!(read(&image, "gone"), None);
+    let manifest = &image.manifest;
+    assert_eq!((manifest.distro.as_str(), manifest.init.as_deref()), ("alpine", Some("none")));
+    let process = manifest.process.as_ref().unwrap();
+    assert_eq!(
+        (process.command.as_slice(), process.user.as_str()),
+        (&["/app".to_owned(), "-v".to_owned()][..], "7")
+    );
+    assert!(
+        manifest.origin.starts_with(&format!("{}/team/app:v1 (sha256:", fake.host)),
+        "{}",
+        manifest.origin
+    );
+    let seed = Ext4Reader::open(&image.file("work-seed.ext4")).unwrap();
+    assert_eq!(seed.read(b".profile", 10).unwrap().unwrap(), b"p");
+    let told = told.lock().unwrap();
+    let stages: Vec<_> = told.iter().map(|stage| stage.name).collect();
+    assert_eq!((stages[0], *stages.last().unwrap()), ("resolve image", "make work-seed"));
+    let fetched = told.iter().rfind(|stage| stage.name == "pull layers").unwrap();
+    assert_eq!((fetched.parts.len(), fetched.done), (2, fetched.total));
+}
+
+#[tokio::test]
+async fn sixteen_callers_of_one_missing_image_fetch_each_blob_once() {
+    let fake = FakeRegistry::good().await;
+    put(&fake, "v1", (0..3).map(layer).collect(), &json!({}));
+    for are_names_different in [false, true] {
+        let home = tempfile::tempdir().unwrap();
+        let (service, start) = (service(home.path()), Arc::new(Barrier::new(16)));
+        let before = fake.asked("/blobs/").len();
+        let callers = (0..16).map(|number| {
+            let name = if are_names_different { format!("app-{number}") } else { "app".to_owned() };
+            let wanted = wanted(&fake, home.path(), &name, "v1");
+            let (service, start) = (Arc::clone(&service), Arc::clone(&start));
+            tokio::spawn(async move {
+                start.wait().await;
+                pull(&service, &wanted).await
+            })
+        });
+        let mut made = 0;
+        for outcome in join_all(callers).await {
+            match outcome.unwrap() {
+                Ok(image) => {
+                    assert!(read(&image, "layer-2").is_some());
+                    made += 1;
+                }
+                Err(error) => assert!(matches!(error, PullError::AlreadyPulled { .. }), "{error:?}"),
+            }
+        }
+        assert_eq!(made, if are_names_different { 16 } else { 1 });
+        assert_eq!(fake.asked("/blobs/").len() - before, 4, "three layers and a config");
+    }
+}
+
+#[tokio::test]
+async fn a_pull_that_shares_layers_fetches_only_the_new_ones() {
+    let fake = FakeRegistry::good().await;
+    put(&fake, "v1", vec![layer(0), layer(1)], &json!({}));
+    put(&fake, "v2", vec![layer(0), layer(1), layer(2)], &json!({}));
+    let home = tempfile::tempdir().unwrap();
+    let service = service(home.path());
+    pull(&service, &wanted(&fake, home.path(), "one", "v1")).await.unwrap();
+    assert_once(&fake, 3);
+    pull(&service, &wanted(&fake, home.path(), "two", "v2")).await.unwrap();
+    assert_once(&fake, 5);
+    service.prune_cache(crate::Prune::Remove).await.unwrap();
+    pull(&service, &wanted(&fake, home.path(), "three", "v2")).await.unwrap();
+    assert_eq!(fake.asked("/blobs/").len(), 9);
+}
+
+#[tokio::test]
+async fn layers_come_at_the_same_time_but_not_all_of_them() {
+    let others = Arc::new(Barrier::new(FETCHES_MAX));
+    let blobs: Vec<_> =
+        (0..3 * u32::try_from(FETCHES_MAX).unwrap()).map(|number| gzip(&layer(number).bytes())).collect();
+    let known: Vec<_> = blobs.into_iter().map(|blob| (BlobDigest::of(&blob).to_string(), blob)).collect();
+    let fake = FakeRegistry::with(move |asked| {
+        let (_, blob) = known.iter().find(|(digest, _)| asked.path.ends_with(digest))?;
+        // Each waits until as many are asked for as may be.
+        Some(Reply::of(200, blob.clone()).meets(&others))
+    })
+    .await;
+    put(&fake, "v1", (0..12).map(layer).collect(), &json!({}));
+    let home = tempfile::tempdir().unwrap();
+    pull(&service(home.path()), &wanted(&fake, home.path(), "app", "v1")).await.unwrap();
+    assert_eq!(fake.busy_max(), FETCHES_MAX);
+}
+
+#[tokio::test]
+async fn a_hostile_layer_ends_the_pull_before_the_others_have_come() {
+    let fake = FakeRegistry::good().await;
+    let stalled = gzip(&layer(1).bytes());
+    let (digest, size) = (BlobDigest::of(&stalled), stalled.len());
+    let never = FakeRegistry::with(move |asked| {
+        let is_it = asked.path.ends_with(&digest.to_string());
+        is_it.then(|| Reply::of(200, vec![0; size]).stops(0, Stop::Stall))
+    })
+    .await;
+    for registry in [&fake, &never] {
+        put(registry, "v1", vec![Tar::new().file("../../etc/passwd", "x"), layer(1)], &json!({}));
+        let home = tempfile::tempdir().unwrap();
+        let error =
+            pull(&service(home.path()), &wanted(registry, home.path(), "app", "v1")).await.unwrap_err();
+        let PullError::Oci { source, .. } = &error else { panic!("{error:?}") };
+        let OciPullError::Flatten(FlattenError::Layer { source, .. }) = &**source else {
+            panic!("{error:?}")
+        };
+        assert!(source.to_string().contains("`../../etc/passwd`"), "{source}");
+        assert_eq!(names(&home.path().join("state/images")), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_pull_that_is_given_up_leaves_nothing_but_cache() {
+    let stalls = Arc::new(Notify::new());
+    let stalled = Arc::clone(&stalls);
+    let big = gzip(&layer(1).bytes());
+    let (digest, body) = (BlobDigest::of(&big).to_string(), big.clone());
+    let fake = FakeRegistry::with(move |asked| {
+        let is_first = asked.path.ends_with(&digest) && !asked.headers.contains_key("range");
+        is_first.then(|| {
+            stalled.notify_one();
+            Reply::of(200, body.clone()).stops(100, Stop::Stall)
+        })
+    })
+    .await;
+    put(&fake, "v1", vec![layer(0), layer(1)], &json!({}));
+    let home = tempfile::tempdir().unwrap();
+    let mut service =
+        ImageService::new(&Paths::under(home.path()).unwrap(), home.path().join("agent"), key());
+    service.make_impatient(Patience { idle: Duration::from_secs(2), ..impatience() });
+    let wanted = wanted(&fake, home.path(), "app", "v1");
+    tokio::select! {
+        ended = pull(&service, &wanted) => panic!("{ended:?}"),
+        () = stalls.notified() => {}
+    }
+    // The thread that unpacks notices it, and its directory goes with it.
+    let is_empty = || names(&home.path().join("state/images")).is_empty();
+    for _ in 0..1000 {
+        if is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(is_empty());
+    let image = pull(&service, &wanted).await.unwrap();
+    assert!(read(&image, "layer-1").is_some());
+}
+
+#[tokio::test]
+async fn a_damaged_layer_of_the_cache_is_fetched_again() {
+    let fake = FakeRegistry::good().await;
+    put(&fake, "v1", vec![layer(0), layer(1)], &json!({}));
+    let home = tempfile::tempdir().unwrap();
+    let service = service(home.path());
+    pull(&service, &wanted(&fake, home.path(), "one", "v1")).await.unwrap();
+    let blobs = home.path().join("cache/oci/blobs/sha256");
+    let damaged = BlobDigest::of(&gzip(&layer(1).bytes()));
+    let path = blobs.join(damaged.hex());
+    let size = std::fs::read(&path).unwrap().len();
+    std::fs::write(&path, vec![0; size]).unwrap();
+    let image = pull(&service, &wanted(&fake, home.path(), "two", "v1")).await.unwrap();
+    assert!(read(&image, "layer-1").is_some());
+    assert_eq!(fake.asked(damaged.hex()).len(), 2);
+    assert_eq!(fake.asked("/blobs/").len(), 4);
+}
+
+#[tokio::test]
+async fn an_image_whose_layers_are_not_what_its_config_says_is_refused() {
+    let fake = FakeRegistry::good().await;
+    let tar = layer(0).bytes();
+    let config = json!({"os": "linux", "architecture": Platform::of_guests().architecture(),
+        "rootfs": {"diff_ids": [BlobDigest::of(b"other").to_string()]}});
+    let point = |blob: Descriptor| json!({"digest": blob.digest.to_string(), "size": blob.size});
+    let config = point(fake.blob(config.to_string().as_bytes()));
+    fake.manifest("v1", &json!({"config": config, "layers": [point(fake.blob(&gzip(&tar)))]}));
+    let home = tempfile::tempdir().unwrap();
+    let error = pull(&service(home.path()), &wanted(&fake, home.path(), "app", "v1")).await.unwrap_err();
+    let PullError::Oci { source, .. } = error else { panic!("{error:?}") };
+    assert!(matches!(*source, OciPullError::Flatten(_)), "{source:?}");
+    assert_once(&fake, 2);
+}
+
+#[tokio::test]
+async fn the_build_for_the_guests_is_taken_from_a_list() {
+    let fake = FakeRegistry::good().await;
+    put(&fake, "amd", vec![layer(0)], &json!({"Cmd": ["right"]}));
+    put(&fake, "arm", vec![layer(1)], &json!({"Cmd": ["wrong"]}));
+    let build = |tag: &str, architecture: &str| {
+        let text = fake.content(&format!("manifests/{tag}"));
+        json!({"digest": BlobDigest::of(&text).to_string(), "size": text.len(),
+            "platform": {"os": "linux", "architecture": architecture}})
+    };
+    let guests = Platform::of_guests();
+    let list = json!({"manifests": [build("arm", "riscv64"), build("amd", guests.architecture())]});
+    fake.manifest("list", &list);
+    let home = tempfile::tempdir().unwrap();
+    let image = pull(&service(home.path()), &wanted(&fake, home.path(), "app", "list")).await.unwrap();
+    assert_eq!(image.manifest.process.unwrap().command, ["right"]);
+    fake.manifest("list", &json!({"manifests": [build("arm", "riscv64")]}));
+    let error = pull(&service(home.path()), &wanted(&fake, home.path(), "two", "list")).await.unwrap_err();
+    let told = std::error::Error::source(&error).and_then(std::error::Error::source).unwrap().to_string();
+    assert!(told.ends_with("it has linux/riscv64"), "{told}");
+}
+
+#[tokio::test]
+async fn a_name_of_the_catalog_is_refused_before_anything_is_asked() {
+    let fake = FakeRegistry::good().await;
+    let home = tempfile::tempdir().unwrap();
+    let wanted = wanted(&fake, home.path(), "debian-bookworm", "v1");
+    let error = pull(&service(home.path()), &wanted).await.unwrap_err();
+    assert!(matches!(error, PullError::NameOfCatalog { .. }));
+    assert!(error.hint().unwrap().ends_with("--name <name>"));
+    assert!(fake.asked("").is_empty());
+}
+
+/// Names the home and the registry of the process that the test below starts.
+const KILLED: &str = "BANGER_TEST_KILLED_PULL";
+const HALF_WAY: &str = "half-way through the pull";
+
+#[tokio::test]
+#[ignore = "is the process that another test starts and kills"]
+async fn pull_until_killed() {
+    let Ok(given) = std::env::var(KILLED) else { return };
+    let (home, host) = given.split_once('|').unwrap();
+    let home = Path::new(home);
+    let wanted = |name: &str, tag: &str| OciPull {
+        source: format!("{host}/team/app:{tag}").parse().unwrap(),
+        name: name.parse().unwrap(),
+        kernel: "debian-12".parse().unwrap(),
+        plain_http: PlainHttp::OnLoopback,
+        docker_directory: Some(home.join("docker")),
+    };
+    let mut service = ImageService::new(&Paths::under(home).unwrap(), home.join("agent"), key());
+    service.make_impatient(Patience { idle: Duration::from_secs(60), ..impatience() });
+    pull(&service, &wanted("base", "base")).await.unwrap();
+    let progress = Progress::new(|stage| {
+        // The first layer is here, and the second never will be.
+        if stage.parts.first().is_some_and(|part| part.done == part.total) {
+            println!("{HALF_WAY}");
+        }
+    });
+    let _ = service.pull_oci(&wanted("app", "v1"), Replace::Never, &progress).await;
+}
+
+#[tokio::test]
+async fn after_a_pull_that_was_killed_the_next_goes_on_and_no_directory_is_left() {
+    let big = gzip(&layer(1).bytes());
+    let (digest, body) = (BlobDigest::of(&big).to_string(), big.clone());
+    let fake = FakeRegistry::with(move |asked| {
+        let is_first = asked.path.ends_with(&digest) && !asked.headers.contains_key("range");
+        is_first.then(|| Reply::of(200, body.clone()).stops(300, Stop::Stall))
+    })
+    .await;
+    put(&fake, "base", vec![layer(0)], &json!({}));
+    put(&fake, "v1", vec![layer(0), layer(1)], &json!({}));
+    let home = tempfile::tempdir().unwrap();
+    let given = format!("{}|{}", home.path().display(), fake.host);
+    let killed = tokio::task::spawn_blocking(move || {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "oci::pull::tests::pull_until_killed", "--ignored", "--nocapture"])
+            .env(KILLED, given)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let is_half_way = lines.any(|line| line.unwrap().contains(HALF_WAY));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        is_half_way
+    });
+    assert!(killed.await.unwrap(), "the process ended before its pull was half-way");
+    let images = home.path().join("state/images");
+    assert!(names(&images).iter().any(|name| is_staging(name)), "it was killed in the middle");
+    let service = service(home.path());
+    service.sweep().unwrap();
+    assert_eq!(names(&images), ["base"]);
+    let image = pull(&service, &wanted(&fake, home.path(), "app", "v1")).await.unwrap();
+    service.images().verify_content(&image).unwrap();
+    assert_eq!(names(&images).len(), 2);
+    assert_eq!(names(&home.path().join("cache/oci/partial")), [""; 0]);
+    let first = BlobDigest::of(&gzip(&layer(0).bytes()));
+    assert_eq!(fake.asked(first.hex()).len(), 1, "what was whole is not fetched again");
+}

@@ -1,0 +1,416 @@
+//! The client of a registry: manifests and blobs of one repository (distribution spec 1.1, "Pull").
+//!
+//! Every wait has a deadline, every answer a greatest size, and what was asked for by digest is checked.
+
+use std::path::PathBuf;
+use std::sync::Once;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use super::authorization::{Challenge, basic_header, bearer_header, token_of};
+use super::certificates;
+use super::credentials::Credentials;
+use super::digest::BlobDigest;
+use super::documents::MANIFEST_TYPES;
+use super::patience::{Patience, Tries};
+use super::reference::Reference;
+use super::registry_error::RegistryError;
+use super::secret::Secret;
+use super::text::plain;
+
+/// The specification asks clients to take at least 4 MiB.
+const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+const TOKEN_BYTES_MAX: u64 = 1 << 20;
+const REASON_BYTES_MAX: u64 = 64 << 10;
+const REASON_CHARACTERS_MAX: usize = 200;
+const REDIRECTS_MAX: usize = 10;
+/// Where the API of `docker.io` is.
+const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
+/// How we call ourselves to token servers of the `OAuth2` form.
+const CLIENT_ID: &str = "banger";
+
+/// Whether a registry may be asked without TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// Only one on this host, which never leaves it.
+    #[default]
+    OnLoopback,
+    /// The user said so.
+    Allowed,
+}
+
+/// How registries are spoken to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RegistryOptions {
+    pub(crate) plain_http: PlainHttp,
+    pub(crate) patience: Patience,
+    /// Directories with a directory per registry that holds `*.crt`, as docker has them.
+    pub(crate) certificates: Vec<PathBuf>,
+}
+
+/// One repository of a registry.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    client: Client,
+    /// Scheme and host.
+    address: String,
+    is_plain: bool,
+    name: String,
+    repository: String,
+    credentials: Credentials,
+    /// What the last challenge led to. Held while a new token is fetched, so that one is fetched for all.
+    authorization: Mutex<Authorization>,
+    patience: Patience,
+}
+
+#[derive(Debug, Default)]
+struct Authorization {
+    header: Option<HeaderValue>,
+    /// Grows with each new header, so that a refused one is replaced once.
+    generation: u64,
+}
+
+/// A manifest and its digest.
+#[derive(Debug)]
+pub(crate) struct RawManifest {
+    pub(crate) text: Vec<u8>,
+    pub(crate) digest: BlobDigest,
+}
+
+/// A blob on its way.
+#[derive(Debug)]
+pub(crate) struct BlobStream {
+    response: Response,
+    registry: String,
+    patience: Patience,
+    /// Where in the blob the stream starts.
+    pub(crate) offset: u64,
+}
+
+impl BlobStream {
+    /// Returns the next bytes; nothing at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<bytes::Bytes>, RegistryError> {
+        let registry = || self.registry.clone();
+        match tokio::time::timeout(self.patience.idle, self.response.chunk()).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(error)) => Err(broken(registry(), error, self.patience)),
+            Err(_elapsed) => Err(RegistryError::Silent { registry: registry(), waited: self.patience.idle }),
+        }
+    }
+}
+
+impl Registry {
+    /// The repository that a reference names. Nothing is asked yet.
+    pub(crate) fn of(
+        reference: &Reference,
+        credentials: Credentials,
+        options: &RegistryOptions,
+    ) -> Result<Self, RegistryError> {
+        let name = reference.registry();
+        let host = if name == "docker.io" { DOCKER_HUB_HOST } else { name };
+        let is_local = is_loopback(host);
+        let is_plain = is_local || options.plain_http == PlainHttp::Allowed;
+        Ok(Self {
+            client: client(name, is_local, is_plain, options)?,
+            address: format!("{}://{host}", if is_plain { "http" } else { "https" }),
+            is_plain,
+            name: name.to_owned(),
+            repository: reference.repository().to_owned(),
+            credentials,
+            authorization: Mutex::default(),
+            patience: options.patience,
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// Fetches a manifest by tag or digest.
+    pub(crate) async fn manifest(&self, target: &str) -> Result<RawManifest, RegistryError> {
+        let path = format!("manifests/{target}");
+        let mut headers = HeaderMap::new();
+        for accepted in MANIFEST_TYPES {
+            headers.append(ACCEPT, HeaderValue::from_static(accepted));
+        }
+        let mut tries = Tries::new(self.patience);
+        loop {
+            match self.manifest_once(&path, &headers, target).await {
+                Ok(manifest) => return Ok(manifest),
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    async fn manifest_once(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        target: &str,
+    ) -> Result<RawManifest, RegistryError> {
+        let response = self.get(path, headers).await?;
+        let text = self.body(response, "manifest", MANIFEST_BYTES_MAX).await?;
+        let digest = BlobDigest::of(&text);
+        match target.parse::<BlobDigest>() {
+            Ok(wanted) if wanted != digest => {
+                Err(RegistryError::WrongDigest { registry: self.name.clone(), wanted, found: digest })
+            }
+            // A tag says nothing about what is in it.
+            Ok(_) | Err(_) => Ok(RawManifest { text, digest }),
+        }
+    }
+
+    /// Begins to fetch a blob, from an offset on where the registry can; see [`BlobStream::offset`]. Tries once.
+    pub(crate) async fn blob(&self, digest: &BlobDigest, offset: u64) -> Result<BlobStream, RegistryError> {
+        let path = format!("blobs/{digest}");
+        let mut headers = HeaderMap::new();
+        if offset > 0 {
+            headers
+                .extend(HeaderValue::try_from(format!("bytes={offset}-")).ok().map(|value| (RANGE, value)));
+        }
+        let mut response = self.get(&path, &headers).await;
+        if let Err(RegistryError::Status { status: 416, .. }) = response {
+            response = self.get(&path, &HeaderMap::new()).await;
+        }
+        let response = response?;
+        let offset = if response.status() == StatusCode::PARTIAL_CONTENT { start_of(&response) } else { 0 };
+        Ok(BlobStream { response, registry: self.name.clone(), patience: self.patience, offset })
+    }
+
+    /// Asks once, and once more when the registry wants to know who asks.
+    async fn get(&self, path: &str, headers: &HeaderMap) -> Result<Response, RegistryError> {
+        let url = format!("{}/v2/{}/{path}", self.address, self.repository);
+        let (authorization, generation) = {
+            let known = self.authorization.lock().await;
+            (known.header.clone(), known.generation)
+        };
+        let request = |authorization: Option<HeaderValue>| {
+            let request = self.client.get(&url).headers(headers.clone());
+            match authorization {
+                Some(value) => request.header(AUTHORIZATION, value),
+                None => request,
+            }
+        };
+        let response = self.send(request(authorization)).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return self.accept(path, response).await;
+        }
+        let header = self.authorize(&response, generation).await?;
+        if header.is_none() {
+            return self.accept(path, response).await;
+        }
+        let response = self.send(request(header)).await?;
+        self.accept(path, response).await
+    }
+
+    /// Returns a header for what an answer asks for, or nothing when we have nothing to show.
+    async fn authorize(
+        &self,
+        refusal: &Response,
+        generation: u64,
+    ) -> Result<Option<HeaderValue>, RegistryError> {
+        let mut known = self.authorization.lock().await;
+        if known.generation != generation {
+            return Ok(known.header.clone());
+        }
+        let challenge = Challenge::of(refusal.headers())
+            .ok_or_else(|| RegistryError::Challenge { registry: self.name.clone() })?;
+        let header = match challenge {
+            Challenge::Basic => basic_header(&self.credentials),
+            Challenge::Bearer { realm, service } => {
+                bearer_header(&self.fetch_token(&realm, service.as_deref()).await?)
+            }
+        };
+        known.header.clone_from(&header);
+        known.generation += 1;
+        Ok(header)
+    }
+
+    async fn fetch_token(&self, realm: &str, service: Option<&str>) -> Result<Secret, RegistryError> {
+        let registry = || self.name.clone();
+        let mut url =
+            Url::parse(realm).map_err(|_no_url| RegistryError::Challenge { registry: registry() })?;
+        let is_safe = url.scheme() == "https" || (url.scheme() == "http" && self.is_plain);
+        if !is_safe {
+            let realm = plain(url.host_str().unwrap_or_default(), REASON_CHARACTERS_MAX);
+            return Err(RegistryError::OpenRealm { registry: registry(), realm });
+        }
+        let scope = format!("repository:{}:pull", self.repository);
+        let mut fields = vec![("scope", scope.as_str())];
+        fields.extend(service.map(|service| ("service", service)));
+        let request = match &self.credentials {
+            Credentials::Identity(token) => {
+                let more = [
+                    ("grant_type", "refresh_token"),
+                    ("client_id", CLIENT_ID),
+                    ("refresh_token", token.expose()),
+                ];
+                fields.extend(more);
+                self.client.request(Method::POST, url).form(&fields)
+            }
+            Credentials::Anonymous | Credentials::Basic { .. } => {
+                url.query_pairs_mut().extend_pairs(&fields);
+                let request = self.client.get(url);
+                match basic_header(&self.credentials) {
+                    Some(value) => request.header(AUTHORIZATION, value),
+                    None => request,
+                }
+            }
+        };
+        let response = self.send(request).await?;
+        let response = self.accept("token", response).await?;
+        let answer = self.body(response, "token", TOKEN_BYTES_MAX).await?;
+        token_of(&answer).ok_or_else(|| RegistryError::NoToken { registry: registry() })
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, RegistryError> {
+        let registry = self.name.clone();
+        let waited = self.patience.connect + self.patience.idle;
+        match tokio::time::timeout(waited, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_timeout() => Err(RegistryError::Silent { registry, waited }),
+            Ok(Err(error)) => Err(RegistryError::Reach { registry, source: error.without_url() }),
+            Err(_elapsed) => Err(RegistryError::Silent { registry, waited }),
+        }
+    }
+
+    /// Makes an error of an answer that is none.
+    async fn accept(&self, path: &str, response: Response) -> Result<Response, RegistryError> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+            .map(std::time::Duration::from_secs);
+        let (registry, repository) = (self.name.clone(), self.repository.clone());
+        // Without a reason the status has to do.
+        let detail = self.body(response, "reason", REASON_BYTES_MAX).await.unwrap_or_default();
+        let detail = reason(&detail);
+        Err(match status {
+            StatusCode::UNAUTHORIZED => RegistryError::Unauthorized { registry, repository, detail },
+            StatusCode::FORBIDDEN => RegistryError::Denied { registry, repository, detail },
+            StatusCode::NOT_FOUND => {
+                let what = match path.strip_prefix("manifests/") {
+                    Some(target) if target.contains(':') => format!("{repository}@{target}"),
+                    Some(target) => format!("{repository}:{target}"),
+                    None => format!("{repository}/{path}"),
+                };
+                RegistryError::NotFound { registry, what }
+            }
+            StatusCode::TOO_MANY_REQUESTS => RegistryError::TooManyRequests { registry, detail, retry_after },
+            status => RegistryError::Status { registry, status: status.as_u16(), detail, retry_after },
+        })
+    }
+
+    /// Reads an answer that fits into memory.
+    async fn body(
+        &self,
+        response: Response,
+        what: &'static str,
+        bytes_max: u64,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let mut stream =
+            BlobStream { response, registry: self.name.clone(), patience: self.patience, offset: 0 };
+        let mut body = Vec::new();
+        while let Some(bytes) = stream.next().await? {
+            if body.len() as u64 + bytes.len() as u64 > bytes_max {
+                return Err(RegistryError::TooLarge { registry: self.name.clone(), what, bytes_max });
+            }
+            body.extend_from_slice(&bytes);
+        }
+        Ok(body)
+    }
+}
+
+fn client(
+    name: &str,
+    is_local: bool,
+    is_plain: bool,
+    options: &RegistryOptions,
+) -> Result<Client, RegistryError> {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        // An error means that somebody else has chosen already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    let patience = options.patience;
+    let mut builder = Client::builder()
+        .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(patience.connect)
+        .redirect(redirect::Policy::custom(|attempt| {
+            let was_safe = attempt.previous().last().is_some_and(|from| from.scheme() == "https");
+            if attempt.previous().len() > REDIRECTS_MAX {
+                attempt.error("too many redirections")
+            } else if was_safe && attempt.url().scheme() != "https" {
+                attempt.error("a redirection from HTTPS to HTTP")
+            } else {
+                attempt.follow()
+            }
+        }));
+    if is_local {
+        builder = builder.no_proxy();
+    }
+    builder = if is_plain {
+        builder.tls_certs_only([])
+    } else {
+        builder.tls_certs_merge(certificates::read(&options.certificates, name)?)
+    };
+    builder.build().map_err(RegistryError::Client)
+}
+
+fn broken(registry: String, error: reqwest::Error, patience: Patience) -> RegistryError {
+    if error.is_timeout() {
+        RegistryError::Silent { registry, waited: patience.idle }
+    } else {
+        RegistryError::Broken { registry, source: error.without_url() }
+    }
+}
+
+/// Returns where a partial answer starts. One that does not say so is taken from the start on, and so found wrong.
+fn start_of(response: &Response) -> u64 {
+    let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    let start = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+    start.unwrap_or(0)
+}
+
+/// Returns what a registry says about an error (distribution spec, "Error Codes"), as one line.
+fn reason(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Errors {
+        errors: Vec<One>,
+    }
+    #[derive(Deserialize)]
+    struct One {
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    let errors = serde_json::from_slice::<Errors>(body).map(|body| body.errors).unwrap_or_default();
+    let first = errors.into_iter().next();
+    let text = first.map(|one| if one.message.is_empty() { one.code } else { one.message });
+    plain(&text.unwrap_or_default(), REASON_CHARACTERS_MAX)
+}
+
+/// Tells whether a host with an optional port is this one.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

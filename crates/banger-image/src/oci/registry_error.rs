@@ -1,0 +1,153 @@
+//! Why a registry did not give what was asked for.
+
+use std::time::Duration;
+
+use super::digest::BlobDigest;
+use super::documents::DocumentError;
+
+/// Why a registry did not give what was asked for. Addresses are left out of the texts: they may carry signatures.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
+pub enum RegistryError {
+    #[error("cannot prepare connections to registries")]
+    Client(#[source] reqwest::Error),
+    #[error("cannot read the certificate `{path}`")]
+    Certificate { path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("cannot reach the registry `{registry}`")]
+    Reach { registry: String, source: reqwest::Error },
+    #[error("the registry `{registry}` did not go on within {} s", waited.as_secs_f32())]
+    Silent { registry: String, waited: Duration },
+    #[error("the connection to the registry `{registry}` broke")]
+    Broken { registry: String, source: reqwest::Error },
+    #[error("the registry `{registry}` wants to know who asks for `{repository}`{}", hint_of_reason(.detail))]
+    Unauthorized { registry: String, repository: String, detail: String },
+    #[error("the registry `{registry}` does not let this user have `{repository}`{}", hint_of_reason(.detail))]
+    Denied { registry: String, repository: String, detail: String },
+    #[error("the registry `{registry}` has no `{what}`")]
+    NotFound { registry: String, what: String },
+    #[error("the registry `{registry}` lets this host ask no more for now{}", hint_of_reason(.detail))]
+    TooManyRequests { registry: String, detail: String, retry_after: Option<Duration> },
+    #[error("the registry `{registry}` answers with status {status}{}", hint_of_reason(.detail))]
+    Status { registry: String, status: u16, detail: String, retry_after: Option<Duration> },
+    #[error("the registry `{registry}` asks for a login in a way that is not known here")]
+    Challenge { registry: String },
+    #[error("the registry `{registry}` would have the login sent unencrypted to `{realm}`")]
+    OpenRealm { registry: String, realm: String },
+    #[error("the token server of the registry `{registry}` gave no token")]
+    NoToken { registry: String },
+    #[error("the {what} of the registry `{registry}` is larger than {bytes_max} bytes")]
+    TooLarge { registry: String, what: &'static str, bytes_max: u64 },
+    #[error(
+        "the registry `{registry}` sent other bytes than those with the digest {wanted}; theirs is {found}"
+    )]
+    WrongDigest { registry: String, wanted: BlobDigest, found: BlobDigest },
+    #[error("the registry `{registry}` ended a blob of {wanted} bytes after {found}")]
+    Truncated { registry: String, wanted: u64, found: u64 },
+    #[error("the registry `{registry}` sent more than the {wanted} bytes of a blob")]
+    TooLong { registry: String, wanted: u64 },
+    #[error("the registry `{registry}` has something under this name that cannot be used")]
+    Document { registry: String, source: DocumentError },
+}
+
+fn hint_of_reason(detail: &str) -> String {
+    if detail.is_empty() { String::new() } else { format!(": {detail}") }
+}
+
+impl RegistryError {
+    /// Tells whether the same question may have an answer in a moment.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            // A name that does not resolve, a closed port: the network may be coming up.
+            Self::Reach { .. }
+            | Self::Silent { .. }
+            | Self::Broken { .. }
+            | Self::TooManyRequests { .. }
+            | Self::WrongDigest { .. }
+            | Self::Truncated { .. } => true,
+            Self::Status { status, .. } => *status >= 500 || *status == 408,
+            Self::Client(_)
+            | Self::Certificate { .. }
+            | Self::Unauthorized { .. }
+            | Self::Denied { .. }
+            | Self::NotFound { .. }
+            | Self::Challenge { .. }
+            | Self::OpenRealm { .. }
+            | Self::NoToken { .. }
+            | Self::TooLarge { .. }
+            | Self::TooLong { .. }
+            | Self::Document { .. } => false,
+        }
+    }
+
+    /// How long the registry wants to be left alone.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyRequests { retry_after, .. } | Self::Status { retry_after, .. } => *retry_after,
+            Self::Client(_)
+            | Self::Certificate { .. }
+            | Self::Reach { .. }
+            | Self::Silent { .. }
+            | Self::Broken { .. }
+            | Self::Unauthorized { .. }
+            | Self::Denied { .. }
+            | Self::NotFound { .. }
+            | Self::Challenge { .. }
+            | Self::OpenRealm { .. }
+            | Self::NoToken { .. }
+            | Self::TooLarge { .. }
+            | Self::WrongDigest { .. }
+            | Self::Truncated { .. }
+            | Self::TooLong { .. }
+            | Self::Document { .. } => None,
+        }
+    }
+
+    /// What to type or do next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let login = |registry: &str| match registry {
+            "docker.io" => Some("docker login".to_owned()),
+            registry => Some(format!("docker login {registry}")),
+        };
+        match self {
+            Self::Unauthorized { registry, .. }
+            | Self::Denied { registry, .. }
+            | Self::TooManyRequests { registry, .. } => login(registry),
+            Self::Client(_) => Some("sudo apt-get install ca-certificates".to_owned()),
+            Self::Reach { source, .. } if is_of_tls(source) => Some(
+                "if the registry has no TLS, pull with --insecure-http; if it has a certificate of its own, put it into /etc/docker/certs.d/<host>/ca.crt"
+                    .to_owned(),
+            ),
+            Self::Certificate { .. }
+            | Self::Reach { .. }
+            | Self::Silent { .. }
+            | Self::Broken { .. }
+            | Self::NotFound { .. }
+            | Self::Status { .. }
+            | Self::Challenge { .. }
+            | Self::OpenRealm { .. }
+            | Self::NoToken { .. }
+            | Self::TooLarge { .. }
+            | Self::WrongDigest { .. }
+            | Self::Truncated { .. }
+            | Self::TooLong { .. }
+            | Self::Document { .. } => None,
+        }
+    }
+}
+
+fn is_of_tls(error: &reqwest::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        // Neither library lets its error out as a type.
+        let text = error.to_string();
+        if text.contains("certificate")
+            || text.contains("corrupt message")
+            || text.contains("InvalidContentType")
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

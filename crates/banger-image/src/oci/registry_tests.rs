@@ -1,0 +1,231 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::PlainHttp::{Allowed, OnLoopback};
+use super::*;
+use crate::oci::fake_registry::{Asked, FakeRegistry, Reply, Stop, impatience};
+
+fn options() -> RegistryOptions {
+    RegistryOptions { patience: impatience(), ..RegistryOptions::default() }
+}
+
+fn registry(fake: &FakeRegistry, credentials: Credentials) -> Registry {
+    let reference = format!("{}/team/app:v1", fake.host).parse().unwrap();
+    Registry::of(&reference, credentials, &options()).unwrap()
+}
+
+fn ada() -> Credentials {
+    Credentials::Basic { username: "ada".to_owned(), password: Secret::new("hunter2") }
+}
+
+/// Base64 of `ada:hunter2`.
+const ADA: &str = "Basic YWRhOmh1bnRlcjI=";
+
+fn shows(asked: &Asked, wanted: &str) -> bool {
+    asked.headers.get("authorization").is_some_and(|shown| shown == wanted)
+}
+
+#[tokio::test]
+async fn an_open_registry_is_asked_without_credentials() {
+    let fake = FakeRegistry::good().await;
+    let digest = fake.manifest("v1", &json!({"schemaVersion": 2}));
+    let found = registry(&fake, ada()).manifest("v1").await.unwrap();
+    assert_eq!((found.digest, found.text), (digest, br#"{"schemaVersion":2}"#.to_vec()));
+    let asked = fake.asked("");
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].path, "/v2/team/app/manifests/v1");
+    assert!(!asked[0].headers.contains_key("authorization"), "nobody asked who we are");
+}
+
+#[tokio::test]
+async fn a_registry_that_wants_a_password_gets_it() {
+    let fake = FakeRegistry::with(|asked| {
+        let refusal = Reply::of(401, "").with("WWW-Authenticate", "Basic realm=\"x\"");
+        (!shows(asked, ADA)).then_some(refusal)
+    })
+    .await;
+    fake.manifest("v1", &json!({}));
+    let known = registry(&fake, ada());
+    known.manifest("v1").await.unwrap();
+    known.manifest("v1").await.unwrap();
+    assert_eq!(fake.asked("manifests").len(), 3, "one refusal is enough");
+    let error = registry(&fake, Credentials::Anonymous).manifest("v1").await.unwrap_err();
+    assert!(matches!(error, RegistryError::Unauthorized { .. }));
+    assert_eq!(error.hint().unwrap(), format!("docker login {}", fake.host));
+}
+
+/// Wants a token of its own token server, which gives `wanted` to whom `gives` accepts.
+async fn with_token_server(gives: fn(&Asked) -> bool) -> FakeRegistry {
+    FakeRegistry::with(move |asked| {
+        if asked.path.starts_with("/token") {
+            return Some(if gives(asked) {
+                Reply::of(200, r#"{"token":"wanted","expires_in":60}"#)
+            } else {
+                Reply::of(401, r#"{"errors":[{"code":"UNAUTHORIZED","message":"bad\u001b[2Jpassword"}]}"#)
+            });
+        }
+        if shows(asked, "Bearer wanted") {
+            return None;
+        }
+        let host = &asked.headers["host"];
+        let challenge = format!("Bearer realm=\"http://{host}/token\",service=\"my registry\"");
+        Some(Reply::of(401, "").with("WWW-Authenticate", &challenge))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_with_the_password_and_for_this_repository_only() {
+    let fake = with_token_server(|asked| shows(asked, ADA)).await;
+    fake.manifest("v1", &json!({}));
+    registry(&fake, ada()).manifest("v1").await.unwrap();
+    let asked = fake.asked("/token");
+    assert_eq!(asked[0].path, "/token?scope=repository%3Ateam%2Fapp%3Apull&service=my+registry");
+}
+
+#[tokio::test]
+async fn an_identity_token_is_changed_into_an_access_token() {
+    let fake = with_token_server(|asked| asked.body.contains("refresh_token=long%2Flived")).await;
+    fake.manifest("v1", &json!({}));
+    registry(&fake, Credentials::Identity(Secret::new("long/lived"))).manifest("v1").await.unwrap();
+    let asked = fake.asked("/token");
+    assert_eq!((asked[0].method.as_str(), asked[0].path.as_str()), ("POST", "/token"));
+    assert!(asked[0].body.contains("grant_type=refresh_token"), "{}", asked[0].body);
+}
+
+#[tokio::test]
+async fn callers_at_the_same_time_share_one_token() {
+    let fake = with_token_server(|_| true).await;
+    let blobs: Vec<_> = (0..8_u8).map(|number| fake.blob(&[number])).collect();
+    let registry = registry(&fake, Credentials::Anonymous);
+    let asked = blobs.iter().map(|blob| registry.blob(&blob.digest, 0));
+    for stream in futures::future::join_all(asked).await {
+        stream.unwrap();
+    }
+    assert_eq!(fake.asked("/token").len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_has_run_out_is_replaced_once() {
+    static GIVEN: AtomicUsize = AtomicUsize::new(0);
+    let fake = FakeRegistry::with(|asked| {
+        if asked.path.starts_with("/token") {
+            let number = GIVEN.fetch_add(1, Ordering::SeqCst);
+            return Some(Reply::of(200, format!("{{\"token\":\"t{number}\"}}")));
+        }
+        let is_first_good = asked.path.contains("manifests") && shows(asked, "Bearer t0");
+        if is_first_good || shows(asked, "Bearer t1") {
+            return None;
+        }
+        let challenge = format!("Bearer realm=\"http://{}/token\"", asked.headers["host"]);
+        Some(Reply::of(401, "").with("WWW-Authenticate", &challenge))
+    })
+    .await;
+    fake.manifest("v1", &json!({}));
+    let blob = fake.blob(b"x");
+    let registry = registry(&fake, Credentials::Anonymous);
+    registry.manifest("v1").await.unwrap();
+    registry.blob(&blob.digest, 0).await.unwrap();
+    assert_eq!(GIVEN.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_refused_password_is_told_without_it_and_moves_no_cursor() {
+    let fake = with_token_server(|_| false).await;
+    let error = registry(&fake, ada()).manifest("v1").await.unwrap_err();
+    let told = format!("{error} {error:?}");
+    assert!(!told.contains("hunter2") && !told.contains('\x1b'), "{told}");
+    assert!(error.to_string().ends_with("bad [2Jpassword"), "{error}");
+}
+
+#[tokio::test]
+async fn a_login_never_goes_unencrypted_to_another_place_than_an_unencrypted_registry() {
+    let reference: Reference = "registry.example/x".parse().unwrap();
+    let registry = Registry::of(&reference, ada(), &options()).unwrap();
+    let error = registry.fetch_token("http://registry.example/token", None).await.unwrap_err();
+    assert!(matches!(error, RegistryError::OpenRealm { .. }), "{error:?}");
+    let error = registry.fetch_token("file:///etc/passwd", None).await.unwrap_err();
+    assert!(matches!(error, RegistryError::OpenRealm { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn only_loopback_is_asked_without_tls_unless_the_user_says_so() {
+    let address = |reference: &str, plain_http| {
+        let options = RegistryOptions { plain_http, ..options() };
+        Registry::of(&reference.parse().unwrap(), Credentials::Anonymous, &options).unwrap().address
+    };
+    for (reference, plain_http, expected) in [
+        ("alpine", OnLoopback, "https://registry-1.docker.io"),
+        ("localhost:5000/x", OnLoopback, "http://localhost:5000"),
+        ("127.0.0.2:5000/x", OnLoopback, "http://127.0.0.2:5000"),
+        ("[::1]:5000/x", OnLoopback, "http://[::1]:5000"),
+        ("localhost.example.com/x", OnLoopback, "https://localhost.example.com"),
+        ("127.0.0.1.example.com/x", OnLoopback, "https://127.0.0.1.example.com"),
+        ("10.0.0.1:5000/x", OnLoopback, "https://10.0.0.1:5000"),
+        ("10.0.0.1:5000/x", Allowed, "http://10.0.0.1:5000"),
+    ] {
+        assert_eq!(address(reference, plain_http), expected, "{reference}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_at_once() {
+    let fake = FakeRegistry::good().await;
+    let error = registry(&fake, Credentials::Anonymous).manifest("v2").await.unwrap_err();
+    assert_eq!(error.to_string(), format!("the registry `{}` has no `team/app:v2`", fake.host));
+    assert_eq!(fake.asked("").len(), 1);
+}
+
+#[tokio::test]
+async fn a_registry_in_trouble_is_asked_again_but_not_for_ever() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let fake = FakeRegistry::with(|asked| {
+        let number = ASKED.fetch_add(1, Ordering::SeqCst);
+        let is_bad = asked.path.ends_with("bad") || number < 2;
+        is_bad.then(|| Reply::of(if number == 0 { 503 } else { 429 }, "").with("Retry-After", "100"))
+    })
+    .await;
+    fake.manifest("v1", &json!({}));
+    let registry = registry(&fake, Credentials::Anonymous);
+    registry.manifest("v1").await.unwrap();
+    let error = registry.manifest("bad").await.unwrap_err();
+    let wait = Duration::from_secs(100);
+    assert!(
+        matches!(error, RegistryError::TooManyRequests { retry_after: Some(after), .. } if after == wait)
+    );
+    assert_eq!(fake.asked("bad").len(), 3);
+    assert!(error.hint().unwrap().starts_with("docker login"));
+}
+
+#[tokio::test]
+async fn a_silent_registry_is_given_up() {
+    let fake = FakeRegistry::with(|_| Some(Reply::of(200, "{}").stops(1, Stop::Stall))).await;
+    let begin = Instant::now();
+    let error = registry(&fake, Credentials::Anonymous).manifest("v1").await.unwrap_err();
+    assert!(matches!(error, RegistryError::Silent { .. }), "{error:?}");
+    assert!(begin.elapsed() < Duration::from_secs(5), "three times 0.3 s, and some slack");
+}
+
+#[tokio::test]
+async fn a_manifest_by_digest_is_checked_and_one_without_end_is_refused() {
+    let fake = FakeRegistry::with(|asked| {
+        let body = if asked.path.ends_with("endless") { vec![b' '; 5 << 20] } else { b"{}".to_vec() };
+        Some(Reply::of(200, body))
+    })
+    .await;
+    let registry = registry(&fake, Credentials::Anonymous);
+    let error = registry.manifest(&BlobDigest::of(b"other").to_string()).await.unwrap_err();
+    assert!(matches!(error, RegistryError::WrongDigest { .. }), "{error:?}");
+    let error = registry.manifest("endless").await.unwrap_err();
+    assert!(matches!(error, RegistryError::TooLarge { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_registry_that_nobody_listens_for_is_named() {
+    let reference = "127.0.0.1:1/x".parse().unwrap();
+    let registry = Registry::of(&reference, Credentials::Anonymous, &options()).unwrap();
+    let error = registry.manifest("latest").await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot reach the registry `127.0.0.1:1`");
+}

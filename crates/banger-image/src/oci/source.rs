@@ -1,0 +1,176 @@
+//! Where an image comes from, as a user writes it: a reference, `oci:DIRECTORY[:TAG]`, or `docker-archive:FILE[:NAME]`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use banger_model::{ImageName, NameError};
+
+use super::reference::{Reference, ReferenceError};
+
+const LAYOUT: &str = "oci:";
+const ARCHIVE: &str = "docker-archive:";
+const REGISTRY: &str = "docker://";
+const NAME_LENGTH_MAX: usize = 63;
+
+/// Where an image comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OciSource {
+    /// A registry.
+    Registry(Reference),
+    /// A directory in the form of the OCI image layout.
+    Layout {
+        /// The directory.
+        directory: PathBuf,
+        /// Which image of it; without one it has to be the only one.
+        tag: Option<String>,
+    },
+    /// A file that `docker save` has written.
+    Archive {
+        /// The file.
+        file: PathBuf,
+        /// Which image of it; without one it has to be the only one.
+        name: Option<String>,
+    },
+}
+
+/// Why a text names no source of an image.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OciSourceError {
+    /// It is no reference.
+    #[error(transparent)]
+    Reference(ReferenceError),
+    /// A path is missing, or relative: the daemon has another working directory than its caller.
+    #[error("`{text}` names no file by an absolute path")]
+    Path {
+        /// What was written.
+        text: String,
+    },
+}
+
+impl OciSource {
+    /// Returns the name of the local image where nobody gives another one.
+    ///
+    /// # Errors
+    /// [`NameError`] when no name can be made of it.
+    pub fn default_name(&self) -> Result<ImageName, NameError> {
+        let text = match self {
+            Self::Registry(reference) => reference.local_name(),
+            Self::Layout { directory, tag } => {
+                let stem = directory.file_name().unwrap_or_default().to_string_lossy();
+                match tag.as_deref() {
+                    None | Some("latest") => stem.into_owned(),
+                    Some(tag) => format!("{stem}-{tag}"),
+                }
+            }
+            Self::Archive { file, name } => {
+                let named = name.as_deref().and_then(|name| name.parse::<Reference>().ok());
+                match named {
+                    Some(reference) => reference.local_name(),
+                    None => file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                }
+            }
+        };
+        as_name(&text).parse()
+    }
+
+    /// Tells whether this text is a path's source, whose path may be relative to its writer's directory.
+    fn split(text: &str) -> Option<(&'static str, &str)> {
+        [LAYOUT, ARCHIVE].into_iter().find_map(|prefix| Some((prefix, text.strip_prefix(prefix)?)))
+    }
+
+    /// Returns the text with its path made absolute, for somebody who works in another directory.
+    #[must_use]
+    pub fn absolute(text: &str, working_directory: &Path) -> String {
+        match Self::split(text) {
+            Some((prefix, rest)) => format!("{prefix}{}", working_directory.join(rest).display()),
+            None => text.to_owned(),
+        }
+    }
+}
+
+impl FromStr for OciSource {
+    type Err = OciSourceError;
+
+    fn from_str(text: &str) -> Result<Self, OciSourceError> {
+        let Some((prefix, rest)) = Self::split(text) else {
+            let reference = text.strip_prefix(REGISTRY).unwrap_or(text);
+            return reference.parse().map(Self::Registry).map_err(OciSourceError::Reference);
+        };
+        // A colon within a path is possible; one that is there as a whole is meant as a whole.
+        let (path, name) = match rest.split_once(':') {
+            Some((path, name)) if !name.is_empty() && !Path::new(rest).exists() => {
+                (path, Some(name.to_owned()))
+            }
+            Some(_) | None => (rest, None),
+        };
+        if !path.starts_with('/') {
+            return Err(OciSourceError::Path { text: text.to_owned() });
+        }
+        let path = PathBuf::from(path);
+        Ok(match prefix {
+            LAYOUT => Self::Layout { directory: path, tag: name },
+            _ => Self::Archive { file: path, name },
+        })
+    }
+}
+
+impl fmt::Display for OciSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (prefix, path, name) = match self {
+            Self::Registry(reference) => return reference.fmt(formatter),
+            Self::Layout { directory, tag } => (LAYOUT, directory, tag),
+            Self::Archive { file, name } => (ARCHIVE, file, name),
+        };
+        write!(formatter, "{prefix}{}", path.display())?;
+        name.as_ref().map_or(Ok(()), |name| write!(formatter, ":{name}"))
+    }
+}
+
+/// Makes a name of what is nearly one: names have only lower case, and no separator at an end.
+fn as_name(text: &str) -> String {
+    let plain = |c: char| match c.to_ascii_lowercase() {
+        c if c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c) => c,
+        _ => '-',
+    };
+    let name: String = text.chars().map(plain).take(NAME_LENGTH_MAX).collect();
+    name.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> OciSource {
+        text.parse().unwrap()
+    }
+
+    fn name(text: &str) -> String {
+        source(text).default_name().unwrap().into()
+    }
+
+    #[test]
+    fn every_form_is_read_and_written_again() {
+        for text in ["oci:/a/b", "oci:/a/b:v1", "docker-archive:/a/x.tar", "docker-archive:/a/x.tar:app:1"] {
+            assert_eq!(source(text).to_string(), text);
+        }
+        assert_eq!(source("docker://alpine"), source("docker.io/library/alpine:latest"));
+        for text in ["oci:relative", "oci:", "docker-archive:x.tar", "Bad"] {
+            assert!(text.parse::<OciSource>().is_err(), "{text}");
+        }
+        assert_eq!(OciSource::absolute("oci:a/b:v1", Path::new("/w")), "oci:/w/a/b:v1");
+        assert_eq!(OciSource::absolute("oci:/a", Path::new("/w")), "oci:/a");
+        assert_eq!(OciSource::absolute("alpine", Path::new("/w")), "alpine");
+    }
+
+    #[test]
+    fn a_local_name_is_made_of_every_form() {
+        assert_eq!(name("debian:bookworm"), "debian-bookworm");
+        assert_eq!(name("ghcr.io/a/app_1:V2.0-RC"), "app_1-v2.0-rc");
+        assert_eq!(name("oci:/a/My Layout:v1"), "my-layout-v1");
+        assert_eq!(name("docker-archive:/a/x.y.tar"), "x.y");
+        assert_eq!(name("docker-archive:/a/x.tar:team/app:1"), "app-1");
+        assert_eq!(name(&format!("x:{}", "t".repeat(120))).len(), 63);
+        assert!(source("oci:/").default_name().is_err());
+    }
+}
