@@ -9,12 +9,16 @@ use banger_model::VmState;
 use banger_store::{Pending, VmRow};
 use banger_sys::files::{remove_any, sweep_staging};
 use banger_vmm::Machine;
+use futures::{StreamExt as _, stream};
 use tracing::{info, warn};
 
 use super::VmError;
 use super::removal::remove_directory;
 use super::service::VmService;
 use crate::cause::chain;
+
+/// VMs that are looked at at the same time: a machine that takes long to end holds up nobody else.
+const AT_ONCE: usize = 16;
 
 /// What was found and done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +31,17 @@ pub struct ReconcileReport {
     pub finished: usize,
     /// Directories and processes without an owner that were removed.
     pub orphans: usize,
+}
+
+impl ReconcileReport {
+    fn and(self, other: Self) -> Self {
+        Self {
+            adopted: self.adopted + other.adopted,
+            ended: self.ended + other.ended,
+            finished: self.finished + other.finished,
+            orphans: self.orphans + other.orphans,
+        }
+    }
 }
 
 /// What the host says about a VM's machine.
@@ -47,13 +62,17 @@ impl VmService {
     pub async fn reconcile(self: &Arc<Self>) -> Result<ReconcileReport, VmError> {
         let rows = self.rows.list()?;
         let owners: HashSet<String> = rows.iter().map(|row| row.id.to_string()).collect();
-        let mut report = ReconcileReport::default();
-        for row in rows {
-            let name = row.name.clone();
-            if let Err(error) = self.reconcile_vm(row, &mut report).await {
+        let each = stream::iter(rows).map(|row| async move {
+            let (name, mut found) = (row.name.clone(), ReconcileReport::default());
+            if let Err(error) = self.reconcile_vm(row, &mut found).await {
                 warn!(vm = %name, %error, "VM could not be put right");
             }
-        }
+            found
+        });
+        let mut report = each
+            .buffer_unordered(AT_ONCE)
+            .fold(ReconcileReport::default(), async |all, one| all.and(one))
+            .await;
         report.orphans = self.remove_orphans(&owners);
         info!(?report, "reconciled");
         Ok(report)

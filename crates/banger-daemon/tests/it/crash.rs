@@ -4,7 +4,6 @@
 //! The test then starts the next daemon in the same home and looks at what is there. Whether an act has another place
 //! is learned by dying there: a new side effect is covered from the day on which it is written.
 
-use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -12,11 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use banger_model::VmState;
 use banger_sys::failpoint;
-use banger_sys::files::is_staging;
 use serde_json::{Value, json};
 
 use crate::gate::PATIENCE;
 use crate::sandbox::Sandbox;
+use crate::truth::assert_rows_are_true;
 
 const HOME: &str = "BANGER_CRASH_HOME";
 const ACT: &str = "BANGER_CRASH_ACT";
@@ -184,44 +183,13 @@ async fn look_at(sandbox: &Sandbox, place: &str, act: &Act) {
             sandbox.act("dev", "stop").await.unwrap_or_else(|error| panic!("{place}: {error:?}"));
         }
         Some(_) => {
-            drop(sandbox.act("dev", "start").await.unwrap_or_else(|error| panic!("{place}: {error:?}")))
+            sandbox.act("dev", "start").await.unwrap_or_else(|error| panic!("{place}: {error:?}"));
         }
         None => drop(sandbox.create("dev").await),
     }
     assert_rows_are_true(sandbox, place).await;
     sandbox.act("dev", "delete").await.unwrap_or_else(|error| panic!("{place}: {error:?}"));
     sandbox.nothing_is_left().await;
-}
-
-/// No process without a row, no row without its process, no file without an owner, no work in its middle.
-async fn assert_rows_are_true(sandbox: &Sandbox, place: &str) {
-    let vms = sandbox.vms().await;
-    let rows: BTreeSet<u32> = vms.iter().filter_map(|vm| vm.pid).collect();
-    for vm in &vms {
-        assert_eq!(vm.pending, None, "{place}: {vm:?}");
-        assert_eq!(vm.state == VmState::Running, vm.pid.is_some(), "{place}: {vm:?}");
-        assert!(!matches!(vm.state, VmState::Starting | VmState::Stopping), "{place}: {vm:?}");
-    }
-    // A process that was just ended may take a moment to be gone.
-    let only_ours = async {
-        while sandbox.processes().iter().any(|process| !rows.contains(&process.pid)) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, only_ours)
-        .await
-        .unwrap_or_else(|_elapsed| panic!("{place}: {:?} run, {rows:?} are known", sandbox.processes()));
-    let running: BTreeSet<u32> = sandbox.processes().iter().map(|process| process.pid).collect();
-    assert_eq!(running, rows, "{place}");
-    let ids: BTreeSet<String> = vms.iter().map(|vm| vm.id.to_string()).collect();
-    for directory in sandbox.directories() {
-        let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
-        assert!(ids.contains(&name), "{place}: {} has no owner", directory.display());
-        for entry in std::fs::read_dir(&directory).unwrap() {
-            let entry = entry.unwrap().file_name().into_string().unwrap();
-            assert!(!is_staging(&entry), "{place}: {entry} is left in {}", directory.display());
-        }
-    }
 }
 
 macro_rules! a_death_anywhere_in {

@@ -34,3 +34,4 @@ mod ready_ports;
 mod reconcile;
 mod repetition;
 mod sandbox;
+mod truth;
