@@ -102,6 +102,19 @@ impl Client {
         self.request(Method::POST, path, Some(body), ANSWER_DEADLINE).await
     }
 
+    /// Asks for something that takes longer than an answer usually does.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn post_within<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        deadline: Duration,
+    ) -> Result<T, ClientError> {
+        self.request(Method::POST, path, Some(body), deadline).await
+    }
+
     /// Waits until the operation has changed since `after`, or some 25 s have passed.
     ///
     /// # Errors

@@ -24,7 +24,9 @@
 //! | `GET /v1/vms/{vm}/ssh` | [`SshAccess`] |
 //! | `GET /v1/vms/{vm}/channel?port=<n>` | with `Upgrade: banger-channel`: bytes to and from that port of the guest's agent |
 //! | `GET /v1/kernels`, `/v1/images` | list of [`KernelView`], [`ImageView`]: what is here and what the catalog has |
-//! | `POST /v1/kernels/pull`, `/v1/images/pull` | [`PullRequest`] → [`OperationView`] |
+//! | `POST /v1/kernels/pull` | [`PullRequest`] → [`OperationView`] |
+//! | `POST /v1/images/pull` | [`PullImage`] → [`OperationView`], whose target is the image's name |
+//! | `POST /v1/images/cache/prune` | [`PruneCache`] → [`PrunedCache`] |
 //! | `GET /v1/events?after=<cursor>&follow=<bool>` | a line of JSON per [`EventView`]; without `after` those from now on |
 //! | `GET /v1/operations` | list of [`OperationView`]: those at work and the latest that ended |
 //! | `GET /v1/operations/{id}?after=<revision>` | [`OperationView`], at once when its revision is beyond `after`, else after the next change or 25 s |
@@ -48,8 +50,8 @@ pub use guest::{
     DiskStats, FileSystemStats, GuestStats, HostStats, InterfaceStats, ListenerProcess, ListenerView,
     MachineStats, TransportProtocol, VmStats,
 };
-pub use image::{ImageView, KernelView, PullRequest};
-pub use operation::{OperationKind, OperationState, OperationView, StageView};
+pub use image::{ImageView, KernelView, PruneCache, PrunedCache, PullImage, PullRequest};
+pub use operation::{OperationKind, OperationState, OperationView, StagePartView, StageView};
 pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, VmDefaults};
 pub use vm::{CreateVm, DeleteVm, KillVm, PendingWork, SetVm, SshAccess, StartVm, StopVm, VmView, WaitFor};
 

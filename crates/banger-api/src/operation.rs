@@ -100,4 +100,18 @@ pub struct StageView {
     /// Bytes to do, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_bytes: Option<u64>,
+    /// What it consists of, where that is done at the same time: the layers of an image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<StagePartView>,
+}
+
+/// A part of a step, done beside others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StagePartView {
+    /// What it is, in a word.
+    pub label: String,
+    /// Bytes done.
+    pub done_bytes: u64,
+    /// Bytes to do.
+    pub total_bytes: u64,
 }

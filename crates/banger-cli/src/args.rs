@@ -210,6 +210,8 @@ mod tests {
         ps
         image
         image pull
+        image cache
+        image cache prune
         image list
         kernel
         kernel pull

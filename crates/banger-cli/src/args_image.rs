@@ -1,7 +1,7 @@
 //! The commands under `image`.
 
-use banger_model::ImageName;
-use clap::Subcommand;
+use banger_model::{ImageName, KernelName};
+use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 
 use crate::args::{JsonArgs, PullArgs};
@@ -9,16 +9,51 @@ use crate::completion;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
-    /// Get an image of the catalog, with the kernel that it needs
-    #[command(after_help = "Example:\n  banger image pull debian-bookworm")]
-    Pull {
-        /// Name in the catalog
-        #[arg(add = ArgValueCandidates::new(completion::images))]
-        name: ImageName,
-        #[command(flatten)]
-        pull: PullArgs,
-    },
+    /// Get an image, with the kernel that it needs: of the catalog, of a registry, or of this host
+    #[command(after_help = PULL_EXAMPLES)]
+    Pull(PullImageArgs),
+    /// Look after what pulls from registries have kept to be used again
+    #[command(subcommand, after_help = "Example:\n  banger image cache prune --dry-run")]
+    Cache(CacheCommand),
     /// List images: those here and those in the catalog
     #[command(after_help = "Example:\n  banger image list --json")]
     List(JsonArgs),
+}
+
+const PULL_EXAMPLES: &str = "Examples:
+  banger image pull debian-bookworm                   an image of the catalog
+  banger image pull alpine:3.20                       from docker.io, called alpine-3.20 here
+  banger image pull ghcr.io/owner/app:v1 --name app   from another registry, with docker's login
+  banger image pull oci:./layout:v1                   from a directory in the form of the OCI layout
+  banger image pull docker-archive:./app.tar          from a file that `docker save` has written";
+
+#[derive(Debug, Args)]
+pub(crate) struct PullImageArgs {
+    /// Name in the catalog, reference, oci:DIRECTORY[:TAG] or docker-archive:FILE[:NAME]
+    #[arg(add = ArgValueCandidates::new(completion::images))]
+    pub(crate) source: String,
+    /// Name of an image that is not from the catalog [default: made of its source]
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) name: Option<ImageName>,
+    /// Kernel for VMs of an image that is not from the catalog [default: debian-12]
+    #[arg(long, allow_hyphen_values = true, add = ArgValueCandidates::new(completion::kernels))]
+    pub(crate) kernel: Option<KernelName>,
+    /// Ask a registry of another host without TLS; passwords and images go there unencrypted
+    #[arg(long)]
+    pub(crate) insecure_http: bool,
+    #[command(flatten)]
+    pub(crate) pull: PullArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Remove the layers that pulls have kept; images stay as they are
+    #[command(after_help = "Example:\n  banger image cache prune --dry-run")]
+    Prune {
+        /// Only tell what would be removed
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        json: JsonArgs,
+    },
 }

@@ -61,6 +61,8 @@ pub(crate) enum CliError {
     Signals(#[source] io::Error),
     #[error("cannot set up the terminal")]
     Terminal(#[source] io::Error),
+    #[error("cannot find out the working directory")]
+    WorkingDirectory(#[source] io::Error),
     #[error("cannot write to stdout")]
     Output(#[source] io::Error),
     #[error("cannot run `ssh`")]
@@ -143,6 +145,7 @@ impl CliError {
             | Self::Runtime(_)
             | Self::Signals(_)
             | Self::Terminal(_)
+            | Self::WorkingDirectory(_)
             | Self::Output(_)
             | Self::Ssh(_)
             | Self::NoSsh

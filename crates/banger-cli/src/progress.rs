@@ -4,13 +4,15 @@
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use banger_api::{OperationView, StageView};
+use banger_api::{OperationView, StagePartView, StageView};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::render::{Colour, bytes, is_dumb, say, seconds};
 
 /// How often the live line is drawn while nothing happens.
 const TICK: Duration = Duration::from_millis(100);
+/// Most parts of a stage that have a line of their own.
+const PARTS_MAX: usize = 8;
 
 /// Where progress is shown.
 #[derive(Clone, Debug)]
@@ -35,7 +37,7 @@ impl Board {
     /// Returns the progress of one operation. `label` tells it from others that are shown beside it.
     pub(crate) fn progress(&self, label: Option<&str>) -> Progress {
         let view = match self {
-            Self::Live(board) => View::Live { board: board.clone(), bar: None },
+            Self::Live(board) => View::Live { board: board.clone(), bar: None, parts: Vec::new() },
             Self::Plain => View::Plain,
             Self::Quiet => View::Quiet,
         };
@@ -56,7 +58,7 @@ pub(crate) struct Progress {
 
 #[derive(Debug)]
 enum View {
-    Live { board: MultiProgress, bar: Option<ProgressBar> },
+    Live { board: MultiProgress, bar: Option<ProgressBar>, parts: Vec<ProgressBar> },
     Plain,
     Quiet,
 }
@@ -72,7 +74,7 @@ impl Progress {
                 }
                 self.told = self.told.max(operation.stages.len());
             }
-            View::Live { board, bar } => {
+            View::Live { board, bar, parts } => {
                 let bar = bar.get_or_insert_with(|| live_bar(board));
                 let finished =
                     operation.stages.iter().skip(self.told).take_while(|stage| stage.took_ms.is_some());
@@ -84,6 +86,7 @@ impl Progress {
                 bar.set_message(at_work.map_or(self.label.clone(), |stage| {
                     format!("{}{}{}", self.label, plain_line(stage), amount(stage))
                 }));
+                show_parts(board, parts, at_work.map_or(&[], |stage| &stage.parts));
             }
         }
     }
@@ -111,10 +114,9 @@ impl Progress {
     }
 
     fn clear(&mut self) {
-        if let View::Live { bar, .. } = &mut self.view
-            && let Some(bar) = bar.take()
-        {
-            bar.finish_and_clear();
+        if let View::Live { bar, parts, .. } = &mut self.view {
+            // The lines below first, or the upper one would leave a gap.
+            parts.drain(..).rev().chain(bar.take()).for_each(|bar| bar.finish_and_clear());
         }
     }
 }
@@ -135,6 +137,33 @@ fn live_bar(board: &MultiProgress) -> ProgressBar {
     bar
 }
 
+/// Shows a line for each part that is on its way, below the line of its stage.
+fn show_parts(board: &MultiProgress, bars: &mut Vec<ProgressBar>, parts: &[StagePartView]) {
+    let lines: Vec<_> =
+        parts.iter().filter(|part| is_on_its_way(part)).take(PARTS_MAX).map(part_line).collect();
+    while bars.len() > lines.len() {
+        bars.pop().iter().for_each(ProgressBar::finish_and_clear);
+    }
+    while bars.len() < lines.len() {
+        let bar = board.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("    {msg}") {
+            bar.set_style(style);
+        }
+        bars.push(bar);
+    }
+    for (bar, line) in bars.iter().zip(lines) {
+        bar.set_message(line);
+    }
+}
+
+fn is_on_its_way(part: &StagePartView) -> bool {
+    part.done_bytes > 0 && part.done_bytes < part.total_bytes
+}
+
+fn part_line(part: &StagePartView) -> String {
+    format!("{}{}", part.label, of_total(part.done_bytes, part.total_bytes))
+}
+
 fn plain_line(stage: &StageView) -> String {
     if stage.detail.is_empty() { stage.name.clone() } else { format!("{}: {}", stage.name, stage.detail) }
 }
@@ -146,18 +175,33 @@ fn finished_line(stage: &StageView) -> String {
 
 fn amount(stage: &StageView) -> String {
     match (stage.done_bytes, stage.total_bytes) {
-        (Some(done), Some(total)) if total > 0 => {
-            let percent = u128::from(done) * 100 / u128::from(total);
-            format!("  {} of {} ({percent}%)", bytes(done), bytes(total))
-        }
+        (Some(done), Some(total)) if total > 0 => of_total(done, total),
         (Some(done), _) => format!("  {}", bytes(done)),
         (None, _) => String::new(),
     }
 }
 
+fn of_total(done: u64, total: u64) -> String {
+    let percent = u128::from(done) * 100 / u128::from(total.max(1));
+    format!("  {} of {} ({percent}%)", bytes(done), bytes(total))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn layers_on_their_way_have_a_line_each_and_the_others_none() {
+        let board = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let part =
+            |label: &str, done_bytes| StagePartView { label: label.into(), done_bytes, total_bytes: 4 << 20 };
+        let mut bars = Vec::new();
+        show_parts(&board, &mut bars, &[part("a", 4 << 20), part("b", 1 << 20), part("c", 0), part("d", 1)]);
+        let lines: Vec<_> = bars.iter().map(ProgressBar::message).collect();
+        assert_eq!(lines, ["b  1.0 MiB of 4.0 MiB (25%)", "d  1 B of 4.0 MiB (0%)"]);
+        show_parts(&board, &mut bars, &[]);
+        assert!(bars.is_empty());
+    }
 
     #[test]
     fn a_stage_is_told_with_what_is_known() {
@@ -168,6 +212,7 @@ mod tests {
             took_ms: None,
             done_bytes: Some(5 << 20),
             total_bytes: Some(20 << 20),
+            parts: Vec::new(),
         };
         let line = |stage: &StageView| format!("{}{}", plain_line(stage), amount(stage));
         assert_eq!(line(&stage), "pull image: debian-bookworm  5.0 MiB of 20.0 MiB (25%)");

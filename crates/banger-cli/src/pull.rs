@@ -1,7 +1,8 @@
 //! Pulling of images and kernels: both are an operation with a name.
 
-use banger_api::{OperationView, PullRequest};
+use banger_api::OperationView;
 use banger_sys::paths::Paths;
+use serde::Serialize;
 
 use crate::ensure::ensure;
 use crate::error::CliError;
@@ -14,7 +15,7 @@ use crate::signals::Signals;
 pub(crate) async fn pull(
     paths: &Paths,
     route: &str,
-    request: &PullRequest,
+    request: &impl Serialize,
     as_json: bool,
     board: &Board,
 ) -> Result<(), CliError> {
@@ -23,12 +24,12 @@ pub(crate) async fn pull(
     let mut progress = board.progress(None);
     let begin = client.post::<OperationView>(route, request);
     let ended = operation::follow(&client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
-    progress.finish(Some(&request.name));
     // What is here is here: a cancellation that came too late harms nobody.
     let (Ended::Succeeded(operation) | Ended::TooLate { operation, .. }) = ended;
+    progress.finish(Some(&operation.target));
     if as_json {
         render::print_json(&operation.result)
     } else {
-        render::print(&format!("{}\n", request.name))
+        render::print(&format!("{}\n", operation.target))
     }
 }

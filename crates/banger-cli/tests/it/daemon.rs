@@ -375,6 +375,7 @@ impl Shared {
             took_ms,
             done_bytes: None,
             total_bytes: None,
+            parts: Vec::new(),
         };
         let view = OperationView {
             id: format!("op-{}", operations.len()),

@@ -213,9 +213,9 @@ impl Fault for KernelOperationError {
 impl Fault for ImageOperationError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Name(_) => ErrorCode::BadRequest,
+            Self::Source(_) | Self::NoName { .. } | Self::OfCatalog { .. } => ErrorCode::BadRequest,
             Self::Pull(source) => pull_code(source),
-            Self::Store(_) => ErrorCode::OperationFailed,
+            Self::Store(_) | Self::Cache(_) => ErrorCode::OperationFailed,
             Self::Cancelled => ErrorCode::Cancelled,
         }
     }
@@ -224,7 +224,11 @@ impl Fault for ImageOperationError {
         match self {
             Self::Pull(source) => source.hint(),
             Self::Store(source) => source.hint(),
-            Self::Name(_) | Self::Cancelled => None,
+            Self::NoName { source_text, .. } => {
+                Some(format!("banger image pull {source_text} --name <name>"))
+            }
+            Self::OfCatalog { name } => Some(format!("banger image pull {name}")),
+            Self::Source(_) | Self::Cache(_) | Self::Cancelled => None,
         }
     }
 }

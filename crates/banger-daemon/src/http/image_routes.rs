@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use banger_api::{ErrorBody, ImageView, OperationView, PullRequest};
+use banger_api::{ErrorBody, ImageView, OperationView, PruneCache, PrunedCache, PullImage};
 
 use super::extract::Body;
 use super::fault::Refusal;
@@ -15,10 +15,18 @@ pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<ImageView>
     Ok(Json(state.images.list()?))
 }
 
-#[utoipa::path(post, path = "/v1/images/pull", operation_id = "pull_image", request_body = PullRequest, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/images/pull", operation_id = "pull_image", request_body = PullImage, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
 pub(super) async fn pull(
     State(state): State<ApiState>,
-    Body(request): Body<PullRequest>,
+    Body(request): Body<PullImage>,
 ) -> Answer<OperationView> {
     Ok(Json(state.images.pull(&request)?))
+}
+
+#[utoipa::path(post, path = "/v1/images/cache/prune", operation_id = "prune_image_cache", request_body = PruneCache, responses((status = 200, body = PrunedCache)))]
+pub(super) async fn prune_cache(
+    State(state): State<ApiState>,
+    Body(request): Body<PruneCache>,
+) -> Answer<PrunedCache> {
+    Ok(Json(state.images.prune_cache(request).await?))
 }

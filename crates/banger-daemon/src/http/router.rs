@@ -83,6 +83,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(kernel_routes::pull))
         .routes(routes!(image_routes::list))
         .routes(routes!(image_routes::pull))
+        .routes(routes!(image_routes::prune_cache))
         .routes(routes!(event_routes::list))
         .routes(routes!(operation_routes::list))
         .routes(routes!(operation_routes::status))

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use banger_api::{ImageView, OperationKind, OperationView, PullRequest};
-use banger_image::{ImageService, Kind, PullError, Replace, StoreError};
+use banger_api::{ImageView, OperationKind, OperationView, PullImage};
+use banger_image::{CacheError, ImageService, OciSourceError, PullError, Replace, StoreError};
 use banger_model::{ImageName, NameError};
 
 use super::{finish, progress_of, warn_damaged};
@@ -13,9 +13,26 @@ use crate::operation::{Cancelled, Operations};
 /// Why an image could not be listed or pulled.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageOperationError {
-    /// The name makes no sense.
+    /// The source makes no sense.
     #[error(transparent)]
-    Name(NameError),
+    Source(OciSourceError),
+    /// No name can be made of the source.
+    #[error("`{source_text}` gives no name for the image")]
+    NoName {
+        /// The source.
+        source_text: String,
+        /// Why.
+        source: NameError,
+    },
+    /// An image of the catalog is what it is.
+    #[error("the image `{name}` of the catalog has its own name and kernel")]
+    OfCatalog {
+        /// The image.
+        name: ImageName,
+    },
+    /// The cache could not be emptied.
+    #[error("cannot empty the cache")]
+    Cache(#[source] CacheError),
     /// Pulling failed.
     #[error(transparent)]
     Pull(PullError),
@@ -35,8 +52,8 @@ impl From<Cancelled> for ImageOperationError {
 
 /// Everything that is done with images.
 pub struct ImageOperations {
-    images: Arc<ImageService>,
-    operations: Operations,
+    pub(super) images: Arc<ImageService>,
+    pub(super) operations: Operations,
 }
 
 impl ImageOperations {
@@ -79,18 +96,27 @@ impl ImageOperations {
         Ok(views.into_values().collect())
     }
 
-    /// Begins to pull an image, and the kernel that it boots.
+    /// Begins to pull an image, and the kernel that it boots. What is in the catalog comes from there; everything else is
+    /// the source of a container image.
     ///
     /// # Errors
-    /// [`ImageOperationError::Name`], [`ImageOperationError::Pull`] when the catalog does not have it.
-    pub fn pull(&self, request: &PullRequest) -> Result<OperationView, ImageOperationError> {
-        let name: ImageName = request.name.parse().map_err(ImageOperationError::Name)?;
-        if !self.images.available_images().iter().any(|entry| entry.name == name) {
-            let (kind, name) = (Kind::Image, request.name.clone());
-            return Err(ImageOperationError::Pull(PullError::NotInCatalog { kind, name }));
+    /// [`ImageOperationError`] when it makes no sense; nothing has begun then.
+    pub fn pull(&self, request: &PullImage) -> Result<OperationView, ImageOperationError> {
+        let named = request.source.parse::<ImageName>().ok();
+        let catalog = self.images.available_images();
+        match named.filter(|name| catalog.iter().any(|entry| entry.name == *name)) {
+            Some(name) if request.name.is_some() || request.kernel.is_some() => {
+                Err(ImageOperationError::OfCatalog { name })
+            }
+            Some(name) => Ok(self.pull_from_catalog(name, Replace::when(request.force))),
+            None => self.pull_from_elsewhere(request),
         }
-        let (images, replace) = (Arc::clone(&self.images), Replace::when(request.force));
-        Ok(self.operations.begin(OperationKind::ImagePull, &request.name, |task| {
+    }
+
+    fn pull_from_catalog(&self, name: ImageName, replace: Replace) -> OperationView {
+        let images = Arc::clone(&self.images);
+        let target = name.to_string();
+        self.operations.begin(OperationKind::ImagePull, &target, |task| {
             finish(async move {
                 let progress = progress_of(&task);
                 let pulled = async {
@@ -99,6 +125,6 @@ impl ImageOperations {
                 };
                 task.unless_cancelled(pulled).await?.map(drop).map_err(ImageOperationError::Pull)
             })
-        }))
+        })
     }
 }

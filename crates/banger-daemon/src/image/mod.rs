@@ -4,8 +4,9 @@ mod boot_source;
 mod images;
 mod kernel_check;
 mod kernels;
+mod oci;
 
-use banger_api::ErrorBody;
+use banger_api::{ErrorBody, StagePartView};
 use banger_image::{Progress, StoreError};
 use tracing::warn;
 
@@ -19,7 +20,14 @@ pub use kernels::{KernelOperationError, KernelOperations};
 /// Tells the stages of a pull as those of an operation.
 fn progress_of(task: &OperationTask) -> Progress {
     let task = task.clone();
-    Progress::new(move |stage| task.progress(stage.name, &stage.detail, stage.done, stage.total))
+    Progress::new(move |stage| {
+        let parts = stage.parts.into_iter().map(|part| StagePartView {
+            label: part.label,
+            done_bytes: part.done,
+            total_bytes: part.total,
+        });
+        task.progress_of_parts(stage.name, &stage.detail, (stage.done, stage.total), parts.collect());
+    })
 }
 
 /// Tells the end of work that has no result of its own.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::RequestKey;
-use banger_api::{OperationKind, OperationState, OperationView, StageView};
+use banger_api::{OperationKind, OperationState, OperationView, StagePartView, StageView};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -67,12 +67,24 @@ impl OperationTask {
                 took_ms: None,
                 done_bytes: None,
                 total_bytes: None,
+                parts: Vec::new(),
             });
         });
     }
 
     /// Tells how far the stage with this name is; begins it when it is not the last one.
     pub fn progress(&self, name: &str, detail: &str, done_bytes: Option<u64>, total_bytes: Option<u64>) {
+        self.progress_of_parts(name, detail, (done_bytes, total_bytes), Vec::new());
+    }
+
+    /// As [`Self::progress`], with what the stage consists of.
+    pub fn progress_of_parts(
+        &self,
+        name: &str,
+        detail: &str,
+        (done_bytes, total_bytes): (Option<u64>, Option<u64>),
+        parts: Vec<StagePartView>,
+    ) {
         let is_current = self.shared.view.borrow().stages.last().is_some_and(|stage| stage.name == name);
         if !is_current {
             self.stage(name, detail);
@@ -82,6 +94,7 @@ impl OperationTask {
                 detail.clone_into(&mut stage.detail);
                 stage.done_bytes = done_bytes;
                 stage.total_bytes = total_bytes;
+                stage.parts = parts;
             }
         });
     }

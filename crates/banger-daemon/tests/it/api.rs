@@ -27,6 +27,7 @@ async fn the_document_has_every_route_and_is_served() {
     GET /v1/doctor show_doctor
     GET /v1/events list_events
     GET /v1/images list_images
+    POST /v1/images/cache/prune prune_image_cache
     POST /v1/images/pull pull_image
     GET /v1/info show_info
     GET /v1/kernels list_kernels

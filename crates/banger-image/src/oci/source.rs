@@ -78,15 +78,6 @@ impl OciSource {
     fn split(text: &str) -> Option<(&'static str, &str)> {
         [LAYOUT, ARCHIVE].into_iter().find_map(|prefix| Some((prefix, text.strip_prefix(prefix)?)))
     }
-
-    /// Returns the text with its path made absolute, for somebody who works in another directory.
-    #[must_use]
-    pub fn absolute(text: &str, working_directory: &Path) -> String {
-        match Self::split(text) {
-            Some((prefix, rest)) => format!("{prefix}{}", working_directory.join(rest).display()),
-            None => text.to_owned(),
-        }
-    }
 }
 
 impl FromStr for OciSource {
@@ -158,9 +149,6 @@ mod tests {
         for text in ["oci:relative", "oci:", "docker-archive:x.tar", "Bad"] {
             assert!(text.parse::<OciSource>().is_err(), "{text}");
         }
-        assert_eq!(OciSource::absolute("oci:a/b:v1", Path::new("/w")), "oci:/w/a/b:v1");
-        assert_eq!(OciSource::absolute("oci:/a", Path::new("/w")), "oci:/a");
-        assert_eq!(OciSource::absolute("alpine", Path::new("/w")), "alpine");
     }
 
     #[test]

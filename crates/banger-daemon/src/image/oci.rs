@@ -1,0 +1,82 @@
+//! Container images: pulling one, and the cache of what registries gave.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use banger_api::{OperationKind, OperationView, PruneCache, PrunedCache, PullImage};
+use banger_image::{Kind, OciPull, OciSource, PlainHttp, Prune, PullError, Replace};
+use banger_model::KernelName;
+
+use super::images::{ImageOperationError, ImageOperations};
+use super::{finish, progress_of};
+
+impl ImageOperations {
+    /// Begins to pull a container image.
+    pub(super) fn pull_from_elsewhere(
+        &self,
+        request: &PullImage,
+    ) -> Result<OperationView, ImageOperationError> {
+        let wanted = self.parse(request)?;
+        self.images.check_oci_name(&wanted).map_err(ImageOperationError::Pull)?;
+        let (images, replace) = (Arc::clone(&self.images), Replace::when(request.force));
+        let target = wanted.name.to_string();
+        Ok(self.operations.begin(OperationKind::ImagePull, &target, |task| {
+            finish(async move {
+                let progress = progress_of(&task);
+                let pulled = async {
+                    let image = images.pull_oci(&wanted, replace, &progress).await?;
+                    images.ensure_kernel(&image.manifest.kernel, &progress).await
+                };
+                task.unless_cancelled(pulled).await?.map(drop).map_err(ImageOperationError::Pull)
+            })
+        }))
+    }
+
+    /// Empties the cache of what registries gave, or tells what that would remove.
+    ///
+    /// # Errors
+    /// [`ImageOperationError::Cache`].
+    pub async fn prune_cache(&self, request: PruneCache) -> Result<PrunedCache, ImageOperationError> {
+        let prune = if request.dry_run { Prune::DryRun } else { Prune::Remove };
+        let pruned = self.images.prune_cache(prune).await.map_err(ImageOperationError::Cache)?;
+        Ok(PrunedCache { blobs: pruned.blobs, bytes: pruned.bytes })
+    }
+
+    fn parse(&self, request: &PullImage) -> Result<OciPull, ImageOperationError> {
+        let source: OciSource = request.source.parse().map_err(ImageOperationError::Source)?;
+        let name = match &request.name {
+            Some(name) => name.clone(),
+            None => source.default_name().map_err(|error| ImageOperationError::NoName {
+                source_text: source.to_string(),
+                source: error,
+            })?,
+        };
+        Ok(OciPull {
+            source,
+            name,
+            kernel: self.kernel(request.kernel.as_ref())?,
+            plain_http: if request.insecure_http { PlainHttp::Allowed } else { PlainHttp::OnLoopback },
+            docker_directory: request.docker_config.as_ref().map(PathBuf::from),
+        })
+    }
+
+    /// Returns the kernel that is meant. One that is neither here nor to be had is refused before anything is pulled.
+    fn kernel(&self, wanted: Option<&KernelName>) -> Result<KernelName, ImageOperationError> {
+        let catalog = self.images.available_kernels();
+        match wanted {
+            None => {
+                let first = catalog.first().map(|entry| entry.name.clone());
+                first.ok_or_else(|| unknown("debian-12".to_owned()))
+            }
+            Some(name) => {
+                let is_in_catalog = catalog.iter().any(|entry| entry.name == *name);
+                let is_here = matches!(self.images.kernels().get(name), Ok(Some(_)));
+                if is_in_catalog || is_here { Ok(name.clone()) } else { Err(unknown(name.to_string())) }
+            }
+        }
+    }
+}
+
+fn unknown(name: String) -> ImageOperationError {
+    ImageOperationError::Pull(PullError::NotInCatalog { kind: Kind::Kernel, name })
+}
