@@ -32,3 +32,6 @@ pub const SERIAL_PORT_NAME: &str = "banger.channel";
 /// Kernel command line key that names the guest's drives in the order in which they are attached, comma separated:
 /// `banger.drives=base,modules,overlay,work`.
 pub const DRIVES_KEY: &str = "banger.drives";
+
+/// Kernel command line key that names the image's init, or says `none`: then the agent is the init, whatever the image has.
+pub const INIT_KEY: &str = "banger.init";

@@ -95,11 +95,7 @@ impl StreamPort {
 
     /// Starts a server for this one connection.
     fn start_sshd(&self) -> Result<UnixStream, StreamError> {
-        let program = SSHD_PATHS
-            .iter()
-            .map(|path| self.root.join(path))
-            .find(|path| path.exists())
-            .ok_or(StreamError::NoServer)?;
+        let program = find_sshd(&self.root).ok_or(StreamError::NoServer)?;
         let failed = |source| StreamError::StartServer { source };
         make_privilege_directory(&self.root).map_err(failed)?;
         let (ours, theirs) = rustix::net::socketpair(
@@ -125,6 +121,15 @@ impl StreamPort {
         tokio::spawn(async move { child.wait().await });
         from_socket(ours).map_err(failed)
     }
+}
+
+/// Tells whether a stream can be `ssh`.
+pub(crate) fn has_ssh_server(root: &Path) -> bool {
+    find_sshd(root).is_some()
+}
+
+fn find_sshd(root: &Path) -> Option<PathBuf> {
+    SSHD_PATHS.iter().map(|path| root.join(path)).find(|path| path.exists())
 }
 
 fn from_socket(socket: OwnedFd) -> io::Result<UnixStream> {

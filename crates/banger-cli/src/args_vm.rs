@@ -94,7 +94,7 @@ pub(crate) enum VmCommand {
     /// Run a command in a running VM; without a command, its login shell
     #[command(after_help = "Example:\n  banger vm exec dev -e CI=1 -- make test")]
     Exec(ExecArgs),
-    /// Enter a running VM with the host's ssh
+    /// Enter a running VM with the host's ssh; where its image has no ssh server, through banger's agent
     #[command(after_help = "Examples:\n  banger vm ssh dev\n  banger vm ssh dev -- -L 8080:localhost:80")]
     Ssh {
         #[command(flatten)]
@@ -157,7 +157,7 @@ pub(crate) struct RunArgs {
     pub(crate) sizing: SizingArgs,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
-    /// Command and its arguments, taken as they are; without one, the guest's login shell
+    /// Command and its arguments, taken as they are; without one, the image's own command, or a login shell
     #[arg(last = true)]
     pub(crate) command: Vec<OsString>,
 }

@@ -69,6 +69,8 @@ pub(crate) enum CliError {
     Ssh(#[source] io::Error),
     #[error("the program `ssh` is not installed")]
     NoSsh,
+    #[error("VM `{vm}` has no ssh server, so options of ssh mean nothing there")]
+    NoSshServer { vm: String },
     #[error("the guest does not connect to {target}: {answer}")]
     StreamRefused { target: String, answer: String },
     #[error(transparent)]
@@ -149,6 +151,7 @@ impl CliError {
             | Self::Output(_)
             | Self::Ssh(_)
             | Self::NoSsh
+            | Self::NoSshServer { .. }
             | Self::StreamRefused { .. }
             | Self::BadHost(_)
             | Self::NobodyToAsk
@@ -184,6 +187,7 @@ impl CliError {
             Self::Agent(AgentError::Outdated { .. }) => {
                 Some("start its guest anew with `banger vm restart`".to_owned())
             }
+            Self::NoSshServer { vm } => Some(format!("banger vm exec {vm} -- <command>")),
             Self::NoSsh => Some("sudo apt-get install openssh-client".to_owned()),
             _ => None,
         }

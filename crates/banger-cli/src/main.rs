@@ -108,6 +108,7 @@ async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result
     match command {
         VmCommand::Run(args) => return run::run(paths, args, board).await,
         VmCommand::Exec(args) => return exec::exec(paths, args).await,
+        VmCommand::Ssh { vm, arguments } => return ssh::ssh(paths, &vm.vm, &arguments).await,
         VmCommand::Stats { vms, watch } => return stats::stats(paths, &vms, watch).await,
         VmCommand::Ports(vms) => ports::ports(paths, &vms).await?,
         VmCommand::Create(args) => create::create(paths, args, board).await?,
@@ -136,7 +137,6 @@ async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result
             lifecycle::act(paths, &Action::Set(change.request()), &vms, board).await?;
         }
         VmCommand::Touch { vms } => lifecycle::act(paths, &Action::Touch, &vms, board).await?,
-        VmCommand::Ssh { vm, arguments } => ssh::ssh(paths, &vm.vm, &arguments).await?,
         VmCommand::Logs { vm, follow } => logs::logs(paths, &vm.vm, follow).await?,
     }
     Ok(0)

@@ -61,6 +61,8 @@ pub(crate) struct Process {
     working_directory: Bytes,
     user: String,
     pub(crate) terminal: TerminalChoice,
+    /// Without arguments it is the image's command, where the image has one, and not a shell.
+    may_be_images_command: bool,
 }
 
 /// Whether the process gets a terminal.
@@ -80,7 +82,7 @@ impl RunPlan {
         let mut create = args.sizing.into_request(false);
         if !args.detach {
             create.command_follows = true;
-            let process = Process::of(args.command, args.process)?;
+            let process = Process { may_be_images_command: true, ..Process::of(args.command, args.process)? };
             let after = if args.rm { After::Delete } else { After::Keep };
             return Ok(Self { create, then: Then::Enter { process, after } });
         }
@@ -126,7 +128,22 @@ impl Process {
             working_directory: into_bytes(args.workdir.unwrap_or_default()),
             user: args.user.unwrap_or_default(),
             terminal,
+            may_be_images_command: false,
         })
+    }
+
+    /// What `ssh` would run, for a guest without a server: root's shell, or words that the shell is given as one line.
+    pub(crate) fn in_place_of_ssh(words: &[OsString]) -> Self {
+        let line = words.join(OsStr::new(" "));
+        let argv = if words.is_empty() { Vec::new() } else { vec!["/bin/sh".into(), "-c".into(), line] };
+        Self {
+            argv: argv.into_iter().map(into_bytes).collect(),
+            environment: Vec::new(),
+            working_directory: Bytes::new(),
+            user: "root".to_owned(),
+            terminal: if words.is_empty() { TerminalChoice::Auto } else { TerminalChoice::Never },
+            may_be_images_command: false,
+        }
     }
 
     /// Returns the message that starts it. `ours` reads a variable of our own environment.
@@ -158,6 +175,7 @@ impl Process {
             terminal,
             detached,
             log_path: Bytes::new(),
+            image_command: self.may_be_images_command && self.argv.is_empty(),
         }
     }
 }

@@ -33,10 +33,11 @@ fn nothing(_: &OsStr) -> Option<OsString> {
 }
 
 #[test]
-fn bare_is_the_login_shell_of_a_vm_that_stays() {
+fn bare_is_the_images_command_or_the_login_shell_of_a_vm_that_stays() {
     let (process, after) = entered(run_plan(&[]).unwrap());
     assert_eq!((after, process.terminal), (After::Keep, TerminalChoice::Auto));
-    assert_eq!(process.start(None, false, nothing), ExecStart::default());
+    let expected = ExecStart { image_command: true, ..ExecStart::default() };
+    assert_eq!(process.start(None, false, nothing), expected);
 }
 
 #[test]

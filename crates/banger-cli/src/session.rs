@@ -89,6 +89,18 @@ pub(crate) async fn detach(client: &Client, vm: &VmView, process: &Process) -> R
     }
 }
 
+/// Tells whether `ssh` can enter the guest. An agent that does not say is older than images without a server.
+pub(crate) async fn has_ssh_server(client: &Client, vm: &VmView) -> Result<bool, CliError> {
+    let agent = connect(client, vm).await?;
+    Ok(agent.hello(VERSION, HELLO_DEADLINE).await?.has_ssh_server.unwrap_or(true))
+}
+
+async fn connect(client: &Client, vm: &VmView) -> Result<AgentClient, CliError> {
+    let path = format!("/v1/vms/{}/channel?port={CONTROL_PORT}", vm.id);
+    let stream = client.upgrade(&path, CONNECT_DEADLINE).await?;
+    Ok(AgentClient::connect(stream).await?)
+}
+
 async fn start(
     client: &Client,
     vm: &VmView,
@@ -96,9 +108,7 @@ async fn start(
     terminal: Option<WindowSize>,
     detached: bool,
 ) -> Result<ExecSession, CliError> {
-    let path = format!("/v1/vms/{}/channel?port={CONTROL_PORT}", vm.id);
-    let stream = client.upgrade(&path, CONNECT_DEADLINE).await?;
-    let agent = AgentClient::connect(stream).await?;
+    let agent = connect(client, vm).await?;
     let message = process.start(terminal, detached, |name| std::env::var_os(name));
     // Asked at once, not one after the other: a command in a running VM costs one round trip.
     let hello = agent.hello(VERSION, HELLO_DEADLINE);

@@ -16,7 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::exec::find;
-use crate::session::CONNECT_DEADLINE;
+use crate::plan::Process;
+use crate::session::{self, CONNECT_DEADLINE};
+use crate::signals::Signals;
 use crate::stdio::{Input, Output, Piece};
 
 /// Port that a guest's sshd listens on; the agent starts one for the stream itself.
@@ -26,15 +28,26 @@ const ANSWER_BYTES_MAX: usize = 1024;
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 32 * 1024;
 
-/// Becomes ssh; returns only when that fails.
-pub(crate) async fn ssh(paths: &Paths, typed: &str, arguments: &[OsString]) -> Result<(), CliError> {
+/// Becomes ssh; returns only when that fails, or when the guest has no ssh server: then the agent lets us in.
+pub(crate) async fn ssh(paths: &Paths, typed: &str, arguments: &[OsString]) -> Result<u8, CliError> {
     let client = ensure(paths).await?;
     let vm = find(&client, typed).await?;
+    if !session::has_ssh_server(&client, &vm).await? {
+        return enter_without_ssh(&client, &vm, arguments).await;
+    }
     let access: SshAccess = client.get(&format!("/v1/vms/{}/ssh", vm.id)).await?;
     let program = find_program("ssh").ok_or(CliError::NoSsh)?;
     let ours = std::env::current_exe().map_err(CliError::Ssh)?;
     let error = Command::new(program).args(ssh_arguments(&ours, &access, &vm, arguments)).exec();
     Err(CliError::Ssh(error))
+}
+
+async fn enter_without_ssh(client: &Client, vm: &VmView, words: &[OsString]) -> Result<u8, CliError> {
+    if words.first().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-")) {
+        return Err(CliError::NoSshServer { vm: vm.name.to_string() });
+    }
+    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    session::attach(client, vm, &Process::in_place_of_ssh(words), &mut signals).await
 }
 
 fn ssh_arguments(ours: &Path, access: &SshAccess, vm: &VmView, arguments: &[OsString]) -> Vec<OsString> {

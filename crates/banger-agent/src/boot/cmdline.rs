@@ -2,9 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use banger_agent_proto::DRIVES_KEY;
-
-const INIT_KEY: &str = "banger.init";
+use banger_agent_proto::{DRIVES_KEY, INIT_KEY};
 
 /// The agent's words of the kernel command line.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use super::{Power, listeners, readiness::ReadinessBoard};
 use crate::{
     exec::{Commands, REPLIES_MAX},
     identity::{Identity, clock},
-    stats,
+    stats, stream_port,
 };
 
 const PROC: &str = "/proc";
@@ -75,12 +75,14 @@ impl Agent for Control {
             boot_id: self.boot_id.clone(),
             kernel_release: self.kernel_release.clone(),
             readiness: self.board.current().readiness.into(),
+            has_ssh_server: Some(stream_port::has_ssh_server(self.commands.root())),
         }))
     }
 
     async fn identify(&self, request: Request<IdentifyRequest>) -> Result<Response<IdentifyReply>, Status> {
         let init_delay = Duration::from_millis(request.get_ref().init_delay_millis.into());
         let warnings = self.identity.lock().await.apply(request.get_ref());
+        self.commands.set_defaults(request.get_ref().process.clone());
         self.board.identified();
         let first = self.identified.lock().map(|mut sender| sender.take()).unwrap_or_default();
         if let Some(sender) = first {

@@ -6,18 +6,18 @@ use std::{
         fd::OwnedFd,
         unix::{fs::OpenOptionsExt as _, process::ExitStatusExt as _},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitStatus,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use banger_agent_proto::{
-    ExecExited, ExecFailed, ExecReply, ExecRequest, ExecStart, ExecStarted, exec_exited::Outcome,
-    exec_failed::Reason, exec_reply::Reply, exec_request::Request,
+    ExecExited, ExecFailed, ExecReply, ExecRequest, ExecStart, ExecStarted, ProcessDefaults,
+    exec_exited::Outcome, exec_failed::Reason, exec_reply::Reply, exec_request::Request,
 };
 use futures::{Stream as MessageStream, StreamExt as _};
 use rustix::{fs::AtFlags, pipe::PipeFlags, process::Pid};
@@ -30,6 +30,7 @@ use tonic::Status;
 
 use super::{
     account::{Account, AccountFiles, below},
+    defaults::{Shell, filled_in},
     input::{self, Input, Leader},
     output::{self, Channel, Stream},
     plan::{self, PlanError},
@@ -55,6 +56,8 @@ pub(crate) struct Commands {
     nursery: TreeNursery,
     running: AtomicU32,
     ended: Notify,
+    /// What the image says about its processes; held for a moment only.
+    defaults: Mutex<Option<ProcessDefaults>>,
 }
 
 /// The agent's ends of the command's streams.
@@ -75,7 +78,23 @@ struct Running {
 impl Commands {
     /// `root` is where account files and homes are; `cgroups` where commands get their cgroups.
     pub(crate) fn new(root: PathBuf, cgroups: Option<PathBuf>) -> Self {
-        Self { root, nursery: TreeNursery::new(cgroups), running: AtomicU32::new(0), ended: Notify::new() }
+        Self {
+            root,
+            nursery: TreeNursery::new(cgroups),
+            running: AtomicU32::new(0),
+            ended: Notify::new(),
+            defaults: Mutex::default(),
+        }
+    }
+
+    /// From now on commands start as the image says, where their callers say nothing else.
+    pub(crate) fn set_defaults(&self, defaults: Option<ProcessDefaults>) {
+        *self.defaults.lock().unwrap_or_else(PoisonError::into_inner) = defaults;
+    }
+
+    /// Returns where the guest's root is.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Returns how many commands run now.
@@ -103,7 +122,11 @@ impl Commands {
             }
             Some(Err(_)) | None => return,
         };
-        let reply = match self.start(&start) {
+        let (start, shell) = {
+            let defaults = self.defaults.lock().unwrap_or_else(PoisonError::into_inner);
+            filled_in(start, defaults.as_ref())
+        };
+        let reply = match self.start(&start, shell) {
             Ok(running) => {
                 self.running.fetch_add(1, Ordering::Relaxed);
                 let outcome = run(running, requests, &replies).await;
@@ -116,10 +139,10 @@ impl Commands {
         let _ = replies.send(Ok(ExecReply { reply: Some(reply) })).await;
     }
 
-    fn start(&self, start: &ExecStart) -> Result<Running, StartError> {
+    fn start(&self, start: &ExecStart, shell: Shell) -> Result<Running, StartError> {
         let account = AccountFiles::read(&self.root).resolve(&start.user).map_err(PlanError::from)?;
         let account = self.at_home(account);
-        let image = plan::image(start, &account)?;
+        let image = plan::image(start, &account, shell)?;
         let working_directory = plan::working_directory(start, &below(&PathBuf::from("/"), &account.home))?;
         let is_root = rustix::process::geteuid().is_root();
         let credentials = is_root.then_some(account.credentials);

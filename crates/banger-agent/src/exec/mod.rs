@@ -9,6 +9,7 @@
 
 mod account;
 mod command;
+mod defaults;
 mod input;
 mod output;
 mod plan;

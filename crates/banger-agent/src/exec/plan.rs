@@ -13,6 +13,7 @@ use rustix::{
 };
 
 use super::account::{Account, AccountError};
+use super::defaults::Shell;
 
 const PATH_DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const TERM_DEFAULT: &[u8] = b"xterm-256color";
@@ -50,8 +51,8 @@ pub(crate) struct Image {
     pub(crate) environment: Vec<CString>,
 }
 
-/// Builds the lists. Without an argument list it is the user's login shell.
-pub(crate) fn image(start: &ExecStart, account: &Account) -> Result<Image, PlanError> {
+/// Builds the lists. Without an argument list it is the user's shell.
+pub(crate) fn image(start: &ExecStart, account: &Account, shell: Shell) -> Result<Image, PlanError> {
     let variables = variables(start, account)?;
     let path = variables.iter().find(|(name, _)| name == b"PATH").map_or(PATH_DEFAULT, |(_, value)| value);
     let (candidates, argv) = match start.argv.first() {
@@ -61,7 +62,12 @@ pub(crate) fn image(start: &ExecStart, account: &Account) -> Result<Image, PlanE
         ),
         None => (
             vec![account.shell.clone()],
-            vec![CString::new(login_name(&account.shell))].into_iter().collect(),
+            vec![CString::new(match shell {
+                Shell::Login => login_name(&account.shell),
+                Shell::Plain => account.shell.clone(),
+            })]
+            .into_iter()
+            .collect(),
         ),
     };
     Ok(Image {
@@ -153,7 +159,8 @@ mod tests {
 
     #[test]
     fn arguments_stay_as_they_are() {
-        let image = image(&start(&[b"/bin/x", b"", b"a b", b"\"'\n", b"\xff\xfe"]), &root()).unwrap();
+        let image =
+            image(&start(&[b"/bin/x", b"", b"a b", b"\"'\n", b"\xff\xfe"]), &root(), Shell::Login).unwrap();
         let argv: Vec<_> = image.argv.iter().map(|argument| argument.to_bytes()).collect();
         assert_eq!(argv, [&b"/bin/x"[..], b"", b"a b", b"\"'\n", b"\xff\xfe"]);
         assert_eq!(image.candidates, [c"/bin/x".to_owned()]);
@@ -163,19 +170,24 @@ mod tests {
     fn a_name_is_searched_in_the_path_of_the_command() {
         let mut start = start(&[b"tool"]);
         start.environment.push(EnvironmentVariable { name: "PATH".into(), value: "/a::/b/".into() });
-        let image = image(&start, &root()).unwrap();
+        let image = image(&start, &root(), Shell::Login).unwrap();
         assert_eq!(image.candidates, [c"/a/tool".to_owned(), c"./tool".to_owned(), c"/b//tool".to_owned()]);
     }
 
     #[test]
     fn no_arguments_mean_a_login_shell() {
-        let image = image(&start(&[]), &root()).unwrap();
+        let image = image(&start(&[]), &root(), Shell::Login).unwrap();
         assert_eq!((image.candidates, image.argv), (vec![c"/bin/sh".to_owned()], vec![c"-sh".to_owned()]));
+        let plain = super::image(&start(&[]), &root(), Shell::Plain).unwrap();
+        assert_eq!(
+            (plain.candidates, plain.argv),
+            (vec![c"/bin/sh".to_owned()], vec![c"/bin/sh".to_owned()])
+        );
     }
 
     #[test]
     fn an_empty_program_name_is_found_nowhere() {
-        assert!(image(&start(&[b""]), &root()).unwrap().candidates.is_empty());
+        assert!(image(&start(&[b""]), &root(), Shell::Login).unwrap().candidates.is_empty());
     }
 
     #[test]
@@ -183,7 +195,7 @@ mod tests {
         let mut start = start(&[b"x"]);
         start.environment.push(EnvironmentVariable { name: "HOME".into(), value: "/elsewhere".into() });
         start.environment.push(EnvironmentVariable { name: "A".into(), value: "1=2".into() });
-        let environment = image(&start, &root()).unwrap().environment;
+        let environment = image(&start, &root(), Shell::Login).unwrap().environment;
         assert!(environment.contains(&c"HOME=/elsewhere".to_owned()));
         assert!(environment.contains(&c"A=1=2".to_owned()));
         assert!(!environment.iter().any(|v| v.as_bytes().starts_with(b"TERM=")));
@@ -193,7 +205,7 @@ mod tests {
     fn bad_variables_and_zero_bytes_are_refused() {
         let mut start_with_name = start(&[b"x"]);
         start_with_name.environment.push(EnvironmentVariable { name: "A=B".into(), value: "1".into() });
-        assert!(matches!(image(&start_with_name, &root()), Err(PlanError::VariableName)));
-        assert!(matches!(image(&start(&[b"a\0b"]), &root()), Err(PlanError::ZeroByte(_))));
+        assert!(matches!(image(&start_with_name, &root(), Shell::Login), Err(PlanError::VariableName)));
+        assert!(matches!(image(&start(&[b"a\0b"]), &root(), Shell::Login), Err(PlanError::ZeroByte(_))));
     }
 }

@@ -9,11 +9,11 @@ use std::{
 
 use banger_agent::test_guest;
 use banger_agent_proto::{
-    HelloRequest, IdentifyRequest, NetworkConfig, PROTOCOL_VERSION, Readiness, SetClockRequest,
-    WaitPortRequest, WaitReadyRequest,
+    EnvironmentVariable, ExecStart, HelloRequest, IdentifyRequest, NetworkConfig, PROTOCOL_VERSION,
+    ProcessDefaults, Readiness, SetClockRequest, WaitPortRequest, WaitReadyRequest,
 };
 
-use crate::guest::{client, ports};
+use crate::guest::{client, ports, shell, start_on};
 
 fn identity() -> IdentifyRequest {
     IdentifyRequest {
@@ -45,6 +45,33 @@ async fn hello_agrees_on_a_version() {
     let foreign = HelloRequest { protocol_versions: vec![99], host_version: "9".into() };
     let reply = client.hello(foreign).await.unwrap().into_inner();
     assert_eq!((reply.protocol_version, reply.supported_versions), (0, vec![PROTOCOL_VERSION]));
+}
+
+#[tokio::test]
+async fn processes_start_as_the_image_says_where_their_callers_say_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root.path().join("etc")).unwrap();
+    let ports = test_guest::ports(root.path()).unwrap();
+    let mut client = client(&ports).await;
+    let script = r#"echo "$A $B $PWD $1""#;
+    let process = ProcessDefaults {
+        command: ["sh", "-c", script, "sh", "arg"].map(|word| word.into()).to_vec(),
+        environment: vec![
+            EnvironmentVariable { name: "A".into(), value: "image".into() },
+            EnvironmentVariable { name: "B".into(), value: "image".into() },
+        ],
+        user: String::new(),
+        working_directory: "/usr".into(),
+    };
+    client.identify(IdentifyRequest { process: Some(process), ..identity() }).await.unwrap();
+    let caller = vec![EnvironmentVariable { name: "B".into(), value: "caller".into() }];
+    let start = ExecStart { environment: caller, image_command: true, ..ExecStart::default() };
+    let outcome = start_on(client.clone(), start).await.finish().await;
+    assert_eq!(String::from_utf8_lossy(&outcome.stdout), "image caller /usr arg\n");
+    // The next identity may be that of another image.
+    client.identify(identity()).await.unwrap();
+    let outcome = start_on(client.clone(), shell("echo \"$A\"")).await.finish().await;
+    assert_eq!(outcome.stdout, b"\n");
 }
 
 #[tokio::test]

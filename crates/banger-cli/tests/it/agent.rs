@@ -21,8 +21,12 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
 /// Serves the agent's protocol on one stream; commands go to the test.
-pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, calls: mpsc::Sender<ExecCall>) {
-    let service = TowerToHyperService::new(AgentServer::new(Played { calls }));
+pub(crate) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    calls: mpsc::Sender<ExecCall>,
+    has_ssh_server: Option<bool>,
+) {
+    let service = TowerToHyperService::new(AgentServer::new(Played { calls, has_ssh_server }));
     let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -115,6 +119,7 @@ impl ExecCall {
 
 struct Played {
     calls: mpsc::Sender<ExecCall>,
+    has_ssh_server: Option<bool>,
 }
 
 #[tonic::async_trait]
@@ -122,7 +127,8 @@ impl Agent for Played {
     type ExecStream = Pin<Box<dyn Stream<Item = Result<ExecReply, Status>> + Send>>;
 
     async fn hello(&self, _request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
-        Ok(Response::new(HelloReply { protocol_version: 1, ..HelloReply::default() }))
+        let has_ssh_server = self.has_ssh_server;
+        Ok(Response::new(HelloReply { protocol_version: 1, has_ssh_server, ..HelloReply::default() }))
     }
 
     async fn identify(&self, _request: Request<IdentifyRequest>) -> Result<Response<IdentifyReply>, Status> {

@@ -49,6 +49,8 @@ pub(crate) struct Script {
     pub(crate) events: VecDeque<String>,
     /// Guests take connections and say nothing.
     pub(crate) are_guests_silent: bool,
+    /// What agents say about it.
+    pub(crate) has_ssh_server: Option<bool>,
     /// Names of VMs whose guest gives no figures.
     pub(crate) silent_guests: Vec<String>,
 }
@@ -83,6 +85,7 @@ impl Daemon {
             log: b"[    0.000000] Linux version 6.1\n".to_vec(),
             events: VecDeque::new(),
             are_guests_silent: false,
+            has_ssh_server: None,
             silent_guests: Vec::new(),
         };
         let shared = Arc::new(Shared {
@@ -320,13 +323,14 @@ fn channel(shared: &Arc<Shared>, mut request: Request, port: &str) -> Response {
     let calls = shared.calls.clone();
     let is_control = port == "1024";
     let is_silent = shared.script.lock().unwrap().are_guests_silent;
+    let has_ssh_server = shared.script.lock().unwrap().has_ssh_server;
     shared.channels.lock().unwrap().spawn(async move {
         let mut stream = TokioIo::new(upgrade.await.unwrap());
         if is_silent {
             std::future::pending::<()>().await;
         }
         if is_control {
-            agent::serve(stream, calls).await;
+            agent::serve(stream, calls, has_ssh_server).await;
             return;
         }
         // A raw stream: an echo behind the port that ssh uses, nothing behind others.

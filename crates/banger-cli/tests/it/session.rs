@@ -186,6 +186,37 @@ async fn ssh_is_the_hosts_own_and_its_exit_status_ours() {
 }
 
 #[tokio::test]
+async fn ssh_into_a_guest_without_a_server_goes_through_the_agent() {
+    let mut stage = stage_with_vm();
+    stage.daemon.script(|script| script.has_ssh_server = Some(false));
+    let child = stage.banger(&["vm", "ssh", "dev", "--", "echo", "a  b"]).spawn().unwrap();
+    let call = stage.daemon.exec().await;
+    assert_eq!(
+        (call.argv().as_slice(), call.start.user.as_str()),
+        (&["/bin/sh", "-c", "echo a  b"][..], "root")
+    );
+    call.started().await;
+    call.exited(7).await;
+    assert_eq!(told(child).await.status, Some(7));
+    let refused = run(stage.banger(&["vm", "ssh", "dev", "--", "-L", "8080:localhost:80"])).await;
+    assert_eq!(refused.status, Some(1));
+    assert!(refused.stderr.starts_with("banger: VM `dev` has no ssh server"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn a_run_without_a_command_asks_for_the_images_own_and_exec_for_a_shell() {
+    let mut stage = stage_with_vm();
+    for (arguments, is_images) in [(&["vm", "run"][..], true), (&["vm", "exec", "dev"], false)] {
+        let child = stage.banger(arguments).spawn().unwrap();
+        let call = stage.daemon.exec().await;
+        assert_eq!((call.argv().len(), call.start.image_command), (0, is_images));
+        call.started().await;
+        call.exited(0).await;
+        assert_eq!(told(child).await.status, Some(0));
+    }
+}
+
+#[tokio::test]
 async fn proxy_tells_why_the_guest_does_not_connect() {
     let stage = stage_with_vm();
     let told = run(stage.banger(&["proxy", "dev", "8080"])).await;

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use banger_agent_proto::INIT_KEY;
 use banger_api::WaitFor;
 use banger_guest::AgentClient;
 use banger_model::{VmEvent, VmId};
@@ -163,6 +164,7 @@ impl Launched {
             network,
             context.authorized_key,
             context.init_delay,
+            context.files.image.manifest.process.as_ref(),
         ));
         task.unless_cancelled(guest::unless_ended(&self.machine, &self.row, identified)).await??;
         info!(vm = %self.row.name, hello_ms, identified_ms = begin.elapsed().as_millis(), "guest is ready");
@@ -180,6 +182,11 @@ impl Launched {
     }
 }
 
+/// Tells the guest which init is meant, where its image says so.
+fn init_argument(context: &BootContext<'_>) -> Option<String> {
+    context.files.image.manifest.init.as_ref().map(|init| format!("{INIT_KEY}={init}"))
+}
+
 fn network(row: &VmRow) -> Network {
     Network::UserMode { mac: row.guest.mac.clone() }
 }
@@ -191,7 +198,7 @@ fn plan(context: &BootContext<'_>, row: &VmRow) -> MachinePlan {
         vm: row.id.clone(),
         runtime_directory: context.paths.vm_runtime(row.id.as_str()),
         kernel: context.files.kernel.clone(),
-        kernel_arguments: Vec::new(),
+        kernel_arguments: init_argument(context).into_iter().collect(),
         vcpus: row.spec.vcpus,
         memory: row.spec.memory,
         drives: vec![

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_agent_proto::{CONTROL_PORT, IdentifyRequest, NetworkConfig, Readiness};
+use banger_agent_proto::{
+    CONTROL_PORT, EnvironmentVariable, IdentifyRequest, NetworkConfig, ProcessDefaults, Readiness,
+};
 use banger_guest::{AgentClient, AgentError};
+use banger_image::ImageProcess;
 use banger_store::VmRow;
 use banger_sys::failpoint;
 use banger_sys::id::random_bytes;
@@ -93,6 +96,7 @@ pub(super) async fn identify(
     network: Option<GuestNetwork>,
     authorized_key: &str,
     init_delay: Duration,
+    process: Option<&ImageProcess>,
 ) -> Result<(), VmError> {
     let request = IdentifyRequest {
         hostname: row.name.to_string(),
@@ -111,6 +115,7 @@ pub(super) async fn identify(
         clock_unix_nanos: unix_nanos(),
         random_seed: random_bytes::<64>().to_vec().into(),
         init_delay_millis: u32::try_from(init_delay.as_millis()).unwrap_or(u32::MAX),
+        process: process.map(process_defaults),
     };
     let reply =
         client.identify(request, ANSWER_DEADLINE).await.map_err(|source| failed(machine, row, source))?;
@@ -119,6 +124,20 @@ pub(super) async fn identify(
         warn!(vm = %row.name, warning, "guest works with a limitation");
     }
     Ok(())
+}
+
+fn process_defaults(process: &ImageProcess) -> ProcessDefaults {
+    let bytes = |text: &String| text.clone().into_bytes().into();
+    let variable = |text: &String| {
+        let (name, value) = text.split_once('=')?;
+        Some(EnvironmentVariable { name: name.to_owned().into(), value: value.to_owned().into() })
+    };
+    ProcessDefaults {
+        command: process.command.iter().map(bytes).collect(),
+        environment: process.environment.iter().filter_map(variable).collect(),
+        user: process.user.clone(),
+        working_directory: bytes(&process.working_directory),
+    }
 }
 
 /// Waits for the readiness boundary `system`.

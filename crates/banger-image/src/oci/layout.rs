@@ -13,6 +13,7 @@ use super::documents::{
     ConfigDocument, Descriptor, Document, DocumentError, ImageDocument, LAYERS_MAX, Platform, choose,
 };
 use super::layer::Layer;
+use super::reference::Reference;
 
 const DOCUMENT_BYTES_MAX: u64 = 8 << 20;
 /// Lists that lead to lists.
@@ -206,9 +207,11 @@ fn choose_archived(
     let names: Vec<_> = images.iter().flat_map(tags).collect();
     match name {
         Some(name) => {
-            let whole = format!("{name}:latest");
-            let mut images = images.into_iter();
-            let found = images.find(|image| tags(image).iter().any(|tag| tag == name || *tag == whole));
+            // Some programs write names out in full and some do not.
+            let wanted = name.parse::<Reference>().ok();
+            let is_it =
+                |tag: &String| tag == name || (wanted.is_some() && tag.parse::<Reference>().ok() == wanted);
+            let found = images.into_iter().find(|image| tags(image).iter().any(is_it));
             found.ok_or_else(|| LocalImageError::NotThere { path, name: name.to_owned(), names })
         }
         None if images.len() > 1 => Err(LocalImageError::Several { path, names }),

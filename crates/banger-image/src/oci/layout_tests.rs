@@ -136,7 +136,7 @@ fn an_archive_gives_its_layers_also_through_links() {
     tar = member(tar, "z/layer.tar", &two);
     tar = member(tar, "x/layer.tar", &one).symlink("y/layer.tar", "../z/layer.tar");
     let file = archive(member(tar, "manifest.json", manifest.to_string().as_bytes()));
-    for name in [None, Some("team/app:v1")] {
+    for name in [None, Some("team/app:v1"), Some("docker.io/team/app:v1")] {
         assert_eq!(unpacked(open_archive(file.path(), name, &amd64()).unwrap()), [one.clone(), two.clone()]);
     }
     let error = open_archive(file.path(), Some("app"), &amd64()).unwrap_err().to_string();

@@ -10,6 +10,7 @@
 )]
 
 mod commands;
+mod container_image;
 mod faults;
 mod inspection;
 mod lifecycle;
@@ -25,8 +26,9 @@ type Scenario = (&'static str, fn());
 
 fn main() {
     let arguments = Arguments::from_args();
-    let groups: [&[Scenario]; 7] = [
+    let groups: [&[Scenario]; 8] = [
         commands::SCENARIOS,
+        container_image::SCENARIOS,
         system::SCENARIOS,
         shell::SCENARIOS,
         lifecycle::SCENARIOS,
