@@ -9,6 +9,8 @@ use std::time::Duration;
 use banger_model::{
     DiskBytes, HostSize, ImageName, MemoryMib, Ttl, VcpuCount, default_memory, default_vcpus,
 };
+use banger_sys::paths::Paths;
+use banger_vmm::firecracker::Tuning;
 use serde::Deserialize;
 
 /// Why there is no configuration.
@@ -83,12 +85,36 @@ pub struct Config {
     pub memory: MemoryMib,
     /// Work disk of a VM when nothing is said.
     pub disk: DiskBytes,
+    /// Firecracker's program when another than the installed one is wanted.
+    pub firecracker_bin: Option<PathBuf>,
+    /// How Firecracker runs machines.
+    pub firecracker: FirecrackerSection,
+}
+
+/// How Firecracker runs machines: see [`Tuning`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FirecrackerSection {
+    serial_console: bool,
+    io_uring: bool,
+    huge_pages: bool,
+}
+
+impl FirecrackerSection {
+    /// In the driver's words.
+    #[must_use]
+    pub fn tuning(self) -> Tuning {
+        Tuning { serial_console: self.serial_console, io_uring: self.io_uring, huge_pages: self.huge_pages }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigFile {
     vmm: Option<VmmWish>,
+    firecracker_bin: Option<AbsolutePath>,
+    #[serde(default)]
+    firecracker: FirecrackerSection,
     default_image: Option<ImageName>,
     boot_deadline_secs: Option<u32>,
     ready_ports_deadline_secs: Option<u32>,
@@ -131,6 +157,23 @@ impl TryFrom<String> for StaleAfter {
             return Ok(Self(None));
         }
         text.parse::<Ttl>().map(|time| Self(Some(Duration::from_secs(time.as_secs()))))
+    }
+}
+
+/// A path that means the same wherever the daemon was started.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "PathBuf")]
+struct AbsolutePath(PathBuf);
+
+impl TryFrom<PathBuf> for AbsolutePath {
+    type Error = String;
+
+    fn try_from(path: PathBuf) -> Result<Self, Self::Error> {
+        if path.is_absolute() {
+            Ok(Self(path))
+        } else {
+            Err(format!("`{}` is not an absolute path", path.display()))
+        }
     }
 }
 
@@ -182,7 +225,17 @@ impl Config {
             vcpus: file.vm_defaults.vcpu.unwrap_or_else(|| default_vcpus(host)),
             memory: file.vm_defaults.memory_mib.unwrap_or_else(|| default_memory(host)),
             disk,
+            firecracker_bin: file.firecracker_bin.map(|AbsolutePath(path)| path),
+            firecracker: file.firecracker,
         })
+    }
+
+    /// Where a Firecracker may be that is used before one on `PATH`.
+    #[must_use]
+    pub fn firecracker_program(&self, paths: &Paths) -> PathBuf {
+        self.firecracker_bin
+            .clone()
+            .unwrap_or_else(|| paths.firecracker_current().join(banger_vmm::firecracker::PROGRAM_NAME))
     }
 }
 
@@ -198,6 +251,17 @@ mod tests {
         assert_eq!((config.vcpus.get(), config.memory.get()), (2, 2048));
         assert_eq!(config.default_image.as_str(), "debian-bookworm");
         assert_eq!(config.vmm, "auto");
+    }
+
+    #[test]
+    fn firecracker_is_the_installed_one_unless_the_file_says_otherwise() {
+        let paths = Paths::under(Path::new("/b")).unwrap();
+        let program = |text: &str| Config::parse(text, HOST).unwrap().firecracker_program(&paths);
+        assert_eq!(program(""), Path::new("/b/state/firecracker/current/firecracker"));
+        assert_eq!(program("firecracker_bin = '/opt/fc'"), Path::new("/opt/fc"));
+        let tuning =
+            Config::parse("[firecracker]\nserial_console = true", HOST).unwrap().firecracker.tuning();
+        assert_eq!(tuning, Tuning { serial_console: true, ..Tuning::default() });
     }
 
     #[test]
@@ -224,14 +288,16 @@ mod tests {
             "[vm_defaults]\nvcpu = 0",
             "[vm_defaults]\n\ndisk_size = '1X'",
             "vmm =",
+            "firecracker_bin = 'fc'",
         ];
         let table: String = texts.into_iter().map(|text| told(text) + "\n").collect();
         insta::assert_snapshot!(table, @r"
-        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `vm_defaults`
+        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `vm_defaults`
         the configuration `config.toml` is wrong in line 1 (`vmm = 'xen'`): unknown variant `xen`, expected one of `auto`, `qemu`, `firecracker`
         the configuration `config.toml` is wrong in line 2 (`vcpu = 0`): a number of processors of 0 is not possible; it can be 1 to 32
         the configuration `config.toml` is wrong in line 3 (`disk_size = '1X'`): `1X` is not a size; write a number with M, G or T, as in `8G`
         the configuration `config.toml` is wrong in line 1 (`vmm =`): string values must be quoted, expected literal string
+        the configuration `config.toml` is wrong in line 1 (`firecracker_bin = 'fc'`): `fc` is not an absolute path
         ");
     }
 

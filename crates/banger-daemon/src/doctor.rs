@@ -34,7 +34,8 @@ impl Doctor {
     /// Looks at everything, in a fixed order.
     #[must_use]
     pub fn examine(&self) -> DoctorReport {
-        let facts = HostFacts::look();
+        let firecracker = self.config.firecracker_program(&self.paths);
+        let facts = HostFacts::look(Some(&firecracker));
         let wanted = self.config.vmm.parse().unwrap_or(WantedVmm::Auto);
         let mut checks = vec![architecture(std::env::consts::ARCH)];
         checks.push(vmm(&choose(wanted, &facts)));

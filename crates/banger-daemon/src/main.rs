@@ -12,7 +12,6 @@ use std::time::Duration;
 use banger_daemon::cause::chain;
 use banger_daemon::wiring::{Daemon, DaemonError};
 use banger_sys::paths::Paths;
-use banger_vmm::network_gate;
 use clap::Parser;
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
@@ -34,10 +33,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    // The same program is the gate between a guest and its network: a process of its own, started by the VMM driver.
-    if std::env::args_os().skip(1).eq([network_gate::ARGUMENT]) {
-        // It has nobody to tell: its end is the guest's loss of the network.
-        return network_gate::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    // The same program is what runs beside a machine: processes of their own, started by the VMM driver.
+    if let Some(code) = banger_vmm::role::play(std::env::args_os().skip(1)) {
+        return code;
     }
     keep_memory_small();
     let arguments = Arguments::parse();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_sys::process::ProcessIdentity;
+use banger_vmm::firecracker::{Firecracker, Tuning};
 use banger_vmm::orphans::{end_orphan, find_orphans};
 use banger_vmm::qemu::Qemu;
 use banger_vmm::selection::{Accelerator, Choice, ChoiceError, HostFacts, WantedVmm, choose};
@@ -15,39 +16,40 @@ use crate::vmm_source::{ChosenVmm, VmmSource, VmmSourceError};
 /// Chooses by looking at the host each time: what was installed a moment ago is there.
 #[derive(Debug)]
 pub struct HostVmms {
-    network_gate: PathBuf,
+    helper: PathBuf,
+    firecracker: PathBuf,
+    tuning: Tuning,
 }
 
 impl HostVmms {
-    /// The VMMs of this host. The program becomes the gate between guests and the network when it is called with
-    /// [`banger_vmm::network_gate::ARGUMENT`].
+    /// The VMMs of this host. The helper is a program that calls [`banger_vmm::role::play`] first of all: it becomes what
+    /// runs beside machines. `firecracker` is where one may be that is used before one on `PATH`.
     #[must_use]
-    pub fn new(network_gate: PathBuf) -> Self {
-        Self { network_gate }
+    pub fn new(helper: PathBuf, firecracker: PathBuf, tuning: Tuning) -> Self {
+        Self { helper, firecracker, tuning }
     }
 
-    fn qemu(&self, choice: &Choice) -> Arc<dyn Vmm> {
-        Arc::new(Qemu::new(choice).with_network_gate(&self.network_gate))
+    fn driver(&self, choice: &Choice) -> Arc<dyn Vmm> {
+        match choice.vmm {
+            VmmKind::Qemu => Arc::new(Qemu::new(choice).with_network_gate(&self.helper)),
+            VmmKind::Firecracker => Arc::new(Firecracker::new(choice, &self.helper).with_tuning(self.tuning)),
+        }
     }
 }
 
 impl VmmSource for HostVmms {
     fn choose(&self, wish: &str) -> Result<ChosenVmm, VmmSourceError> {
         let wanted: WantedVmm = wish.parse().map_err(VmmSourceError::Unknown)?;
-        let choice = choose(wanted, &HostFacts::look()).map_err(VmmSourceError::None)?;
-        Ok(ChosenVmm { label: label(&choice), vmm: self.qemu(&choice) })
+        let facts = HostFacts::look(Some(&self.firecracker));
+        let choice = choose(wanted, &facts).map_err(VmmSourceError::None)?;
+        Ok(ChosenVmm { label: label(&choice), vmm: self.driver(&choice) })
     }
 
     fn of_kind(&self, kind: VmmKind) -> Option<Arc<dyn Vmm>> {
-        match kind {
-            // Taking over needs no program: a machine may outlive the package that started it.
-            VmmKind::Qemu => {
-                let accelerator = Accelerator::Tcg;
-                let (program, reason, warnings) = (PathBuf::new(), String::new(), Vec::new());
-                Some(self.qemu(&Choice { vmm: kind, program, accelerator, reason, warnings }))
-            }
-            VmmKind::Firecracker => None,
-        }
+        // Taking over needs no program: a machine may outlive the package that started it.
+        let accelerator = Accelerator::Tcg;
+        let (program, reason, warnings) = (PathBuf::new(), String::new(), Vec::new());
+        Some(self.driver(&Choice { vmm: kind, program, accelerator, reason, warnings }))
     }
 
     fn end_orphans(&self, vms: &Path, known: &[ProcessIdentity]) -> usize {
@@ -74,7 +76,7 @@ fn label(choice: &Choice) -> String {
     match (choice.vmm, choice.accelerator) {
         (VmmKind::Qemu, Accelerator::Kvm) => "qemu/kvm",
         (VmmKind::Qemu, Accelerator::Tcg) => "qemu/tcg",
-        (VmmKind::Firecracker, _) => "firecracker",
+        (VmmKind::Firecracker, _) => "firecracker/kvm",
     }
     .to_owned()
 }
@@ -84,6 +86,7 @@ fn label(choice: &Choice) -> String {
 pub fn hint(error: &ChoiceError) -> Option<String> {
     match error {
         ChoiceError::Missing { package, .. } => Some(format!("sudo apt-get install {package}")),
-        ChoiceError::FirecrackerNotBuilt => None,
+        ChoiceError::NoFirecracker => Some("banger setup firecracker".to_owned()),
+        ChoiceError::UnfitFirecracker { .. } => Some("banger doctor".to_owned()),
     }
 }

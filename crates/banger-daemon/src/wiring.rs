@@ -124,7 +124,11 @@ impl Daemon {
             paths: paths.clone(),
             config: config.clone(),
             source: source.clone(),
-            vmms: Arc::new(HostVmms::new(program.file().to_owned())),
+            vmms: Arc::new(HostVmms::new(
+                program.file().to_owned(),
+                config.firecracker_program(&paths),
+                config.firecracker.tuning(),
+            )),
             user_key,
             operations: operations.clone(),
             events: events.clone(),

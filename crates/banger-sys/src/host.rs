@@ -55,6 +55,35 @@ fn has_virtualization_flag(cpuinfo: &str) -> bool {
         .any(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"))
 }
 
+/// Tries whether this user can make namespaces with mounts of their own: a distribution may forbid it altogether, or let
+/// the namespace be made and then refuse what it is for (`AppArmor` on Ubuntu).
+///
+/// # Errors
+/// Why not: as `unshare(2)` and `mount(2)`.
+#[expect(unsafe_code, reason = "a namespace can be tried out between fork and exec only")]
+pub fn try_user_namespaces() -> std::io::Result<()> {
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    use rustix::thread::{UnshareFlags, unshare_unsafe};
+    use std::os::unix::process::CommandExt as _;
+    /// Tells of success: the attempt ends there, and no program is started.
+    const WORKED: rustix::io::Errno = rustix::io::Errno::ALREADY;
+    let attempt = || {
+        // SAFETY: the process between fork and exec has one thread and shares no descriptors.
+        unsafe { unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWNET) }?;
+        mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;
+        Err(WORKED.into())
+    };
+    let mut command = std::process::Command::new("/proc/self/exe");
+    // SAFETY: the closure makes plain system calls; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(attempt) };
+    match command.spawn() {
+        Err(error) if error.raw_os_error() == Some(WORKED.raw_os_error()) => Ok(()),
+        Err(error) => Err(error),
+        // The attempt never lets a program start.
+        Ok(mut child) => child.kill().and_then(|()| child.wait()).map(drop),
+    }
+}
+
 /// Returns the host processor's clock rate in kHz, as far as the kernel tells.
 #[must_use]
 pub fn processor_khz() -> Option<u64> {
@@ -97,6 +126,14 @@ mod tests {
         assert!(has_virtualization_flag("flags\t\t: fpu vmx sse\n"));
         assert!(has_virtualization_flag("model name : x\nflags : fpu svm\n"));
         assert!(!has_virtualization_flag("flags\t\t: fpu hypervisor svm_lock\nbugs : vmx\n"));
+    }
+
+    #[test]
+    fn namespaces_are_tried_without_starting_anything() {
+        // Whatever this host allows, the answer is the same twice, and this process is where it was.
+        let before = fs::read_link("/proc/self/ns/user").unwrap();
+        assert_eq!(try_user_namespaces().is_ok(), try_user_namespaces().is_ok());
+        assert_eq!(fs::read_link("/proc/self/ns/user").unwrap(), before);
     }
 
     #[test]

@@ -131,6 +131,18 @@ impl Paths {
         self.cache.join("oci")
     }
 
+    /// Releases of Firecracker that `banger setup firecracker` has installed, one directory each.
+    #[must_use]
+    pub fn firecracker(&self) -> PathBuf {
+        self.state.join("firecracker")
+    }
+
+    /// Leads to the release that is used.
+    #[must_use]
+    pub fn firecracker_current(&self) -> PathBuf {
+        self.firecracker().join("current")
+    }
+
     /// The disks, console log and handle file of one VM.
     #[must_use]
     pub fn vm(&self, id: &str) -> PathBuf {

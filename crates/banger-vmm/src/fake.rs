@@ -12,7 +12,7 @@ use crate::contract::{
 };
 use crate::handle;
 use crate::launch::{Inherited, Launch, launch};
-use crate::machine::{RunningMachine, create_log};
+use crate::machine::{NoControl, Presence, RunningMachine, create_log};
 
 const PROGRAM: &str = "banger-agent";
 const READY_DEADLINE: Duration = Duration::from_secs(10);
@@ -77,6 +77,8 @@ impl Vmm for FakeVmm {
             control_socket: plan.runtime_directory.join("control.sock"),
             channel_socket: channel_socket.clone(),
             console_log: console_log.clone(),
+            jail: None,
+            pager: None,
         };
         handle::store(&plan.state_directory, &handle).map_err(|error| StartError::Prepare {
             path: console_log.clone(),
@@ -97,12 +99,16 @@ impl Vmm for FakeVmm {
                 return Err(StartError::Refused { program: PROGRAM, stderr });
             }
         }
-        Ok(Box::new(RunningMachine::of_started(handle, agent, vec![channel_socket])))
+        let control = Box::new(NoControl(VmmKind::Qemu));
+        let sockets = vec![channel_socket];
+        Ok(Box::new(RunningMachine::of_started(handle, agent, sockets, control, Presence::Told)))
     }
 
     async fn adopt(&self, handle: &MachineHandle) -> Result<Option<Box<dyn Machine>>, AdoptError> {
         handle::check_format(handle)?;
-        let machine = RunningMachine::adopt(handle, vec![handle.channel_socket.clone()]).await?;
+        let control = Box::new(NoControl(VmmKind::Qemu));
+        let sockets = vec![handle.channel_socket.clone()];
+        let machine = RunningMachine::adopt(handle, sockets, control, Presence::Told).await?;
         Ok(machine.map(|machine| Box::new(machine) as Box<dyn Machine>))
     }
 }

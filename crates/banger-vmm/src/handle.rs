@@ -79,6 +79,8 @@ mod tests {
             control_socket: PathBuf::from("/run/banger/x/control.sock"),
             channel_socket: PathBuf::from("/run/banger/x/channel.sock"),
             console_log: PathBuf::from("/var/lib/banger/x/console.log"),
+            jail: None,
+            pager: None,
         }
     }
 

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -14,9 +14,11 @@ use std::process::{ExitStatus, Stdio};
 use banger_sys::failpoint;
 use banger_sys::process::ProcessIdentity;
 use rustix::fs::Mode;
-use rustix::io::FdFlags;
-use rustix::process::Signal;
+use rustix::io::{Errno, FdFlags};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
+use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 
 use crate::contract::MachineEnd;
 
@@ -49,32 +51,101 @@ impl Inherited {
 
 /// A started program. It is killed when dropped before [`Started::release`].
 pub(crate) struct Started {
-    child: Option<Child>,
+    child: Option<OurChild>,
     pub(crate) identity: ProcessIdentity,
 }
 
+/// A process that is ours to wait for.
+pub(crate) enum OurChild {
+    /// We started it.
+    Own(Child),
+    /// A child of ours started it as our child; a task reaps it.
+    Sibling(watch::Receiver<Option<ExitStatus>>),
+}
+
+impl OurChild {
+    /// Waits until it has ended. Safe to drop half-way.
+    async fn ended(&mut self) -> io::Result<ExitStatus> {
+        match self {
+            Self::Own(child) => child.wait().await,
+            Self::Sibling(end) => {
+                let end = end.wait_for(Option::is_some).await.map_err(io::Error::other)?;
+                end.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+            }
+        }
+    }
+
+    /// Waits until it has ended, and tells how in the contract's words.
+    pub(crate) async fn end(mut self) -> MachineEnd {
+        self.ended().await.map_or(MachineEnd::Unknown, end_of)
+    }
+}
+
 impl Started {
+    /// Takes charge of a process that a child of ours has started with `CLONE_PARENT`. The pid is its own until it is
+    /// reaped here.
+    pub(crate) fn of_sibling(pid: u32) -> io::Result<Self> {
+        let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+        let descriptor = pidfd_open(process, PidfdFlags::NONBLOCK)?;
+        let watched = banger_sys::event::watch(descriptor)?;
+        let identity = ProcessIdentity::of(pid).unwrap_or(ProcessIdentity { pid, start_ticks: 0 });
+        let (sender, end) = watch::channel(None);
+        tokio::spawn(async move {
+            let status = reap(&watched).await;
+            if let Err(error) = &status {
+                tracing::warn!(pid, %error, "cannot wait for a process");
+            }
+            sender.send_replace(status.ok());
+        });
+        Ok(Self { child: Some(OurChild::Sibling(end)), identity })
+    }
+
     /// Waits until the program has ended. Safe to drop half-way.
     pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         match &mut self.child {
-            Some(child) => child.wait().await,
+            Some(child) => child.ended().await,
             None => std::future::pending().await,
         }
     }
 
-    /// Lets the program run on; whoever takes the child reaps it.
-    pub(crate) fn release(mut self) -> Option<Child> {
+    /// Sends SIGKILL. An error means that it has ended by itself.
+    pub(crate) fn kill(&mut self) {
+        match &mut self.child {
+            Some(OurChild::Own(child)) => drop(child.start_kill()),
+            Some(OurChild::Sibling(_)) => drop(kill_process(self.identity)),
+            None => {}
+        }
+    }
+
+    /// Lets the program run on, whether somebody waits for its end or not.
+    pub(crate) fn release(mut self) -> Option<OurChild> {
         self.child.take()
     }
 }
 
 impl Drop for Started {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // The runtime reaps what is dropped unreaped. An error means that it has ended by itself.
-            let _ = child.start_kill();
+        // The runtime reaps what is dropped unreaped.
+        self.kill();
+    }
+}
+
+async fn reap(process: &AsyncFd<OwnedFd>) -> io::Result<ExitStatus> {
+    loop {
+        let mut guard = process.readable().await?;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        match waitid(WaitId::PidFd(process.get_ref().as_fd()), options) {
+            Ok(Some(status)) => return Ok(exit_status(&status)),
+            Ok(None) | Err(Errno::INTR) => guard.clear_ready(),
+            Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// Writes a status as `wait(2)` does.
+fn exit_status(status: &WaitIdStatus) -> ExitStatus {
+    let code = status.exit_status().map(|code| (code & 0xff) << 8);
+    ExitStatus::from_raw(code.or_else(|| status.terminating_signal()).unwrap_or_default())
 }
 
 /// Starts the program. Its parent's death does not reach it; no terminal does.
@@ -94,7 +165,7 @@ pub(crate) fn launch(launch: Launch) -> io::Result<Started> {
     // A child that has just ended is a zombie until it is waited for: its pid is still its own.
     let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
     let identity = ProcessIdentity::of(pid).unwrap_or(ProcessIdentity { pid, start_ticks: 0 });
-    Ok(Started { child: Some(child), identity })
+    Ok(Started { child: Some(OurChild::Own(child)), identity })
 }
 
 #[expect(unsafe_code, reason = "what runs between fork and exec may only make system calls")]

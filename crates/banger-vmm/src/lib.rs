@@ -1,15 +1,22 @@
-//! The VMM contract: a plan goes in, a running machine comes out. Two drivers stand behind it (QEMU now, Firecracker
-//! next); the rest of the product never knows which one runs.
+//! The VMM contract: a plan goes in, a running machine comes out. Two drivers stand behind it, Firecracker and QEMU; the
+//! rest of the product never knows which one runs.
 
 mod channel;
+mod companions;
 mod contract;
 pub mod fake;
+pub mod firecracker;
 pub mod handle;
 mod launch;
 mod machine;
+pub mod memory_file;
 pub mod network_gate;
 pub mod orphans;
+mod plan_check;
 pub mod qemu;
+pub mod role;
 pub mod selection;
+mod socket;
+mod user_network;
 
 pub use contract::*;

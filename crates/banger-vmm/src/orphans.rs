@@ -1,16 +1,19 @@
 //! Finds machines that no `machine.json` tells of.
 //!
 //! The handle is written right after the VMM was started. A daemon that is killed between the two leaves a process
-//! that nobody knows; its command line holds the machine's state directory, and that is how it is found. A companion
-//! needs no search: it ends when its socket to the VMM closes.
+//! that nobody knows; its command line holds the machine's state directory or the VM's id, and that is how it is found. A
+//! companion needs no search: it ends when its socket to the VMM closes.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use banger_model::VmId;
 use banger_sys::process::ProcessIdentity;
 
-use crate::contract::MachineHandle;
+use crate::contract::{MachineHandle, VmmKind};
+use crate::firecracker;
 use crate::launch::kill_process;
 
 /// Returns this user's VMM processes whose command line names a path below `state_root`, with the machine's state
@@ -48,11 +51,19 @@ pub fn end_orphan(orphan: ProcessIdentity) -> std::io::Result<()> {
     kill_process(orphan)
 }
 
-/// Tells whether this process was started for this machine: its command line names one of the machine's directories.
+/// Tells whether this process was started for this machine: its command line names one of the machine's directories, or,
+/// as Firecracker sees no directory of the host, the VM.
 pub(crate) fn belongs_to(process: ProcessIdentity, handle: &MachineHandle) -> bool {
     let Ok(command_line) = fs::read(format!("/proc/{}/cmdline", process.pid)) else { return false };
+    match handle.vmm {
+        VmmKind::Firecracker => firecrackers_id(&command_line) == Some(handle.vm.as_str()),
+        VmmKind::Qemu => names_a_directory_of(&command_line, handle),
+    }
+}
+
+fn names_a_directory_of(command_line: &[u8], handle: &MachineHandle) -> bool {
     // QEMU writes a comma of a path as two.
-    let command_line = String::from_utf8_lossy(&command_line).replace(",,", ",");
+    let command_line = String::from_utf8_lossy(command_line).replace(",,", ",");
     [&handle.console_log, &handle.channel_socket].into_iter().filter_map(|path| path.parent()).any(
         |directory| {
             let name = directory.to_string_lossy().replace(",,", ",");
@@ -61,10 +72,43 @@ pub(crate) fn belongs_to(process: ProcessIdentity, handle: &MachineHandle) -> bo
     )
 }
 
-/// Takes the state directory from where the VMM was told to write its console log.
+/// Finds the state directory of a VMM's machine.
 fn state_directory(command_line: &[u8], state_root: &Path) -> Option<PathBuf> {
+    if let Some(id) = firecrackers_id(command_line) {
+        // Ids are random: a directory of that name is this machine's.
+        let id: VmId = id.parse().ok()?;
+        let directory = state_root.join(id.as_str());
+        return directory.is_dir().then_some(directory);
+    }
+    qemus_state_directory(command_line, state_root)
+}
+
+/// Takes the VM's id from the command line of a Firecracker, or of a cell that is about to become one.
+fn firecrackers_id(command_line: &[u8]) -> Option<&str> {
     let mut arguments = command_line.split(|byte| *byte == 0);
-    let program = Path::new(std::ffi::OsStr::from_bytes(arguments.next()?)).file_name()?;
+    let program = Path::new(OsStr::from_bytes(arguments.next()?)).file_name()?;
+    let mut arguments = arguments.map(|argument| std::str::from_utf8(argument).unwrap_or_default());
+    let is_cell =
+        program != firecracker::PROGRAM_NAME && arguments.next() == Some(firecracker::CELL_ARGUMENT);
+    if program != firecracker::PROGRAM_NAME && !is_cell {
+        return None;
+    }
+    while let Some(argument) = arguments.next() {
+        // The jailer writes both in one.
+        if let Some(id) = argument.strip_prefix("--id=") {
+            return Some(id);
+        }
+        if argument == "--id" {
+            return arguments.next();
+        }
+    }
+    None
+}
+
+/// Takes it from where QEMU was told to write its console log.
+fn qemus_state_directory(command_line: &[u8], state_root: &Path) -> Option<PathBuf> {
+    let mut arguments = command_line.split(|byte| *byte == 0);
+    let program = Path::new(OsStr::from_bytes(arguments.next()?)).file_name()?;
     if !program.as_bytes().starts_with(b"qemu-system-") {
         return None;
     }
@@ -94,5 +138,32 @@ mod tests {
         assert_eq!(find(&line("qemu-system-x86_64", "/home/other/vms/1/console.log")), None);
         assert_eq!(find(&line("vi", "/home/a,,b/vms/1/console.log")), None);
         assert_eq!(find(b""), None);
+    }
+
+    #[test]
+    fn a_firecracker_is_known_by_its_vm() {
+        let id = |line: &str| firecrackers_id(line.as_bytes()).map(str::to_owned);
+        let vm = "0123456789abcdef";
+        for line in [
+            format!("firecracker\0--id\0{vm}\0--api-sock\0/machine/run/control.sock\0"),
+            format!("/firecracker\0--id={vm}\0--start-time-us=1\0"),
+            format!("/usr/bin/bangerd\0cell\0--id\0{vm}\0"),
+        ] {
+            assert_eq!(id(&line).as_deref(), Some(vm), "{line}");
+        }
+        for line in ["vi\0--id\0x\0", "bangerd\0", "firecracker\0--api-sock\0/x\0", "firecracker\0--id"] {
+            assert_eq!(id(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_a_firecracker_of_a_vm_below_the_state_root_is_ours() {
+        let root = tempfile::tempdir().unwrap();
+        let (ours, theirs) = ("0123456789abcdef", "fedcba9876543210");
+        std::fs::create_dir(root.path().join(ours)).unwrap();
+        let find = |id: &str| state_directory(format!("firecracker\0--id\0{id}\0").as_bytes(), root.path());
+        assert_eq!(find(ours), Some(root.path().join(ours)));
+        assert_eq!(find(theirs), None);
+        assert_eq!(find(".."), None);
     }
 }

@@ -208,6 +208,7 @@ fn plan(context: &BootContext<'_>, row: &VmRow) -> MachinePlan {
             drive(DriveRole::Work, directory.join("work.ext4")),
         ],
         network: network(row),
+        drive_limit: None,
         state_directory: directory,
     }
 }

@@ -110,7 +110,8 @@ pub(super) async fn identify(
             gateway: network.gateway,
             dns_servers: network.dns_servers,
             search_domains: Vec::new(),
-            mtu: 0,
+            // 0: as the device says.
+            mtu: network.mtu.unwrap_or_default(),
         }),
         clock_unix_nanos: unix_nanos(),
         random_seed: random_bytes::<64>().to_vec().into(),

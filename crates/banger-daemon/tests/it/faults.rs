@@ -47,7 +47,7 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
         denied("enter", Denied::IsStarting),
         VmError::BeingDeleted { name: name() },
         VmError::Store(StoreError::NameTaken { name: name() }),
-        VmError::Vmm(VmmSourceError::None(ChoiceError::FirecrackerNotBuilt)),
+        VmError::Vmm(VmmSourceError::None(ChoiceError::NoFirecracker)),
         pull(PullError::NotInCatalog { kind: Kind::Image, name: "x".to_owned() }),
         VmError::BootSource(BootSourceError::File(FileError::Write { path: "/d".into(), source: full() })),
         VmError::BootSource(BootSourceError::AgentMissing { path: "/bin/banger-agent".into() }),
@@ -75,7 +75,7 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
     not_running | cannot enter VM `dev`: the VM is starting | banger vm show dev
     not_running | VM `dev` is being deleted | banger vm delete dev
     already_exists | a VM named `dev` exists already | banger vm show dev
-    operation_failed | no VMM can run a VM here: Firecracker is not built in yet; use `auto` or `qemu` | -
+    operation_failed | no VMM can run a VM here: Firecracker is not installed | banger setup firecracker
     not_found | the image `x` is neither local nor in the catalog | banger image list
     operation_failed | cannot write `/d`: no storage space | -
     operation_failed | the guest's agent `/bin/banger-agent` is missing; install banger again | -

@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::contract::MachineEnd;
-use crate::launch::{Started, end_of, kill_process};
+use crate::launch::{Started, kill_process};
 
 /// How long a companion may take to see that its machine has gone.
 const COMPANION_DEADLINE: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ impl Lifetime {
         let child = started.release();
         let ended = async move {
             match child {
-                Some(mut child) => child.wait().await.map_or(MachineEnd::Unknown, end_of),
+                Some(child) => child.end().await,
                 None => MachineEnd::Unknown,
             }
         };

@@ -1,19 +1,26 @@
 //! Keeps a machine's logs from filling the disk: what the guest writes to its console, and what the VMM and the
 //! processes beside it say.
 //!
-//! They append to the files by themselves, so that nothing is lost while no daemon runs. A log that has grown too long
+//! They write to the files by themselves, so that nothing is lost while no daemon runs. A log that has grown too long
 //! is copied to `<name>.1` and emptied; its writers go on at its new end. What they write between the two steps is lost,
 //! and so is the guard's hand while no daemon runs.
+//!
+//! Firecracker does not append to its log but writes where it last stopped: an emptied log then begins with a hole. So
+//! what a log takes from the disk counts, not its length, and holes are not copied.
 
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek as _, SeekFrom};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::SeekFrom as RawSeekFrom;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 const BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Unit of `st_blocks`: `stat(2)`.
+const BLOCK_BYTES: u64 = 512;
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Guards one log, whose writers append.
@@ -23,7 +30,8 @@ pub(super) fn spawn(log: PathBuf) -> AbortOnDropHandle<()> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let is_long = fs::metadata(&log).is_ok_and(|metadata| metadata.len() > BYTES_MAX);
+            let is_long =
+                fs::metadata(&log).is_ok_and(|metadata| metadata.blocks() * BLOCK_BYTES > BYTES_MAX);
             if is_long {
                 let path = log.clone();
                 let rotated = tokio::task::spawn_blocking(move || rotate(&path)).await;
@@ -43,8 +51,22 @@ fn older_part(log: &Path) -> PathBuf {
 }
 
 fn rotate(log: &Path) -> io::Result<()> {
-    fs::copy(log, older_part(log))?;
-    OpenOptions::new().write(true).open(log)?.set_len(0)
+    let mut writable = OpenOptions::new().read(true).write(true).open(log)?;
+    let start = first_data(&writable)?;
+    writable.seek(SeekFrom::Start(start))?;
+    let mut older =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(older_part(log))?;
+    io::copy(&mut writable, &mut older)?;
+    writable.set_len(0)
+}
+
+/// Returns where the hole at the begin ends: 0 where there is none, or the file system knows none.
+fn first_data(file: &File) -> io::Result<u64> {
+    match rustix::fs::seek(file, RawSeekFrom::Data(0)) {
+        Ok(start) => Ok(start),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NXIO) => Ok(0),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 #[cfg(test)]
@@ -64,18 +86,37 @@ mod tests {
         assert_eq!(fs::read(&log).unwrap(), b"new\n");
         assert_eq!(fs::read(directory.path().join("console.log.1")).unwrap(), b"old\n");
     }
+
+    #[test]
+    fn a_writer_that_does_not_append_leaves_a_hole_that_is_not_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("firecracker.log");
+        let mut writer = File::create(&log).unwrap();
+        writer.write_all(&vec![b'x'; 1 << 20]).unwrap();
+        rotate(&log).unwrap();
+        writer.write_all(b"new\n").unwrap();
+        assert!(fs::metadata(&log).unwrap().blocks() * BLOCK_BYTES < 1 << 20, "the hole counts");
+        rotate(&log).unwrap();
+        let kept = fs::read(directory.path().join("firecracker.log.1")).unwrap();
+        assert!(kept.len() < 1 << 20 && kept.ends_with(b"new\n"), "{}", kept.len());
+    }
+
     #[tokio::test]
     async fn only_a_log_that_is_too_long_is_shortened() {
         let directory = tempfile::tempdir().unwrap();
         let (short, long) = (directory.path().join("console.log"), directory.path().join("vmm.log"));
-        crate::machine::create_log(&short).unwrap().set_len(BYTES_MAX).unwrap();
-        crate::machine::create_log(&long).unwrap().set_len(BYTES_MAX + 1).unwrap();
+        let fill = |log: &Path, bytes: usize| {
+            crate::machine::create_log(log).unwrap().write_all(&vec![b'x'; bytes]).unwrap();
+        };
+        let limit = usize::try_from(BYTES_MAX).unwrap();
+        fill(&short, limit / 2);
+        fill(&long, limit + 8192);
         // The first look is at once.
         let _guards = [spawn(short.clone()), spawn(long.clone())];
         while fs::metadata(&long).unwrap().len() > 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(fs::metadata(&short).unwrap().len(), BYTES_MAX);
-        assert_eq!(fs::metadata(directory.path().join("vmm.log.1")).unwrap().len(), BYTES_MAX + 1);
+        assert_eq!(fs::metadata(&short).unwrap().len(), BYTES_MAX / 2);
+        assert_eq!(fs::metadata(directory.path().join("vmm.log.1")).unwrap().len(), BYTES_MAX + 8192);
     }
 }

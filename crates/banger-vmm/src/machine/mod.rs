@@ -2,8 +2,10 @@
 //! the guest.
 
 mod connect;
+mod control;
 mod lifetime;
 mod log_guard;
+mod presence;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,32 +16,53 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::contract::{AdoptError, ConnectError, KillError, Machine, MachineEnd, MachineHandle, StartError};
+use crate::contract::{
+    AdoptError, ConnectError, ControlError, KillError, Machine, MachineEnd, MachineHandle, MachineStats,
+    SnapshotFiles, SnapshotKind, StartError,
+};
 use crate::launch::Started;
+pub(crate) use control::{Control, NoControl, Traffic};
 use lifetime::Lifetime;
+pub(crate) use presence::Presence;
 
 /// How long a killed process may take: it has to give back its memory and nothing else.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long after its control socket a VMM may take to end.
+const END_WAIT: Duration = Duration::from_secs(1);
+
+/// What is kept of a program's last words.
+const LAST_WORDS_BYTES_MAX: usize = 2000;
 
 /// A machine of any driver.
 pub(crate) struct RunningMachine {
     handle: MachineHandle,
     lifetime: Lifetime,
+    control: Box<dyn Control>,
+    presence: Presence,
     /// What runs beside the machine for as long as it is held: held, not looked at.
     tasks: Vec<AbortOnDropHandle<()>>,
 }
 
 impl RunningMachine {
     /// Watches a process of ours. `leftovers` are removed when it has ended.
-    pub(crate) fn of_started(handle: MachineHandle, started: Started, leftovers: Vec<PathBuf>) -> Self {
+    pub(crate) fn of_started(
+        handle: MachineHandle,
+        started: Started,
+        leftovers: Vec<PathBuf>,
+        control: Box<dyn Control>,
+        presence: Presence,
+    ) -> Self {
         let lifetime = Lifetime::of_started(started, companions(&handle), leftovers);
-        Self::new(handle, lifetime)
+        Self::new(handle, lifetime, control, presence)
     }
 
     /// Watches somebody else's process. `None`: it has ended; what it left is removed.
     pub(crate) async fn adopt(
         handle: &MachineHandle,
         leftovers: Vec<PathBuf>,
+        control: Box<dyn Control>,
+        presence: Presence,
     ) -> Result<Option<Self>, AdoptError> {
         let failed = |source| AdoptError::Open { vm: handle.vm.clone(), source };
         let process = ProcessIdentity::from(handle.process);
@@ -50,19 +73,48 @@ impl RunningMachine {
             return Ok(None);
         };
         let lifetime = Lifetime::of_stranger(open, process, companions, leftovers);
-        Ok(Some(Self::new(handle.clone(), lifetime)))
+        Ok(Some(Self::new(handle.clone(), lifetime, control, presence)))
     }
 
-    fn new(handle: MachineHandle, lifetime: Lifetime) -> Self {
+    fn new(handle: MachineHandle, lifetime: Lifetime, control: Box<dyn Control>, presence: Presence) -> Self {
         let logs = [handle.console_log.clone(), error_log(&handle.console_log)];
         let tasks = logs.into_iter().map(log_guard::spawn).collect();
-        Self { handle, lifetime, tasks }
+        Self { handle, lifetime, control, presence, tasks }
     }
 
-    /// Keeps the task that serves the channel socket for as long as this machine is held.
-    pub(crate) fn with_channel(mut self, task: AbortOnDropHandle<()>) -> Self {
+    /// Keeps a task that serves the machine for as long as this machine is held.
+    pub(crate) fn with_task(mut self, task: AbortOnDropHandle<()>) -> Self {
         self.tasks.push(task);
         self
+    }
+
+    /// Keeps one more log of the machine from filling the disk.
+    pub(crate) fn with_log(self, log: PathBuf) -> Self {
+        self.with_task(log_guard::spawn(log))
+    }
+
+    /// Does something with the VMM while the machine lives: whatever breaks because it ended is told as its end.
+    async fn unless_ended<T>(
+        &self,
+        action: &'static str,
+        work: impl Future<Output = Result<T, ControlError>>,
+    ) -> Result<T, ControlError> {
+        let end = self.lifetime.end_token();
+        let done = tokio::select! {
+            biased;
+            () = end.cancelled() => return Err(ControlError::MachineEnded { action }),
+            done = work => done,
+        };
+        match done {
+            // The socket breaks a moment before the end of the process is seen.
+            Err(ControlError::Broken { vmm, action, source }) => {
+                match tokio::time::timeout(END_WAIT, end.cancelled()).await {
+                    Ok(()) => Err(ControlError::MachineEnded { action }),
+                    Err(_lives) => Err(ControlError::Broken { vmm, action, source }),
+                }
+            }
+            done => done,
+        }
     }
 
     /// Cancelled when the machine has ended.
@@ -78,6 +130,15 @@ fn companions(handle: &MachineHandle) -> Vec<ProcessIdentity> {
 /// Returns where the VMM and the processes beside it write their complaints: beside the console log.
 pub(crate) fn error_log(console_log: &Path) -> PathBuf {
     console_log.with_file_name("vmm.log")
+}
+
+/// Returns the end of what a log holds.
+pub(crate) fn last_words(log: &Path) -> String {
+    let words = std::fs::read(log).unwrap_or_default();
+    let words = String::from_utf8_lossy(&words);
+    let words = words.trim_matches(|character: char| character.is_whitespace() || character == '\0');
+    let start = words.ceil_char_boundary(words.len().saturating_sub(LAST_WORDS_BYTES_MAX));
+    words.get(start..).unwrap_or_default().to_owned()
 }
 
 /// Creates an empty private file, or empties it. Its writers append, so that it can be shortened under them.
@@ -110,6 +171,33 @@ impl Machine for RunningMachine {
     }
 
     async fn connect(&self, port: u32, deadline: Duration) -> Result<UnixStream, ConnectError> {
-        connect::connect(&self.handle.channel_socket, port, deadline, &self.lifetime.end_token()).await
+        let end = self.lifetime.end_token();
+        connect::connect(&self.handle.channel_socket, port, deadline, &end, &self.presence).await
+    }
+
+    async fn pause(&self) -> Result<(), ControlError> {
+        self.unless_ended("pause the machine", self.control.pause()).await
+    }
+
+    async fn resume(&self) -> Result<(), ControlError> {
+        self.unless_ended("resume the machine", self.control.resume()).await
+    }
+
+    async fn snapshot(&self, files: &SnapshotFiles, kind: SnapshotKind) -> Result<(), ControlError> {
+        self.unless_ended("take a snapshot", self.control.snapshot(files, kind)).await
+    }
+
+    async fn stats(&self) -> Result<MachineStats, ControlError> {
+        let action = "tell figures";
+        let traffic = self.unless_ended(action, self.control.traffic()).await?;
+        let usage = ProcessIdentity::from(self.handle.process)
+            .usage()
+            .ok_or(ControlError::MachineEnded { action })?;
+        Ok(MachineStats {
+            cpu_time: usage.cpu_time,
+            resident_bytes: usage.resident_bytes,
+            drives: traffic.drives,
+            network: traffic.network,
+        })
     }
 }

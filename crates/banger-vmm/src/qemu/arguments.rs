@@ -1,15 +1,16 @@
 //! QEMU's command line: a pure function of the plan and of what was opened for it.
 
 use std::ffi::OsString;
+use std::num::NonZeroU64;
 use std::os::fd::RawFd;
 use std::path::Path;
 
 use banger_agent_proto::{DRIVES_KEY, SERIAL_PORT_NAME};
 
-use super::network::MTU;
 use super::places::Places;
-use crate::contract::{Drive, MachinePlan, Network};
+use crate::contract::{Drive, DriveLimit, MachinePlan, Network};
 use crate::selection::Accelerator;
+use crate::user_network::MTU;
 
 /// What runs the guest's instructions.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +74,7 @@ pub(super) fn arguments(
     arguments.add("-append", kernel_command_line);
     console_and_control(&mut arguments, places, descriptors);
     for drive in &plan.drives {
-        add_drive(&mut arguments, drive);
+        add_drive(&mut arguments, drive, plan.drive_limit);
     }
     if let (Network::UserMode { mac }, Some(network)) = (&plan.network, descriptors.network) {
         arguments.add("-netdev", format!("stream,id=network,server=off,addr.type=fd,addr.str={network}"));
@@ -121,13 +122,22 @@ fn console_and_control(arguments: &mut Arguments, places: &Places, descriptors: 
     arguments.add("-device", format!("virtserialport,chardev=pipe,name={SERIAL_PORT_NAME}"));
 }
 
-fn add_drive(arguments: &mut Arguments, drive: &Drive) {
+fn add_drive(arguments: &mut Arguments, drive: &Drive, limit: Option<DriveLimit>) {
     let role = drive.role.as_str();
     let file = value(&drive.path);
     // Shared drives are never written, so no lock guards them; a writable one is locked against a second machine.
     let mode = if drive.role.is_writable() { "discard=unmap" } else { "readonly=on,file.locking=off" };
-    arguments.add("-drive", format!("if=none,id={role},file={file},format=raw,cache=writeback,{mode}"));
+    let limit = limit.map(throttling).unwrap_or_default();
+    arguments
+        .add("-drive", format!("if=none,id={role},file={file},format=raw,cache=writeback,{mode}{limit}"));
     arguments.add("-device", format!("virtio-blk-device,drive={role},serial={role}"));
+}
+
+fn throttling(limit: DriveLimit) -> String {
+    let option = |name: &str, limit: Option<NonZeroU64>| {
+        limit.map(|limit| format!(",throttling.{name}-total={limit}")).unwrap_or_default()
+    };
+    option("bps", limit.bytes_per_second) + &option("iops", limit.operations_per_second)
 }
 
 #[derive(Default)]
@@ -174,6 +184,7 @@ mod tests {
                 drive(DriveRole::Work, "/state/a,b/work.ext4"),
             ],
             network: Network::UserMode { mac: "52:54:00:12:34:56".into() },
+            drive_limit: None,
         }
     }
 
@@ -235,6 +246,18 @@ mod tests {
         let line = line(&plan(), Processor { accelerator: Accelerator::Kvm, khz: Some(2_400_123) });
         assert!(line.contains("\n-accel kvm\n-cpu host\n"), "{line}");
         assert!(!line.contains("tsc_early_khz"), "{line}");
+    }
+
+    #[test]
+    fn a_limit_holds_for_every_drive() {
+        let limit = DriveLimit {
+            bytes_per_second: NonZeroU64::new(1 << 20),
+            operations_per_second: NonZeroU64::new(100),
+        };
+        let plan = MachinePlan { drive_limit: Some(limit), ..plan() };
+        let line = line(&plan, Processor { accelerator: Accelerator::Kvm, khz: None });
+        let limited = line.matches(",throttling.bps-total=1048576,throttling.iops-total=100\n").count();
+        assert_eq!(limited, plan.drives.len(), "{line}");
     }
 
     #[test]

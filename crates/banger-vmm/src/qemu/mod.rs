@@ -6,10 +6,8 @@
 //! it out of its stream; `/proc/<pid>/fd` leads to it.
 
 mod arguments;
-mod network;
-mod passt;
+mod control;
 mod places;
-mod plan;
 mod qmp;
 mod start;
 
@@ -22,11 +20,13 @@ use crate::contract::{
     AdoptError, GuestNetwork, Machine, MachineHandle, MachinePlan, Network, StartError, Vmm, VmmKind,
 };
 use crate::handle;
-use crate::machine::RunningMachine;
+use crate::machine::{Presence, RunningMachine};
 use crate::selection::{Accelerator, Choice};
+use crate::socket::listen_async;
+use crate::user_network::passt;
+use control::QmpControl;
 use places::Places;
 
-pub(crate) use passt::NAME_SERVER;
 pub use qmp::QmpError;
 
 /// The QEMU driver.
@@ -74,10 +74,12 @@ impl Vmm for Qemu {
     async fn adopt(&self, handle: &MachineHandle) -> Result<Option<Box<dyn Machine>>, AdoptError> {
         handle::check_format(handle)?;
         let places = Places::of_handle(handle);
-        let Some(machine) = RunningMachine::adopt(handle, places.sockets()).await? else { return Ok(None) };
+        let control = Box::new(QmpControl::new(handle));
+        let adopted = RunningMachine::adopt(handle, places.sockets(), control, Presence::Told).await?;
+        let Some(machine) = adopted else { return Ok(None) };
         let failed = |source| AdoptError::Open { vm: handle.vm.clone(), source };
-        let listener = places.listen_for_callers().map_err(failed)?;
+        let listener = listen_async(&places.channel).map_err(failed)?;
         let channel = channel::serve(listener, places.pipe, Past::Unknown, machine.end_token());
-        Ok(Some(Box::new(machine.with_channel(channel))))
+        Ok(Some(Box::new(machine.with_task(channel))))
     }
 }

@@ -1,18 +1,9 @@
 //! Where a QEMU machine keeps its files and sockets.
 
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixListener as StdListener;
-use std::path::{Path, PathBuf};
-
-use banger_sys::files::remove_any;
-use tokio::net::UnixListener;
+use std::path::PathBuf;
 
 use crate::contract::{MachineHandle, MachinePlan};
 use crate::machine::error_log;
-
-/// Longest path of a Unix socket: `sun_path` of `unix(7)` has 108 bytes with its end mark.
-pub(super) const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Paths of one machine.
 #[derive(Clone, Debug)]
@@ -54,19 +45,4 @@ impl Places {
     pub(super) fn sockets(&self) -> Vec<PathBuf> {
         vec![self.control.clone(), self.channel.clone(), self.pipe.clone()]
     }
-
-    /// Opens the channel socket for callers, in the place of an older one.
-    pub(super) fn listen_for_callers(&self) -> io::Result<UnixListener> {
-        let listener = listen(&self.channel)?;
-        listener.set_nonblocking(true)?;
-        UnixListener::from_std(listener)
-    }
-}
-
-/// Opens a socket that only this user may use, in the place of an older one.
-pub(super) fn listen(path: &Path) -> io::Result<StdListener> {
-    remove_any(path)?;
-    let listener = StdListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
 }

@@ -80,7 +80,7 @@ impl Qmp {
         Ok(answer.get("status").and_then(Value::as_str).unwrap_or_default().to_owned())
     }
 
-    async fn run(&mut self, command: &'static str) -> Result<Value, QmpError> {
+    pub(super) async fn run(&mut self, command: &'static str) -> Result<Value, QmpError> {
         let deadline = self.deadline;
         within(deadline, command, async {
             let line = format!("{}\n", json!({ "execute": command }));

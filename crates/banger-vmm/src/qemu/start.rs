@@ -9,17 +9,19 @@ use banger_sys::host;
 use rustix::fs::MemfdFlags;
 use tokio::net::UnixListener;
 
+use super::Qemu;
 use super::arguments::{Descriptors, Processor, arguments, kernel_command_line};
-use super::network::Network;
-use super::places::{Places, listen};
+use super::control::QmpControl;
+use super::places::Places;
 use super::qmp::Qmp;
-use super::{Qemu, plan};
 use crate::channel::{self, Past};
-use crate::contract::{MachineHandle, MachinePlan, StartError, VmmKind};
-use crate::handle;
+use crate::companions::Companions;
+use crate::contract::{MachineHandle, MachinePlan, Network, StartError, VmmKind};
 use crate::launch::{Inherited, Launch, Started, launch};
-use crate::machine::{RunningMachine, create_log};
+use crate::machine::{Presence, RunningMachine, create_log, last_words};
 use crate::selection::QEMU_PROGRAM;
+use crate::socket::{listen, listen_async};
+use crate::{handle, plan_check, user_network};
 
 /// QEMU answers after a tenth of a second; a machine that starts many at once takes its time.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
@@ -27,13 +29,10 @@ const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// How long QEMU may take to end once its control socket broke.
 const END_DEADLINE: Duration = Duration::from_secs(1);
 
-/// What is kept of a program's last words.
-const LAST_WORDS_BYTES_MAX: usize = 2000;
-
 /// A machine that may not stand yet.
 struct Attempt {
     qemu: Started,
-    network: Network,
+    network: Companions,
     handle: MachineHandle,
     places: Places,
     callers: UnixListener,
@@ -43,7 +42,7 @@ pub(super) async fn start(driver: &Qemu, plan: &MachinePlan) -> Result<RunningMa
     let processor = Processor { accelerator: driver.accelerator, khz: host::processor_khz() };
     let places = Places::of_plan(plan);
     let append = kernel_command_line(plan, processor);
-    plan::check(plan, &places, &append)?;
+    plan_check::check(plan, &places.sockets(), &append, 0)?;
     let mut attempt = spawn(driver, plan, processor, &append, places)?;
     let state_directory = plan.state_directory.clone();
     let handle = attempt.handle.clone();
@@ -69,12 +68,18 @@ fn spawn(
 ) -> Result<Attempt, StartError> {
     create_log(&places.console_log)?;
     let errors = create_log(&places.error_log)?;
-    let callers = places.listen_for_callers().map_err(prepare(&places.channel))?;
+    let callers = listen_async(&places.channel).map_err(prepare(&places.channel))?;
     let mut inherited = Inherited::default();
     let control = listen(&places.control).map_err(prepare(&places.control))?;
     let pipe = listen(&places.pipe).map_err(prepare(&places.pipe))?;
     let memory = guest_memory(plan).map_err(prepare(Path::new("/proc/self/fd")))?;
-    let (network, socket) = Network::start(&plan.network, driver.network_gate.as_deref(), &errors)?;
+    let (network, socket) = match &plan.network {
+        Network::None => (Companions::default(), None),
+        Network::UserMode { .. } => {
+            let (network, socket) = user_network::start_for_stream(driver.network_gate.as_deref(), &errors)?;
+            (network, Some(socket))
+        }
+    };
     let descriptors = Descriptors {
         control: inherited.add(control),
         pipe: inherited.add(pipe),
@@ -104,6 +109,8 @@ fn spawn(
         control_socket: places.control.clone(),
         channel_socket: places.channel.clone(),
         console_log: places.console_log.clone(),
+        jail: None,
+        pager: None,
     };
     Ok(Attempt { qemu, network, handle, places, callers })
 }
@@ -157,18 +164,15 @@ fn judge_end(ended: std::io::Result<ExitStatus>, places: &Places) -> Result<(), 
 }
 
 fn refused(program: &'static str, places: &Places) -> StartError {
-    let words = std::fs::read_to_string(&places.error_log).unwrap_or_default();
-    let words = words.trim();
-    let start = words.len().saturating_sub(LAST_WORDS_BYTES_MAX);
-    let start = words.ceil_char_boundary(start);
-    StartError::Refused { program, stderr: words.get(start..).unwrap_or_default().to_owned() }
+    StartError::Refused { program, stderr: last_words(&places.error_log) }
 }
 
 fn stand(attempt: Attempt) -> RunningMachine {
     let Attempt { qemu, network, handle, places, callers } = attempt;
     network.release();
     let sockets = places.sockets();
-    let machine = RunningMachine::of_started(handle, qemu, sockets);
+    let control = Box::new(QmpControl::new(&handle));
+    let machine = RunningMachine::of_started(handle, qemu, sockets, control, Presence::Told);
     let channel = channel::serve(callers, places.pipe, Past::Fresh, machine.end_token());
-    machine.with_channel(channel)
+    machine.with_task(channel)
 }

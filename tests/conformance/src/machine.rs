@@ -1,17 +1,20 @@
-//! What every driver promises, whatever its guest. Each function proves one promise.
+//! A machine's life. Each function proves one promise.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use banger_vmm::{ConnectError, MachineEnd, StartError, Vmm, handle, orphans};
+use banger_sys::process::ProcessIdentity;
+use banger_vmm::{ConnectError, Machine, MachineEnd, Network, StartError, handle, orphans};
 
-use crate::rig::{LINE, Rig, is_alive, until, until_console_says};
+use crate::rig::{LINE, is_alive, until, until_console_says};
+use crate::suite::Subject;
 
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(60);
 
 /// The guest resets its machine after its line: the machine ends by itself.
-pub(crate) async fn console_then_end(vmm: &dyn Vmm, rig: &Rig) {
+pub(crate) async fn console_then_end(subject: Subject) {
+    let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
     let (first, second) =
         tokio::time::timeout(LONG, async { tokio::join!(machine.ended(), machine.ended()) }).await.unwrap();
@@ -29,7 +32,8 @@ pub(crate) async fn console_then_end(vmm: &dyn Vmm, rig: &Rig) {
 }
 
 /// The handle on disk is the machine's, and killing removes what was there.
-pub(crate) async fn kill(vmm: &dyn Vmm, rig: &Rig) {
+pub(crate) async fn kill(subject: Subject) {
+    let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
     assert_eq!(handle::load(&rig.plan.state_directory).unwrap().as_ref(), Some(machine.handle()));
     for socket in rig.runtime_names() {
@@ -45,7 +49,8 @@ pub(crate) async fn kill(vmm: &dyn Vmm, rig: &Rig) {
 }
 
 /// A guest that says nothing costs a caller its deadline and no more; a caller hears of the machine's end.
-pub(crate) async fn silent_guest(vmm: &dyn Vmm, rig: &Rig) {
+pub(crate) async fn silent_guest(subject: Subject) {
+    let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
     let connected = machine.connect(1024, SHORT).await;
     assert!(
@@ -58,7 +63,8 @@ pub(crate) async fn silent_guest(vmm: &dyn Vmm, rig: &Rig) {
 }
 
 /// A dropped machine runs on, is taken over by its handle, ends under its new owner.
-pub(crate) async fn adoption(vmm: &dyn Vmm, rig: &Rig) {
+pub(crate) async fn adoption(subject: Subject) {
+    let (vmm, rig) = (&subject.vmm, subject.rig());
     let first = vmm.start(&rig.plan).await.unwrap();
     let console = first.handle().console_log.clone();
     drop(first);
@@ -75,11 +81,12 @@ pub(crate) async fn adoption(vmm: &dyn Vmm, rig: &Rig) {
 }
 
 /// A machine that ended while nobody looked leaves nothing behind after it was asked for.
-pub(crate) async fn ended_unseen(vmm: &dyn Vmm, rig: &Rig) {
+pub(crate) async fn ended_unseen(subject: Subject) {
+    let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
     let found = machine.handle().clone();
     drop(machine);
-    let process = banger_sys::process::ProcessIdentity::from(found.process);
+    let process = ProcessIdentity::from(found.process);
     process.open().unwrap().unwrap().signal(rustix::process::Signal::KILL).unwrap();
     until("its end", || !process.is_alive()).await;
     assert!(vmm.adopt(&found).await.unwrap().is_none());
@@ -87,9 +94,10 @@ pub(crate) async fn ended_unseen(vmm: &dyn Vmm, rig: &Rig) {
 }
 
 /// A handle whose process id was given to another process means a machine that has ended.
-pub(crate) async fn stranger(vmm: &dyn Vmm, rig: &Rig) {
+pub(crate) async fn stranger(subject: Subject) {
+    let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
-    let ours = banger_sys::process::ProcessIdentity::of(std::process::id()).unwrap();
+    let ours = ProcessIdentity::of(std::process::id()).unwrap();
     let mut wrong = machine.handle().clone();
     machine.kill().await.unwrap();
     wrong.process = ours.into();
@@ -99,7 +107,8 @@ pub(crate) async fn stranger(vmm: &dyn Vmm, rig: &Rig) {
 }
 
 /// A start that is given up leaves no process, wherever it was given up.
-pub(crate) async fn cancelled_start(vmm: &dyn Vmm, rig: &Rig) {
+pub(crate) async fn cancelled_start(subject: Subject) {
+    let (vmm, rig) = (&subject.vmm, subject.rig());
     for pause in [0, 1, 5, 20, 50, 100] {
         let started = tokio::time::timeout(Duration::from_millis(pause), vmm.start(&rig.plan)).await;
         if let Ok(machine) = started {
@@ -110,7 +119,8 @@ pub(crate) async fn cancelled_start(vmm: &dyn Vmm, rig: &Rig) {
 }
 
 /// Two machines run side by side; one's end is not the other's.
-pub(crate) async fn two_at_once(vmm: &dyn Vmm, one: &Rig, other: &Rig) {
+pub(crate) async fn two_at_once(subject: Subject) {
+    let (vmm, one, other) = (&subject.vmm, subject.rig(), subject.rig());
     let (first, second) = tokio::join!(vmm.start(&one.plan), vmm.start(&other.plan));
     let (first, second) = (first.unwrap(), second.unwrap());
     until_console_says(&first.handle().console_log, LINE).await;
@@ -121,10 +131,11 @@ pub(crate) async fn two_at_once(vmm: &dyn Vmm, one: &Rig, other: &Rig) {
 }
 
 /// A machine that no handle tells of is found by its state directory.
-pub(crate) async fn orphan(vmm: &dyn Vmm, rig: &Rig) {
+pub(crate) async fn orphan(subject: Subject) {
+    let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
     let process = machine.handle().process.into();
-    let root = rig.path("state");
+    let root = rig.state_root();
     assert_eq!(orphans::find_orphans(&root, &[process]).unwrap(), []);
     assert_eq!(orphans::find_orphans(&root, &[]).unwrap(), [(process, rig.plan.state_directory.clone())]);
     orphans::end_orphan(process).unwrap();
@@ -132,8 +143,9 @@ pub(crate) async fn orphan(vmm: &dyn Vmm, rig: &Rig) {
 }
 
 /// Each plan that cannot be carried out is refused in its own words.
-pub(crate) async fn bad_plans(vmm: &dyn Vmm, rig: &Rig) {
-    let reason = |result: Result<Box<dyn banger_vmm::Machine>, StartError>| match result {
+pub(crate) async fn bad_plans(subject: Subject) {
+    let (vmm, rig) = (&subject.vmm, subject.rig());
+    let reason = |result: Result<Box<dyn Machine>, StartError>| match result {
         Err(StartError::BadPlan { reason }) => reason,
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it started"),
@@ -152,4 +164,44 @@ pub(crate) async fn bad_plans(vmm: &dyn Vmm, rig: &Rig) {
     plan.kernel_arguments = vec!["x".repeat(3000)];
     assert!(reason(vmm.start(&plan).await).contains("command line"));
     assert_eq!(rig.processes(), [0; 0]);
+}
+
+/// A file that is no kernel is refused in the VMM's words.
+pub(crate) async fn no_kernel(subject: Subject) {
+    let mut rig = subject.rig();
+    rig.plan.kernel.vmlinux = rig.path("initramfs");
+    match subject.vmm.start(&rig.plan).await {
+        Err(StartError::Refused { stderr: words, .. } | StartError::PartRefused { reason: words, .. }) => {
+            assert!(!words.is_empty());
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it started"),
+    }
+    assert_eq!(rig.processes(), [0; 0]);
+}
+
+/// The processes of the network live and end with the machine.
+pub(crate) async fn network(subject: Subject) {
+    let mut rig = subject.rig();
+    rig.plan.network = Network::UserMode { mac: "52:54:00:12:34:56".into() };
+    assert_eq!(subject.vmm.guest_network(&rig.plan.network).unwrap().dns_servers, ["10.0.2.3"]);
+    let machine = subject.vmm.start(&rig.plan).await.unwrap();
+    until_console_says(&machine.handle().console_log, LINE).await;
+    let companions: Vec<_> = machine.handle().companions.iter().copied().map(ProcessIdentity::from).collect();
+    assert!(!companions.is_empty() && companions.iter().all(ProcessIdentity::is_alive));
+    machine.kill().await.unwrap();
+    assert!(!companions.iter().any(ProcessIdentity::is_alive));
+}
+
+/// Shared drives are read-only for the guest, its own are not; both files show it.
+pub(crate) async fn drives(subject: Subject) {
+    let rig = subject.rig();
+    let machine = subject.vmm.start(&rig.plan).await.unwrap();
+    let console = &machine.handle().console_log;
+    until_console_says(console, "drive base: refused").await;
+    until_console_says(console, "drive over: written").await;
+    machine.kill().await.unwrap();
+    let sector = |name: &str| std::fs::read(rig.path(name)).unwrap()[512..1024].to_vec();
+    assert_eq!(sector("base"), [0; 512]);
+    assert_eq!(sector("overlay"), b"writ".repeat(128));
 }

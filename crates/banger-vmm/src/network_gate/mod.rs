@@ -10,6 +10,11 @@
 //!      ────▶ frames to the host are dropped ────▶
 //!      ◀──────────── everything ◀────────────────
 //! ```
+//!
+//! QEMU sends frames through a socket, each behind its length. Firecracker has a tap in a namespace of its own; the gate
+//! then gets the other tap of that namespace's bridge ([`TAP_ARGUMENT`]).
+
+mod tap;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown};
@@ -19,6 +24,9 @@ use std::time::{Duration, Instant};
 
 /// What this program's command line is when it plays the gate.
 pub const ARGUMENT: &str = "network-gate";
+
+/// What follows [`ARGUMENT`] when the machine has a tap.
+pub const TAP_ARGUMENT: &str = "tap";
 
 /// Longest frame that either side may send: passt's buffers hold 64 KiB.
 const FRAME_BYTES_MAX: usize = 128 * 1024;
@@ -37,6 +45,17 @@ pub fn run() -> io::Result<()> {
     let machine = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let network = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
     stand_between(&machine, &network, HostAddresses::default())
+}
+
+/// Plays the gate between a tap, which comes through the socket on stdin, and the socket on stdout, until either socket
+/// closes: the one on stdin closes with the machine.
+///
+/// # Errors
+/// When a socket fails.
+pub fn run_for_tap() -> io::Result<()> {
+    let machine = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let network = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
+    tap::stand_between(&machine, network)
 }
 
 fn stand_between(machine: &UnixStream, network: &UnixStream, addresses: HostAddresses) -> io::Result<()> {
@@ -120,7 +139,7 @@ fn destination(packet: &[u8]) -> Option<Ipv4Addr> {
 }
 
 fn may_reach(address: Ipv4Addr, host: &[Ipv4Addr]) -> bool {
-    if address == crate::qemu::NAME_SERVER {
+    if address == crate::user_network::passt::NAME_SERVER {
         return true;
     }
     // Linux takes every address of 0.0.0.0/8 that it does not route for itself.

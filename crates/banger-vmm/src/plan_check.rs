@@ -1,28 +1,31 @@
-//! Refuses plans that QEMU could only fail at, in words of the plan.
+//! Refuses plans that a VMM could only fail at, in words of the plan.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::places::{Places, SOCKET_PATH_BYTES_MAX};
 use crate::contract::{MachinePlan, Network, StartError};
+use crate::socket;
 
 /// Longest kernel command line of x86 (`COMMAND_LINE_SIZE`), with its end mark.
 const KERNEL_COMMAND_LINE_BYTES_MAX: usize = 2047;
 
-pub(super) fn check(
+/// Checks a plan. `added_bytes` is what the VMM adds to the kernel command line.
+pub(crate) fn check(
     plan: &MachinePlan,
-    places: &Places,
+    sockets: &[PathBuf],
     kernel_command_line: &str,
+    added_bytes: usize,
 ) -> Result<(), StartError> {
     for directory in [&plan.state_directory, &plan.runtime_directory] {
         require(directory.is_absolute(), || format!("`{}` is not an absolute path", directory.display()))?;
         require(directory.is_dir(), || format!("there is no directory `{}`", directory.display()))?;
     }
-    for socket in places.sockets() {
+    for socket in sockets {
         let length = socket.as_os_str().len();
-        require(length <= SOCKET_PATH_BYTES_MAX, || {
+        require(length <= socket::PATH_BYTES_MAX, || {
             format!(
-                "the socket path `{}` has {length} bytes; it can have {SOCKET_PATH_BYTES_MAX}",
-                socket.display()
+                "the socket path `{}` has {length} bytes; it can have {}",
+                socket.display(),
+                socket::PATH_BYTES_MAX
             )
         })?;
     }
@@ -31,8 +34,9 @@ pub(super) fn check(
         check_file(file)?;
     }
     let length = kernel_command_line.len();
-    require(length <= KERNEL_COMMAND_LINE_BYTES_MAX, || {
-        format!("the kernel command line has {length} bytes; it can have {KERNEL_COMMAND_LINE_BYTES_MAX}")
+    let length_max = KERNEL_COMMAND_LINE_BYTES_MAX.saturating_sub(added_bytes);
+    require(length <= length_max, || {
+        format!("the kernel command line has {length} bytes; it can have {length_max}")
     })?;
     match &plan.network {
         Network::None => Ok(()),
@@ -42,11 +46,23 @@ pub(super) fn check(
     }
 }
 
+/// Checks a plan whose guest is in a snapshot. `snapshot` are the snapshot's files.
+pub(crate) fn check_restore(
+    plan: &MachinePlan,
+    sockets: &[PathBuf],
+    snapshot: &[&Path],
+) -> Result<(), StartError> {
+    for file in snapshot {
+        check_file(file)?;
+    }
+    check(plan, sockets, "", 0)
+}
+
 fn check_file(path: &Path) -> Result<(), StartError> {
     let is_readable = path.is_file() && rustix::fs::access(path, rustix::fs::Access::READ_OK).is_ok();
     require(is_readable, || format!("there is no readable file `{}`", path.display()))?;
     require(path.is_absolute(), || format!("`{}` is not an absolute path", path.display()))?;
-    // QEMU takes its arguments as text.
+    // VMMs take paths as text.
     require(path.to_str().is_some(), || format!("`{}` is not valid text", path.display()))
 }
 
@@ -62,7 +78,8 @@ fn is_mac(text: &str) -> bool {
     bytes.is_some_and(|bytes| bytes.len() == 6 && bytes.first().is_some_and(|first| first & 1 == 0))
 }
 
-fn require(is_met: bool, reason: impl FnOnce() -> String) -> Result<(), StartError> {
+/// Refuses a plan for a reason.
+pub(crate) fn require(is_met: bool, reason: impl FnOnce() -> String) -> Result<(), StartError> {
     if is_met { Ok(()) } else { Err(StartError::BadPlan { reason: reason() }) }
 }
 

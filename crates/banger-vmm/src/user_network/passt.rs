@@ -1,7 +1,7 @@
 //! The user-mode network: passt, which opens the guest's connections as this user.
 //!
 //! QEMU's own stack (slirp) leads the gateway's address to the host's loopback, where a guest has no business; it is
-//! never used. passt gets its end of a socket pair, so it ends with QEMU, or with us if QEMU never starts.
+//! never used.
 
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -13,7 +13,7 @@ use banger_sys::host;
 use crate::contract::{GuestNetwork, StartError};
 use crate::launch::{Inherited, Launch, Started, launch};
 
-pub(super) const PROGRAM: &str = "passt";
+pub(crate) const PROGRAM: &str = "passt";
 
 const ADDRESS: &str = "10.0.2.15";
 const PREFIX_LENGTH: u8 = 24;
@@ -22,17 +22,18 @@ const GATEWAY: &str = "10.0.2.2";
 pub(crate) const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 const GATEWAY_MAC: &str = "52:55:0a:00:02:02";
 
-pub(super) fn guest_network(mac: &str) -> GuestNetwork {
+pub(crate) fn guest_network(mac: &str) -> GuestNetwork {
     GuestNetwork {
         mac: mac.to_owned(),
         address: format!("{ADDRESS}/{PREFIX_LENGTH}"),
         gateway: GATEWAY.to_owned(),
         dns_servers: vec![NAME_SERVER.to_string()],
+        mtu: None,
     }
 }
 
 /// Starts passt on its end of the socket pair.
-pub(super) fn start(socket: OwnedFd, errors: File) -> Result<Started, StartError> {
+pub(crate) fn start(socket: OwnedFd, errors: File) -> Result<Started, StartError> {
     let program =
         host::find_program(PROGRAM).ok_or(StartError::Missing { program: PROGRAM, package: "passt" })?;
     let mut inherited = Inherited::default();

@@ -1,0 +1,113 @@
+//! What every VMM driver does, in the words of the product.
+
+mod error;
+mod handle;
+mod plan;
+mod snapshot;
+mod stats;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use error::*;
+pub use handle::*;
+pub use plan::*;
+pub use snapshot::*;
+pub use stats::*;
+
+/// Which VMM runs a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VmmKind {
+    /// QEMU's `microvm` machine.
+    Qemu,
+    /// Firecracker.
+    Firecracker,
+}
+
+impl std::fmt::Display for VmmKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Qemu => "QEMU",
+            Self::Firecracker => "Firecracker",
+        })
+    }
+}
+
+/// One VMM.
+#[async_trait]
+pub trait Vmm: Send + Sync {
+    /// Which one it is.
+    fn kind(&self) -> VmmKind;
+
+    /// Tells how a guest of this driver reaches its network; `None` without one.
+    fn guest_network(&self, network: &Network) -> Option<GuestNetwork>;
+
+    /// Starts a machine. The VMM's process is in a session of its own and outlives the caller.
+    /// When the future is dropped or fails, no process is left.
+    async fn start(&self, plan: &MachinePlan) -> Result<Box<dyn Machine>, StartError>;
+
+    /// Takes over a machine that another process started; `None` when it has ended.
+    async fn adopt(&self, handle: &MachineHandle) -> Result<Option<Box<dyn Machine>>, AdoptError>;
+
+    /// Makes a machine from a snapshot. The plan is the one that the snapshot's machine was started with, but for VM,
+    /// directories and the files behind its drives. The machine comes up paused, so that whoever wants it can look at it
+    /// first; [`Machine::resume`] lets it go.
+    /// When the future is dropped or fails, no process is left.
+    async fn restore(&self, plan: &MachinePlan, from: &RestorePlan) -> Result<Box<dyn Machine>, StartError> {
+        let (_plan, _from) = (plan, from);
+        Err(StartError::NoSnapshots { vmm: self.kind() })
+    }
+}
+
+/// A running machine. Dropping it leaves the machine running.
+#[async_trait]
+pub trait Machine: Send + Sync {
+    /// What is needed to find it again.
+    fn handle(&self) -> &MachineHandle;
+
+    /// Waits until the machine has ended: an event, for any number of waiters, at any time.
+    async fn ended(&self) -> MachineEnd;
+
+    /// Ends the machine at once (SIGKILL) and waits until it is gone, with its companions and sockets.
+    async fn kill(&self) -> Result<(), KillError>;
+
+    /// Opens a stream to a port of the guest's agent: connects to the channel socket, sends `CONNECT`, reads `OK`.
+    /// Waits until the guest's agent is there, the machine ends or the deadline passes.
+    async fn connect(&self, port: u32, deadline: Duration) -> Result<tokio::net::UnixStream, ConnectError>;
+
+    /// Stops the guest's processors where they are. A paused machine stays paused.
+    async fn pause(&self) -> Result<(), ControlError> {
+        Err(ControlError::NotSupported { vmm: self.handle().vmm, action: "pause the machine" })
+    }
+
+    /// Lets a paused guest go on. A running machine runs on. Streams to the guest may be broken by it: see
+    /// [`Machine::connect`] for new ones.
+    async fn resume(&self) -> Result<(), ControlError> {
+        Err(ControlError::NotSupported { vmm: self.handle().vmm, action: "resume the machine" })
+    }
+
+    /// Writes the state of a paused machine, which stays paused. Both files are made anew, in directories that exist.
+    async fn snapshot(&self, files: &SnapshotFiles, kind: SnapshotKind) -> Result<(), ControlError> {
+        let (_files, _kind) = (files, kind);
+        Err(ControlError::NotSupported { vmm: self.handle().vmm, action: "take a snapshot" })
+    }
+
+    /// Tells what the machine uses and has moved.
+    async fn stats(&self) -> Result<MachineStats, ControlError> {
+        Err(ControlError::NotSupported { vmm: self.handle().vmm, action: "tell figures" })
+    }
+}
+
+/// How a machine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineEnd {
+    /// Exit status, where it was ours to wait for.
+    Exited(i32),
+    /// Ended by this signal.
+    Signaled(i32),
+    /// It ended; an adopted process does not tell how.
+    Unknown,
+}

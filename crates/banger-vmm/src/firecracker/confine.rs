@@ -1,0 +1,155 @@
+//! Starts Firecracker where it sees nothing but its files.
+
+use std::fs::File;
+use std::io;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::MemfdFlags;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use super::cell::{self, Access, Bind, CellPlan};
+use super::places::Places;
+use super::{Firecracker, PROGRAM_NAME};
+use crate::contract::{MachinePlan, MemorySource, RestorePlan, StartError};
+use crate::launch::{Inherited, Launch, Started, launch};
+use crate::machine::last_words;
+
+/// A cell is made in a few milliseconds, unless the host starts many at once.
+const READY_DEADLINE: Duration = Duration::from_secs(30);
+
+const DEVICES: [&str; 3] = ["/dev/kvm", "/dev/net/tun", "/dev/userfaultfd"];
+
+/// Firecracker's process, which waits to be let go.
+pub(super) struct Confined {
+    pub(super) process: Started,
+    talk: UnixStream,
+}
+
+impl Confined {
+    /// Lets it go. What it may do from here on, `machine.json` tells of.
+    pub(super) async fn go(&mut self) -> io::Result<()> {
+        self.talk.write_all(&[cell::GO]).await
+    }
+}
+
+/// What Firecracker is given besides the plan.
+pub(super) struct Ends {
+    /// To the network's gate.
+    pub(super) gate: Option<OwnedFd>,
+    /// To the pager: open as long as Firecracker lives.
+    pub(super) pager: Option<OwnedFd>,
+}
+
+/// Starts a cell.
+pub(super) async fn in_cell(
+    driver: &Firecracker,
+    plan: &MachinePlan,
+    from: Option<&RestorePlan>,
+    places: &Places,
+    ends: Ends,
+) -> Result<Confined, StartError> {
+    let failed = |source| StartError::Spawn { program: PROGRAM_NAME, source };
+    let (talk, far_talk) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+    let mut inherited = Inherited::default();
+    let cell_plan = CellPlan {
+        program: driver.program.clone(),
+        arguments: arguments(plan),
+        binds: binds(plan, from, places),
+        cover: places.state.clone(),
+        talk: inherited.add(far_talk),
+        gate: ends.gate.map(|gate| inherited.add(gate)),
+        pager: ends.pager.map(|pager| inherited.add(pager)),
+    };
+    let log = |path: &Path| File::options().append(true).open(path);
+    let mut starter = launch(Launch {
+        program: driver.helper.clone(),
+        arguments: [cell::ARGUMENT, "--id", plan.vm.as_str()].map(Into::into).into(),
+        input: Some(in_memory(&cell_plan).map_err(failed)?),
+        output: Some(log(&places.console_log).map_err(failed)?.into()),
+        errors: log(&places.error_log).map_err(failed)?,
+        inherited,
+    })
+    .map_err(failed)?;
+    talk.set_nonblocking(true).map_err(failed)?;
+    let mut talk = UnixStream::from_std(talk).map_err(failed)?;
+    let mut pid = [0; size_of::<u32>()];
+    match tokio::time::timeout(READY_DEADLINE, talk.read_exact(&mut pid)).await {
+        Ok(Ok(_)) => {}
+        // It closes its end when it fails, and has said why.
+        Ok(Err(_ended)) => {
+            let stderr = last_words(&places.error_log);
+            return Err(StartError::Refused { program: PROGRAM_NAME, stderr });
+        }
+        Err(_late) => {
+            return Err(StartError::NotReady { program: PROGRAM_NAME, deadline: READY_DEADLINE });
+        }
+    }
+    let process = Started::of_sibling(u32::from_ne_bytes(pid)).map_err(failed)?;
+    // It ends by itself: waited for, so that it is no zombie.
+    let _ = starter.ended().await;
+    Ok(Confined { process, talk })
+}
+
+/// Firecracker's arguments: the same for a boot and a restore.
+fn arguments(plan: &MachinePlan) -> Vec<String> {
+    [
+        "--id",
+        plan.vm.as_str(),
+        "--api-sock",
+        cell::CONTROL,
+        "--log-path",
+        cell::LOG,
+        "--level",
+        "Warning",
+        "--metrics-path",
+        cell::METRICS,
+    ]
+    .map(str::to_owned)
+    .into()
+}
+
+/// Everything that Firecracker sees.
+fn binds(plan: &MachinePlan, from: Option<&RestorePlan>, places: &Places) -> Vec<Bind> {
+    let bind = |from: &Path, to: &str, access| Bind { from: from.to_owned(), to: to.into(), access };
+    let mut binds = vec![
+        bind(&places.runtime, cell::RUN, Access::Write),
+        bind(&places.vmm_log, cell::LOG, Access::Write),
+        bind(&places.metrics, cell::METRICS, Access::Write),
+        bind(&places.outbox, cell::OUTBOX, Access::Write),
+    ];
+    match from {
+        None => {
+            binds.push(bind(&plan.kernel.vmlinux, cell::KERNEL, Access::Read));
+            binds.push(bind(&plan.kernel.initramfs, cell::INITRAMFS, Access::Read));
+        }
+        Some(RestorePlan { snapshot, memory, .. }) => {
+            binds.push(bind(&snapshot.state, cell::SNAPSHOT_STATE, Access::Read));
+            match memory {
+                MemorySource::File => {
+                    binds.push(bind(&snapshot.memory, cell::SNAPSHOT_MEMORY, Access::Read));
+                }
+                MemorySource::Pager => {}
+            }
+        }
+    }
+    for drive in &plan.drives {
+        let access = if drive.role.is_writable() { Access::Write } else { Access::Read };
+        binds.push(Bind { from: drive.path.clone(), to: cell::drive(drive.role), access });
+    }
+    let devices = DEVICES.map(PathBuf::from).into_iter().filter(|device| device.exists());
+    binds.extend(devices.map(|device| Bind { from: device.clone(), to: device, access: Access::Write }));
+    binds
+}
+
+/// Hands over a plan as a file without a name.
+fn in_memory(plan: &CellPlan) -> io::Result<OwnedFd> {
+    let mut file = File::from(rustix::fs::memfd_create("banger-cell", MemfdFlags::CLOEXEC)?);
+    serde_json::to_writer(&file, plan)?;
+    file.flush()?;
+    rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0))?;
+    Ok(file.into())
+}

@@ -1,0 +1,48 @@
+//! What this program becomes besides the daemon: processes beside a machine that have to outlive the daemon. A program
+//! that drives machines calls [`play`] before anything else.
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+use crate::firecracker::{cell, pager};
+use crate::network_gate;
+
+/// Plays the role that the arguments (without the program's name) ask for, to its end. `None`: they ask for none.
+#[must_use]
+pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let words: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
+    let is = |word: &OsStr, wanted: &str| word == wanted;
+    match words.as_slice() {
+        [role] if is(role, network_gate::ARGUMENT) => Some(told(network_gate::run())),
+        [role, kind] if is(role, network_gate::ARGUMENT) && is(kind, network_gate::TAP_ARGUMENT) => {
+            Some(told(network_gate::run_for_tap()))
+        }
+        [role, ..] if is(role, cell::ARGUMENT) => Some(cell::run()),
+        [role, listener] if is(role, pager::ARGUMENT) => Some(told(pager::run(listener))),
+        _ => None,
+    }
+}
+
+/// Standard error is the machine's `vmm.log`.
+fn told(result: std::io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_words_of_a_role_start_one() {
+        for words in [&["--help"][..], &[], &["--ready-fd", "3"], &["network-gate", "x"], &["pager"]] {
+            assert!(play(words.iter().map(Into::into)).is_none(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The VMM contract as tests. [`suite`] takes a driver and a guest: every driver has to pass all of it with every guest
+//! that can do what a test needs.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod channel;
+mod guest;
+mod machine;
+mod orders;
+mod rig;
+mod suite;
+mod tiny_guest;
+mod trials;
+
+pub use guest::{CHANNEL_DEADLINE, Does, Guest};
+pub use rig::{LINE, Rig, is_alive, until, until_console_says};
+pub use suite::{Driver, suite};
+pub use tiny_guest::{TinyGuest, write as write_tiny_guest};
+pub use trials::{skipped, trial};
