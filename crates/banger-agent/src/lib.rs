@@ -10,6 +10,7 @@ pub mod channel;
 mod console;
 mod control;
 mod exec;
+mod files;
 mod identity;
 mod listeners;
 mod os;

@@ -79,6 +79,7 @@ const VM_EXAMPLES: &str = "Examples:
   banger vm create --name dev        a machine that stays
   banger vm exec dev -- make test    one command in it
   banger vm ssh dev                  into it with ssh
+  banger vm cp ./site dev:/srv       copy files into it, or out of it
   banger vm stats --watch            what the VMs use
   banger vm stop dev                 stop it
   banger vm delete dev               remove it with its disks";
@@ -204,6 +205,7 @@ mod tests {
         vm touch
         vm exec
         vm ssh
+        vm cp
         vm ports
         vm stats
         vm logs

@@ -9,7 +9,7 @@ use banger_model::{
     VmName,
 };
 use clap::{Args, Subcommand, ValueEnum};
-use clap_complete::ArgValueCandidates;
+use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::args::{JsonArgs, parse_vm};
 use crate::completion;
@@ -92,7 +92,7 @@ pub(crate) enum VmCommand {
         vms: ManyVms,
     },
     /// Run a command in a running VM; without a command, its login shell
-    #[command(after_help = "Example:\n  banger vm exec dev -e CI=1 -- make test")]
+    #[command(after_help = EXEC_EXAMPLES)]
     Exec(ExecArgs),
     /// Enter a running VM with the host's ssh; where its image has no ssh server, through banger's agent
     #[command(after_help = "Examples:\n  banger vm ssh dev\n  banger vm ssh dev -- -L 8080:localhost:80")]
@@ -103,6 +103,9 @@ pub(crate) enum VmCommand {
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
+    /// Copy files and directories into VMs, out of them, or from one to another
+    #[command(after_help = CP_HELP)]
+    Cp(CpArgs),
     /// List what listens inside VMs; without a name, in all that run
     #[command(after_help = "Example:\n  banger vm ports dev")]
     Ports(AnyVms),
@@ -126,13 +129,31 @@ pub(crate) enum VmCommand {
     },
 }
 
+const EXEC_EXAMPLES: &str = "Examples:
+  banger vm exec dev make test
+  banger vm exec dev -e CI=1 -w /srv -- ./run --fast
+  tar c . | banger vm exec dev -- tar x -C /srv";
+
+const CP_HELP: &str = "Examples:
+  banger vm cp notes.txt dev:                 into root's home
+  banger vm cp ./site dev:/srv                as /srv/site; ./site/. copies what is in it
+  banger vm cp dev:/var/log/syslog .          out of it
+  banger vm cp dev:data test:/srv             from one VM to another
+  banger vm cp dev:/etc - | tar t             as a tar; `-` as the source reads one
+
+A path in a VM is VM:PATH; a relative one begins at root's home. A directory comes with all that is in it. As with
+`cp`, a destination that is a directory takes things under their names, another one is the new name.
+Permissions and times are kept, and holes of files; links are copied as links. What comes into a VM becomes root's,
+what comes out of it becomes yours, both without set-user-id and set-group-id bits. Devices, sockets and named pipes
+are left out. A file has its name only when it is whole.";
+
 const STATS_EXAMPLES: &str = "Examples:
   banger vm stats
   banger vm stats --watch dev
   banger vm stats --watch --json dev
 
-CPU is the time that the machine's processes take, 100% for one of the host's processors. HOST MEM and HOST
-DISK are what the VM takes from the host; GUEST MEM, / and /root are used and whole as the guest sees them.";
+CPU, MEM and DISK are what the VM takes from the host, CPU in percent of one of its processors. GUEST MEM, /
+and /root are used and whole as the guest sees them, NET what came and went.";
 
 const RUN_EXAMPLES: &str = "Examples:
   banger vm run                             a fresh machine, straight into a shell
@@ -300,9 +321,29 @@ pub(crate) struct ExecArgs {
     pub(crate) detach: bool,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
-    /// Command and its arguments, taken as they are
-    #[arg(last = true)]
+    /// Command and its arguments, taken as they are: what follows its first word is the command's. Behind `--` that
+    /// word may begin with `-`
+    #[arg(trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CpArgs {
+    /// Keep owners by number and, into VMs, set-user-id and set-group-id bits; out of VMs only root can
+    #[arg(short, long)]
+    pub(crate) archive: bool,
+    /// Copy what a source that is a link leads to, and not the link
+    #[arg(short = 'L', long)]
+    pub(crate) follow_link: bool,
+    /// Directories come with all that is in them anyway
+    #[arg(short, long, visible_short_alias = 'R', hide = true)]
+    pub(crate) recursive: bool,
+    /// Files and directories: PATH here, VM:PATH in a VM, or `-` for a tar on stdin
+    #[arg(required = true, value_name = "SOURCE", add = ArgValueCompleter::new(completion::places))]
+    pub(crate) sources: Vec<OsString>,
+    /// Where to: PATH, VM:PATH, or `-` for a tar on stdout
+    #[arg(required = true, value_name = "DESTINATION", add = ArgValueCompleter::new(completion::places))]
+    pub(crate) destination: OsString,
 }
 
 /// How a command runs in the guest.
@@ -312,14 +353,17 @@ pub(crate) struct ProcessArgs {
     #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
     pub(crate) environment: Vec<OsString>,
     /// Directory to start in [default: the user's home]
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(short, long, value_name = "DIRECTORY")]
     pub(crate) workdir: Option<OsString>,
     /// User to be, as a name or number [default: root]
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) user: Option<String>,
     /// Use a terminal in the guest [default: when stdin and stdout are terminals]
     #[arg(short, long, conflicts_with = "no_tty")]
     pub(crate) tty: bool,
+    /// Stdin is connected anyway; for hands that are used to `-it`
+    #[arg(short, long, hide = true)]
+    pub(crate) interactive: bool,
     /// Use no terminal in the guest
     #[arg(short = 'T', long)]
     pub(crate) no_tty: bool,

@@ -1,6 +1,7 @@
 //! Shell completion. The script asks this program at each press of Tab, so the names are live; a daemon that does not
 //! run, or does not answer at once, gives none.
 
+use std::ffi::OsStr;
 use std::io;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use banger_api::{Client, ImageView, KernelView, VmView};
 use banger_sys::paths::Paths;
 use clap::CommandFactory as _;
 use clap_complete::CompletionCandidate;
+use clap_complete::engine::{PathCompleter, ValueCompleter as _};
 use clap_complete::env::{CompleteEnv, Shells};
 use serde::de::DeserializeOwned;
 
@@ -39,6 +41,19 @@ pub(crate) fn script(shell: &str) -> Result<(), CliError> {
 /// Names of VMs.
 pub(crate) fn vms() -> Vec<CompletionCandidate> {
     names("/v1/vms", |vm: VmView| vm.name.into())
+}
+
+/// Paths on this host, and names of VMs with the colon behind which their paths begin.
+pub(crate) fn places(current: &OsStr) -> Vec<CompletionCandidate> {
+    let mut places = PathCompleter::any().complete(current);
+    let typed = current.to_string_lossy();
+    if !typed.contains(['/', ':']) {
+        let vms = names("/v1/vms", |vm: VmView| format!("{}:", vm.name));
+        places.extend(
+            vms.into_iter().filter(|vm| vm.get_value().to_string_lossy().starts_with(typed.as_ref())),
+        );
+    }
+    places
 }
 
 /// Names of images.

@@ -9,6 +9,7 @@ use banger_api::{ClientError, ErrorBody};
 use banger_guest::AgentError;
 use banger_sys::paths::PathsError;
 
+use crate::cp::{CpPlanError, TarError};
 use crate::ensure::EnsureError;
 use crate::plan::PlanError;
 use crate::render::Colour;
@@ -27,6 +28,23 @@ pub(crate) const OUTPUT_CLOSED: u8 = 128 + 13;
 pub(crate) enum CliError {
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error(transparent)]
+    CpPlan(#[from] CpPlanError),
+    #[error(transparent)]
+    ReadTree(#[from] banger_tree::ReadError),
+    #[error(transparent)]
+    WriteTree(#[from] banger_tree::WriteError),
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// The agent's own words about its files.
+    #[error("{vm}: {message}")]
+    GuestFiles { vm: String, message: String },
+    #[error("both sides are in the VM `{vm}`")]
+    SameVm { vm: String },
+    #[error("`{what}` was not copied to its end")]
+    TreeCutOff { what: String },
+    #[error("interrupted; {files} file{} came whole", if *.files == 1 { "" } else { "s" })]
+    CopyInterrupted { stop: Stop, files: u64 },
     #[error(transparent)]
     Paths(#[from] PathsError),
     #[error(transparent)]
@@ -129,12 +147,20 @@ impl CliError {
 
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
-            Self::Plan(_) => USAGE,
+            Self::Plan(_) | Self::CpPlan(_) => USAGE,
             Self::CommandFailed { status, .. } => *status,
             Self::Deleted(error) => error.exit_status(),
-            Self::Interrupted { stop, .. } | Self::ToldStop(stop) => stop.exit_status(),
+            Self::Interrupted { stop, .. } | Self::CopyInterrupted { stop, .. } | Self::ToldStop(stop) => {
+                stop.exit_status()
+            }
             Self::OutputClosed => OUTPUT_CLOSED,
-            Self::Paths(_)
+            Self::ReadTree(_)
+            | Self::WriteTree(_)
+            | Self::Tar(_)
+            | Self::GuestFiles { .. }
+            | Self::SameVm { .. }
+            | Self::TreeCutOff { .. }
+            | Self::Paths(_)
             | Self::Ensure(_)
             | Self::Resolve(_)
             | Self::Api(_)
@@ -184,6 +210,10 @@ impl CliError {
                 Some("pull the image again with `banger image pull --force`, then make a new VM".to_owned())
             }
             Self::NobodyToAsk => Some("banger vm prune --force".to_owned()),
+            Self::SameVm { vm } => Some(format!("banger vm exec {vm} -- cp -a <source> <destination>")),
+            Self::Agent(AgentError::Stalled { .. }) => {
+                Some("the guest hangs or is very busy; see `banger vm list`".to_owned())
+            }
             Self::Agent(AgentError::Outdated { .. }) => {
                 Some("start its guest anew with `banger vm restart`".to_owned())
             }

@@ -9,6 +9,7 @@ mod args_image;
 mod args_kernel;
 mod args_vm;
 mod completion;
+mod cp;
 mod create;
 mod daemon;
 mod doctor;
@@ -109,6 +110,7 @@ async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result
         VmCommand::Run(args) => return run::run(paths, args, board).await,
         VmCommand::Exec(args) => return exec::exec(paths, args).await,
         VmCommand::Ssh { vm, arguments } => return ssh::ssh(paths, &vm.vm, &arguments).await,
+        VmCommand::Cp(args) => return cp::cp(paths, args, board).await,
         VmCommand::Stats { vms, watch } => return stats::stats(paths, &vms, watch).await,
         VmCommand::Ports(vms) => ports::ports(paths, &vms).await?,
         VmCommand::Create(args) => create::create(paths, args, board).await?,

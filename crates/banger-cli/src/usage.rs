@@ -95,7 +95,7 @@ mod tests {
         insta::assert_snapshot!(refusal("vm exec dev -t -T -- true"), @r"
         the argument '--tty' cannot be used with '--no-tty'
 
-        Usage: banger vm exec --tty <VM> -- <COMMAND>...
+        Usage: banger vm exec --tty <VM> <COMMAND>...
 
         For more information, try '--help'.
         ");

@@ -19,7 +19,7 @@ use crate::exec::ExecSession;
 /// Speaks to the agent of one guest. Clones share the connection.
 #[derive(Clone, Debug)]
 pub struct AgentClient {
-    grpc: Generated<Connection>,
+    pub(crate) grpc: Generated<Connection>,
 }
 
 impl AgentClient {
@@ -151,7 +151,7 @@ impl AgentClient {
     }
 }
 
-async fn within<T>(
+pub(crate) async fn within<T>(
     call: &'static str,
     deadline: Duration,
     answer: impl Future<Output = Result<Response<T>, Status>>,

@@ -61,6 +61,18 @@ pub enum AgentError {
         /// What was asked.
         call: &'static str,
     },
+    /// A transfer does not go on.
+    #[error("the transfer did not go on for {} s", .silence.as_secs())]
+    Stalled {
+        /// How long nothing came or went.
+        silence: Duration,
+    },
+    /// What came is no part of a tree.
+    #[error("the guest sent what is no part of a tree of files")]
+    BadItem {
+        /// Why.
+        source: banger_tree::WireError,
+    },
     /// The command's stream ended before its result.
     #[error("the guest never told how the command ended")]
     NoExit,

@@ -6,9 +6,12 @@ mod client;
 mod connection;
 mod error;
 mod exec;
+mod tree;
 
 pub use client::AgentClient;
 pub use error::{AgentError, BrokenCause};
 pub use exec::{ExecEvent, ExecInput, ExecOutput, ExecSession, ExitOutcome, InputClosed};
+
+pub use tree::TreeSource;
 
 pub use banger_agent_proto as proto;

@@ -9,9 +9,10 @@ use std::{
 
 use banger_agent_proto::{
     ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply,
-    IdentifyRequest, ListenersReply, ListenersRequest, PROTOCOL_VERSION, Readiness, SetClockReply,
-    SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply, StatsRequest, WaitPortReply,
-    WaitPortRequest, WaitReadyReply, WaitReadyRequest, agent_server::Agent,
+    IdentifyRequest, ListenersReply, ListenersRequest, PROTOCOL_VERSION, ReadTreeReply, ReadTreeRequest,
+    Readiness, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply, StatsRequest,
+    WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply, WriteTreeRequest,
+    agent_server::Agent,
 };
 use futures::Stream;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -21,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Power, listeners, readiness::ReadinessBoard};
 use crate::{
     exec::{Commands, REPLIES_MAX},
+    files,
     identity::{Identity, clock},
     stats, stream_port,
 };
@@ -62,7 +64,7 @@ impl Control {
     }
 }
 
-type Replies = Pin<Box<dyn Stream<Item = Result<ExecReply, Status>> + Send>>;
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Agent for Control {
@@ -127,7 +129,7 @@ impl Agent for Control {
         Ok(Response::new(WaitPortReply {}))
     }
 
-    type ExecStream = Replies;
+    type ExecStream = Replies<ExecReply>;
 
     async fn exec(
         &self,
@@ -161,6 +163,23 @@ impl Agent for Control {
 
     async fn stats(&self, _: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
         Ok(Response::new(beside(|| stats::read(Path::new(PROC))).await?))
+    }
+
+    type ReadTreeStream = Replies<ReadTreeReply>;
+
+    async fn read_tree(
+        &self,
+        request: Request<ReadTreeRequest>,
+    ) -> Result<Response<Self::ReadTreeStream>, Status> {
+        let replies = files::read(&self.commands.home_of_root(), request.into_inner()).await?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
+    }
+
+    async fn write_tree(
+        &self,
+        request: Request<Streaming<WriteTreeRequest>>,
+    ) -> Result<Response<WriteTreeReply>, Status> {
+        files::write(&self.commands.home_of_root(), request.into_inner()).await.map(Response::new)
     }
 }
 

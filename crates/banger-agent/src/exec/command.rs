@@ -97,6 +97,13 @@ impl Commands {
         &self.root
     }
 
+    /// Returns root's home.
+    pub(crate) fn home_of_root(&self) -> PathBuf {
+        let home =
+            AccountFiles::read(&self.root).resolve("").map_or_else(|_| b"/root".to_vec(), |root| root.home);
+        below(&self.root, &home)
+    }
+
     /// Returns how many commands run now.
     pub(crate) fn running(&self) -> u32 {
         self.running.load(Ordering::Relaxed)

@@ -13,6 +13,7 @@ mod channel;
 mod control;
 mod exec;
 mod figures;
+mod files;
 mod guest;
 mod streams;
 mod terminal;

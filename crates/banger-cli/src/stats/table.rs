@@ -6,7 +6,7 @@ use super::figures::{Figures, sum};
 use crate::render;
 
 const HEAD: [&str; 11] =
-    ["NAME", "STATE", "CPU", "HOST MEM", "GUEST MEM", "/", "/root", "HOST DISK", "NET IN/OUT", "LOAD", "UP"];
+    ["NAME", "STATE", "CPU", "MEM", "DISK", "GUEST MEM", "/", "/root", "NET", "LOAD", "UP"];
 
 /// Returns the table; what is not known is an empty cell.
 pub(super) fn table(all: &[&Figures]) -> String {
@@ -23,10 +23,10 @@ fn row(figures: &Figures) -> Vec<String> {
         Some(state(stats)),
         rates.cpu_percent.map(|percent| format!("{percent:.1}%")),
         machine.map(|machine| short(machine.resident_bytes)),
+        Some(short(disk)),
         guest.map(memory),
         guest.and_then(|guest| file_system(guest, "/")),
         guest.and_then(|guest| file_system(guest, "/root")),
-        Some(short(disk)),
         guest.map(network),
         guest.and_then(|guest| guest.load.first().map(|load| format!("{load:.2}"))),
         guest.map(|guest| age(guest.uptime_seconds)),
@@ -106,10 +106,10 @@ mod tests {
         (stopped.state, stopped.guest, stopped.host.machine) = (banger_model::VmState::Stopped, None, None);
         let stopped = Figures::new(None, stopped);
         insta::assert_snapshot!(table(&[&running, &silent, &stopped]), @r"
-        NAME   STATE         CPU    HOST MEM  GUEST MEM  /          /root     HOST DISK  NET IN/OUT  LOAD  UP
-        dev    running       50.0%  412M      96M/3.0G   112K/8.0G  28K/8.0G  14M        293K/5.9K   0.12  5m
-        build  unresponsive  50.0%  412M      -          -          -         14M        -           -     -
-        old    stopped       -      -         -          -          -         14M        -           -     -
+        NAME   STATE         CPU    MEM   DISK  GUEST MEM  /          /root     NET        LOAD  UP
+        dev    running       50.0%  412M  14M   96M/3.0G   112K/8.0G  28K/8.0G  293K/5.9K  0.12  5m
+        build  unresponsive  50.0%  412M  14M   -          -          -         -          -     -
+        old    stopped       -      -     14M   -          -          -         -          -     -
         ");
     }
 

@@ -1,5 +1,6 @@
 //! An agent in a guest: the test plays each command.
 
+use std::path::Path;
 use std::pin::Pin;
 
 use banger_agent_proto::agent_server::{Agent, AgentServer};
@@ -7,14 +8,15 @@ use banger_agent_proto::exec_reply::Reply;
 use banger_agent_proto::exec_request::Request as Input;
 use banger_agent_proto::{
     ExecExited, ExecReply, ExecRequest, ExecStart, ExecStarted, HealthReply, HealthRequest, HelloReply,
-    HelloRequest, IdentifyReply, IdentifyRequest, ListenersReply, ListenersRequest, SetClockReply,
-    SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply, StatsRequest, WaitPortReply,
-    WaitPortRequest, WaitReadyReply, WaitReadyRequest, exec_exited,
+    HelloRequest, IdentifyReply, IdentifyRequest, ListenersReply, ListenersRequest, ReadTreeReply,
+    ReadTreeRequest, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply,
+    StatsRequest, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply,
+    WriteTreeRequest, exec_exited,
 };
 use bytes::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -30,6 +32,15 @@ pub(crate) async fn serve(
     let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), service)
         .await;
+}
+
+/// Connects a stream to the control port of the real agent, in a guest whose root is this directory.
+pub(crate) async fn serve_real(mut stream: impl AsyncRead + AsyncWrite + Unpin, root: &Path) {
+    let (mut host, guest) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(banger_agent::channel::greet(guest, banger_agent::test_guest::ports(root).unwrap()));
+    host.write_all(b"CONNECT 1024\n").await.unwrap();
+    while host.read_u8().await.unwrap() != b'\n' {}
+    let _ = tokio::io::copy_bidirectional(&mut stream, &mut host).await;
 }
 
 /// One command, played by the test.
@@ -182,5 +193,21 @@ impl Agent for Played {
 
     async fn stats(&self, _request: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
         Err(Status::unimplemented("stats"))
+    }
+
+    type ReadTreeStream = Pin<Box<dyn Stream<Item = Result<ReadTreeReply, Status>> + Send>>;
+
+    async fn read_tree(
+        &self,
+        _request: Request<ReadTreeRequest>,
+    ) -> Result<Response<Self::ReadTreeStream>, Status> {
+        Err(Status::unimplemented("read_tree"))
+    }
+
+    async fn write_tree(
+        &self,
+        _request: Request<Streaming<WriteTreeRequest>>,
+    ) -> Result<Response<WriteTreeReply>, Status> {
+        Err(Status::unimplemented("write_tree"))
     }
 }

@@ -1,7 +1,7 @@
 //! A daemon that does what the test says, on the socket of a home of its own.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub(crate) struct Script {
     pub(crate) are_guests_silent: bool,
     /// What agents say about it.
     pub(crate) has_ssh_server: Option<bool>,
+    /// Roots of guests with the real agent, by the VM's name; the others are played by the test.
+    pub(crate) real_guests: BTreeMap<String, PathBuf>,
     /// Names of VMs whose guest gives no figures.
     pub(crate) silent_guests: Vec<String>,
 }
@@ -86,6 +88,7 @@ impl Daemon {
             events: VecDeque::new(),
             are_guests_silent: false,
             has_ssh_server: None,
+            real_guests: BTreeMap::new(),
             silent_guests: Vec::new(),
         };
         let shared = Arc::new(Shared {
@@ -194,7 +197,9 @@ async fn answer(
         ("POST", ["vms"]) => create(&shared, request.into_body()).await,
         ("GET", ["vms", typed]) => find(&shared, typed).map_or_else(missing, |vm| Json(vm).into_response()),
         ("GET", ["vms", typed, "channel"]) if find(&shared, typed).is_some() => {
-            channel(&shared, request, query.get("port").unwrap())
+            let vm = find(&shared, typed).unwrap();
+            let root = shared.script.lock().unwrap().real_guests.get(vm.name.as_str()).cloned();
+            channel(&shared, request, query.get("port").unwrap(), root)
         }
         ("GET", ["vms", _, "ssh"]) => Json(json!({
             "identity_file": "/keys/id", "known_hosts_file": "/keys/known", "host_key_alias": "dev"
@@ -317,7 +322,7 @@ fn cancel(shared: &Shared, id: &str) -> Response {
     Json(seen).into_response()
 }
 
-fn channel(shared: &Arc<Shared>, mut request: Request, port: &str) -> Response {
+fn channel(shared: &Arc<Shared>, mut request: Request, port: &str, root: Option<PathBuf>) -> Response {
     assert_eq!(request.headers().get("upgrade").unwrap(), banger_api::CHANNEL_PROTOCOL);
     let upgrade = hyper::upgrade::on(&mut request);
     let calls = shared.calls.clone();
@@ -328,6 +333,10 @@ fn channel(shared: &Arc<Shared>, mut request: Request, port: &str) -> Response {
         let mut stream = TokioIo::new(upgrade.await.unwrap());
         if is_silent {
             std::future::pending::<()>().await;
+        }
+        if let Some(root) = root {
+            agent::serve_real(stream, &root).await;
+            return;
         }
         if is_control {
             agent::serve(stream, calls, has_ssh_server).await;

@@ -61,9 +61,9 @@ async fn stats_show_the_hosts_figures_of_a_silent_guest_and_fail() {
     let told = run(stage.banger(&["vm", "stats"])).await;
     assert_eq!(told.status, Some(1));
     insta::assert_snapshot!(told.stdout, @r"
-    NAME  STATE         CPU    HOST MEM  GUEST MEM  /   /root  HOST DISK  NET IN/OUT  LOAD  UP
-    dev   running       50.0%  1.0M      512M/1.0G  -   -      0B         0B/0B       0.50  5s
-    test  unresponsive  50.0%  1.0M      -          -   -      0B         -           -     -
+    NAME  STATE         CPU    MEM   DISK  GUEST MEM  /   /root  NET    LOAD  UP
+    dev   running       50.0%  1.0M  0B    512M/1.0G  -   -      0B/0B  0.50  5s
+    test  unresponsive  50.0%  1.0M  0B    -          -   -      -      -     -
     ");
     insta::assert_snapshot!(told.stderr, @r"
     banger: cannot ask the guest

@@ -9,6 +9,7 @@
 
 mod agent;
 mod command_line;
+mod cp;
 mod daemon;
 mod figures;
 mod interactive;

@@ -9,9 +9,9 @@ use banger_guest::proto::exec_reply::Reply;
 use banger_guest::proto::exec_request::Request as Input;
 use banger_guest::proto::{
     ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply,
-    IdentifyRequest, ListenersReply, ListenersRequest, Readiness, SetClockReply, SetClockRequest,
-    ShutdownReply, ShutdownRequest, StatsReply, StatsRequest, WaitPortReply, WaitPortRequest, WaitReadyReply,
-    WaitReadyRequest,
+    IdentifyRequest, ListenersReply, ListenersRequest, ReadTreeReply, ReadTreeRequest, Readiness,
+    SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply, StatsRequest, WaitPortReply,
+    WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply, WriteTreeRequest,
 };
 use futures::Stream;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -136,5 +136,21 @@ impl Agent for FakeAgent {
 
     async fn stats(&self, _request: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
         Err(Status::unimplemented("stats"))
+    }
+
+    type ReadTreeStream = Pin<Box<dyn Stream<Item = Result<ReadTreeReply, Status>> + Send>>;
+
+    async fn read_tree(
+        &self,
+        _request: Request<ReadTreeRequest>,
+    ) -> Result<Response<Self::ReadTreeStream>, Status> {
+        Err(Status::unimplemented("read_tree"))
+    }
+
+    async fn write_tree(
+        &self,
+        _request: Request<Streaming<WriteTreeRequest>>,
+    ) -> Result<Response<WriteTreeReply>, Status> {
+        Err(Status::unimplemented("write_tree"))
     }
 }

@@ -12,6 +12,7 @@
 mod commands;
 mod container_image;
 mod faults;
+mod files;
 mod inspection;
 mod lifecycle;
 mod network;
@@ -26,7 +27,7 @@ type Scenario = (&'static str, fn());
 
 fn main() {
     let arguments = Arguments::from_args();
-    let groups: [&[Scenario]; 8] = [
+    let groups: [&[Scenario]; 9] = [
         commands::SCENARIOS,
         container_image::SCENARIOS,
         system::SCENARIOS,
@@ -35,6 +36,7 @@ fn main() {
         survival::SCENARIOS,
         faults::SCENARIOS,
         inspection::SCENARIOS,
+        files::SCENARIOS,
     ];
     let mut trials: Vec<Trial> =
         groups.into_iter().flatten().map(|(name, scenario)| trial((*name).to_owned(), *scenario)).collect();

@@ -1,0 +1,151 @@
+//! Counts what passes and shows it: a live line on a terminal, one line at the end.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::{Duration, Instant};
+
+use banger_tree::{Item, Skipped};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::mpsc::{Receiver, Sender};
+
+use crate::error::printable;
+use crate::progress::Board;
+use crate::render::{bytes, say, seconds};
+
+/// How often the live line is drawn while nothing happens.
+const TICK: Duration = Duration::from_millis(100);
+/// Things that do not come along and are told one by one; then only counted.
+const TOLD_MAX: u64 = 20;
+
+/// What has passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Files and links that are whole.
+    pub(super) files: u64,
+    /// Bytes of files.
+    pub(super) bytes: u64,
+    /// What should have come and did not.
+    pub(super) failures: u64,
+    /// What cannot be copied.
+    pub(super) passed_over: u64,
+}
+
+/// Counts and shows.
+pub(super) struct Meter {
+    tally: Tally,
+    bar: Option<ProgressBar>,
+    /// Bytes of what comes, when it is one file.
+    expected: Option<u64>,
+    is_quiet: bool,
+    begun: Instant,
+}
+
+impl Meter {
+    pub(super) fn new(board: &Board) -> Self {
+        let bar = match board {
+            Board::Live(board) => {
+                let bar = board.add(ProgressBar::new_spinner());
+                if let Ok(style) = ProgressStyle::with_template("{spinner} copy  {msg}  {elapsed}") {
+                    bar.set_style(style.tick_chars("|/-\\ "));
+                }
+                bar.enable_steady_tick(TICK);
+                Some(bar)
+            }
+            Board::Plain | Board::Quiet => None,
+        };
+        let is_quiet = matches!(board, Board::Quiet);
+        Self { tally: Tally::default(), bar, expected: None, is_quiet, begun: Instant::now() }
+    }
+
+    /// Passes everything on but what does not come along, which is told here.
+    pub(super) async fn pass(&mut self, mut from: Receiver<Vec<Item>>, to: Sender<Vec<Item>>) {
+        while let Some(mut batch) = from.recv().await {
+            batch.retain(|item| self.count(item));
+            self.show();
+            if to.send(batch).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Takes the live line away.
+    pub(super) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Tells what came, at the end.
+    pub(super) fn finish(&mut self) {
+        self.clear();
+        let Tally { files, bytes: count, failures, passed_over } = self.tally;
+        let told = failures.saturating_add(passed_over);
+        if told > TOLD_MAX {
+            say(&format!("and {} more that did not come along", told - TOLD_MAX));
+        }
+        if !self.is_quiet {
+            let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let plural = if files == 1 { "" } else { "s" };
+            say(&format!("copied {files} file{plural}, {} in {}", bytes(count), seconds(millis)));
+        }
+    }
+
+    /// Counts an item; tells whether it goes on.
+    fn count(&mut self, item: &Item) -> bool {
+        match item {
+            Item::Data { content, .. } => {
+                self.tally.bytes = self.tally.bytes.saturating_add(content.len() as u64)
+            }
+            Item::FileEnd { .. } | Item::Link { .. } => self.tally.files += 1,
+            Item::Skipped(skipped) => {
+                self.tell(skipped);
+                return false;
+            }
+            Item::File { size, .. } => {
+                self.expected = (self.tally == Tally::default()).then_some(*size).filter(|size| *size > 0);
+            }
+            Item::Enter { .. } | Item::Leave | Item::FileBroken | Item::End => {}
+        }
+        true
+    }
+
+    fn tell(&mut self, Skipped { path, reason, is_failure }: &Skipped) {
+        let tally = &mut self.tally;
+        let count = if *is_failure { &mut tally.failures } else { &mut tally.passed_over };
+        *count = count.saturating_add(1);
+        if tally.failures.saturating_add(tally.passed_over) > TOLD_MAX {
+            return;
+        }
+        // Both may be a guest's words.
+        let path = printable(&OsStr::from_bytes(path).to_string_lossy());
+        let line = format!("left out `{path}`: {}", printable(reason));
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None if self.is_quiet && !is_failure => {}
+            None => say(&line),
+        }
+    }
+
+    fn show(&self) {
+        if let Some(bar) = &self.bar {
+            let millis = self.begun.elapsed().as_millis().max(1);
+            let rate = u128::from(self.tally.bytes) * 1000 / millis;
+            let rate = bytes(u64::try_from(rate).unwrap_or(u64::MAX));
+            let done = bytes(self.tally.bytes);
+            bar.set_message(match self.expected {
+                Some(size) => format!("{done} of {}  {rate}/s", bytes(size)),
+                None => format!("{} files  {done}  {rate}/s", self.tally.files),
+            });
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

@@ -1,0 +1,220 @@
+//! `vm cp`: files and directories into VMs, out of them, and from one to another.
+//!
+//! ```text
+//! host's disk ─ thread ─┐                               ┌─ thread ─ host's disk
+//! guest's ReadTree ─────┼─▶ queue ─▶ meter ─▶ queue ────┼─ guest's WriteTree
+//! tar on stdin ─ thread ┘      counts, shows progress   └─ thread ─ tar on stdout
+//! ```
+//! Every queue is short, so the slowest part sets the pace and memory stays the same for any size.
+
+mod host;
+mod meter;
+mod plan;
+mod tar_input;
+mod tar_output;
+
+use std::time::Duration;
+
+use banger_agent_proto::{CONTROL_PORT, ReadTreeRequest, WriteTreeStart};
+use banger_api::{Client, VmView};
+use banger_guest::{AgentClient, AgentError};
+use banger_sys::paths::Paths;
+use banger_tree::{Item, Owners, TreeReader, TreeWriter, WriterOptions};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use crate::args_vm::CpArgs;
+use crate::ensure::ensure;
+use crate::error::CliError;
+use crate::exec::find;
+use crate::progress::Board;
+use crate::session::CONNECT_DEADLINE;
+use crate::signals::Signals;
+use crate::version::VERSION;
+use host::Work;
+use meter::{Meter, Tally};
+pub(crate) use plan::CpPlanError;
+use plan::{CpPlan, GuestPath, Place, Sources};
+pub(crate) use tar_input::TarError;
+
+/// Batches that wait between two parts.
+const QUEUE_MAX: usize = 4;
+/// How long a guest may neither give nor take anything.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long the guest's agent may take to say who it is.
+const HELLO_DEADLINE: Duration = Duration::from_secs(5);
+/// Exit status when something that should have come did not.
+const INCOMPLETE: u8 = 1;
+
+/// Where items come from, opened.
+enum Source {
+    Host(Vec<TreeReader>),
+    Guest(Vec<(GuestPath, AgentClient)>),
+    Stream,
+}
+
+/// Where items go, opened.
+enum Sink {
+    Host(TreeWriter),
+    Guest(GuestPath, AgentClient),
+    Stream,
+}
+
+/// Copies; returns the exit status.
+pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8, CliError> {
+    let plan = CpPlan::of(args, rustix::process::geteuid().is_root())?;
+    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let opened = async {
+        // What is here is looked at first: a mistake in it costs nothing.
+        let here = open_here(&plan)?;
+        let client = ensure(paths).await?;
+        open_guests(&client, &plan, here).await
+    };
+    let (source, sink) = tokio::select! {
+        opened = opened => opened?,
+        stop = signals.next() => return Ok(stop.exit_status()),
+    };
+    let mut meter = Meter::new(board);
+    let work = Work::default();
+    let tally = tokio::select! {
+        tally = transfer(&plan, source, sink, &mut meter, &work) => tally,
+        stop = signals.next() => {
+            work.abandoned().await;
+            meter.clear();
+            return Err(CliError::CopyInterrupted { stop, files: meter.tally().files });
+        }
+    };
+    let tally = tally?;
+    meter.finish();
+    Ok(if tally.failures == 0 { 0 } else { INCOMPLETE })
+}
+
+/// The parts on this host.
+type Here = (Option<Vec<TreeReader>>, Option<TreeWriter>);
+
+fn open_here(plan: &CpPlan) -> Result<Here, CliError> {
+    let readers = match &plan.sources {
+        Sources::Host(paths) => {
+            let readers = paths.iter().map(|path| TreeReader::open(path, plan.follows_links));
+            Some(readers.collect::<Result<Vec<_>, _>>()?)
+        }
+        Sources::Guest(_) | Sources::Stream => None,
+    };
+    let writer = match &plan.destination {
+        Place::Host(path) => {
+            // Whatever a guest says, nothing of it becomes a program with somebody else's rights here.
+            let owners = if plan.keeps_owners { Owners::Kept { special_bits: false } } else { Owners::Ours };
+            let options = WriterOptions { into_directory: plan.into_directory, owners };
+            Some(TreeWriter::open(path, options)?)
+        }
+        Place::Guest(_) | Place::Stream => None,
+    };
+    Ok((readers, writer))
+}
+
+async fn open_guests(client: &Client, plan: &CpPlan, here: Here) -> Result<(Source, Sink), CliError> {
+    let (readers, writer) = here;
+    let mut from = Vec::new();
+    let source = match &plan.sources {
+        Sources::Guest(paths) => {
+            let mut guests = Vec::new();
+            for path in paths {
+                let vm = find(client, &path.vm).await?;
+                guests.push((path.clone(), enter(client, &vm).await?));
+                from.push(vm.id);
+            }
+            Source::Guest(guests)
+        }
+        Sources::Host(_) | Sources::Stream => readers.map_or(Source::Stream, Source::Host),
+    };
+    let sink = match &plan.destination {
+        Place::Guest(path) => {
+            let vm = find(client, &path.vm).await?;
+            if from.contains(&vm.id) {
+                return Err(CliError::SameVm { vm: vm.name.to_string() });
+            }
+            Sink::Guest(path.clone(), enter(client, &vm).await?)
+        }
+        Place::Host(_) | Place::Stream => writer.map_or(Sink::Stream, Sink::Host),
+    };
+    Ok((source, sink))
+}
+
+async fn enter(client: &Client, vm: &VmView) -> Result<AgentClient, CliError> {
+    let path = format!("/v1/vms/{}/channel?port={CONTROL_PORT}", vm.id);
+    let stream = client.upgrade(&path, CONNECT_DEADLINE).await?;
+    let agent = AgentClient::connect(stream).await?;
+    agent.hello(VERSION, HELLO_DEADLINE).await?;
+    Ok(agent)
+}
+
+/// Carries everything; the first part that fails ends the others.
+async fn transfer(
+    plan: &CpPlan,
+    source: Source,
+    sink: Sink,
+    meter: &mut Meter,
+    work: &Work,
+) -> Result<Tally, CliError> {
+    let (sender, metered) = mpsc::channel(QUEUE_MAX);
+    let (passed, receiver) = mpsc::channel(QUEUE_MAX);
+    let (given, (), taken) = tokio::join!(
+        give(plan, source, sender, work),
+        meter.pass(metered, passed),
+        take(plan, sink, receiver, work)
+    );
+    // A source that failed is why the sink saw no end; a sink that failed makes a source end without a word.
+    given?;
+    taken?;
+    Ok(meter.tally())
+}
+
+async fn give(plan: &CpPlan, source: Source, sender: Sender<Vec<Item>>, work: &Work) -> Result<(), CliError> {
+    match source {
+        Source::Host(readers) => host::read(work, readers, sender).await,
+        Source::Stream => tar_input::read(work, sender).await,
+        Source::Guest(guests) => {
+            for (path, agent) in guests {
+                let told = |error| guest_error(&path, error);
+                let request = ReadTreeRequest { path: path.path.clone(), follow_link: plan.follows_links };
+                let mut tree = agent.read_tree(request, SILENCE).await.map_err(told)?;
+                let mut is_whole = false;
+                while let Some(mut batch) = tree.next().await.map_err(told)? {
+                    // The end of one is not the end of all.
+                    is_whole |= batch.pop_if(|item| *item == Item::End).is_some();
+                    if sender.send(batch).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                if !is_whole {
+                    return Err(CliError::TreeCutOff { what: path.text() });
+                }
+            }
+            let _ = sender.send(vec![Item::End]).await;
+            Ok(())
+        }
+    }
+}
+
+async fn take(plan: &CpPlan, sink: Sink, receiver: Receiver<Vec<Item>>, work: &Work) -> Result<(), CliError> {
+    match sink {
+        Sink::Host(writer) => host::write(work, writer, receiver).await,
+        Sink::Stream => tar_output::write(work, receiver).await,
+        Sink::Guest(path, agent) => {
+            let start = WriteTreeStart {
+                destination: path.path.clone(),
+                into_directory: plan.into_directory,
+                keep_owners: plan.keeps_owners,
+            };
+            let written = agent.write_tree(start, receiver, SILENCE).await;
+            written.map(drop).map_err(|error| guest_error(&path, error))
+        }
+    }
+}
+
+/// What a guest refuses is told as its own words about the VM.
+fn guest_error(path: &GuestPath, error: AgentError) -> CliError {
+    match error {
+        AgentError::Refused { message, .. } => CliError::GuestFiles { vm: path.vm.clone(), message },
+        other => other.into(),
+    }
+}

@@ -1,0 +1,34 @@
+//! Files and directories as a stream of [`Item`]s, the same on both sides of the guest channel.
+//!
+//! ```text
+//! TreeReader ─▶ Item, Item, … ─▶ wire messages ─▶ channel ─▶ wire messages ─▶ Item, Item, … ─▶ TreeWriter
+//! ```
+//! A stream is walked like a person walks: `enter` a directory, what is in it, `leave`. Names are single components
+//! ([`EntryName`]), so whoever sends cannot name a place outside of the destination; and the writer goes from open
+//! directory to open directory and follows no link, so that nothing that lies there already leads it out either.
+//! Neither side trusts the other. Memory is bounded by depth and by one chunk, whatever the size of the tree.
+
+mod batches;
+mod chunk;
+mod destination;
+mod item;
+mod metadata;
+mod name;
+mod partial_file;
+mod reader;
+mod wire;
+mod writer;
+
+pub use batches::batches;
+pub use item::{Item, Skipped};
+pub use metadata::Metadata;
+pub use name::{EntryName, NameError};
+pub use reader::{ReadError, TreeReader};
+pub use wire::{WireError, batch_bytes, from_wire, to_wire};
+pub use writer::{Owners, Summary, TreeWriter, WriteError, WriterOptions};
+
+/// Bytes of a file in one item, and of all items that travel together.
+pub const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Directories below each other: each is an open descriptor on both sides.
+pub const DEPTH_MAX: usize = 256;

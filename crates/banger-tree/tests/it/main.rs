@@ -1,0 +1,15 @@
+//! Trees on this machine's file system: copied whole, and never anywhere else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
+mod copies;
+mod destinations;
+mod hostile;
+mod place;
+mod random_trees;
