@@ -11,7 +11,7 @@ HOST_PACKAGES := gcc libc6-dev qemu-system-x86 passt mmdebstrap uidmap kmod e2fs
 # What only the tests use.
 TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio python3
 
-.PHONY: help setup setup-tests build run test bench soak lint clean
+.PHONY: help setup setup-tests build run test bench bench-images soak lint clean
 
 help: ## Shows this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
@@ -44,6 +44,9 @@ test: setup-tests build ## Runs all tests, those with real guests among them
 bench: build ## Measures on real guests and prints JSON
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-smoke --bench figures
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-daemon --bench scale
+
+bench-images: setup-tests build ## Measures pulls from a registry of this host and prints JSON
+	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-smoke --bench images
 
 soak: build ## Kills the daemon at random places, over and over: 1000 times with fake guests, 50 times with real ones
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) test --quiet --locked -p banger-daemon --test soak

@@ -1,0 +1,245 @@
+//! Container images from a real registry on loopback, printed as JSON: `banger image pull` against `skopeo copy`, `umoci
+//! unpack` and `mke2fs -d`, by turns in the same run, for few large and for many small files.
+//! `BANGER_BENCH_RUNS` sets how many turns.
+//!
+//! Both sides end with an ext4 on stable storage. Ours is more: it has a work-seed, and the sha256 of the root in its
+//! manifest.
+
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a measurement that cannot go on fails right there"
+)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use banger_smoke::Home;
+use serde_json::{Value, json};
+
+const RUNS_DEFAULT: usize = 3;
+const MEMORY_GOAL_KIB: u64 = 256 << 10;
+
+/// An image to measure with.
+struct Shape {
+    name: &'static str,
+    files: usize,
+    bytes: usize,
+}
+
+const SHAPES: [Shape; 2] = [
+    Shape { name: "300_mb_in_20000_files", files: 20_000, bytes: 300_000_000 },
+    Shape { name: "100000_small_files", files: 100_000, bytes: 100_000_000 },
+];
+
+fn main() {
+    // `cargo test --benches` asks whether there is anything to list: there is not.
+    if std::env::args().any(|argument| argument == "--list") {
+        return;
+    }
+    let runs = std::env::var("BANGER_BENCH_RUNS").ok().and_then(|text| text.parse().ok());
+    let runs: usize = runs.unwrap_or(RUNS_DEFAULT).max(1);
+    let figures: Vec<_> = SHAPES.iter().map(|shape| measure(shape, runs)).collect();
+    println!("{:#}", Value::from(figures));
+}
+
+fn measure(shape: &Shape, runs: usize) -> Value {
+    let work = tempfile::Builder::new().prefix("bb").tempdir_in("/var/tmp").expect("a temporary directory");
+    let registry = Registry::start(work.path());
+    let layout = make_layout(work.path(), shape);
+    for tag in ["v1", "v2"] {
+        registry.push(&layout, tag);
+    }
+    let (mut ours, mut theirs, mut memory, mut second) = (Vec::new(), Vec::new(), 0, Vec::new());
+    let mut blobs = (0, 0);
+    for _ in 0..runs {
+        let home = Home::ready();
+        let begin = Instant::now();
+        pull(&home, &registry, "v1");
+        ours.push(begin.elapsed());
+        memory = memory.max(peak_memory_kib(&home));
+        let before = count_blobs(&home);
+        let begin = Instant::now();
+        pull(&home, &registry, "v2");
+        second.push(begin.elapsed());
+        blobs = (before, count_blobs(&home) - before);
+        theirs.push(tools(work.path(), &registry));
+    }
+    let (ours, theirs, second) = (median(&mut ours), median(&mut theirs), median(&mut second));
+    let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
+    json!({
+        "image": shape.name,
+        "runs": runs,
+        "banger_image_pull_ms": milliseconds(ours),
+        "skopeo_umoci_mke2fs_ms": milliseconds(theirs),
+        "ratio": (ratio * 1000.0).round() / 1000.0,
+        "time_goal_met": ratio <= 0.5,
+        "daemon_peak_memory_mib": memory / 1024,
+        "memory_goal_met": memory < MEMORY_GOAL_KIB,
+        "pull_with_shared_layers_ms": milliseconds(second),
+        "blobs_of_first_pull": blobs.0,
+        "blobs_of_second_pull": blobs.1,
+    })
+}
+
+fn pull(home: &Home, registry: &Registry, tag: &str) {
+    let source = format!("{}/bench:{tag}", registry.host);
+    let answer = home.banger(&["image", "pull", "-q", &source, "--name", tag]).run();
+    assert_eq!(answer.status, 0, "{answer:?}");
+}
+
+/// The way without banger, down to a synced file system.
+fn tools(work: &Path, registry: &Registry) -> Duration {
+    let (layout, bundle, disk) = (work.join("copy"), work.join("bundle"), work.join("disk.ext4"));
+    let image = format!("{}:v1", layout.display());
+    let begin = Instant::now();
+    let from = format!("docker://{}/bench:v1", registry.host);
+    run(Command::new("skopeo")
+        .args(["--insecure-policy", "copy", "--quiet", "--src-tls-verify=false"])
+        .args([&from, &format!("oci:{image}")]));
+    let mut unpack = Command::new("umoci");
+    unpack.arg("unpack");
+    if !rustix::process::geteuid().is_root() {
+        unpack.arg("--rootless");
+    }
+    run(unpack.args(["--image", &image]).arg(&bundle));
+    run(Command::new("/usr/sbin/mke2fs")
+        .args(["-q", "-t", "ext4", "-N", "200000", "-d"])
+        .arg(bundle.join("rootfs"))
+        .arg(&disk)
+        .arg("2G"));
+    fs::File::open(&disk).and_then(|disk| disk.sync_all()).expect("the disk is synced");
+    let took = begin.elapsed();
+    for path in [layout, bundle] {
+        fs::remove_dir_all(path).expect("it can be removed");
+    }
+    fs::remove_file(disk).expect("it can be removed");
+    took
+}
+
+/// Makes `v1` of three layers, and `v2` that has one small layer more.
+fn make_layout(work: &Path, shape: &Shape) -> PathBuf {
+    let layout = work.join("layout");
+    let image = |tag: &str| format!("{}:{tag}", layout.display());
+    run(Command::new("umoci").args(["init", "--layout"]).arg(&layout));
+    run(Command::new("umoci").args(["new", "--image", &image("v1")]));
+    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    for layer in 0..3 {
+        change(work, &image("v1"), &image("v1"), |root| {
+            for number in (layer..shape.files).step_by(3) {
+                let directory = root.join(format!("srv/{:03}", number % 500));
+                fs::create_dir_all(&directory).expect("a directory");
+                let content = numbers.content(shape.bytes / shape.files);
+                fs::write(directory.join(format!("file-{number}")), content).expect("a file");
+            }
+        });
+    }
+    change(work, &image("v1"), &image("v2"), |root| {
+        fs::write(root.join("srv/new"), "new").expect("a file");
+        fs::remove_file(root.join("srv/000/file-0")).expect("it is there");
+    });
+    layout
+}
+
+fn change(work: &Path, from: &str, to: &str, change: impl FnOnce(&Path)) {
+    let bundle = work.join("change");
+    run(Command::new("umoci").args(["unpack", "--rootless", "--image", from]).arg(&bundle));
+    change(&bundle.join("rootfs"));
+    run(Command::new("umoci").args(["repack", "--image", to]).arg(&bundle));
+    fs::remove_dir_all(bundle).expect("it can be removed");
+}
+
+/// Numbers that look random and are the same in every run (xorshift).
+struct Numbers(u64);
+
+impl Numbers {
+    /// Half noise, half text: about as compressible as programs are.
+    fn content(&mut self, length: usize) -> Vec<u8> {
+        let mut content = Vec::with_capacity(length + 64);
+        while content.len() < length {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            content.extend(self.0.to_le_bytes());
+            content.extend(b"mov rax,");
+        }
+        content.truncate(length);
+        content
+    }
+}
+
+struct Registry {
+    process: Child,
+    host: String,
+}
+
+impl Registry {
+    fn start(work: &Path) -> Self {
+        let host = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let host = host.expect("a free port").to_string();
+        let data = work.join("registry").display().to_string();
+        let config = work.join("registry.yml");
+        let text = format!(
+            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {data}\nhttp:\n  addr: {host}\n"
+        );
+        fs::write(&config, text).expect("a configuration");
+        let mut process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("`docker-registry` is installed");
+        let mut lines = BufReader::new(process.stderr.take().expect("a pipe")).lines();
+        assert!(lines.by_ref().any(|line| line.is_ok_and(|line| line.contains("listening on"))));
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, host }
+    }
+
+    fn push(&self, layout: &Path, tag: &str) {
+        let from = format!("oci:{}:{tag}", layout.display());
+        let to = format!("docker://{}/bench:{tag}", self.host);
+        run(Command::new("skopeo")
+            .args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"])
+            .args([&from, &to]));
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn peak_memory_kib(home: &Home) -> u64 {
+    let pid = home.daemon_pid().expect("the daemon runs");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is ours");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a high-water mark");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+fn count_blobs(home: &Home) -> usize {
+    fs::read_dir(home.path().join("cache/oci/blobs/sha256")).map_or(0, Iterator::count)
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
