@@ -1,6 +1,6 @@
 //! `vm create`, and the making of a VM for `vm run`.
 
-use banger_api::{Client, CreateVm, OperationView, VmView};
+use banger_api::{Client, CreateVm, DeleteVm, OperationView, VmView};
 use banger_sys::paths::Paths;
 
 use crate::args_vm::CreateArgs;
@@ -44,7 +44,8 @@ pub(crate) async fn make(
 /// Deletes a VM. A signal while it works leaves the rest to the daemon.
 pub(crate) async fn delete(client: &Client, vm: &VmView, signals: &mut Signals) -> Result<(), CliError> {
     let path = format!("/v1/vms/{}/delete", vm.id);
-    let begin = client.post::<OperationView>(&path, &());
+    let request = DeleteVm::default();
+    let begin = client.post::<OperationView>(&path, &request);
     let mut progress = Board::Quiet.progress(None);
     operation::follow(client, begin, signals, OnStop::Leave, &mut progress).await?;
     Ok(())

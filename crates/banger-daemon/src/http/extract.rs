@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::fault::Refusal;
 
-/// A JSON body; an empty one means that nothing was said.
+/// A JSON body; an empty one, and `null`, mean that nothing was said: older clients of routes that had no body say that.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -17,7 +17,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let bytes =
             Bytes::from_request(request, state).await.map_err(|error| bad_request(&error.body_text()))?;
-        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        let text: &[u8] = if matches!(bytes.trim_ascii(), b"" | b"null") { b"{}" } else { &bytes };
         serde_json::from_slice(text).map(Self).map_err(|error| bad_request(&error))
     }
 }

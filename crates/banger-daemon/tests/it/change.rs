@@ -97,6 +97,17 @@ async fn a_vm_that_nobody_uses_is_stopped_and_one_in_use_is_not() {
 }
 
 #[tokio::test]
+async fn a_client_that_says_nothing_to_a_route_with_a_body_is_understood() {
+    let sandbox = Sandbox::start().await;
+    sandbox.create("dev").await;
+    for (verb, body) in [("kill", Value::Null), ("start", Value::Null), ("delete", json!({}))] {
+        let begun = sandbox.begin(&format!("/v1/vms/dev/{verb}"), body).await.unwrap();
+        sandbox.finish(begun).await.unwrap();
+    }
+    sandbox.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn a_signal_that_ends_the_machine_leaves_a_stopped_vm_without_an_error() {
     let sandbox = Sandbox::start().await;
     sandbox.create("dev").await;
