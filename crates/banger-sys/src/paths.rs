@@ -131,7 +131,7 @@ impl Paths {
         self.cache.join("oci")
     }
 
-    /// Releases of Firecracker that `banger setup firecracker` has installed, one directory each.
+    /// Releases of Firecracker of this user's own, one directory each.
     #[must_use]
     pub fn firecracker(&self) -> PathBuf {
         self.state.join("firecracker")

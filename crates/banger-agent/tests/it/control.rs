@@ -55,7 +55,7 @@ async fn processes_start_as_the_image_says_where_their_callers_say_nothing() {
     let mut client = client(&ports).await;
     let script = r#"echo "$A $B $PWD $1""#;
     let process = ProcessDefaults {
-        command: ["sh", "-c", script, "sh", "arg"].map(|word| word.into()).to_vec(),
+        command: ["sh", "-c", script, "sh", "arg"].map(Into::into).to_vec(),
         environment: vec![
             EnvironmentVariable { name: "A".into(), value: "image".into() },
             EnvironmentVariable { name: "B".into(), value: "image".into() },

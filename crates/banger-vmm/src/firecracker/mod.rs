@@ -6,8 +6,7 @@
 //!    ├── CONNECT on channel.sock ───────┤ vsock ─▶ agent
 //!    └◀─ ring on channel.sock_1026 ─────┘
 //! ```
-//! It runs without root: the cell is made by a user namespace. Where an administrator has set up a jail
-//! ([`Confinement::Jailer`]), Firecracker's own jailer stands in the cell's place.
+//! It runs without root: the cell is made by a user namespace. Firecracker's own jailer is not used yet.
 
 pub mod api;
 mod bell;
