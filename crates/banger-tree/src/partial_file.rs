@@ -33,7 +33,7 @@ impl Partial {
             let random = RandomState::new().build_hasher().finish();
             let Ok(temporary) = EntryName::new(format!(".banger-{random:016x}").as_bytes()) else { break };
             match make(directory.as_fd(), &temporary) {
-                Ok(made) => return Ok((Self { directory, temporary, is_placed: false }, made)),
+                Ok(entry) => return Ok((Self { directory, temporary, is_placed: false }, entry)),
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
             }

@@ -43,18 +43,18 @@ pub fn batch_bytes(item: &Item) -> usize {
 pub fn to_wire(item: Item) -> TreeItem {
     let item = match item {
         Item::Enter { name, metadata } => Wire::Enter(TreeDirectory {
-            name: name.map(bytes_of).unwrap_or_default(),
+            name: name.as_ref().map(bytes_of).unwrap_or_default(),
             metadata: metadata.map(metadata_to_wire),
         }),
         Item::Leave => Wire::Leave(TreeLeave {}),
         Item::File { name, metadata, size } => {
-            Wire::File(TreeFile { name: bytes_of(name), metadata: Some(metadata_to_wire(metadata)), size })
+            Wire::File(TreeFile { name: bytes_of(&name), metadata: Some(metadata_to_wire(metadata)), size })
         }
         Item::Data { offset, content } => Wire::Data(TreeData { offset, content }),
         Item::FileEnd { size } => Wire::FileEnd(TreeFileEnd { size }),
         Item::FileBroken => Wire::FileBroken(TreeFileBroken {}),
         Item::Link { name, metadata, target } => Wire::Link(TreeLink {
-            name: bytes_of(name),
+            name: bytes_of(&name),
             metadata: Some(metadata_to_wire(metadata)),
             target: target.into(),
         }),
@@ -97,7 +97,7 @@ pub fn from_wire(item: TreeItem) -> Result<Item, WireError> {
     })
 }
 
-fn bytes_of(name: EntryName) -> bytes::Bytes {
+fn bytes_of(name: &EntryName) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(name.as_bytes())
 }
 

@@ -98,7 +98,7 @@ impl Meter {
     fn count(&mut self, item: &Item) -> bool {
         match item {
             Item::Data { content, .. } => {
-                self.tally.bytes = self.tally.bytes.saturating_add(content.len() as u64)
+                self.tally.bytes = self.tally.bytes.saturating_add(content.len() as u64);
             }
             Item::FileEnd { .. } | Item::Link { .. } => self.tally.files += 1,
             Item::Skipped(skipped) => {

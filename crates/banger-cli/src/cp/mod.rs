@@ -61,7 +61,7 @@ enum Sink {
 
 /// Copies; returns the exit status.
 pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8, CliError> {
-    let plan = CpPlan::of(args, rustix::process::geteuid().is_root())?;
+    let plan = CpPlan::of(&args, rustix::process::geteuid().is_root())?;
     let mut signals = Signals::listen().map_err(CliError::Signals)?;
     let opened = async {
         // What is here is looked at first: a mistake in it costs nothing.

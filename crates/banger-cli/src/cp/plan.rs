@@ -66,7 +66,7 @@ pub(crate) struct CpPlan {
 }
 
 impl CpPlan {
-    pub(crate) fn of(args: CpArgs, is_root: bool) -> Result<Self, CpPlanError> {
+    pub(crate) fn of(args: &CpArgs, is_root: bool) -> Result<Self, CpPlanError> {
         let destination = place(&args.destination)?;
         let places = args.sources.iter().map(|source| place(source)).collect::<Result<Vec<_>, _>>()?;
         let sources = sources(places)?;
@@ -162,7 +162,7 @@ mod tests {
             follow_link: false,
             recursive: false,
         };
-        CpPlan::of(args, false)
+        CpPlan::of(&args, false)
     }
 
     fn guest(vm: &str, path: &str) -> GuestPath {
@@ -221,7 +221,7 @@ mod tests {
             follow_link: false,
             recursive: false,
         };
-        assert_eq!(CpPlan::of(args(), false), Err(CpPlanError::OwnersNeedRoot));
-        assert!(CpPlan::of(args(), true).unwrap().keeps_owners);
+        assert_eq!(CpPlan::of(&args(), false), Err(CpPlanError::OwnersNeedRoot));
+        assert!(CpPlan::of(&args(), true).unwrap().keeps_owners);
     }
 }

@@ -133,13 +133,11 @@ impl Content<'_> {
         if self.is_ended {
             return None;
         }
-        match self.items.next() {
-            Some(Item::Data { offset, content }) => Some((offset, content)),
-            Some(_) | None => {
-                self.is_ended = true;
-                None
-            }
-        }
+        let Some(Item::Data { offset, content }) = self.items.next() else {
+            self.is_ended = true;
+            return None;
+        };
+        Some((offset, content))
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, sym
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use banger_tree::{CHUNK_BYTES, DEPTH_MAX, Item, ReadError, TreeReader, WriteError};
+use banger_tree::{CHUNK_BYTES, DEPTH_MAX, Item, ReadError, TreeReader, WriteError, WriterOptions};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use crate::place::{Place, copy, read};
@@ -87,7 +87,7 @@ fn a_link_is_copied_as_a_link_unless_it_is_followed() {
     copy(&place.at("link"), &place.at("as-link")).unwrap();
     assert_eq!(fs::read_link(place.at("as-link")).unwrap(), Path::new("dir"));
     let items = TreeReader::open(&place.at("link"), true).unwrap().chain([Item::End]);
-    crate::place::write(items, &place.at("followed"), Default::default()).unwrap();
+    crate::place::write(items, &place.at("followed"), WriterOptions::default()).unwrap();
     assert_eq!(fs::read(place.at("followed/file")).unwrap(), b"content");
 }
 
@@ -138,7 +138,7 @@ fn a_file_is_under_its_name_only_when_it_is_whole() {
     let items = read(&from);
     // Cut off after each item: the old file stays, and nothing else is there.
     for cut in 0..items.len() - 1 {
-        let error = crate::place::write(items[..cut].to_vec(), &to, Default::default()).unwrap_err();
+        let error = crate::place::write(items[..cut].to_vec(), &to, WriterOptions::default()).unwrap_err();
         assert!(matches!(error, WriteError::CutOff), "{error}");
         let is_renamed = cut == items.len() - 1;
         let expected = if is_renamed { 3 * CHUNK_BYTES } else { 3 };
