@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::args_image::ImageCommand;
 use crate::args_kernel::KernelCommand;
 use crate::args_vm::VmCommand;
+use crate::setup::SetupCommand;
 use crate::version;
 
 /// Make and use development sandboxes: each a Linux machine of its own, in one command
@@ -50,6 +51,9 @@ pub(crate) enum Command {
     /// Look after the daemon that runs the VMs; other commands start it when it is needed
     #[command(subcommand, after_help = "Example:\n  banger daemon status")]
     Daemon(DaemonCommand),
+    /// Install what banger uses and the host's packages do not have
+    #[command(subcommand, after_help = "Example:\n  banger setup firecracker")]
+    Setup(SetupCommand),
     /// Check the host and tell the command that fixes what is wrong
     #[command(after_help = "Example:\n  banger doctor")]
     Doctor(JsonArgs),

@@ -14,6 +14,7 @@ use crate::ensure::EnsureError;
 use crate::plan::PlanError;
 use crate::render::Colour;
 use crate::resolve::ResolveError;
+use crate::setup::SetupError;
 use crate::signals::Stop;
 
 /// Exit status when banger itself failed.
@@ -65,6 +66,8 @@ pub(crate) enum CliError {
     /// Told of one VM among others, beside its figures.
     #[error("{why}")]
     GuestSilent { vm: String, why: String },
+    #[error(transparent)]
+    Setup(SetupError),
     #[error("{message}")]
     CommandFailed { message: String, status: u8 },
     #[error("the daemon's answer has no {what}")]
@@ -183,6 +186,7 @@ impl CliError {
             | Self::NobodyToAsk
             | Self::Log { .. }
             | Self::Stream(_)
+            | Self::Setup(_)
             | Self::Told => FAILED,
         }
     }
@@ -198,6 +202,7 @@ impl CliError {
                 Some("VMs go on without the daemon; see `banger vm list`".to_owned())
             }
             Self::Ensure(error) => error.hint(),
+            Self::Setup(error) => error.hint(),
             Self::Resolve(error) => Some(error.hint()),
             Self::VmStopped { vm, .. } | Self::GuestSilent { vm, .. } => Some(format!("banger vm logs {vm}")),
             Self::Agent(AgentError::Broken { .. } | AgentError::NoExit) => {

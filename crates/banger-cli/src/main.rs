@@ -33,6 +33,7 @@ mod render;
 mod resolve;
 mod run;
 mod session;
+mod setup;
 mod signals;
 mod spawn;
 mod ssh;
@@ -97,6 +98,7 @@ async fn dispatch(paths: &Paths, command: Command, board: &Board) -> Result<u8, 
         Command::Events(args) => events::events(paths, &args).await?,
         Command::Operation(command) => operations::run(paths, command).await?,
         Command::Daemon(command) => daemon::run(paths, command).await?,
+        Command::Setup(command) => setup::run(paths, command).await?,
         Command::Doctor(args) => doctor::doctor(paths, args.json).await?,
         Command::Version(args) => version::show(args.json)?,
         Command::Completion { shell } => completion::script(&shell)?,

@@ -86,7 +86,7 @@ fn label(choice: &Choice) -> String {
 pub fn hint(error: &ChoiceError) -> Option<String> {
     match error {
         ChoiceError::Missing { package, .. } => Some(format!("sudo apt-get install {package}")),
-        ChoiceError::NoFirecracker => Some("put `firecracker` on the PATH, or use --vmm qemu".to_owned()),
+        ChoiceError::NoFirecracker => Some("banger setup firecracker".to_owned()),
         ChoiceError::UnfitFirecracker { .. } => Some("banger doctor".to_owned()),
     }
 }

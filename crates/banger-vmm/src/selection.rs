@@ -293,6 +293,17 @@ mod tests {
     }
 
     #[test]
+    fn the_installed_firecracker_comes_before_one_on_the_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let installed = directory.path().join("firecracker");
+        let found = || HostFacts::look(Some(&installed)).firecracker.map(|found| found.program);
+        let on_path = found();
+        assert_ne!(on_path.as_deref(), Some(installed.as_path()));
+        std::fs::write(&installed, "").unwrap();
+        assert_eq!(found(), Some(installed.clone()));
+    }
+
+    #[test]
     fn the_accelerator_follows_what_the_processor_can_do() {
         for (virtualization, accelerator) in [
             (Virtualization::Usable, Accelerator::Kvm),

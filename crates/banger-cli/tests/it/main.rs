@@ -17,4 +17,5 @@ mod lifecycle;
 mod program;
 mod run;
 mod session;
+mod setup;
 mod start;

@@ -75,7 +75,7 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
     not_running | cannot enter VM `dev`: the VM is starting | banger vm show dev
     not_running | VM `dev` is being deleted | banger vm delete dev
     already_exists | a VM named `dev` exists already | banger vm show dev
-    operation_failed | no VMM can run a VM here: Firecracker is not installed | put `firecracker` on the PATH, or use --vmm qemu
+    operation_failed | no VMM can run a VM here: Firecracker is not installed | banger setup firecracker
     not_found | the image `x` is neither local nor in the catalog | banger image list
     operation_failed | cannot write `/d`: no storage space | -
     operation_failed | the guest's agent `/bin/banger-agent` is missing; install banger again | -

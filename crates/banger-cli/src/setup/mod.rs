@@ -1,0 +1,134 @@
+//! `setup`: programs that banger uses and the host's packages do not have. They are installed below the state directory,
+//! for this user alone, and never without their digest.
+
+mod archive;
+mod catalog;
+mod fetch;
+mod install;
+#[cfg(test)]
+mod test_release;
+
+use std::path::PathBuf;
+
+use banger_sys::paths::Paths;
+use clap::{Args, Subcommand};
+
+use crate::error::{CliError, Undone};
+use crate::render::print;
+use crate::signals::Signals;
+
+pub(crate) use archive::ArchiveError;
+pub(crate) use catalog::CatalogError;
+pub(crate) use fetch::FetchError;
+pub(crate) use install::InstallError;
+
+use catalog::Catalog;
+use install::{Origin, install};
+
+/// What can be set up.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SetupCommand {
+    /// Install Firecracker, the VMM that banger prefers
+    #[command(after_help = "Examples:
+  banger setup firecracker
+  banger setup firecracker --from firecracker-v1.16.1-x86_64.tgz    without a network")]
+    Firecracker(FirecrackerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FirecrackerArgs {
+    /// Take the release's archive from this file; its digest is checked all the same
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Fetch the archive from this address; its digest is checked all the same
+    #[arg(long, value_name = "URL", conflicts_with = "from")]
+    url: Option<String>,
+    /// Release, when another than the one that banger was tried with is wanted
+    #[arg(long = "release", value_name = "VERSION")]
+    version: Option<String>,
+}
+
+/// Why something could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SetupError {
+    #[error(transparent)]
+    Catalog(CatalogError),
+    #[error(transparent)]
+    Install(InstallError),
+}
+
+impl SetupError {
+    /// The next command to type.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Catalog(CatalogError::Version { .. }) => Some("banger setup firecracker".to_owned()),
+            Self::Catalog(CatalogError::Damaged(_) | CatalogError::Architecture { .. }) => None,
+            Self::Install(error) => hint_of_install(error),
+        }
+    }
+}
+
+fn hint_of_install(error: &InstallError) -> Option<String> {
+    match error {
+        InstallError::Fetch(
+            FetchError::Network { url, .. }
+            | FetchError::BrokeOff { url, .. }
+            | FetchError::TooSlow { url }
+            | FetchError::Status { url, .. },
+        ) => {
+            let name = url.rsplit('/').next().unwrap_or_default();
+            Some(format!("get the archive another way, then: banger setup firecracker --from {name}"))
+        }
+        InstallError::Archive(ArchiveError::OtherRelease { origin, found, wanted })
+            if found.architecture == wanted.architecture =>
+        {
+            Some(format!("banger setup firecracker --release {} --from {origin}", found.version))
+        }
+        InstallError::Archive(
+            ArchiveError::OtherRelease { wanted, .. } | ArchiveError::WrongDigest { wanted, .. },
+        ) => Some(format!("the archive is published at {}", wanted.url)),
+        InstallError::Fetch(FetchError::TooLarge { .. } | FetchError::Write { .. })
+        | InstallError::Archive(
+            ArchiveError::Read { .. }
+            | ArchiveError::TooLarge { .. }
+            | ArchiveError::Write { .. }
+            | ArchiveError::NoProgram { .. }
+            | ArchiveError::Unpack(_),
+        )
+        | InstallError::File(_)
+        | InstallError::Lock { .. }
+        | InstallError::NoTurn
+        | InstallError::Sweep { .. }
+        | InstallError::Temporary { .. }
+        | InstallError::Receipt { .. }
+        | InstallError::Switch { .. } => None,
+    }
+}
+
+pub(crate) async fn run(paths: &Paths, command: SetupCommand) -> Result<(), CliError> {
+    match command {
+        SetupCommand::Firecracker(args) => {
+            let mut signals = Signals::listen().map_err(CliError::Signals)?;
+            let program = tokio::select! {
+                program = firecracker(paths, args) => program.map_err(CliError::Setup)?,
+                stop = signals.next() => {
+                    return Err(CliError::Interrupted { stop, after: None, undone: Undone::Yes });
+                }
+            };
+            print(&format!("{}\n", program.display()))
+        }
+    }
+}
+
+/// Installs a release and returns its program.
+async fn firecracker(paths: &Paths, args: FirecrackerArgs) -> Result<PathBuf, SetupError> {
+    let catalog = Catalog::built_in().map_err(SetupError::Catalog)?;
+    let release =
+        catalog.find(args.version.as_deref(), std::env::consts::ARCH).map_err(SetupError::Catalog)?;
+    let origin = match (args.from, args.url) {
+        (Some(file), _) => Origin::File(file),
+        (None, Some(url)) => Origin::Url(url),
+        (None, None) => Origin::Catalog,
+    };
+    install(paths, &catalog, release, &origin).await.map_err(SetupError::Install)
+}
