@@ -1,5 +1,7 @@
 //! What is missing on this host, and the command that fixes it. Looks, and changes nothing.
 
+mod tuning;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use banger_image::HOST_TOOLS;
 use banger_store::Store;
 use banger_sys::host::{self, find_program};
 use banger_sys::paths::Paths;
+use banger_sys::tuning::HostTuning;
 use banger_vmm::selection::{Choice, ChoiceError, HostFacts, WantedVmm, choose};
 
 use crate::config::Config;
@@ -39,6 +42,12 @@ impl Doctor {
         let wanted = self.config.vmm.parse().unwrap_or(WantedVmm::Auto);
         let mut checks = vec![architecture(std::env::consts::ARCH)];
         checks.push(vmm(&choose(wanted, &facts)));
+        checks.extend(tuning::rows(&tuning::Facts {
+            host: &facts,
+            tuning: &HostTuning::look(),
+            wanted,
+            wants_huge_pages: self.config.firecracker.tuning().huge_pages,
+        }));
         checks.push(network(facts.passt.is_some()));
         checks.extend(HOST_TOOLS.iter().map(|tool| {
             program(tool.tool, tool.package, tool.needed_for, find_program(tool.tool).is_some(), is_root())

@@ -11,3 +11,4 @@ pub mod keyed_lock;
 pub mod lock;
 pub mod paths;
 pub mod process;
+pub mod tuning;

@@ -1,0 +1,275 @@
+//! What makes VMs start slower or stand closer to the host than they have to. Pure rules over facts. Nothing here is a
+//! failure: a host that lacks a tuning runs VMs all the same.
+
+use banger_api::{CheckOutcome, CheckView};
+use banger_sys::host::Virtualization;
+use banger_sys::tuning::{HostTuning, Processor};
+use banger_vmm::firecracker::{OLDEST_TEXT, TESTED, Version};
+use banger_vmm::selection::{FoundFirecracker, HostFacts, WantedVmm};
+
+use super::check;
+
+/// From this kernel on, to make a VM waits for a lock of cgroups that readers are favoured for.
+const FIRST_SLOW_KERNEL: (u32, u32) = (6, 1);
+/// A VM's processes hold some twenty files, the daemon's side included.
+const FILES_PER_VM: u64 = 20;
+/// VMMs and networks of a hundred VMs.
+const FILES_MIN: u64 = 4096;
+/// A VM is three processes of some threads each.
+const PROCESSES_MIN: u64 = 1024;
+
+/// What the rules look at.
+pub(super) struct Facts<'a> {
+    pub(super) host: &'a HostFacts,
+    pub(super) tuning: &'a HostTuning,
+    pub(super) wanted: WantedVmm,
+    pub(super) wants_huge_pages: bool,
+}
+
+impl Facts<'_> {
+    fn is_virtualization_usable(&self) -> bool {
+        self.host.virtualization == Virtualization::Usable
+    }
+}
+
+/// Returns a row for each tuning, in a fixed order.
+pub(super) fn rows(facts: &Facts<'_>) -> Vec<CheckView> {
+    vec![
+        firecracker(facts),
+        kvm(&facts.host.virtualization, facts.tuning),
+        cgroup_moves(facts),
+        nx_huge_pages(facts.tuning),
+        huge_pages(facts),
+        seccomp(facts.tuning.seccomp_actions.as_deref()),
+        limits(facts.tuning),
+    ]
+}
+
+fn pass(name: &str, detail: impl Into<String>) -> CheckView {
+    check(name, CheckOutcome::Pass, detail)
+}
+
+fn warn(name: &str, detail: impl Into<String>, fix: Option<String>) -> CheckView {
+    CheckView { fix, ..check(name, CheckOutcome::Warn, detail) }
+}
+
+fn firecracker(facts: &Facts<'_>) -> CheckView {
+    const NAME: &str = "firecracker";
+    let install = || Some("banger setup firecracker".to_owned());
+    let Some(FoundFirecracker { program, version }) = &facts.host.firecracker else {
+        return match facts.wanted {
+            WantedVmm::Qemu => pass(NAME, "not installed, and the configuration asks for QEMU"),
+            WantedVmm::Auto | WantedVmm::Firecracker if !facts.is_virtualization_usable() => {
+                pass(NAME, "not installed; it could not run ordinary guests here")
+            }
+            WantedVmm::Auto | WantedVmm::Firecracker => {
+                warn(NAME, "not installed: VMs start slower with QEMU, and use more memory", install())
+            }
+        };
+    };
+    let program = program.display();
+    match version {
+        Err(why) => warn(NAME, format!("`{program}` does not tell its version: {why}"), install()),
+        Ok(version) if version.is_too_old() => {
+            let detail = format!("`{program}` is version {version}, and at least {OLDEST_TEXT} is needed");
+            warn(NAME, detail, install())
+        }
+        Ok(version) if !version.has_acpi() => {
+            let detail =
+                format!("`{program}` is version {version}: Debian's kernels find their devices from 1.8 on");
+            warn(NAME, detail, install())
+        }
+        Ok(version) if version.is_untested() => {
+            let detail = format!(
+                "`{program}` is version {version}, newer than {TESTED}, the newest that banger was tried with"
+            );
+            warn(NAME, detail, install())
+        }
+        Ok(version) => pass(NAME, format!("version {version}, `{program}`{}", resume_note(*version))),
+    }
+}
+
+fn resume_note(version: Version) -> &'static str {
+    if version.loses_vsock_by_a_bare_resume() {
+        "\na bare resume of this version makes streams to the guest hang (its issue #6100); banger goes round that, and \
+         open streams are reset by a pause"
+    } else {
+        ""
+    }
+}
+
+fn kvm(virtualization: &Virtualization, tuning: &HostTuning) -> CheckView {
+    const NAME: &str = "kvm";
+    let processor = tuning.processor;
+    match virtualization {
+        Virtualization::Usable if processor.is_virtual => {
+            let detail = format!(
+                "{}, nested: this host is a guest itself, so whatever leaves a VM costs several times as much",
+                flag(processor).unwrap_or("usable")
+            );
+            pass(NAME, detail)
+        }
+        Virtualization::Usable => pass(NAME, flag(processor).unwrap_or("usable")),
+        Virtualization::SoftwareOnly => {
+            let module = tuning.software_kvm.as_deref().unwrap_or("unknown");
+            let detail = format!(
+                "/dev/kvm is a software KVM (module {module}): the processor has neither vmx nor svm, and ordinary guests \
+                 hang on it; {}",
+                remedy(processor)
+            );
+            warn(NAME, detail, None)
+        }
+        Virtualization::Forbidden => {
+            let rights = tuning.kvm_device.clone().unwrap_or_default();
+            let detail =
+                format!("this user may not open /dev/kvm (mode {:03o}, group {})", rights.mode, rights.group);
+            let is_group_allowed = rights.mode & 0o060 == 0o060 && rights.group != "root";
+            let fix = if is_group_allowed {
+                format!("sudo usermod -aG {} \"$USER\", then log in again", rights.group)
+            } else {
+                "sudo setfacl -m \"u:$USER:rw\" /dev/kvm".to_owned()
+            };
+            warn(NAME, detail, Some(fix))
+        }
+        Virtualization::Absent => match (processor.has_vmx, processor.has_svm) {
+            (true, _) => {
+                warn(NAME, "there is no /dev/kvm, though the processor has vmx", Some(modprobe("kvm_intel")))
+            }
+            (false, true) => {
+                warn(NAME, "there is no /dev/kvm, though the processor has svm", Some(modprobe("kvm_amd")))
+            }
+            (false, false) => {
+                let detail = format!(
+                    "there is no /dev/kvm, and the processor has neither vmx nor svm; {}",
+                    remedy(processor)
+                );
+                warn(NAME, detail, None)
+            }
+        },
+    }
+}
+
+fn flag(processor: Processor) -> Option<&'static str> {
+    match (processor.has_vmx, processor.has_svm) {
+        (true, _) => Some("the processor has vmx"),
+        (false, true) => Some("the processor has svm"),
+        (false, false) => None,
+    }
+}
+
+fn remedy(processor: Processor) -> &'static str {
+    if processor.is_virtual {
+        "this host is a guest itself: its own hypervisor has to allow nested virtualisation"
+    } else {
+        "virtualisation may be switched off in the firmware"
+    }
+}
+
+fn modprobe(module: &str) -> String {
+    format!("sudo modprobe {module}")
+}
+
+/// To make a VM moves a kernel thread into its cgroup. Kernels from 6.1 on wait long for that, unless they are told to favour
+/// moves, or have no such thread to move (`nx_huge_pages=never`).
+fn cgroup_moves(facts: &Facts<'_>) -> CheckView {
+    const NAME: &str = "cgroup favordynmods";
+    let tuning = facts.tuning;
+    if !facts.is_virtualization_usable() {
+        return pass(NAME, "of no matter without hardware virtualisation");
+    }
+    let Some((major, minor)) = tuning.kernel.filter(|kernel| *kernel >= FIRST_SLOW_KERNEL) else {
+        return pass(NAME, "not needed by this kernel");
+    };
+    if tuning.nx_huge_pages.as_deref() == Some("never") {
+        return pass(NAME, "not needed, as nx_huge_pages is `never`");
+    }
+    if tuning.cgroups.is_empty() || tuning.cgroups.iter().any(|mount| mount.favors_moves) {
+        return pass(NAME, "processes move between cgroups fast");
+    }
+    let fix = match tuning.unified_cgroup() {
+        Some(path) => format!("sudo mount -o remount,favordynmods {}", path.display()),
+        None => "add cgroup_favordynmods=true to the kernel's command line".to_owned(),
+    };
+    warn(NAME, format!("off: on kernel {major}.{minor} it takes up to 0.2 s longer to start a VM"), Some(fix))
+}
+
+fn nx_huge_pages(tuning: &HostTuning) -> CheckView {
+    const NAME: &str = "kvm nx_huge_pages";
+    let Some(value) = tuning.nx_huge_pages.as_deref() else { return pass(NAME, "there is no KVM") };
+    match (value, tuning.has_itlb_multihit) {
+        ("never", _) => pass(NAME, "`never`: a VM is made without a thread that divides huge pages"),
+        ("Y", Some(true)) => pass(NAME, "on: this processor needs it (iTLB multihit), so leave it"),
+        ("Y", Some(false)) => {
+            let detail = "on, and this processor does not need it: guests run slower";
+            warn(
+                NAME,
+                detail,
+                Some("echo off | sudo tee /sys/module/kvm/parameters/nx_huge_pages".to_owned()),
+            )
+        }
+        ("Y", None) => pass(NAME, "on"),
+        (_, Some(true)) => {
+            let detail = "off, and this processor needs it: a guest can crash this host (iTLB multihit)";
+            warn(
+                NAME,
+                detail,
+                Some("echo auto | sudo tee /sys/module/kvm/parameters/nx_huge_pages".to_owned()),
+            )
+        }
+        (_, Some(false) | None) => pass(NAME, "off"),
+    }
+}
+
+fn huge_pages(facts: &Facts<'_>) -> CheckView {
+    const NAME: &str = "huge pages";
+    let pages = facts.tuning.huge_pages;
+    let detail = format!("{} of {} pages of 2 MiB are free", pages.free, pages.total);
+    match (facts.wants_huge_pages, pages.free) {
+        (true, 0) => {
+            let detail =
+                format!("{detail}: guests get ordinary pages, though `huge_pages = true` asks for huge ones");
+            warn(NAME, detail, Some("sudo sysctl vm.nr_hugepages=<half of the MiB for guests>".to_owned()))
+        }
+        (true, _) => pass(NAME, detail),
+        (false, _) => pass(NAME, format!("{detail}; the configuration does not ask for them")),
+    }
+}
+
+fn seccomp(actions: Option<&[String]>) -> CheckView {
+    const NAME: &str = "seccomp";
+    let has = |wanted: &str| actions.unwrap_or_default().iter().any(|action| action == wanted);
+    if has("trap") && has("kill_process") {
+        return pass(NAME, "VMMs can do no more than their filters allow");
+    }
+    warn(
+        NAME,
+        "this kernel has no seccomp filters, without which neither Firecracker nor QEMU's sandbox starts",
+        None,
+    )
+}
+
+fn limits(tuning: &HostTuning) -> CheckView {
+    const NAME: &str = "limits";
+    let told =
+        |limit: Option<u64>| limit.map_or_else(|| "any number of".to_owned(), |limit| limit.to_string());
+    let (files, processes) = (tuning.open_files_max, tuning.processes_max);
+    let detail = format!("{} open files, {} processes", told(files), told(processes));
+    if files.is_some_and(|files| files < FILES_MIN) {
+        let room = files.unwrap_or_default() / FILES_PER_VM;
+        let detail = format!("{detail}: enough for some {room} VMs at once");
+        return warn(
+            NAME,
+            detail,
+            Some(format!("raise `ulimit -Hn` (LimitNOFILE) to {} or more", FILES_MIN * 16)),
+        );
+    }
+    if processes.is_some_and(|processes| processes < PROCESSES_MIN) {
+        let fix = format!("raise `ulimit -Hu` (LimitNPROC) to {} or more", PROCESSES_MIN * 16);
+        return warn(NAME, format!("{detail}: a VM is three processes with some threads each"), Some(fix));
+    }
+    pass(NAME, detail)
+}
+
+#[cfg(test)]
+#[path = "tuning_tests.rs"]
+mod tests;
