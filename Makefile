@@ -9,7 +9,7 @@ AGENT_TARGET := target/agent
 HOST_PACKAGES := gcc libc6-dev qemu-system-x86 passt mmdebstrap uidmap kmod e2fsprogs openssh-client \
 	debian-archive-keyring
 # What only the tests use.
-TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio python3
+TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio python3 bzip2 gzip lz4 xz-utils zstd
 
 .PHONY: help setup setup-tests build run test bench bench-images soak lint clean
 

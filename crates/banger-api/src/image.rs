@@ -1,4 +1,4 @@
-//! Kernels and images, as clients see them.
+//! Images, as clients see them, and how a kernel or image is asked for.
 
 use banger_model::{ImageName, KernelName};
 use serde::{Deserialize, Serialize};
@@ -55,31 +55,6 @@ pub struct PrunedCache {
     pub blobs: u64,
     /// Bytes on disk.
     pub bytes: u64,
-}
-
-/// A kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct KernelView {
-    /// Name.
-    pub name: KernelName,
-    /// Is it here, or only in the catalog?
-    pub is_pulled: bool,
-    /// Distribution it comes from.
-    pub distro: String,
-    /// Architecture, as in `amd64`.
-    pub arch: String,
-    /// Release, as `uname -r` prints it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// Bytes on disk.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size_bytes: Option<u64>,
-    /// When it was made (RFC 3339).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<String>,
-    /// One line about it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub description: String,
 }
 
 /// An image.

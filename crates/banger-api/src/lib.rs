@@ -24,6 +24,10 @@
 //! | `GET /v1/vms/{vm}/ssh` | [`SshAccess`] |
 //! | `GET /v1/vms/{vm}/channel?port=<n>` | with `Upgrade: banger-channel`: bytes to and from that port of the guest's agent |
 //! | `GET /v1/kernels`, `/v1/images` | list of [`KernelView`], [`ImageView`]: what is here and what the catalog has |
+//! | `GET /v1/kernels/{name}` | [`KernelDetails`] |
+//! | `GET /v1/catalog/kernels` | list of [`CatalogKernel`] |
+//! | `POST /v1/kernels` | [`ImportKernel`] → [`OperationView`], its result a [`KernelView`] |
+//! | `POST /v1/kernels/{name}/delete` | → [`OperationView`] |
 //! | `POST /v1/kernels/pull` | [`PullRequest`] → [`OperationView`] |
 //! | `POST /v1/images/pull` | [`PullImage`] → [`OperationView`], whose target is the image's name |
 //! | `POST /v1/images/cache/prune` | [`PruneCache`] → [`PrunedCache`] |
@@ -39,6 +43,7 @@ mod error;
 mod event;
 mod guest;
 mod image;
+mod kernel;
 mod operation;
 mod system;
 mod vm;
@@ -50,7 +55,8 @@ pub use guest::{
     DiskStats, FileSystemStats, GuestStats, HostStats, InterfaceStats, ListenerProcess, ListenerView,
     MachineStats, TransportProtocol, VmStats,
 };
-pub use image::{ImageView, KernelView, PruneCache, PrunedCache, PullImage, PullRequest};
+pub use image::{ImageView, PruneCache, PrunedCache, PullImage, PullRequest};
+pub use kernel::{CatalogKernel, ImportKernel, KernelDetails, KernelFile, KernelView};
 pub use operation::{OperationKind, OperationState, OperationView, StagePartView, StageView};
 pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, VmDefaults};
 pub use vm::{CreateVm, DeleteVm, KillVm, PendingWork, SetVm, SshAccess, StartVm, StopVm, VmView, WaitFor};

@@ -27,6 +27,10 @@ pub enum OperationKind {
     VmTouch,
     /// Gets a kernel.
     KernelPull,
+    /// Makes a kernel out of what is on the host.
+    KernelImport,
+    /// Removes a kernel.
+    KernelDelete,
     /// Gets an image.
     ImagePull,
 }

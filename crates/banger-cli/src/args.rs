@@ -28,7 +28,6 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "made once in the life of the program")]
 pub(crate) enum Command {
     /// Run, list, stop and delete VMs
     #[command(subcommand, after_help = VM_EXAMPLES)]
@@ -39,7 +38,7 @@ pub(crate) enum Command {
     /// Pull and list images
     #[command(subcommand, after_help = "Example:\n  banger image pull debian-bookworm")]
     Image(ImageCommand),
-    /// Pull and list kernels
+    /// Pull, import, list and remove kernels
     #[command(subcommand, after_help = "Example:\n  banger kernel pull debian-12")]
     Kernel(KernelCommand),
     /// Print what happens to VMs, images and kernels, a line of JSON each, until it is stopped
@@ -220,8 +219,12 @@ mod tests {
         image cache prune
         image list
         kernel
-        kernel pull
         kernel list
+        kernel show
+        kernel pull
+        kernel import
+        kernel rm
+        kernel catalog
         events
         operation
         operation list

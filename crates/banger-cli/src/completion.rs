@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::time::Duration;
 
-use banger_api::{Client, ImageView, KernelView, VmView};
+use banger_api::{CatalogKernel, Client, ImageView, KernelView, VmView};
 use banger_sys::paths::Paths;
 use clap::CommandFactory as _;
 use clap_complete::CompletionCandidate;
@@ -61,9 +61,21 @@ pub(crate) fn images() -> Vec<CompletionCandidate> {
     names("/v1/images", |image: ImageView| image.name.into())
 }
 
-/// Names of kernels.
+/// Names of kernels, here and in the catalog.
 pub(crate) fn kernels() -> Vec<CompletionCandidate> {
     names("/v1/kernels", |kernel: KernelView| kernel.name.into())
+}
+
+/// Names of kernels that are here.
+pub(crate) fn local_kernels() -> Vec<CompletionCandidate> {
+    let kernels = ask::<KernelView>("/v1/kernels").unwrap_or_default();
+    let local = kernels.into_iter().filter(|kernel| kernel.is_pulled);
+    local.map(|kernel| CompletionCandidate::new(String::from(kernel.name))).collect()
+}
+
+/// Names of kernels in the catalog.
+pub(crate) fn catalog_kernels() -> Vec<CompletionCandidate> {
+    names("/v1/catalog/kernels", |kernel: CatalogKernel| kernel.name.into())
 }
 
 fn names<T: DeserializeOwned>(path: &str, name: impl Fn(T) -> String) -> Vec<CompletionCandidate> {

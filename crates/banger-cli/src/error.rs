@@ -96,6 +96,8 @@ pub(crate) enum CliError {
     StreamRefused { target: String, answer: String },
     #[error(transparent)]
     BadHost(banger_model::NameError),
+    #[error("`{}` is a path that is no text, and the daemon takes only those", path.display())]
+    BadPath { path: std::path::PathBuf },
     #[error("nobody can be asked whether to delete them: stdin is not a terminal")]
     NobodyToAsk,
     #[error("the log ended early")]
@@ -150,7 +152,7 @@ impl CliError {
 
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
-            Self::Plan(_) | Self::CpPlan(_) => USAGE,
+            Self::Plan(_) | Self::CpPlan(_) | Self::BadPath { .. } => USAGE,
             Self::CommandFailed { status, .. } => *status,
             Self::Deleted(error) => error.exit_status(),
             Self::Interrupted { stop, .. } | Self::CopyInterrupted { stop, .. } | Self::ToldStop(stop) => {

@@ -4,14 +4,14 @@ use banger_api::{Client, DeleteVm, KillVm, OperationView, SetVm, StartVm, StopVm
 use banger_model::KillSignal;
 use banger_sys::paths::Paths;
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::args_vm::ManyVms;
 use crate::ensure::ensure;
-use crate::error::{CliError, chain};
+use crate::error::CliError;
 use crate::operation::{self, Ended, OnStop};
+use crate::outcome::{Outcome, tell};
 use crate::progress::Board;
-use crate::render::{self, complain};
 use crate::resolve::{Target, resolve};
 use crate::signals::Signals;
 
@@ -79,12 +79,6 @@ impl Action {
     }
 }
 
-/// What came of one target.
-struct Outcome {
-    target: String,
-    result: Result<Option<Value>, CliError>,
-}
-
 /// Does it to all of them; fails when it failed for any.
 pub(crate) async fn act(
     paths: &Paths,
@@ -116,7 +110,7 @@ pub(crate) async fn act_on_all(
         }
     });
     let outcomes = join_all(each).await;
-    tell(action, &outcomes, as_json)
+    tell(action.done(), "vm", &outcomes, as_json)
 }
 
 async fn act_on(
@@ -132,35 +126,5 @@ async fn act_on(
     let ended = operation::follow(client, begin, &mut signals, action.on_stop(), &mut progress).await?;
     match ended {
         Ended::Succeeded(operation) | Ended::TooLate { operation, .. } => Ok(operation.result),
-    }
-}
-
-fn tell(action: &Action, outcomes: &[Outcome], as_json: bool) -> Result<(), CliError> {
-    if as_json {
-        render::print_json(&outcomes.iter().map(as_value).collect::<Vec<_>>())?;
-    }
-    let mut worst = Ok(());
-    for outcome in outcomes {
-        match &outcome.result {
-            Ok(_) if as_json => {}
-            Ok(_) => render::print(&format!("{} {}\n", action.done(), outcome.target))?,
-            Err(error) => {
-                complain((outcomes.len() > 1).then_some(outcome.target.as_str()), error);
-                worst = match (worst, error) {
-                    (Ok(()), CliError::Interrupted { stop, .. }) => Err(CliError::ToldStop(*stop)),
-                    (Err(CliError::ToldStop(stop)), _) => Err(CliError::ToldStop(stop)),
-                    (_, _) => Err(CliError::Told),
-                };
-            }
-        }
-    }
-    worst
-}
-
-fn as_value(outcome: &Outcome) -> Value {
-    match &outcome.result {
-        Ok(vm) => json!({ "target": outcome.target, "ok": true, "vm": vm }),
-        Err(CliError::Refused(body)) => json!({ "target": outcome.target, "ok": false, "error": body }),
-        Err(error) => json!({ "target": outcome.target, "ok": false, "error": { "message": chain(error) } }),
     }
 }

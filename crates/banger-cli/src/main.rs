@@ -24,6 +24,7 @@ mod list;
 mod logs;
 mod operation;
 mod operations;
+mod outcome;
 mod plan;
 mod ports;
 mod progress;

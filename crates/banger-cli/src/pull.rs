@@ -1,4 +1,4 @@
-//! Pulling of images and kernels: both are an operation with a name.
+//! Pulling and importing of images and kernels: all are an operation whose target is the name of what comes.
 
 use banger_api::OperationView;
 use banger_sys::paths::Paths;
@@ -11,7 +11,7 @@ use crate::progress::Board;
 use crate::render;
 use crate::signals::Signals;
 
-/// Pulls and prints the name, or as JSON what came.
+/// Asks for it and prints its name, or as JSON what came.
 pub(crate) async fn pull(
     paths: &Paths,
     route: &str,

@@ -1,8 +1,9 @@
 //! Where a VM's kernel, root and disks come from. Real: the image service; in tests: a fake.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use banger_image::Image;
+use banger_image::{Image, KernelHold};
 use banger_model::{ImageName, KernelName, VmSpec};
 use banger_sys::files::FileError;
 use banger_vmm::KernelFiles;
@@ -33,15 +34,34 @@ pub enum BootSourceError {
     },
 }
 
+/// Keeps a kernel in its place until the machine has opened its files, or this is dropped.
+#[derive(Debug, Default)]
+pub struct KeptInPlace(Mutex<Option<KernelHold>>);
+
+impl KeptInPlace {
+    /// Keeps what is held.
+    #[must_use]
+    pub fn new(hold: KernelHold) -> Self {
+        Self(Mutex::new(Some(hold)))
+    }
+
+    /// Lets others replace and remove the kernel.
+    pub fn let_go(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
 /// What a machine boots from.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct BootFiles {
     /// Which kernel it is.
     pub kernel_name: KernelName,
     /// Its files.
     pub kernel: KernelFiles,
-    /// Its modules' drive.
-    pub modules: PathBuf,
+    /// Its modules' drive; none where everything is built in.
+    pub modules: Option<PathBuf>,
+    /// Its files stay where they are meanwhile.
+    pub kept: KeptInPlace,
     /// The image's root.
     pub rootfs: PathBuf,
     /// The image: new work disks are made from it.

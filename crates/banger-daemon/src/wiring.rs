@@ -117,7 +117,8 @@ impl Daemon {
         let events = Events::new(Arc::clone(&store));
         events.observe(&operations);
         let source = Arc::new(ImageBootSource::new(&paths, &program, user_key.authorized_key.clone()));
-        let kernels = Arc::new(KernelOperations::new(source.images(), operations.clone()));
+        let kernels =
+            Arc::new(KernelOperations::new(source.images(), Arc::clone(&store), operations.clone()));
         let images = Arc::new(ImageOperations::new(source.images(), operations.clone()));
         let vms = VmService::new(VmServiceParts {
             store,

@@ -36,7 +36,7 @@ pub trait Manifest: Serialize + DeserializeOwned + Clone + Send + 'static {
     type Name: Clone + std::fmt::Display + std::str::FromStr + Eq + std::hash::Hash + Send + Sync + 'static;
     /// Which kind it is.
     const KIND: Kind;
-    /// Version of the form that is written.
+    /// The version that this crate writes; it reads all older ones.
     const FORMAT_VERSION: u32;
 
     /// Whose manifest it is.

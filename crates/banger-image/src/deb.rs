@@ -2,11 +2,16 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use crate::archive_path::contained;
 use crate::blocking::Cancelled;
+use crate::compression::Compression;
+use crate::kernel::module_tree::Place;
+
+/// Longest text that a package says about itself.
+const CONTROL_BYTES_MAX: u64 = 1 << 20;
 
 /// Why a package cannot be taken apart.
 #[derive(Debug, thiserror::Error)]
@@ -14,8 +19,10 @@ use crate::blocking::Cancelled;
 pub enum DebError {
     #[error("cannot read the package `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("the package `{}` has no data", path.display())]
-    NoData { path: PathBuf },
+    #[error("the package `{}` has no `{member}`", path.display())]
+    NoMember { path: PathBuf, member: &'static str },
+    #[error("the package `{}` does not tell its `{name}`", path.display())]
+    NoField { path: PathBuf, name: &'static str },
     #[error("the package `{}` is compressed in a way that is not known: `{member}`", path.display())]
     UnknownCompression { path: PathBuf, member: String },
     #[error("the package's entry `{entry}` leaves the package")]
@@ -36,9 +43,56 @@ pub(crate) struct Unpacked {
 pub(crate) fn unpack_deb(
     package: &Path,
     target: &Path,
-    place: impl Fn(&Path) -> Option<PathBuf>,
+    place: impl Fn(&Path) -> Option<Place>,
     cancelled: &Cancelled,
 ) -> Result<Unpacked, DebError> {
+    let (built_at, ()) = read_member(package, "data.tar", cancelled, |data| unpack_tar(data, target, place))?;
+    Ok(Unpacked { built_at })
+}
+
+/// What a package says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Control {
+    pub(crate) package: String,
+    pub(crate) version: String,
+    pub(crate) architecture: String,
+}
+
+/// Reads what a package says about itself.
+pub(crate) fn read_control(package: &Path) -> Result<Control, DebError> {
+    let (_, text) = read_member(package, "control.tar", &Cancelled::default(), |data| {
+        let mut archive = tar::Archive::new(data);
+        for entry in archive.entries().map_err(TarError::Read)? {
+            let entry = entry.map_err(TarError::Read)?;
+            if entry_path(&entry.path_bytes())? == Path::new("control") {
+                let mut text = String::new();
+                entry.take(CONTROL_BYTES_MAX).read_to_string(&mut text).map_err(TarError::Read)?;
+                return Ok(text);
+            }
+        }
+        Ok(String::new())
+    })?;
+    let field = |name: &'static str| {
+        let lines = text.lines().filter_map(|line| line.split_once(':'));
+        let value =
+            lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
+        let value = value.filter(|value| !value.is_empty()).map(str::to_owned).next();
+        value.ok_or_else(|| DebError::NoField { path: package.to_owned(), name })
+    };
+    Ok(Control {
+        package: field("Package")?,
+        version: field("Version")?,
+        architecture: field("Architecture")?,
+    })
+}
+
+/// Reads the member of a package whose name begins so, uncompressed; returns when it was made, too.
+fn read_member<T>(
+    package: &Path,
+    begin: &'static str,
+    cancelled: &Cancelled,
+    consume: impl FnOnce(Box<dyn Read + '_>) -> Result<T, TarError>,
+) -> Result<(i64, T), DebError> {
     let read = |source| DebError::Read { path: package.to_owned(), source };
     let file = fs::File::open(package).map_err(read)?;
     let mut members = ar::Archive::new(io::BufReader::new(file));
@@ -46,26 +100,21 @@ pub(crate) fn unpack_deb(
         let member = member.map_err(read)?;
         let name = String::from_utf8_lossy(member.header().identifier()).trim_end_matches('/').to_owned();
         let built_at = i64::try_from(member.header().mtime()).unwrap_or(0);
-        let Some(suffix) = name.strip_prefix("data.tar") else { continue };
-        let member = cancelled.reader(member);
-        match suffix {
-            "" => unpack_tar(member, target, place),
-            ".xz" => unpack_tar(liblzma::read::XzDecoder::new(member), target, place),
-            ".gz" => unpack_tar(flate2::read::GzDecoder::new(member), target, place),
-            ".zst" => {
-                let decoder = ruzstd::decoding::StreamingDecoder::new(member)
-                    .map_err(|why| read(io::Error::other(why)))?;
-                unpack_tar(decoder, target, place)
-            }
+        let Some(suffix) = name.strip_prefix(begin) else { continue };
+        let compression = match suffix {
+            "" => Compression::None,
+            ".gz" => Compression::Gzip,
+            ".xz" => Compression::Xz,
+            ".zst" => Compression::Zstd,
             _ => return Err(DebError::UnknownCompression { path: package.to_owned(), member: name }),
-        }
-        .map_err(|error| match error {
+        };
+        let consumed = consume(compression.reader(cancelled.reader(member)));
+        return consumed.map(|value| (built_at, value)).map_err(|error| match error {
             TarError::Read(source) => read(source),
             TarError::Deb(error) => error,
-        })?;
-        return Ok(Unpacked { built_at });
+        });
     }
-    Err(DebError::NoData { path: package.to_owned() })
+    Err(DebError::NoMember { path: package.to_owned(), member: begin })
 }
 
 enum TarError {
@@ -76,36 +125,27 @@ enum TarError {
 fn unpack_tar(
     data: impl Read,
     target: &Path,
-    place: impl Fn(&Path) -> Option<PathBuf>,
+    place: impl Fn(&Path) -> Option<Place>,
 ) -> Result<(), TarError> {
     let mut archive = tar::Archive::new(data);
     for entry in archive.entries().map_err(TarError::Read)? {
         let mut entry = entry.map_err(TarError::Read)?;
-        let path = contained(&entry.path_bytes()).map_err(TarError::Deb)?;
+        let path = entry_path(&entry.path_bytes())?;
         if !entry.header().entry_type().is_file() {
             continue;
         }
-        let Some(path) = place(&path).map(|path| target.join(path)) else { continue };
+        let Some(Place { path, compression }) = place(&path) else { continue };
+        let path = target.join(path);
         let executable = entry.header().mode().map_err(TarError::Read)? & 0o111;
-        write_file(&mut entry, &path, 0o644 | executable)
+        write_file(&mut compression.reader(&mut entry), &path, 0o644 | executable)
             .map_err(|source| TarError::Deb(DebError::Write { path, source }))?;
     }
     Ok(())
 }
 
-/// Returns an entry's path relative to the package's root.
-fn contained(entry: &[u8]) -> Result<PathBuf, DebError> {
-    let mut path = PathBuf::new();
-    for component in Path::new(std::ffi::OsStr::from_bytes(entry)).components() {
-        match component {
-            Component::CurDir => {}
-            Component::Normal(name) => path.push(name),
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
-                return Err(DebError::Hostile { entry: String::from_utf8_lossy(entry).into_owned() });
-            }
-        }
-    }
-    Ok(path)
+fn entry_path(entry: &[u8]) -> Result<PathBuf, TarError> {
+    let hostile = || DebError::Hostile { entry: String::from_utf8_lossy(entry).into_owned() };
+    contained(entry).ok_or_else(|| TarError::Deb(hostile()))
 }
 
 fn write_file(content: &mut impl Read, path: &Path, mode: u32) -> io::Result<()> {

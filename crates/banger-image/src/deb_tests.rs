@@ -36,7 +36,8 @@ fn unpack(member: &str, data: &[u8]) -> (tempfile::TempDir, Result<Unpacked, Deb
     let package = deb(home.path(), member, data);
     let target = home.path().join("target");
     fs::create_dir(&target).unwrap();
-    let result = unpack_deb(&package, &target, |path| Some(path.to_owned()), &Cancelled::default());
+    let result =
+        unpack_deb(&package, &target, |path| Some(Place::plain(path.to_owned())), &Cancelled::default());
     (home, result)
 }
 
@@ -96,9 +97,49 @@ fn a_file_cannot_be_written_through_a_link_or_over_another() {
 
 #[test]
 fn a_package_that_is_none_or_is_cut_is_an_error() {
-    assert!(matches!(unpack("control.tar", b"").1, Err(DebError::NoData { .. })));
+    assert!(matches!(unpack("control.tar", b"").1, Err(DebError::NoMember { .. })));
     assert!(matches!(unpack("data.tar.lzo", b"").1, Err(DebError::UnknownCompression { .. })));
     assert!(matches!(unpack("data.tar.xz", b"nonsense").1, Err(DebError::Read { .. })));
     let cut = &sample()[..700];
     assert!(matches!(unpack("data.tar", cut).1, Err(DebError::Read { .. } | DebError::Write { .. })));
+}
+
+fn package(control: &str) -> (tempfile::TempDir, PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let control = tar(&[
+        ("./md5sums", tar::EntryType::Regular, b""),
+        ("./control", tar::EntryType::Regular, control.as_bytes()),
+    ]);
+    let package = deb(home.path(), "control.tar", &control);
+    (home, package)
+}
+
+#[test]
+fn a_package_says_what_it_is() {
+    let (_home, path) = package(
+        "Package: linux-image-6.1\nSource: linux (6.1)\nVersion: 6.1.192-2\narchitecture: amd64\nDescription: a: b\n",
+    );
+    let control = read_control(&path).unwrap();
+    assert_eq!(control.package, "linux-image-6.1");
+    assert_eq!((control.version.as_str(), control.architecture.as_str()), ("6.1.192-2", "amd64"));
+}
+
+#[test]
+fn a_package_that_does_not_say_what_it_is_is_refused() {
+    let (_home, path) = package("Package: linux\nVersion: \n");
+    assert!(matches!(read_control(&path), Err(DebError::NoField { name: "Version", .. })));
+    assert!(matches!(
+        read_control(Path::new("/dev/null")),
+        Err(DebError::Read { .. } | DebError::NoMember { .. })
+    ));
+}
+
+#[test]
+fn a_compressed_file_is_written_as_it_was_before() {
+    let home = tempfile::tempdir().unwrap();
+    let packed = crate::compression::tests::pack("xz", &["-c"], b"module");
+    let package = deb(home.path(), "data.tar", &tar(&[("./a.ko.xz", tar::EntryType::Regular, &packed)]));
+    let place = |path: &Path| crate::kernel::module_tree::place_in_tree(path);
+    unpack_deb(&package, &home.path().join("target"), place, &Cancelled::default()).unwrap();
+    assert_eq!(fs::read(home.path().join("target/a.ko")).unwrap(), b"module");
 }

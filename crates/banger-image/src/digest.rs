@@ -46,6 +46,31 @@ impl FileRecord {
     }
 }
 
+/// Reads what is inside, and knows the sha256 of all that was read.
+pub(crate) struct HashingReader<R> {
+    inner: R,
+    hasher: Sha256,
+}
+
+impl<R: io::Read> HashingReader<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Self { inner, hasher: Sha256::new() }
+    }
+
+    /// Returns the sha256 of what was read, in lower-case hexadecimal.
+    pub(crate) fn sha256(self) -> String {
+        hex(&self.hasher.finalize())
+    }
+}
+
+impl<R: io::Read> io::Read for HashingReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(buffer.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
 /// Returns the sha256 in lower-case hexadecimal.
 pub(crate) fn sha256_hex(content: &[u8]) -> String {
     hex(&Sha256::digest(content))

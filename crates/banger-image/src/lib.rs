@@ -4,8 +4,10 @@
 //! time. What it publishes appears whole or not at all. Nothing here needs root or a mount.
 
 mod apt;
+mod archive_path;
 mod artifact;
 mod blocking;
+mod compression;
 mod cpio;
 mod deb;
 mod digest;
@@ -22,6 +24,7 @@ mod space;
 mod store;
 #[cfg(test)]
 mod test_files;
+mod zstd_frames;
 
 pub use apt::AptError;
 pub use artifact::{Artifact, Kind, Manifest};
@@ -35,8 +38,9 @@ pub use image::{
     image_catalog,
 };
 pub use kernel::{
-    BzImageError, InitramfsError, Kernel, KernelBuildError, KernelEntry, KernelManifest, ModulesDriveError,
-    ModulesError, RefreshError, kernel_catalog,
+    BundleError, BzImageError, ElfError, ImportError, ImportRequest, InitramfsError, Kernel,
+    KernelBuildError, KernelEntry, KernelImport, KernelManifest, ModuleTreeError, ModulesDriveError,
+    ModulesError, PackageError, RefreshError, StackError, kernel_catalog,
 };
 pub use linked_file::LinkedFile;
 pub use oci::{
@@ -45,6 +49,6 @@ pub use oci::{
     RegistryError,
 };
 pub use progress::{Progress, Stage, StagePart};
-pub use pull::{PullError, Replace};
-pub use service::ImageService;
+pub use pull::{PullError, Removal, Replace};
+pub use service::{ImageService, KernelHold};
 pub use store::{Listing, Store, StoreError};

@@ -1,19 +1,22 @@
 //! Makes one kernel or image be there, once, however many ask: the same steps for both kinds.
 //!
-//! The lock of a name is held while it is pulled. Under the lock everybody looks again: what another caller made in the
-//! meantime is a success for who only wants it to be there, and "already pulled" for who asked to pull it.
+//! The lock of a name is held while it is pulled, imported or removed. Under the lock everybody looks again: what another
+//! caller made in the meantime is a success for who only wants it to be there, and "already pulled" for who asked to pull
+//! it. A second lock by name keeps what a machine is started from in its place: those who start one share it, and who
+//! publishes or removes has it alone, for the moment of a rename.
 
 use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 
-use banger_sys::files::{FileError, StagedDirectory, create_private_directory};
-use banger_sys::keyed_lock::{KeyedGuard, KeyedLock};
+use banger_sys::files::{FileError, StagedDirectory, create_private_directory, remove_whole};
+use banger_sys::keyed_lock::{AloneGuard, KeyedGuard, KeyedLock, SharedGuard, SharedKeyedLock};
 use futures::future::BoxFuture;
 
 use crate::artifact::{Artifact, Kind, Manifest};
 use crate::blocking::run_blocking;
 use crate::image::ImageBuildError;
-use crate::kernel::{KernelBuildError, RefreshError};
+use crate::kernel::{ImportError, KernelBuildError, RefreshError};
 use crate::oci::OciPullError;
 use crate::space::{ran_out_of_space, shortage};
 use crate::store::{Store, StoreError};
@@ -53,6 +56,34 @@ pub enum PullError {
         kind: Kind,
         /// Its name.
         name: String,
+    },
+    /// There is one of this name; said to who brings another one.
+    #[error(
+        "there is a {kind} `{name}` already; `--force` replaces it, `--name` gives this one another name"
+    )]
+    NameTaken {
+        /// Kernel or image.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
+    /// There is none of this name to remove.
+    #[error("there is no local {kind} `{name}`")]
+    NotHere {
+        /// Kernel or image.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
+    /// It could not be removed.
+    #[error("cannot remove the {kind} `{name}`")]
+    Remove {
+        /// Kernel or image.
+        kind: Kind,
+        /// Its name.
+        name: String,
+        /// Why.
+        source: io::Error,
     },
     /// The local one cannot be used.
     #[error("cannot use the local {kind} `{name}`")]
@@ -98,6 +129,14 @@ pub enum PullError {
         name: String,
         /// Why.
         source: KernelBuildError,
+    },
+    /// What somebody brought could not be made a kernel.
+    #[error("cannot import the kernel `{name}`")]
+    Import {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: ImportError,
     },
     /// The image could not be made.
     #[error("cannot pull the image `{name}`")]
@@ -148,7 +187,14 @@ impl PullError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotInCatalog { kind, .. } => Some(format!("banger {kind} list")),
+            Self::NotInCatalog { kind: Kind::Kernel, .. } => {
+                Some("banger kernel list --available".to_owned())
+            }
+            Self::NotInCatalog { kind, .. } | Self::NotHere { kind, .. } => {
+                Some(format!("banger {kind} list"))
+            }
+            Self::NameTaken { kind, name } => Some(format!("banger {kind} show {name}")),
+            Self::Import { source, .. } => source.hint(),
             Self::AlreadyPulled { kind, name } => Some(format!("banger {kind} pull --force {name}")),
             Self::Local { source, .. } => source.hint(),
             Self::Kernel { source, .. } => source.hint(),
@@ -160,6 +206,7 @@ impl PullError {
             Self::TooLittleSpace { .. }
             | Self::DiskFull { .. }
             | Self::Refresh { .. }
+            | Self::Remove { .. }
             | Self::Publish { .. } => None,
         }
     }
@@ -174,24 +221,27 @@ pub(crate) type Build<'a> =
 pub(crate) struct Pulls<M: Manifest> {
     pub(crate) store: Store<M>,
     locks: KeyedLock<M::Name>,
+    /// Shared by those who start a machine from it, had alone by who changes what is in its place. After the lock above.
+    uses: SharedKeyedLock<M::Name>,
     /// Free bytes that a pull needs to begin.
     bytes_needed: u64,
 }
 
 impl<M: Manifest> Pulls<M> {
     pub(crate) fn new(store: Store<M>, bytes_needed: u64) -> Self {
-        Self { store, locks: KeyedLock::default(), bytes_needed }
+        Self { store, locks: KeyedLock::default(), uses: SharedKeyedLock::default(), bytes_needed }
     }
 
     /// Returns the local one, made by this caller or by another one in the meantime.
     pub(crate) async fn ensure(&self, name: &M::Name, build: Build<'_>) -> Result<Artifact<M>, PullError> {
-        if let Some(found) = self.usable(name)? {
+        // Without the lock it may be removed while it is looked at: only what is whole is believed.
+        if let Ok(Some(found)) = self.usable(name) {
             return Ok(found);
         }
         let held = self.lock(name).await;
         match self.usable(name)? {
             Some(found) => Ok(found),
-            None => self.make(&held, self.bytes_needed, name, build).await,
+            None => self.make(held, self.bytes_needed, name, build).await,
         }
     }
 
@@ -217,7 +267,51 @@ impl<M: Manifest> Pulls<M> {
         if replace == Replace::Never && self.usable(name)?.is_some() {
             return Err(PullError::AlreadyPulled { kind: M::KIND, name: name.to_string() });
         }
-        self.make(&held, bytes_needed, name, build).await
+        self.make(held, bytes_needed, name, build).await
+    }
+
+    /// Makes it out of what somebody brings.
+    pub(crate) async fn import(
+        &self,
+        name: &M::Name,
+        replace: Replace,
+        build: Build<'_>,
+    ) -> Result<Artifact<M>, PullError> {
+        let held = self.lock(name).await;
+        self.refuse_taken(name, replace)?;
+        self.make(held, self.bytes_needed, name, build).await
+    }
+
+    /// Refuses a name that is taken, also by one that is damaged.
+    pub(crate) fn refuse_taken(&self, name: &M::Name, replace: Replace) -> Result<(), PullError> {
+        match replace {
+            Replace::Never if self.store.place(name).exists() => {
+                Err(PullError::NameTaken { kind: M::KIND, name: name.to_string() })
+            }
+            Replace::Never | Replace::Always => Ok(()),
+        }
+    }
+
+    /// Waits until nobody pulls it or starts a machine from it, and keeps both from happening. It is still there.
+    pub(crate) async fn removal(&self, name: &M::Name) -> Result<Removal, PullError> {
+        let held = self.lock(name).await;
+        let alone = self.alone(name).await;
+        let place = self.store.place(name);
+        let (kind, name) = (M::KIND, name.to_string());
+        if !place.exists() {
+            return Err(PullError::NotHere { kind, name });
+        }
+        Ok(Removal { kind, name, place, guards: (held, alone) })
+    }
+
+    /// Keeps what is in its place there, for as long as the guard lives.
+    pub(crate) async fn hold(&self, name: &M::Name) -> SharedGuard {
+        self.uses.shared(name).await
+    }
+
+    /// Waits until nobody starts a machine from it. Who changes what is in its place holds this guard, too.
+    pub(crate) async fn alone(&self, name: &M::Name) -> AloneGuard {
+        self.uses.alone(name).await
     }
 
     /// Waits for the name's lock. Whoever changes or removes what is there holds it.
@@ -240,7 +334,7 @@ impl<M: Manifest> Pulls<M> {
 
     async fn make(
         &self,
-        _held: &KeyedGuard,
+        held: KeyedGuard,
         bytes_needed: u64,
         name: &M::Name,
         build: Build<'_>,
@@ -256,15 +350,43 @@ impl<M: Manifest> Pulls<M> {
         }
         let staged = StagedDirectory::create(&place).map_err(unpublished)?;
         let filled = build(staged).await.map_err(|error| disk_full(kind, name, error))?;
+        let guards = (held, self.alone(name).await);
         let published = run_blocking(move |cancelled| {
-            // Given up: what was built is removed, and nothing appears.
-            cancelled.check().ok().map(|()| filled.publish())
+            // Given up: what was built is removed, and nothing appears. The guards go with the work, not with its caller.
+            (cancelled.check().ok().map(|()| filled.publish()), guards)
         });
-        if let Some(published) = published.await {
+        let (published, _guards) = published.await;
+        if let Some(published) = published {
             published.map_err(|source| disk_full(kind, name, unpublished(source)))?;
         }
         let found = self.usable(name)?;
         found.ok_or_else(|| PullError::NotInCatalog { kind, name: name.to_string() })
+    }
+}
+
+/// A kernel or image that nobody pulls and no machine is started from: it can be removed. Dropped, it stays.
+#[derive(Debug)]
+pub struct Removal {
+    kind: Kind,
+    name: String,
+    place: PathBuf,
+    guards: (KeyedGuard, AloneGuard),
+}
+
+impl Removal {
+    /// Removes it. What machines have open stays readable for them.
+    ///
+    /// # Errors
+    /// [`PullError::Remove`].
+    pub async fn remove(self) -> Result<(), PullError> {
+        let Self { kind, name, place, guards } = self;
+        // The guards go with the work, not with its caller: nobody may put another one there before it is done.
+        let removed = run_blocking(move |_| (remove_whole(&place), guards)).await.0;
+        match removed {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(PullError::NotHere { kind, name }),
+            Err(source) => Err(PullError::Remove { kind, name, source }),
+        }
     }
 }
 

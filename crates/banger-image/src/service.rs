@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_model::{ImageName, KernelName};
+use banger_sys::keyed_lock::SharedGuard;
 use banger_sys::paths::Paths;
 
 use crate::artifact::Kind;
@@ -13,12 +14,12 @@ use crate::image::{
     is_stale as is_seed_stale, refresh_work_seed, sweep_build_directories, sweep_refreshes,
 };
 use crate::kernel::{
-    AgentProgram, DebianKernels, Kernel, KernelEntry, KernelManifest, KernelSource, is_stale, kernel_catalog,
-    refresh_initramfs,
+    AgentProgram, AptPackages, DebianKernels, Kernel, KernelEntry, KernelImport, KernelManifest,
+    KernelSource, is_stale, kernel_catalog, refresh_initramfs,
 };
 use crate::oci::{CacheError, OciImages, OciPull, Prune, Pruned};
 use crate::progress::Progress;
-use crate::pull::{Build, PullError, Pulls, Replace};
+use crate::pull::{Build, PullError, Pulls, Removal, Replace};
 use crate::store::{Store, StoreError};
 
 const KERNEL_BYTES_NEEDED: u64 = 400 << 20;
@@ -60,7 +61,10 @@ impl ImageService {
             images: Pulls::new(Store::new(paths.images()), IMAGE_BYTES_NEEDED),
             kernel_catalog: kernel_catalog(),
             image_catalog: image_catalog(),
-            kernel_source: Box::new(DebianKernels { agent: Arc::clone(&agent) }),
+            kernel_source: Box::new(DebianKernels {
+                packages: Box::new(AptPackages),
+                agent: Arc::clone(&agent),
+            }),
             image_source: Box::new(DebianImages { key: Arc::clone(&key) }),
             oci: OciImages::new(paths.blob_cache(), Arc::clone(&key)),
             agent,
@@ -125,6 +129,64 @@ impl ImageService {
         progress: &Progress,
     ) -> Result<Kernel, PullError> {
         self.kernels.pull(name, replace, self.kernel_build(name, progress)).await
+    }
+
+    /// Returns the kernel as [`ImageService::ensure_kernel`] does, and keeps it in its place until the hold is dropped: a
+    /// machine is started from files of one kernel, never from those of two.
+    ///
+    /// # Errors
+    /// As [`ImageService::ensure_kernel`].
+    pub async fn hold_kernel(
+        &self,
+        name: &KernelName,
+        progress: &Progress,
+    ) -> Result<(Kernel, KernelHold), PullError> {
+        loop {
+            self.ensure_kernel(name, progress).await?;
+            let hold = KernelHold(self.kernels.hold(name).await);
+            // It may have been removed or replaced before it was held.
+            match self.kernels.usable(name)? {
+                Some(kernel) if !self.is_stale(&kernel)? => return Ok((kernel, hold)),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// Makes a kernel out of what somebody brings.
+    ///
+    /// # Errors
+    /// [`PullError::NameTaken`] unless it may be replaced, [`PullError::Import`].
+    pub async fn import_kernel(
+        &self,
+        import: KernelImport,
+        replace: Replace,
+        progress: &Progress,
+    ) -> Result<Kernel, PullError> {
+        let name = import.name().clone();
+        let text = name.to_string();
+        let build: Build<'_> = Box::new(move |staged| {
+            Box::pin(async move {
+                let built = import.build(staged, &self.agent, progress).await;
+                built.map_err(|source| PullError::Import { name: text, source })
+            })
+        });
+        self.kernels.import(&name, replace, build).await
+    }
+
+    /// Refuses an import at once whose name is taken.
+    ///
+    /// # Errors
+    /// [`PullError::NameTaken`] unless it may be replaced.
+    pub fn refuse_taken_kernel(&self, name: &KernelName, replace: Replace) -> Result<(), PullError> {
+        self.kernels.refuse_taken(name, replace)
+    }
+
+    /// Waits until nobody pulls the kernel or starts a machine from it; then it can be removed.
+    ///
+    /// # Errors
+    /// [`PullError::NotHere`].
+    pub async fn kernel_removal(&self, name: &KernelName) -> Result<Removal, PullError> {
+        self.kernels.removal(name).await
     }
 
     /// Returns the image, pulled if it is not there, its files looked at, its work-seed with this user's key. Its kernel
@@ -228,18 +290,24 @@ impl ImageService {
 
     async fn with_this_agent(&self, kernel: Kernel, progress: &Progress) -> Result<Kernel, PullError> {
         let name = kernel.manifest.name.clone();
-        let failed = |source| PullError::Refresh { name: name.to_string(), source };
-        if !is_stale(&kernel, &self.agent).map_err(failed)? {
+        if !self.is_stale(&kernel)? {
             return Ok(kernel);
         }
-        let _held = self.kernels.lock(&name).await;
+        let held = self.kernels.lock(&name).await;
         // Another caller may have done it, or replaced the kernel.
         let Some(kernel) = self.kernels.usable(&name)? else {
             return Err(PullError::NotInCatalog { kind: Kind::Kernel, name: name.to_string() });
         };
         progress.stage("refresh initramfs", name.to_string());
         let agent = Arc::clone(&self.agent);
-        run_blocking(move |_| refresh_initramfs(kernel, &agent)).await.map_err(failed)
+        let guards = (held, self.kernels.alone(&name).await);
+        let (refreshed, _guards) = run_blocking(move |_| (refresh_initramfs(kernel, &agent), guards)).await;
+        refreshed.map_err(|source| PullError::Refresh { name: name.to_string(), source })
+    }
+
+    fn is_stale(&self, kernel: &Kernel) -> Result<bool, PullError> {
+        let failed = |source| PullError::Refresh { name: kernel.manifest.name.to_string(), source };
+        is_stale(kernel, &self.agent).map_err(failed)
     }
 
     fn kernel_build<'a>(&'a self, name: &KernelName, progress: &'a Progress) -> Build<'a> {
@@ -271,6 +339,14 @@ impl ImageService {
     }
 }
 
+/// Keeps a kernel in its place until it is dropped.
+#[derive(Debug)]
+pub struct KernelHold(#[expect(dead_code, reason = "held for its drop")] SharedGuard);
+
 #[cfg(test)]
 #[path = "service_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "service_kernel_tests.rs"]
+mod kernel_tests;

@@ -54,7 +54,7 @@ impl KernelSource for Arc<Fake> {
         Box::pin(async move {
             std::fs::write(staged.path().join("vmlinuz"), "kernel").unwrap();
             if !self.turn().await {
-                return Err(KernelBuildError::NoKernel { package: "fake".to_owned() });
+                return Err(KernelBuildError::UnknownDistro { distro: "fake".to_owned() });
             }
             let manifest = KernelManifest {
                 format_version: 1,
@@ -62,6 +62,7 @@ impl KernelSource for Arc<Fake> {
                 distro: String::new(),
                 arch: String::new(),
                 version: String::new(),
+                has_pvh_entry: true,
                 files: BTreeMap::from([("vmlinuz".to_owned(), FileRecord::of_bytes(b"kernel"))]),
                 source: String::new(),
                 created_at: String::new(),
@@ -224,7 +225,7 @@ async fn a_damaged_kernel_is_an_error_until_a_forced_pull() {
     let service = service(home.path(), &fake);
     let silent = Progress::silent();
     let kernel = service.ensure_kernel(&debian(), &silent).await.unwrap();
-    std::fs::write(kernel.vmlinuz(), "").unwrap();
+    std::fs::write(kernel.vmlinuz().unwrap(), "").unwrap();
     let error = service.ensure_kernel(&debian(), &silent).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot use the local kernel `debian-12`");
     assert_eq!(error.hint().unwrap(), "banger kernel pull --force debian-12");

@@ -1,16 +1,19 @@
 //! The local kernels or images: one directory each, read without a lock, because each appears and changes in one step.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::marker::PhantomData;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use banger_sys::files::{is_staging, remove_any};
+use rustix::fs::{Mode, OFlags, openat};
 use serde::Deserialize;
 
 use crate::artifact::{Artifact, Kind, MANIFEST_FILE, Manifest};
 use crate::digest::FileRecord;
+use crate::kernel::kernel_catalog;
 
 /// Why a local kernel or image cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -140,12 +143,25 @@ impl StoreError {
             | Self::OtherName { kind, name, .. }
             | Self::ReadFile { kind, name, .. }
             | Self::WrongSize { kind, name, .. }
-            | Self::WrongContent { kind, name, .. } => Some(format!("banger {kind} pull --force {name}")),
+            | Self::WrongContent { kind, name, .. } => Some(cure(*kind, name)),
             Self::LinkedFileChanged { kind, name, .. } | Self::LinkedFileMissing { kind, name, .. } => {
                 Some(format!("banger {kind} delete {name}"))
             }
             Self::List { .. } | Self::ReadManifest { .. } | Self::NewerManifest { .. } => None,
         }
+    }
+}
+
+/// What makes a damaged one good again: what nobody can pull must be brought again.
+fn cure(kind: Kind, name: &str) -> String {
+    let is_brought = match kind {
+        Kind::Kernel => kernel_catalog().iter().all(|entry| entry.name.as_str() != name),
+        Kind::Image => false,
+    };
+    if is_brought {
+        format!("banger {kind} import --force --name {name} --from <path>")
+    } else {
+        format!("banger {kind} pull --force {name}")
     }
 }
 
@@ -209,9 +225,9 @@ impl<M: Manifest> Store<M> {
     pub fn get(&self, name: &M::Name) -> Result<Option<Artifact<M>>, StoreError> {
         let directory = self.place(name);
         let path = directory.join(MANIFEST_FILE);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        let text = match read_in(&directory, MANIFEST_FILE) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(None),
             Err(source) => return Err(StoreError::ReadManifest { kind: M::KIND, path, source }),
         };
         let damaged = |path, source| StoreError::DamagedManifest {
@@ -224,8 +240,8 @@ impl<M: Manifest> Store<M> {
             Ok(version) => version.format_version,
             Err(source) => return Err(damaged(path, source)),
         };
-        if version > M::FORMAT_VERSION {
-            let known = M::FORMAT_VERSION;
+        let known = M::FORMAT_VERSION;
+        if version > known {
             return Err(StoreError::NewerManifest { kind: M::KIND, path, version, known });
         }
         let manifest = match serde_json::from_slice::<M>(&text) {
@@ -299,6 +315,32 @@ impl<M: Manifest> Store<M> {
         entries
             .map(|entry| entry.map(|entry| entry.file_name().into_boxed_os_str()).map_err(failed))
             .collect()
+    }
+}
+
+/// Reads a file of a directory that may be replaced at any moment. The one that was just replaced loses its files while
+/// it is looked at: what is not in it is not there only if it is still the one in its place.
+fn read_in(directory: &Path, file: &str) -> io::Result<Option<Vec<u8>>> {
+    let there = |result: io::Result<File>| match result {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    loop {
+        let Some(opened) = there(File::open(directory))? else { return Ok(None) };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let found = openat(&opened, file, flags, Mode::empty()).map(File::from).map_err(io::Error::from);
+        if let Some(mut found) = there(found)? {
+            let mut text = Vec::new();
+            return found.read_to_end(&mut text).map(|_| Some(text));
+        }
+        let looked_at = opened.metadata()?;
+        match fs::metadata(directory) {
+            Ok(now) if (now.dev(), now.ino()) != (looked_at.dev(), looked_at.ino()) => {}
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
     }
 }
 

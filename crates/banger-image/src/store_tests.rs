@@ -14,6 +14,7 @@ fn put(store: &Store<KernelManifest>, name: &str) -> Artifact<KernelManifest> {
         distro: "debian".to_owned(),
         arch: "amd64".to_owned(),
         version: "6.1.0".to_owned(),
+        has_pvh_entry: true,
         files: BTreeMap::from([("vmlinuz".to_owned(), FileRecord::of_bytes(b"kernel"))]),
         source: "test".to_owned(),
         created_at: "2026-01-01T00:00:00Z".to_owned(),
@@ -56,7 +57,7 @@ fn a_damaged_manifest_is_named_with_the_cure_and_hides_no_other() {
     fs::write(&path, &text[..text.len() / 2]).unwrap();
     let error = store.get(&"half".parse().unwrap()).unwrap_err();
     assert_eq!(error.to_string(), format!("the kernel manifest `{}` is damaged", path.display()));
-    assert_eq!(error.hint().unwrap(), "banger kernel pull --force half");
+    assert_eq!(error.hint().unwrap(), "banger kernel import --force --name half --from <path>");
     let listing = store.list().unwrap();
     assert_eq!((listing.found.len(), listing.damaged.len()), (1, 1));
 }
@@ -66,9 +67,9 @@ fn a_manifest_of_a_later_format_is_refused_as_such() {
     let (_home, store) = store();
     put(&store, "later");
     let path = store.directory().join("later").join(MANIFEST_FILE);
-    fs::write(&path, r#"{"format_version": 2, "something": "new"}"#).unwrap();
+    fs::write(&path, r#"{"format_version": 3, "something": "new"}"#).unwrap();
     let error = store.get(&"later".parse().unwrap()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerManifest { version: 2, .. }));
+    assert!(matches!(error, StoreError::NewerManifest { version: 3, known: 2, .. }));
 }
 
 #[test]
@@ -106,9 +107,18 @@ fn a_sweep_removes_left_overs_and_nothing_else() {
 }
 
 #[test]
-fn the_first_format_of_a_kernel_manifest_stays_readable() {
-    let text = include_str!("../testdata/kernel-manifest-1.json");
-    let manifest: KernelManifest = serde_json::from_str(text).unwrap();
-    assert_eq!(manifest.version, "6.1.0-56-cloud-amd64");
-    assert_eq!(String::from_utf8(manifest_bytes(&manifest).unwrap()).unwrap(), text);
+fn every_format_of_a_kernel_manifest_stays_readable() {
+    let read = |text: &str| {
+        let manifest: KernelManifest = serde_json::from_str(text).unwrap();
+        assert_eq!(String::from_utf8(manifest_bytes(&manifest).unwrap()).unwrap(), text);
+        Artifact { directory: PathBuf::from("/k"), manifest }
+    };
+    let first = read(include_str!("../testdata/kernel-manifest-1.json"));
+    assert_eq!(first.manifest.version, "6.1.0-56-cloud-amd64");
+    assert!(first.manifest.has_pvh_entry);
+    let second = read(include_str!("../testdata/kernel-manifest-2.json"));
+    assert_eq!(second.manifest.distro, "alpine");
+    assert!(!second.manifest.has_pvh_entry);
+    assert_eq!(second.modules_drive(), None);
+    assert_eq!(second.vmlinuz(), Some("/k/vmlinuz".into()));
 }

@@ -1,6 +1,7 @@
 //! The nouns and rules of the product. Text from outside becomes one of these types once, at the border; inside,
 //! nobody can hold a bad name or a size of nothing. No I/O, no async, no clock.
 
+mod distro;
 mod idempotency;
 mod image;
 mod lifetime;
@@ -10,6 +11,7 @@ mod size;
 mod spec;
 mod vm;
 
+pub use distro::{BadSha256, Distro, Sha256, UnknownDistro};
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use image::{ImageName, KernelName};
 pub use lifetime::{Due, LifetimeFacts, Ttl, TtlChange, TtlError};

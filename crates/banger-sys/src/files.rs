@@ -227,6 +227,23 @@ pub fn remove_any(path: &Path) -> io::Result<()> {
     removed
 }
 
+/// Removes a directory so that a reader sees all of it or nothing: out of its place in one step, then piece by piece.
+/// Tells whether it was there. What a death in between leaves is recognisable by [`is_staging`].
+///
+/// # Errors
+/// As the file system says; it is in its place then, or gone from it.
+pub fn remove_whole(path: &Path) -> io::Result<bool> {
+    let aside = sibling(path);
+    match fs::rename(path, &aside) {
+        Ok(()) => {
+            sync_parent(path)?;
+            remove_any(&aside).map(|()| true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn sync_tree(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -344,6 +361,38 @@ mod tests {
         assert!(replace_in_two_steps(&staged, &place).is_err(), "there is nothing to put there any more");
         assert_eq!(fs::read_to_string(place.join("name")).unwrap(), "new");
         assert_eq!(names(home.path()), ["kernel"]);
+    }
+
+    #[test]
+    fn what_is_removed_whole_is_gone_and_leaves_nothing_and_a_reader_never_sees_a_part_of_it() {
+        let home = tempfile::tempdir().unwrap();
+        let place = home.path().join("kernel");
+        assert!(!remove_whole(&place).unwrap());
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    let Ok(opened) = File::open(&place) else { continue };
+                    let first = rustix::fs::statat(&opened, "first", rustix::fs::AtFlags::empty());
+                    let is_there = fs::metadata(&place).is_ok_and(|now| {
+                        opened
+                            .metadata()
+                            .is_ok_and(|opened| (now.dev(), now.ino()) == (opened.dev(), opened.ino()))
+                    });
+                    assert!(first.is_ok() || !is_there);
+                }
+            });
+            for _ in 0..500 {
+                let staged = StagedDirectory::create(&place).unwrap();
+                for name in ["first", "second"] {
+                    fs::write(staged.path().join(name), name).unwrap();
+                }
+                fs::rename(staged.path(), &place).unwrap();
+                assert!(remove_whole(&place).unwrap());
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(names(home.path()), [""; 0]);
     }
 
     #[test]

@@ -4,11 +4,23 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::sync::{
+    Mutex as AsyncMutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock,
+};
 
 /// Locks by key. The map's mutex is held for a look-up only, never across a wait.
 #[derive(Debug)]
 pub struct KeyedLock<K>(Mutex<HashMap<K, Weak<AsyncMutex<()>>>>);
+
+/// Locks by key that many may share, or one may have alone. Who waits to be alone comes before later sharers.
+#[derive(Debug)]
+pub struct SharedKeyedLock<K>(Mutex<HashMap<K, Weak<RwLock<()>>>>);
+
+/// A lock held with others; dropping it lets go.
+pub type SharedGuard = OwnedRwLockReadGuard<()>;
+
+/// A lock held alone; dropping it lets go.
+pub type AloneGuard = OwnedRwLockWriteGuard<()>;
 
 /// A held lock; dropping it lets go.
 pub type KeyedGuard = OwnedMutexGuard<()>;
@@ -22,24 +34,43 @@ impl<K> Default for KeyedLock<K> {
 impl<K: Eq + Hash + Clone> KeyedLock<K> {
     /// Waits for the lock of this key.
     pub async fn lock(&self, key: &K) -> KeyedGuard {
-        self.entry(key).lock_owned().await
+        entry(&self.0, key).lock_owned().await
     }
 
     /// Takes the lock of this key if nobody has it.
     pub fn try_lock(&self, key: &K) -> Option<KeyedGuard> {
-        self.entry(key).try_lock_owned().ok()
+        entry(&self.0, key).try_lock_owned().ok()
+    }
+}
+
+impl<K> Default for SharedKeyedLock<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash + Clone> SharedKeyedLock<K> {
+    /// Waits until nobody has the lock of this key alone.
+    pub async fn shared(&self, key: &K) -> SharedGuard {
+        entry(&self.0, key).read_owned().await
     }
 
-    fn entry(&self, key: &K) -> Arc<AsyncMutex<()>> {
-        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lock) = locks.get(key).and_then(Weak::upgrade) {
-            return lock;
-        }
-        locks.retain(|_, lock| lock.strong_count() > 0);
-        let lock = Arc::new(AsyncMutex::new(()));
-        locks.insert(key.clone(), Arc::downgrade(&lock));
-        lock
+    /// Waits until nobody has the lock of this key.
+    pub async fn alone(&self, key: &K) -> AloneGuard {
+        entry(&self.0, key).write_owned().await
     }
+}
+
+/// Returns the lock of a key, made if nobody has it, and forgets the locks that nobody holds.
+fn entry<K: Eq + Hash + Clone, L: Default>(locks: &Mutex<HashMap<K, Weak<L>>>, key: &K) -> Arc<L> {
+    let mut locks = locks.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(lock) = locks.get(key).and_then(Weak::upgrade) {
+        return lock;
+    }
+    locks.retain(|_, lock| lock.strong_count() > 0);
+    let lock = Arc::new(L::default());
+    locks.insert(key.clone(), Arc::downgrade(&lock));
+    lock
 }
 
 #[cfg(test)]
@@ -49,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    fn is_ready(future: impl Future<Output = KeyedGuard>) -> bool {
+    fn is_ready<T>(future: impl Future<Output = T>) -> bool {
         matches!(pin!(future).poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(_))
     }
 
@@ -70,5 +101,21 @@ mod tests {
         drop(locks.lock(&"a").await);
         let _held = locks.lock(&"b").await;
         assert_eq!(locks.0.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn many_share_a_key_and_who_wants_it_alone_waits_for_all_of_them() {
+        let locks = SharedKeyedLock::default();
+        let (first, second) = (locks.shared(&"a").await, locks.shared(&"a").await);
+        let mut alone = Box::pin(locks.alone(&"a"));
+        assert!(!is_ready(&mut alone));
+        assert!(is_ready(locks.alone(&"b")));
+        // A later sharer would make the wait endless.
+        assert!(!is_ready(locks.shared(&"a")));
+        drop((first, second));
+        let held = alone.await;
+        assert!(!is_ready(locks.shared(&"a")));
+        drop(held);
+        assert!(is_ready(locks.shared(&"a")));
     }
 }

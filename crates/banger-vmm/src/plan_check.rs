@@ -58,7 +58,8 @@ pub(crate) fn check_restore(
     check(plan, sockets, "", 0)
 }
 
-fn check_file(path: &Path) -> Result<(), StartError> {
+/// Refuses a file that a VMM could not open.
+pub(crate) fn check_file(path: &Path) -> Result<(), StartError> {
     let is_readable = path.is_file() && rustix::fs::access(path, rustix::fs::Access::READ_OK).is_ok();
     require(is_readable, || format!("there is no readable file `{}`", path.display()))?;
     require(path.is_absolute(), || format!("`{}` is not an absolute path", path.display()))?;

@@ -45,7 +45,12 @@ impl Rig {
             vm,
             state_directory: state,
             runtime_directory: path("run"),
-            kernel: KernelFiles { vmlinuz: path(GUEST), vmlinux: path(GUEST), initramfs: path("initramfs") },
+            kernel: KernelFiles {
+                vmlinuz: None,
+                vmlinux: path(GUEST),
+                has_pvh_entry: true,
+                initramfs: path("initramfs"),
+            },
             kernel_arguments: Vec::new(),
             vcpus: "1".parse().unwrap(),
             memory: "128M".parse().unwrap(),

@@ -224,6 +224,28 @@ async fn answer(
             { "name": "debian-bookworm", "is_pulled": true, "kernel": "debian-12", "arch": "amd64" }
         ]))
         .into_response(),
+        ("GET", ["kernels"]) => Json(json!([
+            { "name": "debian-12", "is_pulled": true, "distro": "debian", "arch": "amd64" },
+            { "name": "debian-13", "is_pulled": false, "distro": "debian", "arch": "amd64" }
+        ]))
+        .into_response(),
+        ("GET", ["catalog", "kernels"]) => Json(json!([
+            { "name": "debian-13", "is_pulled": false, "distro": "debian", "suite": "trixie", "arch": "amd64",
+              "package": "linux-image-cloud-amd64", "description": "" }
+        ]))
+        .into_response(),
+        ("POST", ["kernels"]) => {
+            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+            let request: Value = serde_json::from_slice(&body).unwrap();
+            let target = request["name"].as_str().unwrap_or("void-6.12.68_1");
+            let result = Some(json!({ "asked": request }));
+            let kind = OperationKind::KernelImport;
+            Json(shared.begin(kind, target, OperationState::Succeeded, result)).into_response()
+        }
+        ("POST", ["kernels", name, "delete"]) => {
+            let kind = OperationKind::KernelDelete;
+            Json(shared.begin(kind, name, OperationState::Succeeded, None)).into_response()
+        }
         ("POST", ["images" | "kernels", "pull"]) => {
             let operation =
                 shared.begin(OperationKind::ImagePull, "debian-bookworm", OperationState::Succeeded, None);

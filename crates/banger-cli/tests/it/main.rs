@@ -13,6 +13,7 @@ mod cp;
 mod daemon;
 mod figures;
 mod interactive;
+mod kernels;
 mod lifecycle;
 mod program;
 mod run;

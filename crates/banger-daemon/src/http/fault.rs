@@ -194,18 +194,24 @@ impl Fault for BootSourceError {
 impl Fault for KernelOperationError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Name(_) => ErrorCode::BadRequest,
+            Self::Name(_) | Self::Refused(_) | Self::InUse { .. } => ErrorCode::BadRequest,
+            Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Pull(source) => pull_code(source),
-            Self::Store(_) => ErrorCode::OperationFailed,
+            Self::Store(_) | Self::Rows(_) | Self::Worker(_) => ErrorCode::OperationFailed,
             Self::Cancelled => ErrorCode::Cancelled,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NotFound { .. } => Some("banger kernel list --available".to_owned()),
+            Self::InUse { vms, .. } => {
+                Some(vms.iter().fold("banger vm delete".to_owned(), |hint, vm| format!("{hint} {vm}")))
+            }
+            Self::Refused(source) => source.hint(),
             Self::Pull(source) => source.hint(),
             Self::Store(source) => source.hint(),
-            Self::Name(_) | Self::Cancelled => None,
+            Self::Name(_) | Self::Rows(_) | Self::Worker(_) | Self::Cancelled => None,
         }
     }
 }
@@ -235,10 +241,13 @@ impl Fault for ImageOperationError {
 
 fn pull_code(error: &PullError) -> ErrorCode {
     match error {
-        PullError::NotInCatalog { .. } => ErrorCode::NotFound,
-        PullError::AlreadyPulled { .. } => ErrorCode::AlreadyExists,
+        PullError::NotInCatalog { .. } | PullError::NotHere { .. } => ErrorCode::NotFound,
+        PullError::AlreadyPulled { .. } | PullError::NameTaken { .. } => ErrorCode::AlreadyExists,
         PullError::NameOfCatalog { .. } => ErrorCode::BadRequest,
-        PullError::Local { .. }
+        PullError::Import { source, .. } if !source.is_failure() => ErrorCode::BadRequest,
+        PullError::Import { .. }
+        | PullError::Remove { .. }
+        | PullError::Local { .. }
         | PullError::TooLittleSpace { .. }
         | PullError::DiskFull { .. }
         | PullError::Kernel { .. }

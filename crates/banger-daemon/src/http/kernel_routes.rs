@@ -2,9 +2,11 @@
 
 use axum::Json;
 use axum::extract::State;
-use banger_api::{ErrorBody, KernelView, OperationView, PullRequest};
+use banger_api::{
+    CatalogKernel, ErrorBody, ImportKernel, KernelDetails, KernelView, OperationView, PullRequest,
+};
 
-use super::extract::Body;
+use super::extract::{Body, Segment};
 use super::fault::Refusal;
 use super::router::ApiState;
 
@@ -15,10 +17,33 @@ pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<KernelView
     Ok(Json(state.kernels.list()?))
 }
 
+#[utoipa::path(get, path = "/v1/kernels/{name}", operation_id = "show_kernel", params(("name" = String, Path)), responses((status = 200, body = KernelDetails), (status = 404, body = ErrorBody)))]
+pub(super) async fn show(State(state): State<ApiState>, Segment(name): Segment) -> Answer<KernelDetails> {
+    Ok(Json(state.kernels.show(&name)?))
+}
+
+#[utoipa::path(get, path = "/v1/catalog/kernels", operation_id = "list_catalog_kernels", responses((status = 200, body = Vec<CatalogKernel>)))]
+pub(super) async fn list_catalog(State(state): State<ApiState>) -> Answer<Vec<CatalogKernel>> {
+    Ok(Json(state.kernels.catalog()))
+}
+
+#[utoipa::path(post, path = "/v1/kernels", operation_id = "import_kernel", request_body = ImportKernel, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(super) async fn import(
+    State(state): State<ApiState>,
+    Body(request): Body<ImportKernel>,
+) -> Answer<OperationView> {
+    Ok(Json(state.kernels.import(request).await?))
+}
+
 #[utoipa::path(post, path = "/v1/kernels/pull", operation_id = "pull_kernel", request_body = PullRequest, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
 pub(super) async fn pull(
     State(state): State<ApiState>,
     Body(request): Body<PullRequest>,
 ) -> Answer<OperationView> {
     Ok(Json(state.kernels.pull(&request)?))
+}
+
+#[utoipa::path(post, path = "/v1/kernels/{name}/delete", operation_id = "delete_kernel", params(("name" = String, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+pub(super) async fn delete(State(state): State<ApiState>, Segment(name): Segment) -> Answer<OperationView> {
+    Ok(Json(state.kernels.delete(&name)?))
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_image::{
-    AuthorizedKey, ImageService, Kernel, Kind, Progress, PullError, StoreError, make_overlay_disk,
-    make_work_disk,
+    AuthorizedKey, ImageService, Kernel, KernelHold, Kind, Progress, PullError, StoreError,
+    make_overlay_disk, make_work_disk,
 };
 use banger_model::{ImageName, KernelName, VmSpec};
 use banger_sys::paths::Paths;
@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 
 use super::kernel_check::KernelCheck;
 use super::progress_of;
-use crate::boot_source::{BootFiles, BootSource, BootSourceError};
+use crate::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace};
 use crate::operation::OperationTask;
 use crate::program::RunningProgram;
 
@@ -51,14 +51,16 @@ impl ImageBootSource {
         self.agent.clone()
     }
 
-    async fn kernel(&self, name: &KernelName, progress: &Progress) -> Result<Kernel, BootSourceError> {
-        let mut kernel = self.images.ensure_kernel(name, progress).await.map_err(BootSourceError::Pull)?;
-        if self.check(&kernel).await?.is_ok() {
-            return Ok(kernel);
-        }
-        // It may have been replaced since it was looked up: what is there now decides.
-        kernel = self.images.ensure_kernel(name, progress).await.map_err(BootSourceError::Pull)?;
-        self.check(&kernel).await?.map(|()| kernel).map_err(|source| {
+    /// Returns the kernel, looked at, and what keeps it in its place.
+    async fn kernel(
+        &self,
+        name: &KernelName,
+        progress: &Progress,
+    ) -> Result<(Kernel, KernelHold), BootSourceError> {
+        let found = self.images.hold_kernel(name, progress).await;
+        let (kernel, hold) = found.map_err(BootSourceError::Pull)?;
+        let checked = self.check(&kernel).await?;
+        checked.map(|()| (kernel, hold)).map_err(|source| {
             let (kind, name) = (Kind::Kernel, name.to_string());
             BootSourceError::Pull(PullError::Local { kind, name, source })
         })
@@ -96,15 +98,17 @@ impl BootSource for ImageBootSource {
             let progress = progress_of(task);
             let image = self.images.ensure_image(image, &progress).await.map_err(BootSourceError::Pull)?;
             let kernel_name = kernel.unwrap_or(&image.manifest.kernel);
-            let kernel = self.kernel(kernel_name, &progress).await?;
+            let (kernel, hold) = self.kernel(kernel_name, &progress).await?;
             Ok(BootFiles {
                 kernel_name: kernel_name.clone(),
                 kernel: KernelFiles {
                     vmlinuz: kernel.vmlinuz(),
                     vmlinux: kernel.vmlinux(),
+                    has_pvh_entry: kernel.manifest.has_pvh_entry,
                     initramfs: kernel.initramfs(),
                 },
                 modules: kernel.modules_drive(),
+                kept: KeptInPlace::new(hold),
                 rootfs: image.rootfs(),
                 image,
             })

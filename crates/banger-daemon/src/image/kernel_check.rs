@@ -1,6 +1,6 @@
 //! Is a kernel's content what was recorded? A damaged kernel would only be a guest that says nothing.
 //!
-//! What a boot reads on the host (`vmlinux`, `initramfs`) is hashed once per file: one that has the same inode, size and
+//! What a boot reads on the host (kernel, `initramfs`) is hashed once per file: one that has the same inode, size and
 //! time of change as when it was hashed is not read again. The drives are the guest's to check: too large to read here.
 
 use std::collections::HashMap;
@@ -22,7 +22,8 @@ impl KernelCheck {
     /// # Errors
     /// [`StoreError::WrongContent`], [`StoreError::ReadFile`].
     pub(super) fn check(&self, kernel: &Kernel) -> Result<(), StoreError> {
-        for path in [kernel.vmlinux(), kernel.initramfs()] {
+        let compressed = kernel.vmlinuz().filter(|_| !kernel.manifest.has_pvh_entry);
+        for path in [kernel.vmlinux(), kernel.initramfs()].into_iter().chain(compressed) {
             let name = || kernel.manifest.name.to_string();
             let unreadable = |source| StoreError::ReadFile {
                 kind: Kind::Kernel,

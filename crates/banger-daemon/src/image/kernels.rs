@@ -1,30 +1,67 @@
-//! Pulling and listing kernels, as operations and views.
+//! Everything that is done with kernels, as operations and views.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_api::{KernelView, OperationKind, OperationView, PullRequest};
-use banger_image::{ImageService, Kind, PullError, Replace, StoreError};
-use banger_model::{KernelName, NameError};
+use banger_api::{
+    CatalogKernel, ErrorBody, ImportKernel, KernelDetails, KernelFile, KernelView, OperationKind,
+    OperationView, PullRequest,
+};
+use banger_image::{
+    ImageService, ImportError, ImportRequest, Kernel, KernelEntry, KernelImport, Kind, PullError, Replace,
+    StoreError,
+};
+use banger_model::{ImageName, KernelName, NameError, VmName};
+use banger_store::Store;
 
-use super::{finish, progress_of, warn_damaged};
+use super::{progress_of, warn_damaged};
+use crate::http::Fault as _;
 use crate::operation::{Cancelled, Operations};
 
-/// Why a kernel could not be listed or pulled.
+/// Why something could not be done with a kernel.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelOperationError {
     /// The name makes no sense.
     #[error(transparent)]
     Name(NameError),
-    /// Pulling failed.
+    /// There is no such kernel, here or in the catalog.
+    #[error("there is no kernel `{name}`")]
+    NotFound {
+        /// Its name.
+        name: KernelName,
+    },
+    /// VMs boot it.
+    #[error("the kernel `{name}` is used by {}", list(vms))]
+    InUse {
+        /// Its name.
+        name: KernelName,
+        /// Who.
+        vms: Vec<VmName>,
+    },
+    /// What shall be imported cannot be.
+    #[error(transparent)]
+    Refused(ImportError),
+    /// Pulling, importing or removing failed.
     #[error(transparent)]
     Pull(PullError),
     /// What is here cannot be read.
     #[error(transparent)]
     Store(StoreError),
+    /// Who uses it cannot be read.
+    #[error(transparent)]
+    Rows(banger_store::StoreError),
+    /// The thread that looked at the files died.
+    #[error("the work on the kernel's files broke off")]
+    Worker(#[source] tokio::task::JoinError),
     /// The caller asked to stop.
     #[error("cancelled; nothing is left behind")]
     Cancelled,
+}
+
+fn list(vms: &[VmName]) -> String {
+    let names: Vec<_> = vms.iter().map(|vm| format!("`{vm}`")).collect();
+    format!("{} {}", if names.len() == 1 { "VM" } else { "VMs" }, names.join(", "))
 }
 
 impl From<Cancelled> for KernelOperationError {
@@ -36,14 +73,15 @@ impl From<Cancelled> for KernelOperationError {
 /// Everything that is done with kernels.
 pub struct KernelOperations {
     images: Arc<ImageService>,
+    rows: Arc<Store>,
     operations: Operations,
 }
 
 impl KernelOperations {
-    /// Kernels of this service.
+    /// Kernels of this service, used by the VMs of these rows.
     #[must_use]
-    pub fn new(images: Arc<ImageService>, operations: Operations) -> Self {
-        Self { images, operations }
+    pub fn new(images: Arc<ImageService>, rows: Arc<Store>, operations: Operations) -> Self {
+        Self { images, rows, operations }
     }
 
     /// Returns the kernels that are here and those that can be pulled, by name.
@@ -53,32 +91,57 @@ impl KernelOperations {
     pub fn list(&self) -> Result<Vec<KernelView>, KernelOperationError> {
         let listing = self.images.kernels().list().map_err(KernelOperationError::Store)?;
         warn_damaged(&listing.damaged);
-        let catalog = self.images.available_kernels().iter().map(|entry| KernelView {
-            name: entry.name.clone(),
-            is_pulled: false,
-            distro: entry.distro.clone(),
-            arch: entry.arch.clone(),
-            version: None,
-            size_bytes: None,
-            created_at: None,
-            description: entry.description.clone(),
-        });
-        let mut views: BTreeMap<_, _> = catalog.map(|view| (view.name.clone(), view)).collect();
-        for manifest in listing.found.into_iter().map(|kernel| kernel.manifest) {
-            let description = views.remove(&manifest.name).map(|view| view.description);
-            let view = KernelView {
-                name: manifest.name.clone(),
-                is_pulled: true,
-                distro: manifest.distro,
-                arch: manifest.arch,
-                version: Some(manifest.version),
-                size_bytes: Some(manifest.files.values().map(|file| file.size).sum()),
-                created_at: Some(manifest.created_at),
-                description: description.unwrap_or_default(),
-            };
-            views.insert(manifest.name, view);
+        let mut views: BTreeMap<_, _> = self
+            .images
+            .available_kernels()
+            .iter()
+            .map(|entry| (entry.name.clone(), view_of_entry(entry)))
+            .collect();
+        for kernel in &listing.found {
+            views.insert(kernel.manifest.name.clone(), self.view(kernel));
         }
         Ok(views.into_values().collect())
+    }
+
+    /// Returns what is known of a kernel that is here or can be pulled.
+    ///
+    /// # Errors
+    /// [`KernelOperationError::NotFound`], [`KernelOperationError::Store`] when it is damaged.
+    pub fn show(&self, name: &str) -> Result<KernelDetails, KernelOperationError> {
+        let name: KernelName = name.parse().map_err(KernelOperationError::Name)?;
+        let (vms, images) = (self.vms_with(&name)?, self.images_with(&name)?);
+        let Some(kernel) = self.images.kernels().get(&name).map_err(KernelOperationError::Store)? else {
+            let entry = self.entry(&name).ok_or(KernelOperationError::NotFound { name })?;
+            let (kernel, files) = (view_of_entry(entry), BTreeMap::new());
+            return Ok(KernelDetails { kernel, source: None, directory: None, files, vms, images });
+        };
+        let files = kernel.manifest.files.iter().map(|(file, record)| {
+            let (size_bytes, sha256) = (record.size, record.sha256.clone());
+            (file.clone(), KernelFile { size_bytes, sha256 })
+        });
+        Ok(KernelDetails {
+            kernel: self.view(&kernel),
+            source: Some(kernel.manifest.source.clone()),
+            directory: Some(kernel.directory.display().to_string()),
+            files: files.collect(),
+            vms,
+            images,
+        })
+    }
+
+    /// Returns the kernels that can be pulled, by name.
+    #[must_use]
+    pub fn catalog(&self) -> Vec<CatalogKernel> {
+        let entry = |entry: &KernelEntry| CatalogKernel {
+            name: entry.name.clone(),
+            is_pulled: self.images.kernels().place(&entry.name).exists(),
+            distro: entry.distro.clone(),
+            suite: entry.suite.clone(),
+            arch: entry.arch.clone(),
+            package: entry.package.clone(),
+            description: entry.description.clone(),
+        };
+        self.images.available_kernels().iter().map(entry).collect()
     }
 
     /// Begins to pull a kernel.
@@ -87,17 +150,126 @@ impl KernelOperations {
     /// [`KernelOperationError::Name`], [`KernelOperationError::Pull`] when the catalog does not have it.
     pub fn pull(&self, request: &PullRequest) -> Result<OperationView, KernelOperationError> {
         let name: KernelName = request.name.parse().map_err(KernelOperationError::Name)?;
-        if !self.images.available_kernels().iter().any(|entry| entry.name == name) {
+        let Some(entry) = self.entry(&name) else {
             let (kind, name) = (Kind::Kernel, request.name.clone());
             return Err(KernelOperationError::Pull(PullError::NotInCatalog { kind, name }));
-        }
+        };
+        let description = entry.description.clone();
         let (images, replace) = (Arc::clone(&self.images), Replace::when(request.force));
         Ok(self.operations.begin(OperationKind::KernelPull, &request.name, |task| {
             finish(async move {
                 let progress = progress_of(&task);
-                let pulled = images.pull_kernel(&name, replace, &progress);
-                task.unless_cancelled(pulled).await?.map(drop).map_err(KernelOperationError::Pull)
+                let pulled = task.unless_cancelled(images.pull_kernel(&name, replace, &progress)).await?;
+                pulled.map(|kernel| view(&kernel, description)).map_err(KernelOperationError::Pull)
             })
         }))
+    }
+
+    /// Begins to import a kernel. What can be refused by looking at it is refused at once.
+    ///
+    /// # Errors
+    /// [`KernelOperationError::Refused`], [`KernelOperationError::Pull`] when the name is taken.
+    pub async fn import(&self, request: ImportKernel) -> Result<OperationView, KernelOperationError> {
+        let ImportKernel { from, name, distro, release, sha256, force } = request;
+        let request = ImportRequest { from: PathBuf::from(from), name, distro, release, sha256 };
+        let inspected = tokio::task::spawn_blocking(move || KernelImport::inspect(request)).await;
+        let import =
+            inspected.map_err(KernelOperationError::Worker)?.map_err(KernelOperationError::Refused)?;
+        let replace = Replace::when(force);
+        self.images.refuse_taken_kernel(import.name(), replace).map_err(KernelOperationError::Pull)?;
+        let (images, target) = (Arc::clone(&self.images), import.name().to_string());
+        Ok(self.operations.begin(OperationKind::KernelImport, &target, |task| {
+            finish(async move {
+                let progress = progress_of(&task);
+                let imported =
+                    task.unless_cancelled(images.import_kernel(import, replace, &progress)).await?;
+                imported.map(|kernel| view(&kernel, String::new())).map_err(KernelOperationError::Pull)
+            })
+        }))
+    }
+
+    /// Begins to remove a kernel that no VM uses.
+    ///
+    /// # Errors
+    /// [`KernelOperationError::InUse`], [`KernelOperationError::Pull`] when it is not here.
+    pub fn delete(&self, name: &str) -> Result<OperationView, KernelOperationError> {
+        let name: KernelName = name.parse().map_err(KernelOperationError::Name)?;
+        refuse_used(&self.rows, &name)?;
+        let (images, rows) = (Arc::clone(&self.images), Arc::clone(&self.rows));
+        Ok(self.operations.begin(OperationKind::KernelDelete, name.clone().as_str(), |task| async move {
+            let deleted = async {
+                let removal = task.unless_cancelled(images.kernel_removal(&name)).await?;
+                let removal = removal.map_err(KernelOperationError::Pull)?;
+                // Nobody starts a machine from it now: who was about to has its row by this time.
+                refuse_used(&rows, &name)?;
+                task.stage("remove kernel", name.as_str());
+                removal.remove().await.map_err(KernelOperationError::Pull)
+            };
+            let ended: Result<(), KernelOperationError> = deleted.await;
+            ended.map(|()| serde_json::Value::Null).map_err(|error| error.to_body())
+        }))
+    }
+
+    fn entry(&self, name: &KernelName) -> Option<&KernelEntry> {
+        self.images.available_kernels().iter().find(|entry| entry.name == *name)
+    }
+
+    fn view(&self, kernel: &Kernel) -> KernelView {
+        let entry = self.entry(&kernel.manifest.name);
+        view(kernel, entry.map(|entry| entry.description.clone()).unwrap_or_default())
+    }
+
+    fn vms_with(&self, name: &KernelName) -> Result<Vec<VmName>, KernelOperationError> {
+        vms_with(&self.rows, name)
+    }
+
+    fn images_with(&self, name: &KernelName) -> Result<Vec<ImageName>, KernelOperationError> {
+        let listing = self.images.images().list().map_err(KernelOperationError::Store)?;
+        let images = listing.found.into_iter().map(|image| image.manifest);
+        Ok(images.filter(|image| image.kernel == *name).map(|image| image.name).collect())
+    }
+}
+
+async fn finish(
+    work: impl Future<Output = Result<KernelView, KernelOperationError>>,
+) -> Result<serde_json::Value, ErrorBody> {
+    let kernel = work.await.map_err(|error| error.to_body())?;
+    serde_json::to_value(kernel).map_err(|error| ErrorBody::internal(&error))
+}
+
+fn refuse_used(rows: &Store, name: &KernelName) -> Result<(), KernelOperationError> {
+    let vms = vms_with(rows, name)?;
+    if vms.is_empty() { Ok(()) } else { Err(KernelOperationError::InUse { name: name.clone(), vms }) }
+}
+
+fn vms_with(rows: &Store, name: &KernelName) -> Result<Vec<VmName>, KernelOperationError> {
+    let vms = rows.list_vms().map_err(KernelOperationError::Rows)?;
+    Ok(vms.into_iter().filter(|vm| vm.spec.kernel == *name).map(|vm| vm.name).collect())
+}
+
+fn view_of_entry(entry: &KernelEntry) -> KernelView {
+    KernelView {
+        name: entry.name.clone(),
+        is_pulled: false,
+        distro: entry.distro.clone(),
+        arch: entry.arch.clone(),
+        version: None,
+        size_bytes: None,
+        created_at: None,
+        description: entry.description.clone(),
+    }
+}
+
+fn view(kernel: &Kernel, description: String) -> KernelView {
+    let manifest = &kernel.manifest;
+    KernelView {
+        name: manifest.name.clone(),
+        is_pulled: true,
+        distro: manifest.distro.clone(),
+        arch: manifest.arch.clone(),
+        version: Some(manifest.version.clone()),
+        size_bytes: Some(manifest.files.values().map(|file| file.size).sum()),
+        created_at: Some(manifest.created_at.clone()),
+        description,
     }
 }

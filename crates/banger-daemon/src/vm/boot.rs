@@ -126,6 +126,7 @@ impl DisksReady {
         let started = context.task.unless_cancelled(context.vmm.vmm.start(&plan)).await?;
         let machine: Arc<dyn Machine> =
             started.map_err(|source| VmError::Launch { name: name.clone(), source })?.into();
+        context.files.kept.let_go();
         undo.push(Undo::Machine(name, Arc::clone(&machine)));
         Ok(Launched { row: self.row, machine })
     }
@@ -194,6 +195,10 @@ fn network(row: &VmRow) -> Network {
 fn plan(context: &BootContext<'_>, row: &VmRow) -> MachinePlan {
     let directory = context.paths.vm(row.id.as_str());
     let drive = |role, path| Drive { role, path };
+    let mut drives = vec![drive(DriveRole::Base, context.files.rootfs.clone())];
+    drives.extend(context.files.modules.clone().map(|path| drive(DriveRole::Modules, path)));
+    drives.push(drive(DriveRole::Overlay, directory.join("overlay.ext4")));
+    drives.push(drive(DriveRole::Work, directory.join("work.ext4")));
     MachinePlan {
         vm: row.id.clone(),
         runtime_directory: context.paths.vm_runtime(row.id.as_str()),
@@ -201,12 +206,7 @@ fn plan(context: &BootContext<'_>, row: &VmRow) -> MachinePlan {
         kernel_arguments: init_argument(context).into_iter().collect(),
         vcpus: row.spec.vcpus,
         memory: row.spec.memory,
-        drives: vec![
-            drive(DriveRole::Base, context.files.rootfs.clone()),
-            drive(DriveRole::Modules, context.files.modules.clone()),
-            drive(DriveRole::Overlay, directory.join("overlay.ext4")),
-            drive(DriveRole::Work, directory.join("work.ext4")),
-        ],
+        drives,
         network: network(row),
         drive_limit: None,
         state_directory: directory,

@@ -23,6 +23,7 @@ async fn the_document_has_every_route_and_is_served() {
     let served: Value = sandbox.client.get("/v1/openapi.json").await.unwrap();
     assert_eq!(served, serde_json::to_value(api_document()).unwrap());
     insta::assert_snapshot!(routes(&served), @r"
+    GET /v1/catalog/kernels list_catalog_kernels
     GET /v1/defaults show_defaults
     GET /v1/doctor show_doctor
     GET /v1/events list_events
@@ -31,7 +32,10 @@ async fn the_document_has_every_route_and_is_served() {
     POST /v1/images/pull pull_image
     GET /v1/info show_info
     GET /v1/kernels list_kernels
+    POST /v1/kernels import_kernel
     POST /v1/kernels/pull pull_kernel
+    GET /v1/kernels/{name} show_kernel
+    POST /v1/kernels/{name}/delete delete_kernel
     GET /v1/operations list_operations
     GET /v1/operations/{id} show_operation
     POST /v1/operations/{id}/cancel cancel_operation

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use banger_daemon::boot_source::{BootFiles, BootSource, BootSourceError};
+use banger_daemon::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace};
 use banger_daemon::operation::OperationTask;
 use banger_image::{Image, Kind, PullError};
 use banger_model::{ImageName, KernelName, VmSpec};
@@ -51,11 +51,13 @@ impl FakeSource {
         BootFiles {
             kernel_name,
             kernel: KernelFiles {
-                vmlinuz: file("vmlinuz"),
+                vmlinuz: Some(file("vmlinuz")),
                 vmlinux: file("vmlinux"),
+                has_pvh_entry: true,
                 initramfs: file("initramfs"),
             },
-            modules: file("modules.ext4"),
+            modules: Some(file("modules.ext4")),
+            kept: KeptInPlace::default(),
             rootfs: file("rootfs.ext4"),
             image: Image {
                 directory: self.directory.clone(),

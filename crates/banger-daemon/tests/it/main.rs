@@ -24,6 +24,7 @@ mod figures;
 mod gate;
 mod health;
 mod interrupts;
+mod kernels;
 mod lifecycle;
 mod logs;
 mod machines;

@@ -100,7 +100,7 @@ impl Sandbox {
         let parts = self.parts();
         let (supervisor, operations, events, config) =
             (parts.supervisor.clone(), parts.operations.clone(), parts.events.clone(), parts.config.clone());
-        let key = parts.user_key.authorized_key.clone();
+        let (key, rows) = (parts.user_key.authorized_key.clone(), Arc::clone(&parts.store));
         let started = runtime.spawn(async move {
             let vms = VmService::new(parts);
             let report = vms.reconcile().await.unwrap();
@@ -110,7 +110,7 @@ impl Sandbox {
             let shutdown = CancellationToken::new();
             let state = ApiState {
                 vms,
-                kernels: Arc::new(KernelOperations::new(images.images(), operations.clone())),
+                kernels: Arc::new(KernelOperations::new(images.images(), rows, operations.clone())),
                 images: Arc::new(ImageOperations::new(images.images(), operations.clone())),
                 operations,
                 events,

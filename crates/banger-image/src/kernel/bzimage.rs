@@ -1,11 +1,14 @@
-//! Takes the ELF kernel out of an x86 bzImage.
-//! Source: Documentation/arch/x86/boot.rst of the kernel (fields `setup_sects`, `payload_offset`, `payload_length`).
+//! Takes the ELF kernel out of an x86 bzImage, and reads its release.
+//! Source: Documentation/arch/x86/boot.rst of the kernel (fields `setup_sects`, `kernel_version`, `payload_offset`,
+//! `payload_length`). Debian compresses with LZ4 or xz, Void and Alpine with gzip, others with zstd.
 
 use std::io::{self, Read};
 
 const HEADER_MAGIC: (usize, &[u8]) = (0x202, b"HdrS");
 const SETUP_SECTORS: usize = 0x1f1;
 const VERSION: usize = 0x206;
+/// Place of the release's text, counted from the second sector.
+const KERNEL_VERSION: usize = 0x20e;
 const PAYLOAD_OFFSET: usize = 0x248;
 const PAYLOAD_LENGTH: usize = 0x24c;
 /// The first version of the boot protocol with the payload's place.
@@ -16,6 +19,11 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const LZ4_LEGACY: &[u8] = &[0x02, 0x21, 0x4c, 0x18];
+/// The form before xz: a byte of properties, as `lzma` always sets them.
+const LZMA: &[u8] = &[0x5d, 0, 0];
+const ELF: &[u8] = b"\x7fELF";
+/// How much of a bzImage is enough to read its release.
+pub(crate) const SETUP_BYTES_MAX: usize = 128 << 10;
 /// Most bytes that one block of the legacy LZ4 form unpacks to.
 const LZ4_BLOCK_BYTES_MAX: usize = 8 << 20;
 /// No kernel is larger; a damaged one must not eat the host's memory.
@@ -37,6 +45,19 @@ pub enum BzImageError {
     Unpack { how: &'static str, source: io::Error },
     #[error("the kernel's payload is no ELF program")]
     NotElf,
+    #[error("the kernel's header does not tell its release")]
+    NoRelease,
+}
+
+/// Returns the kernel's release as its header tells it, from the beginning of a bzImage.
+pub(crate) fn release(image: &[u8]) -> Result<String, BzImageError> {
+    check_header(image)?;
+    let place = usize::from(u16::from_le_bytes(field(image, KERNEL_VERSION)?));
+    let text = image.get(place + SECTOR_BYTES..).filter(|_| place != 0).ok_or(BzImageError::NoRelease)?;
+    let text = text.split(|byte| *byte == 0 || *byte == b' ').next().unwrap_or_default();
+    let is_release = !text.is_empty() && text.iter().all(u8::is_ascii_graphic);
+    let text = std::str::from_utf8(text).ok().filter(|_| is_release);
+    text.map(str::to_owned).ok_or(BzImageError::NoRelease)
 }
 
 /// Returns the ELF kernel.
@@ -51,21 +72,28 @@ pub(crate) fn extract_vmlinux(image: &[u8]) -> Result<Vec<u8>, BzImageError> {
         read("xz", Ok(liblzma::read::XzDecoder::new(payload)))?
     } else if payload.starts_with(GZIP) {
         read("gzip", Ok(flate2::read::GzDecoder::new(payload)))?
+    } else if payload.starts_with(LZMA) {
+        let stream = liblzma::stream::Stream::new_lzma_decoder(u64::MAX).map_err(io::Error::other);
+        read("LZMA", stream.map(|stream| liblzma::read::XzDecoder::new_stream(payload, stream)))?
+    } else if payload.starts_with(ELF) {
+        payload.to_vec()
     } else {
         return Err(BzImageError::UnknownCompression(payload.iter().take(6).copied().collect()));
     };
-    if vmlinux.starts_with(b"\x7fELF") { Ok(vmlinux) } else { Err(BzImageError::NotElf) }
+    if vmlinux.starts_with(ELF) { Ok(vmlinux) } else { Err(BzImageError::NotElf) }
 }
 
-fn payload(image: &[u8]) -> Result<&[u8], BzImageError> {
+fn check_header(image: &[u8]) -> Result<(), BzImageError> {
     let (place, magic) = HEADER_MAGIC;
     if image.get(place..place + magic.len()) != Some(magic) {
         return Err(BzImageError::NotBzImage);
     }
     let version = u16::from_le_bytes(field(image, VERSION)?);
-    if version < VERSION_MIN {
-        return Err(BzImageError::TooOld(version));
-    }
+    if version < VERSION_MIN { Err(BzImageError::TooOld(version)) } else { Ok(()) }
+}
+
+fn payload(image: &[u8]) -> Result<&[u8], BzImageError> {
+    check_header(image)?;
     // 0 means 4, for the sake of very old boot loaders.
     let [setup_sectors] = field::<1>(image, SETUP_SECTORS)?;
     let setup_sectors = if setup_sectors == 0 { 4 } else { usize::from(setup_sectors) };
@@ -110,91 +138,5 @@ fn unpack_lz4_legacy(payload: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use super::*;
-
-    fn elf() -> Vec<u8> {
-        // Larger than one LZ4 block, and not all the same.
-        let mut elf = b"\x7fELF".to_vec();
-        elf.extend((0..3_000_000_u32).flat_map(u32::to_le_bytes));
-        elf
-    }
-
-    fn bzimage(payload: &[u8]) -> Vec<u8> {
-        let mut image = vec![0; 3 * SECTOR_BYTES];
-        image[SETUP_SECTORS] = 2;
-        image[0x202..0x206].copy_from_slice(b"HdrS");
-        image[VERSION..VERSION + 2].copy_from_slice(&0x020f_u16.to_le_bytes());
-        image[PAYLOAD_OFFSET..PAYLOAD_OFFSET + 4].copy_from_slice(&100_u32.to_le_bytes());
-        let length = u32::try_from(payload.len()).unwrap();
-        image[PAYLOAD_LENGTH..PAYLOAD_LENGTH + 4].copy_from_slice(&length.to_le_bytes());
-        image.extend([0xcc; 100]);
-        image.extend(payload);
-        image.extend([0xcc; 50]);
-        image
-    }
-
-    fn with_size(mut packed: Vec<u8>, size: usize) -> Vec<u8> {
-        packed.extend(u32::try_from(size).unwrap().to_le_bytes());
-        packed
-    }
-
-    fn lz4(content: &[u8]) -> Vec<u8> {
-        let mut packed = LZ4_LEGACY.to_vec();
-        for block in content.chunks(LZ4_BLOCK_BYTES_MAX) {
-            let block = lz4_flex::block::compress(block);
-            packed.extend(u32::try_from(block.len()).unwrap().to_le_bytes());
-            packed.extend(block);
-        }
-        with_size(packed, content.len())
-    }
-
-    fn zstd(content: &[u8]) -> Vec<u8> {
-        let level = ruzstd::encoding::CompressionLevel::Uncompressed;
-        with_size(ruzstd::encoding::compress_to_vec(content, level), content.len())
-    }
-
-    fn xz(content: &[u8]) -> Vec<u8> {
-        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
-        encoder.write_all(content).unwrap();
-        with_size(encoder.finish().unwrap(), content.len())
-    }
-
-    fn gzip(content: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(content).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    #[test]
-    fn the_elf_kernel_comes_out_of_every_compression() {
-        let elf = elf();
-        for packed in [lz4(&elf), zstd(&elf), xz(&elf), gzip(&elf)] {
-            assert!(extract_vmlinux(&bzimage(&packed)).unwrap() == elf);
-        }
-    }
-
-    #[test]
-    fn what_is_no_bzimage_is_refused() {
-        assert!(matches!(extract_vmlinux(b""), Err(BzImageError::NotBzImage)));
-        assert!(matches!(extract_vmlinux(&[0; 4096]), Err(BzImageError::NotBzImage)));
-        let mut old = bzimage(&lz4(b"\x7fELF"));
-        old[VERSION] = 0x07;
-        assert_eq!(
-            extract_vmlinux(&old).unwrap_err().to_string(),
-            "the kernel has boot protocol 2.07, and 2.08 is the oldest with a payload"
-        );
-        assert!(matches!(extract_vmlinux(&bzimage(&lz4(b"no elf"))), Err(BzImageError::NotElf)));
-        assert!(matches!(extract_vmlinux(&bzimage(b"BZh91")), Err(BzImageError::UnknownCompression(_))));
-    }
-
-    #[test]
-    fn a_cut_kernel_is_an_error_wherever_it_is_cut() {
-        let whole = bzimage(&lz4(b"\x7fELF and more"));
-        for length in 0..whole.len() - 50 {
-            assert!(extract_vmlinux(&whole[..length]).is_err(), "{length}");
-        }
-    }
-}
+#[path = "bzimage_tests.rs"]
+pub(crate) mod tests;

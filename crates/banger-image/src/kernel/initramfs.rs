@@ -2,11 +2,11 @@
 //! another agent costs no more than putting them together again.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cpio::CpioWriter;
-use crate::kernel::modules::{GUEST_MODULES, ModuleIndex, ModulesError};
+use crate::kernel::modules::{GUEST_MODULES, ModuleIndex, ModuleTexts, ModulesError, module_name};
 
 /// The modules' entries are numbered from here, well after those of the agent's part.
 const MODULES_FIRST_INODE: u32 = 1000;
@@ -27,20 +27,31 @@ pub(crate) fn modules_part(modules: &Path) -> Result<Vec<u8>, InitramfsError> {
         let path = modules.join(name);
         fs::read_to_string(&path).map_err(|source| InitramfsError::Read { path, source })
     };
-    let (dep, builtin) = (text("modules.dep")?, text("modules.builtin")?);
-    let index = ModuleIndex::parse(&dep, &builtin);
+    let [dep, builtin, softdep, alias] =
+        ["modules.dep", "modules.builtin", "modules.softdep", "modules.alias"].map(text);
+    let (dep, builtin, softdep, alias) = (dep?, builtin?, softdep?, alias?);
+    let index =
+        ModuleIndex::parse(ModuleTexts { dep: &dep, builtin: &builtin, softdep: &softdep, alias: &alias });
     let order = index.load_order(GUEST_MODULES).map_err(InitramfsError::Order)?;
     let mut archive = CpioWriter::new(MODULES_FIRST_INODE);
     archive.directory("modules", 0o755);
-    let names: Vec<String> = order.iter().map(|path| file_name(path)).collect();
-    let list: String = names.iter().map(|name| format!("{name}\n")).collect();
+    let list: String = order.iter().map(|path| format!("{}.ko\n", module_name(path))).collect();
     archive.file("modules/load.list", 0o644, list.as_bytes());
-    for (path, name) in order.iter().zip(&names) {
+    for path in order {
+        let name = module_name(path);
         let path = modules.join(path);
-        let content = read_module(&path).map_err(|source| InitramfsError::Read { path, source })?;
-        archive.file(&format!("modules/{name}"), 0o644, &content);
+        let content = fs::read(&path).map_err(|source| InitramfsError::Read { path, source })?;
+        archive.file(&format!("modules/{name}.ko"), 0o644, &content);
     }
     Ok(archive.finish())
+}
+
+/// Returns the archive for a kernel that has everything built in, with its trailer.
+pub(crate) fn no_modules_part() -> Vec<u8> {
+    let mut archive = CpioWriter::new(MODULES_FIRST_INODE);
+    archive.directory("modules", 0o755);
+    archive.file("modules/load.list", 0o644, b"");
+    archive.finish()
 }
 
 /// Returns the whole archive: the agent's part and the modules' part.
@@ -57,46 +68,25 @@ pub(crate) fn initramfs(agent: &[u8], modules_part: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Returns a module's file name in the initramfs, where it is not compressed.
-fn file_name(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    file.split_once(".ko").map_or_else(|| file.to_owned(), |(stem, _)| format!("{stem}.ko"))
-}
-
-fn read_module(path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    let mut content = Vec::new();
-    match path.extension().and_then(|suffix| suffix.to_str()) {
-        Some("xz") => liblzma::read::XzDecoder::new(file).read_to_end(&mut content)?,
-        Some("gz") => flate2::read::GzDecoder::new(file).read_to_end(&mut content)?,
-        Some("zst") => ruzstd::decoding::StreamingDecoder::new(file)
-            .map_err(io::Error::other)?
-            .read_to_end(&mut content)?,
-        _ => io::BufReader::new(file).read_to_end(&mut content)?,
-    };
-    Ok(content)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
     fn tree() -> tempfile::TempDir {
         let tree = tempfile::tempdir().unwrap();
         let put = |name: &str, content: &[u8]| fs::write(tree.path().join(name), content).unwrap();
         let names = ["overlay", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console"];
-        let mut dep: String = names.iter().map(|name| format!("{name}.ko: virtio.ko.xz\n")).collect();
-        dep.push_str("virtio.ko.xz:\n");
+        let mut dep: String = names.iter().map(|name| format!("{name}.ko: virtio.ko\n")).collect();
+        dep.push_str("virtio.ko:\n");
         put("modules.dep", dep.as_bytes());
         put("modules.builtin", b"kernel/fs/ext4/ext4.ko\n");
         for name in names {
             put(&format!("{name}.ko"), name.as_bytes());
         }
-        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
-        encoder.write_all(b"plain virtio").unwrap();
-        put("virtio.ko.xz", &encoder.finish().unwrap());
+        put("virtio.ko", b"plain virtio");
+        for text in ["modules.softdep", "modules.alias"] {
+            put(text, b"");
+        }
         tree
     }
 

@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{Artifact, Kind, Manifest};
 use crate::digest::FileRecord;
 
-/// Compressed kernel, for QEMU.
+/// Compressed kernel; may be absent.
 pub(crate) const VMLINUZ: &str = "vmlinuz";
-/// ELF kernel, for Firecracker.
+/// ELF kernel: what VMMs boot.
 pub(crate) const VMLINUX: &str = "vmlinux";
 /// The agent and the modules needed to reach the disks.
 pub(crate) const INITRAMFS: &str = "initramfs";
 /// The modules' part of the initramfs: kept so that another agent needs no unpacking.
 pub(crate) const MODULES_PART: &str = "modules.cpio";
-/// Read-only drive with all modules.
+/// Read-only drive with all modules; absent where the kernel has everything built in.
 pub(crate) const MODULES_DRIVE: &str = "modules.ext4";
 
-/// What is recorded of a kernel. Format 1.
+/// What is recorded of a kernel. Format 2; format 1 had all files, and only kernels with a PVH entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelManifest {
     /// Version of this form.
@@ -33,6 +33,9 @@ pub struct KernelManifest {
     pub arch: String,
     /// The kernel's release, as `uname -r` prints it.
     pub version: String,
+    /// Can QEMU enter its ELF file? If not, it boots the compressed kernel.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub has_pvh_entry: bool,
     /// The files beside the manifest.
     pub files: BTreeMap<String, FileRecord>,
     /// Where it came from, for people.
@@ -43,10 +46,19 @@ pub struct KernelManifest {
     pub agent_sha256: String,
 }
 
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
 impl Manifest for KernelManifest {
     type Name = KernelName;
     const KIND: Kind = Kind::Kernel;
-    const FORMAT_VERSION: u32 = 1;
+    const FORMAT_VERSION: u32 = 2;
 
     fn name(&self) -> &KernelName {
         &self.name
@@ -61,13 +73,13 @@ impl Manifest for KernelManifest {
 pub type Kernel = Artifact<KernelManifest>;
 
 impl Kernel {
-    /// The compressed kernel, for QEMU.
+    /// The compressed kernel, where there is one.
     #[must_use]
-    pub fn vmlinuz(&self) -> PathBuf {
-        self.file(VMLINUZ)
+    pub fn vmlinuz(&self) -> Option<PathBuf> {
+        self.recorded(VMLINUZ)
     }
 
-    /// The ELF kernel, for Firecracker.
+    /// The ELF kernel.
     #[must_use]
     pub fn vmlinux(&self) -> PathBuf {
         self.file(VMLINUX)
@@ -79,9 +91,13 @@ impl Kernel {
         self.file(INITRAMFS)
     }
 
-    /// The read-only drive that the guest mounts at `/lib/modules/<version>`.
+    /// The read-only drive that the guest mounts at `/lib/modules/<version>`; none where everything is built in.
     #[must_use]
-    pub fn modules_drive(&self) -> PathBuf {
-        self.file(MODULES_DRIVE)
+    pub fn modules_drive(&self) -> Option<PathBuf> {
+        self.recorded(MODULES_DRIVE)
+    }
+
+    fn recorded(&self, name: &str) -> Option<PathBuf> {
+        self.manifest.files.contains_key(name).then(|| self.file(name))
     }
 }

@@ -1,21 +1,36 @@
-//! Kernels: what the catalog offers, what a local one consists of, and how one is made from a distribution's package.
+//! Kernels: what the catalog offers, what a local one consists of, and how one is made out of a distribution's kernel
+//! and modules.
 
 mod build;
 mod bzimage;
 mod catalog;
+mod elf;
+mod import;
 mod initramfs;
 mod manifest;
+pub(crate) mod module_tree;
 mod modules;
 mod modules_drive;
+mod package;
 mod refresh;
+mod stack;
+#[cfg(test)]
+pub(crate) mod test_trees;
 
+#[cfg(test)]
+pub(crate) use build::FetchPackage;
 pub use build::KernelBuildError;
-pub(crate) use build::{DebianKernels, KernelSource};
+pub(crate) use build::{AptPackages, DebianKernels, KernelSource};
 pub use bzimage::BzImageError;
 pub use catalog::{KernelEntry, kernel_catalog};
+pub use elf::ElfError;
+pub use import::{BundleError, ImportError, ImportRequest, KernelImport};
 pub use initramfs::InitramfsError;
 pub use manifest::{Kernel, KernelManifest};
+pub use module_tree::ModuleTreeError;
 pub use modules::ModulesError;
 pub use modules_drive::ModulesDriveError;
+pub use package::PackageError;
 pub use refresh::RefreshError;
 pub(crate) use refresh::{AgentProgram, is_stale, refresh_initramfs};
+pub use stack::StackError;

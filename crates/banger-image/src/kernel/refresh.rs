@@ -130,6 +130,7 @@ mod tests {
             distro: String::new(),
             arch: String::new(),
             version: String::new(),
+            has_pvh_entry: true,
             files: BTreeMap::from([
                 ("vmlinuz".to_owned(), record("kernel")),
                 (MODULES_PART.to_owned(), record("modules")),

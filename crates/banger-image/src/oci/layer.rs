@@ -5,18 +5,14 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
-
 use super::digest::{BlobDigest, BlobHasher};
 use crate::blocking::Cancelled;
+use crate::zstd_frames::ZstdFrames;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// Skippable frames of zstd (RFC 8878, section 3.1.2): `0x184D2A50` to `0x184D2A5F`.
 const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
-/// What the `zstd` program takes without being asked twice; a decoder holds one window.
-const ZSTD_WINDOW_MAX: u64 = 128 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// A layer that is here.
@@ -133,67 +129,6 @@ impl<R: Read> Read for Hashing<R> {
             hasher.update(buffer.get(..count).unwrap_or_default());
         }
         Ok(count)
-    }
-}
-
-/// The frames of a zstd file, one after the other: the decoder knows one only, and layers that can be fetched in parts
-/// have thousands.
-struct ZstdFrames<R> {
-    stored: R,
-    decoder: FrameDecoder,
-    is_in_frame: bool,
-}
-
-impl<R: BufRead> ZstdFrames<R> {
-    fn new(stored: R) -> Self {
-        let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(ZSTD_WINDOW_MAX);
-        Self { stored, decoder, is_in_frame: false }
-    }
-
-    /// Begins the next frame; tells whether there is one.
-    fn next_frame(&mut self) -> io::Result<bool> {
-        loop {
-            if self.stored.fill_buf()?.is_empty() {
-                return Ok(false);
-            }
-            match self.decoder.init(&mut self.stored) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => {
-                    let mut skipped = (&mut self.stored).take(length.into());
-                    if io::copy(&mut skipped, &mut io::sink())? < u64::from(length) {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                }
-                Err(error) => return Err(io::Error::other(error)),
-            }
-        }
-    }
-}
-
-impl<R: BufRead> Read for ZstdFrames<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if !self.is_in_frame {
-                if !self.next_frame()? {
-                    return Ok(0);
-                }
-                self.is_in_frame = true;
-            }
-            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                self.decoder
-                    .decode_blocks(&mut self.stored, BlockDecodingStrategy::UptoBlocks(1))
-                    .map_err(io::Error::other)?;
-            }
-            let count = self.decoder.read(buffer)?;
-            if count > 0 || buffer.is_empty() {
-                return Ok(count);
-            }
-            self.is_in_frame = false;
-        }
     }
 }
 

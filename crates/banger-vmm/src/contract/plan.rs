@@ -44,10 +44,12 @@ pub struct DriveLimit {
 /// A kernel's files.
 #[derive(Clone, Debug)]
 pub struct KernelFiles {
-    /// Compressed image with the x86 boot header (bzImage).
-    pub vmlinuz: PathBuf,
+    /// Compressed image with the x86 boot header (bzImage); may be absent where the ELF file has a PVH entry.
+    pub vmlinuz: Option<PathBuf>,
     /// The same kernel as an ELF file.
     pub vmlinux: PathBuf,
+    /// Has the ELF file the entry for VMMs ("PVH")? QEMU boots it only then.
+    pub has_pvh_entry: bool,
     /// Our initramfs.
     pub initramfs: PathBuf,
 }

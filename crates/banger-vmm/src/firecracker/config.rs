@@ -157,7 +157,8 @@ mod tests {
             state_directory: "/state/vm".into(),
             runtime_directory: "/run/vm".into(),
             kernel: KernelFiles {
-                vmlinuz: "/k/vmlinuz".into(),
+                vmlinuz: Some("/k/vmlinuz".into()),
+                has_pvh_entry: true,
                 vmlinux: "/k/vmlinux".into(),
                 initramfs: "/k/initramfs".into(),
             },

@@ -8,7 +8,8 @@ use std::path::Path;
 use banger_agent_proto::{DRIVES_KEY, SERIAL_PORT_NAME};
 
 use super::places::Places;
-use crate::contract::{Drive, DriveLimit, MachinePlan, Network};
+use crate::contract::{Drive, DriveLimit, KernelFiles, MachinePlan, Network, StartError};
+use crate::plan_check::{check_file, require};
 use crate::selection::Accelerator;
 use crate::user_network::MTU;
 
@@ -69,7 +70,7 @@ pub(super) fn arguments(
 ) -> Vec<OsString> {
     let mut arguments = Arguments::default();
     machine(&mut arguments, plan, processor, descriptors.memory);
-    arguments.add("-kernel", text(&plan.kernel.vmlinux));
+    arguments.add("-kernel", text(kernel_file(&plan.kernel)));
     arguments.add("-initrd", text(&plan.kernel.initramfs));
     arguments.add("-append", kernel_command_line);
     console_and_control(&mut arguments, places, descriptors);
@@ -81,6 +82,23 @@ pub(super) fn arguments(
         arguments.add("-device", format!("virtio-net-device,netdev=network,mac={mac},host_mtu={MTU}"));
     }
     arguments.0
+}
+
+/// Returns the file that QEMU boots: the ELF file, which it need not unpack, or what a boot loader would take.
+fn kernel_file(kernel: &KernelFiles) -> &Path {
+    match &kernel.vmlinuz {
+        Some(vmlinuz) if !kernel.has_pvh_entry => vmlinuz,
+        Some(_) | None => &kernel.vmlinux,
+    }
+}
+
+/// Refuses a kernel that QEMU cannot boot.
+pub(super) fn check_kernel(kernel: &KernelFiles) -> Result<(), StartError> {
+    require(kernel.has_pvh_entry || kernel.vmlinuz.is_some(), || {
+        let vmlinux = kernel.vmlinux.display();
+        format!("QEMU cannot boot `{vmlinux}`: it has no PVH entry, and there is no vmlinuz beside it")
+    })?;
+    check_file(kernel_file(kernel))
 }
 
 fn machine(arguments: &mut Arguments, plan: &MachinePlan, processor: Processor, memory: RawFd) {
@@ -163,7 +181,7 @@ fn value(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::{DriveRole, KernelFiles};
+    use crate::contract::DriveRole;
 
     fn plan() -> MachinePlan {
         let drive = |role, path: &str| Drive { role, path: path.into() };
@@ -172,8 +190,9 @@ mod tests {
             state_directory: "/state/a,b".into(),
             runtime_directory: "/run/vm".into(),
             kernel: KernelFiles {
-                vmlinuz: "/k/vmlinuz".into(),
+                vmlinuz: Some("/k/vmlinuz".into()),
                 vmlinux: "/k/vmlinux".into(),
+                has_pvh_entry: true,
                 initramfs: "/k/initramfs".into(),
             },
             kernel_arguments: vec!["banger.x=1".into()],

@@ -10,7 +10,7 @@ use rustix::fs::MemfdFlags;
 use tokio::net::UnixListener;
 
 use super::Qemu;
-use super::arguments::{Descriptors, Processor, arguments, kernel_command_line};
+use super::arguments::{Descriptors, Processor, arguments, check_kernel, kernel_command_line};
 use super::control::QmpControl;
 use super::places::Places;
 use super::qmp::Qmp;
@@ -42,6 +42,7 @@ pub(super) async fn start(driver: &Qemu, plan: &MachinePlan) -> Result<RunningMa
     let processor = Processor { accelerator: driver.accelerator, khz: host::processor_khz() };
     let places = Places::of_plan(plan);
     let append = kernel_command_line(plan, processor);
+    check_kernel(&plan.kernel)?;
     plan_check::check(plan, &places.sockets(), &append, 0)?;
     let mut attempt = spawn(driver, plan, processor, &append, places)?;
     let state_directory = plan.state_directory.clone();

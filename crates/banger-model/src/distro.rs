@@ -1,0 +1,139 @@
+//! Distributions whose layout of kernel and modules banger knows, and the digest by which a file from elsewhere is known.
+
+use serde::{Deserialize, Serialize};
+
+/// A distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Distro {
+    /// Debian and what has its layout.
+    Debian,
+    /// Void Linux.
+    Void,
+    /// Alpine Linux.
+    Alpine,
+}
+
+/// A text is no distribution.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no distribution whose kernels banger knows; write debian, void or alpine")]
+pub struct UnknownDistro(pub String);
+
+impl Distro {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Debian, Self::Void, Self::Alpine];
+
+    /// Returns its name as it is typed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debian => "debian",
+            Self::Void => "void",
+            Self::Alpine => "alpine",
+        }
+    }
+
+    /// Returns its word for x86-64.
+    #[must_use]
+    pub fn arch(self) -> &'static str {
+        match self {
+            Self::Debian => "amd64",
+            Self::Void | Self::Alpine => "x86_64",
+        }
+    }
+}
+
+impl std::fmt::Display for Distro {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Distro {
+    type Err = UnknownDistro;
+
+    fn from_str(text: &str) -> Result<Self, UnknownDistro> {
+        let found = Self::ALL.into_iter().find(|distro| distro.as_str() == text);
+        found.ok_or_else(|| UnknownDistro(text.to_owned()))
+    }
+}
+
+/// A sha256: 64 hexadecimal digits, kept in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
+pub struct Sha256(String);
+
+/// A text is no sha256.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no sha256: that has 64 digits of 0 to 9 and a to f")]
+pub struct BadSha256(pub String);
+
+impl Sha256 {
+    /// Returns the digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Sha256 {
+    type Error = BadSha256;
+
+    fn try_from(text: String) -> Result<Self, BadSha256> {
+        if text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(BadSha256(text))
+        }
+    }
+}
+
+impl std::str::FromStr for Sha256 {
+    type Err = BadSha256;
+
+    fn from_str(text: &str) -> Result<Self, BadSha256> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl From<Sha256> for String {
+    fn from(digest: Sha256) -> Self {
+        digest.0
+    }
+}
+
+impl std::fmt::Display for Sha256 {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distribution_is_known_by_its_name_only() {
+        for distro in Distro::ALL {
+            assert_eq!(distro.as_str().parse(), Ok(distro));
+        }
+        let error = "Gentoo".parse::<Distro>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`Gentoo` is no distribution whose kernels banger knows; write debian, void or alpine"
+        );
+    }
+
+    #[test]
+    fn a_digest_has_64_digits_in_any_case() {
+        let digest: Sha256 = "AB".repeat(32).parse().unwrap();
+        assert_eq!(digest.as_str(), "ab".repeat(32));
+        for bad in
+            ["", "ab", &"g".repeat(64), &"a".repeat(63), &format!("{} ", "a".repeat(63)), &"ä".repeat(32)]
+        {
+            assert!(bad.parse::<Sha256>().is_err(), "{bad:?}");
+        }
+    }
+}
