@@ -14,6 +14,7 @@ mod container_image;
 mod faults;
 mod files;
 mod inspection;
+mod kernels;
 mod lifecycle;
 mod network;
 mod shell;
@@ -27,11 +28,12 @@ type Scenario = (&'static str, fn());
 
 fn main() {
     let arguments = Arguments::from_args();
-    let groups: [&[Scenario]; 9] = [
+    let groups: [&[Scenario]; 10] = [
         commands::SCENARIOS,
         container_image::SCENARIOS,
         system::SCENARIOS,
         shell::SCENARIOS,
+        kernels::SCENARIOS,
         lifecycle::SCENARIOS,
         survival::SCENARIOS,
         faults::SCENARIOS,
