@@ -10,7 +10,7 @@ use banger_model::{
     DiskBytes, HostSize, ImageName, MemoryMib, Ttl, VcpuCount, default_memory, default_vcpus,
 };
 use banger_sys::paths::Paths;
-use banger_vmm::firecracker::Tuning;
+use banger_vmm::firecracker::{JailWish, Tuning};
 use serde::Deserialize;
 
 /// Why there is no configuration.
@@ -98,13 +98,32 @@ pub struct FirecrackerSection {
     serial_console: bool,
     io_uring: bool,
     huge_pages: bool,
+    jailer: JailerWish,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum JailerWish {
+    #[default]
+    Auto,
+    Never,
+    Always,
 }
 
 impl FirecrackerSection {
     /// In the driver's words.
     #[must_use]
     pub fn tuning(self) -> Tuning {
-        Tuning { serial_console: self.serial_console, io_uring: self.io_uring, huge_pages: self.huge_pages }
+        Tuning {
+            serial_console: self.serial_console,
+            io_uring: self.io_uring,
+            huge_pages: self.huge_pages,
+            jailer: match self.jailer {
+                JailerWish::Auto => JailWish::Auto,
+                JailerWish::Never => JailWish::Never,
+                JailerWish::Always => JailWish::Always,
+            },
+        }
     }
 }
 
@@ -262,6 +281,10 @@ mod tests {
         let tuning =
             Config::parse("[firecracker]\nserial_console = true", HOST).unwrap().firecracker.tuning();
         assert_eq!(tuning, Tuning { serial_console: true, ..Tuning::default() });
+        let jailer = |text: &str| Config::parse(text, HOST).unwrap().firecracker.tuning().jailer;
+        assert_eq!(jailer("[firecracker]\njailer = 'always'"), JailWish::Always);
+        assert_eq!(jailer("[firecracker]\njailer = 'never'"), JailWish::Never);
+        assert_eq!(jailer(""), JailWish::Auto);
     }
 
     #[test]

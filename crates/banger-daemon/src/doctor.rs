@@ -11,6 +11,7 @@ use banger_store::Store;
 use banger_sys::host::{self, find_program};
 use banger_sys::paths::Paths;
 use banger_sys::tuning::HostTuning;
+use banger_vmm::firecracker::JailFacts;
 use banger_vmm::selection::{Choice, ChoiceError, HostFacts, WantedVmm, choose};
 
 use crate::config::Config;
@@ -46,7 +47,8 @@ impl Doctor {
             host: &facts,
             tuning: &HostTuning::look(),
             wanted,
-            wants_huge_pages: self.config.firecracker.tuning().huge_pages,
+            wishes: self.config.firecracker.tuning(),
+            jail: facts.firecracker.as_ref().map(|found| JailFacts::look(&found.program)),
         }));
         checks.push(network(facts.passt.is_some()));
         checks.extend(HOST_TOOLS.iter().map(|tool| {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::SeekFrom;
+use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
 
 const CHUNK_BYTES: u64 = 1024 * 1024;
@@ -29,7 +29,9 @@ pub fn lay_over(memory: &Path, difference: &Path) -> io::Result<()> {
 
 /// Copies a file with its holes into a new private one.
 pub(crate) fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
-    let from = File::open(from)?;
+    // Whoever wrote it may have put a link in its place.
+    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
+    let from = OpenOptions::new().read(true).custom_flags(no_follow).open(from)?;
     let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
     let length = from.metadata()?.len();
     to.set_len(length)?;

@@ -1,11 +1,14 @@
 //! Unix sockets that only this user may use.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use banger_sys::files::remove_any;
+use rustix::fs::{Mode, OFlags};
+use tokio::net::UnixStream;
 
 /// Longest path of a Unix socket: `sun_path` of `unix(7)` has 108 bytes with its end mark.
 pub(crate) const PATH_BYTES_MAX: usize = 107;
@@ -23,4 +26,30 @@ pub(crate) fn listen_async(path: &Path) -> io::Result<tokio::net::UnixListener> 
     let listener = listen(path)?;
     listener.set_nonblocking(true)?;
     tokio::net::UnixListener::from_std(listener)
+}
+
+/// Connects to a socket in a directory where a VMM may write. A link in its place, which would lead us to sockets of the
+/// host that the VMM does not see itself, is not followed.
+pub(crate) async fn connect(path: &Path) -> io::Result<UnixStream> {
+    let place = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    UnixStream::connect(format!("/proc/self/fd/{}", place.as_raw_fd())).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_is_connected_to_and_a_link_to_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let _listener = listen_async(&path("socket")).unwrap();
+        std::os::unix::fs::symlink("socket", path("link")).unwrap();
+        assert!(UnixStream::connect(path("link")).await.is_ok());
+        assert!(connect(&path("socket")).await.is_ok());
+        assert!(connect(&path("link")).await.is_err());
+        drop(UnixListener::bind(path("deaf")).unwrap());
+        assert_eq!(connect(&path("deaf")).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(connect(&path("none")).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 }

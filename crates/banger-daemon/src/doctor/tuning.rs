@@ -4,7 +4,7 @@
 use banger_api::{CheckOutcome, CheckView};
 use banger_sys::host::Virtualization;
 use banger_sys::tuning::{HostTuning, Processor};
-use banger_vmm::firecracker::{OLDEST_TEXT, TESTED, Version};
+use banger_vmm::firecracker::{JailFacts, JailWish, OLDEST_TEXT, TESTED, Tuning, Version};
 use banger_vmm::selection::{FoundFirecracker, HostFacts, WantedVmm};
 
 use super::check;
@@ -23,7 +23,10 @@ pub(super) struct Facts<'a> {
     pub(super) host: &'a HostFacts,
     pub(super) tuning: &'a HostTuning,
     pub(super) wanted: WantedVmm,
-    pub(super) wants_huge_pages: bool,
+    /// What is asked of Firecracker.
+    pub(super) wishes: Tuning,
+    /// The jailer of the Firecracker that would be used.
+    pub(super) jail: Option<JailFacts>,
 }
 
 impl Facts<'_> {
@@ -41,6 +44,7 @@ pub(super) fn rows(facts: &Facts<'_>) -> Vec<CheckView> {
         nx_huge_pages(facts.tuning),
         huge_pages(facts),
         seccomp(facts.tuning.seccomp_actions.as_deref()),
+        jailer(facts.wishes.jailer, facts.jail.as_ref()),
         limits(facts.tuning),
     ]
 }
@@ -224,7 +228,7 @@ fn huge_pages(facts: &Facts<'_>) -> CheckView {
     const NAME: &str = "huge pages";
     let pages = facts.tuning.huge_pages;
     let detail = format!("{} of {} pages of 2 MiB are free", pages.free, pages.total);
-    match (facts.wants_huge_pages, pages.free) {
+    match (facts.wishes.huge_pages, pages.free) {
         (true, 0) => {
             let detail =
                 format!("{detail}: guests get ordinary pages, though `huge_pages = true` asks for huge ones");
@@ -246,6 +250,24 @@ fn seccomp(actions: Option<&[String]>) -> CheckView {
         "this kernel has no seccomp filters, without which neither Firecracker nor QEMU's sandbox starts",
         None,
     )
+}
+
+fn jailer(wish: JailWish, facts: Option<&JailFacts>) -> CheckView {
+    const NAME: &str = "jailer";
+    let Some(facts) = facts else { return pass(NAME, "of no matter without Firecracker") };
+    match (wish, facts.judge()) {
+        (JailWish::Never, _) => {
+            pass(NAME, "not used, as the configuration says: a cell keeps Firecracker apart")
+        }
+        (JailWish::Auto | JailWish::Always, Ok(jailer)) => {
+            pass(NAME, format!("used with each Firecracker, beside its cell: `{}`", jailer.display()))
+        }
+        (JailWish::Auto, Err(why)) => pass(NAME, format!("not used ({why}): a cell keeps Firecracker apart")),
+        (JailWish::Always, Err(why)) => {
+            let fix = facts.is_root.then(|| "banger setup firecracker".to_owned());
+            warn(NAME, format!("{why}, and the configuration lets nothing start without it"), fix)
+        }
+    }
 }
 
 fn limits(tuning: &HostTuning) -> CheckView {

@@ -37,7 +37,7 @@ fn good_tuning() -> HostTuning {
 
 /// All rows of a host, a line each.
 fn told(host: &HostFacts, tuning: &HostTuning, wanted: WantedVmm) -> String {
-    let facts = Facts { host, tuning, wanted, wants_huge_pages: false };
+    let facts = Facts { host, tuning, wanted, wishes: Tuning::default(), jail: None };
     rows(&facts).iter().map(line).collect()
 }
 
@@ -55,6 +55,7 @@ fn a_host_with_everything_has_nothing_to_be_told() {
     Pass kvm nx_huge_pages: off
     Pass huge pages: 500 of 512 pages of 2 MiB are free; the configuration does not ask for them
     Pass seccomp: VMMs can do no more than their filters allow
+    Pass jailer: of no matter without Firecracker
     Pass limits: 1048576 open files, any number of processes
     ");
 }
@@ -74,6 +75,7 @@ fn a_host_without_any_of_it_is_warned_and_never_failed() {
     Pass kvm nx_huge_pages: there is no KVM
     Pass huge pages: 0 of 0 pages of 2 MiB are free; the configuration does not ask for them
     Warn seccomp: this kernel has no seccomp filters, without which neither Firecracker nor QEMU's sandbox starts
+    Pass jailer: of no matter without Firecracker
     Warn limits: 1024 open files, any number of processes: enough for some 51 VMs at once [raise `ulimit -Hn` (LimitNOFILE) to 65536 or more]
     ");
     for virtualization in [Virtualization::Absent, Virtualization::Forbidden, Virtualization::SoftwareOnly] {
@@ -90,7 +92,13 @@ fn each_firecracker_is_told_for_what_it_is() {
     let row = |found, wanted| {
         let host = HostFacts { firecracker: found, ..good_host() };
         let tuning = good_tuning();
-        line(&firecracker(&Facts { host: &host, tuning: &tuning, wanted, wants_huge_pages: false }))
+        line(&firecracker(&Facts {
+            host: &host,
+            tuning: &tuning,
+            wanted,
+            wishes: Tuning::default(),
+            jail: None,
+        }))
     };
     let unknown = FoundFirecracker { program: "/fc".into(), version: Err("it hangs".into()) };
     let table: String = [
@@ -156,7 +164,13 @@ fn the_slow_making_of_vms_is_told_where_it_is_slow() {
         let cgroups = vec![CgroupMount { path: "/c".into(), is_unified: false, favors_moves }];
         let tuning =
             HostTuning { kernel: Some(kernel), nx_huge_pages: Some(value.into()), cgroups, ..good_tuning() };
-        let facts = Facts { host: &host, tuning: &tuning, wanted: WantedVmm::Auto, wants_huge_pages: false };
+        let facts = Facts {
+            host: &host,
+            tuning: &tuning,
+            wanted: WantedVmm::Auto,
+            wishes: Tuning::default(),
+            jail: None,
+        };
         let row = cgroup_moves(&facts);
         (row.outcome, row.fix)
     };
@@ -202,10 +216,12 @@ fn a_mitigation_is_judged_by_whether_the_processor_needs_it() {
 
 #[test]
 fn huge_pages_are_missed_by_who_asks_for_them_only() {
-    let outcome = |wants_huge_pages, free| {
+    let outcome = |huge_pages_are_wanted, free| {
+        let wishes = Tuning { huge_pages: huge_pages_are_wanted, ..Tuning::default() };
         let (host, tuning) =
             (good_host(), HostTuning { huge_pages: HugePages { total: 8, free }, ..good_tuning() });
-        huge_pages(&Facts { host: &host, tuning: &tuning, wanted: WantedVmm::Auto, wants_huge_pages }).outcome
+        huge_pages(&Facts { host: &host, tuning: &tuning, wanted: WantedVmm::Auto, wishes, jail: None })
+            .outcome
     };
     assert_eq!(
         [outcome(false, 0), outcome(true, 1), outcome(true, 0)],
@@ -222,4 +238,26 @@ fn limits_that_many_vms_run_into_are_told() {
     assert_eq!(outcome(Some(4096), Some(4096)), CheckOutcome::Pass);
     assert_eq!(outcome(Some(4095), None), CheckOutcome::Warn);
     assert_eq!(outcome(None, Some(100)), CheckOutcome::Warn);
+}
+
+#[test]
+fn the_jailer_is_told_for_what_becomes_of_it() {
+    let facts = |jailer: Option<&str>, is_root| JailFacts { jailer: jailer.map(Into::into), is_root };
+    let table: String = [
+        (JailWish::Auto, facts(Some("/fc/jailer"), true)),
+        (JailWish::Auto, facts(Some("/fc/jailer"), false)),
+        (JailWish::Never, facts(Some("/fc/jailer"), true)),
+        (JailWish::Always, facts(Some("/fc/jailer"), false)),
+        (JailWish::Always, facts(None, true)),
+    ]
+    .iter()
+    .map(|(wish, facts)| line(&jailer(*wish, Some(facts))))
+    .collect();
+    insta::assert_snapshot!(table, @r"
+    Pass jailer: used with each Firecracker, beside its cell: `/fc/jailer`
+    Pass jailer: not used (only root can use it): a cell keeps Firecracker apart
+    Pass jailer: not used, as the configuration says: a cell keeps Firecracker apart
+    Warn jailer: only root can use it, and the configuration lets nothing start without it
+    Warn jailer: there is no `jailer` beside Firecracker, and the configuration lets nothing start without it [banger setup firecracker]
+    ");
 }

@@ -12,6 +12,7 @@ use super::api::{
     NetworkInterface, RateLimiter, TokenBucket, Vsock,
 };
 use super::cell;
+use super::jail::JailWish;
 use crate::contract::{Drive, DriveLimit, MachinePlan, Network};
 
 /// The guest's vsock address. Each machine has a vsock of its own, so all may have the same.
@@ -36,6 +37,8 @@ pub struct Tuning {
     pub io_uring: bool,
     /// Whether guests get 2 MiB pages where the host has set enough of them aside.
     pub huge_pages: bool,
+    /// Whether Firecracker's own jailer is used.
+    pub jailer: JailWish,
 }
 
 /// What of [`Tuning`] this host has now.

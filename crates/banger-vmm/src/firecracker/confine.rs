@@ -1,9 +1,10 @@
-//! Starts Firecracker where it sees nothing but its files.
+//! Starts Firecracker where it sees nothing but its files: in a cell, and where root can, in a jail.
 
 use std::fs::File;
 use std::io;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::cell::{self, Access, Bind, CellPlan};
+use super::jail::{self, Jail, JailFacts, JailWish};
 use super::places::Places;
 use super::{Firecracker, PROGRAM_NAME};
 use crate::contract::{MachinePlan, MemorySource, RestorePlan, StartError};
@@ -26,6 +28,8 @@ const DEVICES: [&str; 3] = ["/dev/kvm", "/dev/net/tun", "/dev/userfaultfd"];
 /// Firecracker's process, which waits to be let go.
 pub(super) struct Confined {
     pub(super) process: Started,
+    /// The jail's directory, which goes with the machine.
+    pub(super) jail: Option<PathBuf>,
     talk: UnixStream,
 }
 
@@ -53,16 +57,28 @@ pub(super) async fn in_cell(
     ends: Ends,
 ) -> Result<Confined, StartError> {
     let failed = |source| StartError::Spawn { program: PROGRAM_NAME, source };
+    let binds = binds(plan, from, places);
+    let jail = jail_for(driver, plan, &binds, &ends, places)?;
+    let (jail_plan, jail) =
+        jail.map_or((None, None), |Jail { plan, directory }| (Some(plan), Some(directory)));
+    let binds = if jail_plan.is_some() {
+        // The jailer makes the devices itself.
+        binds
+    } else {
+        take_back(plan).map_err(failed)?;
+        binds.into_iter().chain(devices()).collect()
+    };
     let (talk, far_talk) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
     let mut inherited = Inherited::default();
     let cell_plan = CellPlan {
         program: driver.program.clone(),
         arguments: arguments(plan),
-        binds: binds(plan, from, places),
+        binds,
         cover: places.state.clone(),
         talk: inherited.add(far_talk),
         gate: ends.gate.map(|gate| inherited.add(gate)),
         pager: ends.pager.map(|pager| inherited.add(pager)),
+        jail: jail_plan,
     };
     let log = |path: &Path| File::options().append(true).open(path);
     let mut starter = launch(Launch {
@@ -91,7 +107,42 @@ pub(super) async fn in_cell(
     let process = Started::of_sibling(u32::from_ne_bytes(pid)).map_err(failed)?;
     // It ends by itself: waited for, so that it is no zombie.
     let _ = starter.ended().await;
-    Ok(Confined { process, talk })
+    Ok(Confined { process, jail, talk })
+}
+
+/// Plans the jail where there is to be one.
+fn jail_for(
+    driver: &Firecracker,
+    plan: &MachinePlan,
+    binds: &[Bind],
+    ends: &Ends,
+    places: &Places,
+) -> Result<Option<Jail>, StartError> {
+    // A jailer keeps one socket open for Firecracker, and a pager needs a second beside the network's.
+    let wish = if ends.pager.is_some() { JailWish::Never } else { driver.tuning.jailer };
+    let Some(jailer) = jail::choose(wish, &JailFacts::look(&driver.program), binds)? else { return Ok(None) };
+    // Firecracker is told its id by the jailer.
+    let arguments = arguments(plan).split_off(2);
+    let path = jail::directory(&places.state);
+    let prepared = jail::prepare(jailer, &driver.program, plan, &arguments);
+    let jail = prepared.map_err(|source| StartError::Prepare { path, source })?;
+    // The agent's ring comes from the jail's user.
+    let bell = std::os::unix::fs::chown(&places.bell, Some(jail.plan.user), None);
+    bell.map_err(|source| StartError::Prepare { path: places.bell.clone(), source })?;
+    Ok(Some(jail))
+}
+
+/// Takes drives back from the user of an earlier jail. In a cell not even root may open what is another's.
+fn take_back(plan: &MachinePlan) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    for drive in plan.drives.iter().filter(|drive| drive.role.is_writable()) {
+        if jail::is_a_jails_user(std::fs::metadata(&drive.path)?.uid()) {
+            std::os::unix::fs::chown(&drive.path, Some(0), Some(0))?;
+        }
+    }
+    Ok(())
 }
 
 /// Firecracker's arguments: the same for a boot and a restore.
@@ -112,7 +163,7 @@ fn arguments(plan: &MachinePlan) -> Vec<String> {
     .into()
 }
 
-/// Everything that Firecracker sees.
+/// Everything that Firecracker sees, besides devices.
 fn binds(plan: &MachinePlan, from: Option<&RestorePlan>, places: &Places) -> Vec<Bind> {
     let bind = |from: &Path, to: &str, access| Bind { from: from.to_owned(), to: to.into(), access };
     let mut binds = vec![
@@ -140,9 +191,12 @@ fn binds(plan: &MachinePlan, from: Option<&RestorePlan>, places: &Places) -> Vec
         let access = if drive.role.is_writable() { Access::Write } else { Access::Read };
         binds.push(Bind { from: drive.path.clone(), to: cell::drive(drive.role), access });
     }
-    let devices = DEVICES.map(PathBuf::from).into_iter().filter(|device| device.exists());
-    binds.extend(devices.map(|device| Bind { from: device.clone(), to: device, access: Access::Write }));
     binds
+}
+
+fn devices() -> impl Iterator<Item = Bind> {
+    let devices = DEVICES.map(PathBuf::from).into_iter().filter(|device| device.exists());
+    devices.map(|device| Bind { from: device.clone(), to: device, access: Access::Write })
 }
 
 /// Hands over a plan as a file without a name.

@@ -164,11 +164,13 @@ impl Outbox {
         // The state last: where it is, the memory is.
         for (name, to) in [(Self::MEMORY, &files.memory), (Self::STATE, &files.state)] {
             let from = self.directory.join(name);
-            move_file(&from, to).map_err(|source| ControlError::File {
+            own(&from).map_err(|source| ControlError::File {
                 action: SNAPSHOT,
-                path: to.clone(),
+                path: from.clone(),
                 source,
             })?;
+            let moved = move_file(&from, to).and_then(|()| check_file(to));
+            moved.map_err(|source| ControlError::File { action: SNAPSHOT, path: to.clone(), source })?;
         }
         Ok(())
     }
@@ -180,6 +182,22 @@ impl Drop for Outbox {
             let _ = banger_sys::files::remove_any(&self.directory.join(name));
         }
     }
+}
+
+/// What a jailed Firecracker writes is its user's. Its links are not followed.
+fn own(path: &Path) -> io::Result<()> {
+    let us = rustix::process::geteuid();
+    if us.is_root() { std::os::unix::fs::lchown(path, Some(us.as_raw()), None) } else { Ok(()) }
+}
+
+/// Refuses what is no file, once it is where Firecracker cannot change it: a link would lead whoever reads the snapshot to
+/// files that Firecracker does not see itself.
+fn check_file(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_file() {
+        return Ok(());
+    }
+    let _ = banger_sys::files::remove_any(path);
+    Err(io::Error::new(io::ErrorKind::InvalidData, "Firecracker wrote something that is no file"))
 }
 
 fn move_file(from: &Path, to: &Path) -> io::Result<()> {
@@ -213,5 +231,26 @@ fn failure(action: &'static str, error: ApiError) -> ControlError {
         | ApiError::Encode { .. }
         | ApiError::Broken { .. }
         | ApiError::BadAnswer { .. }) => ControlError::Broken { vmm, action, source: Box::new(error) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_place_of_a_snapshot_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir(path("outbox")).unwrap();
+        fs::write(path("secret"), "secret").unwrap();
+        fs::write(path("outbox/memory"), "memory").unwrap();
+        std::os::unix::fs::symlink(path("secret"), path("outbox/state")).unwrap();
+        let files = SnapshotFiles { state: path("state"), memory: path("memory") };
+        let outbox = Outbox { directory: path("outbox") };
+        let refused = outbox.move_to(&files);
+        assert!(matches!(refused, Err(ControlError::File { path, .. }) if path == files.state));
+        assert!(fs::symlink_metadata(path("state")).is_err());
+        assert_eq!(fs::read_to_string(path("secret")).unwrap(), "secret");
     }
 }

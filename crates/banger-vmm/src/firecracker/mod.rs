@@ -6,7 +6,8 @@
 //!    ├── CONNECT on channel.sock ───────┤ vsock ─▶ agent
 //!    └◀─ ring on channel.sock_1026 ─────┘
 //! ```
-//! It runs without root: the cell is made by a user namespace. Firecracker's own jailer is not used yet.
+//! It runs without root: the cell is made by a user namespace. Where the daemon is root, Firecracker's own jailer does the
+//! rest ([`jail`]).
 
 pub mod api;
 mod bell;
@@ -15,6 +16,7 @@ mod config;
 mod confine;
 mod control;
 mod host_parts;
+mod jail;
 mod metrics;
 pub(crate) mod pager;
 mod places;
@@ -35,6 +37,7 @@ use crate::selection::Choice;
 use crate::user_network::{MTU, passt};
 
 pub use config::Tuning;
+pub use jail::{JAILER_NAME, JailFacts, JailWish, jailer_of};
 pub use probe::{ProbeError, version_of};
 pub use version::{NotAVersion, OLDEST, OLDEST_TEXT, TESTED, Version};
 

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_sys::files::{create_private_directory, remove_any};
@@ -22,13 +22,13 @@ use super::confine::{self, Confined, Ends};
 use super::control::FirecrackerControl;
 use super::places::Places;
 use super::version::{OLDEST_TEXT, Version};
-use super::{Firecracker, PROGRAM_NAME, bell, cell, host_parts, metrics, pager};
+use super::{Firecracker, PROGRAM_NAME, bell, cell, host_parts, jail, metrics, pager};
 use crate::companions::Companions;
 use crate::contract::{
     AdoptError, MachineHandle, MachinePlan, MemorySource, Network, RestorePlan, StartError, VmmKind,
 };
 use crate::launch::{Inherited, Launch, kill_process, launch};
-use crate::machine::{Presence, RunningMachine, create_log, last_words};
+use crate::machine::{Presence, RunningMachine, clean_up, create_log, last_words};
 use crate::socket::{self, listen_async};
 use crate::{handle, plan_check, user_network};
 
@@ -109,7 +109,8 @@ pub(super) async fn adopt(handle: &MachineHandle) -> Result<Option<RunningMachin
     let control = Box::new(FirecrackerControl::new(handle));
     let listener = listen_async(&places.bell).map_err(failed)?;
     let (rung, answering) = bell::answer(listener);
-    let adopted = RunningMachine::adopt(handle, places.leftovers(), control, Presence::Rung(rung)).await?;
+    let adopted =
+        RunningMachine::adopt(handle, leftovers(handle, &places), control, Presence::Rung(rung)).await?;
     Ok(adopted.map(|machine| attend(machine, handle, &places, answering)))
 }
 
@@ -150,7 +151,7 @@ async fn begin(
         control_socket: places.control.clone(),
         channel_socket: places.channel.clone(),
         console_log: places.console_log.clone(),
-        jail: None,
+        jail: confined.jail.clone(),
         pager: pager_process.map(Into::into),
     };
     write_handle(&places.state, &handle).await?;
@@ -184,8 +185,9 @@ fn prepare_files(driver: &Firecracker, places: &Places) -> Result<(), StartError
     for log in [&places.error_log, &places.vmm_log, &places.metrics] {
         create_log(log)?;
     }
-    let sum = metrics::sum_file(&places.metrics);
-    remove_any(&sum).map_err(prepare(&sum))?;
+    for older in [metrics::sum_file(&places.metrics), places.outbox.clone(), jail::directory(&places.state)] {
+        remove_any(&older).map_err(prepare(&older))?;
+    }
     create_private_directory(&places.outbox)
         .map_err(|error| StartError::Prepare { path: places.outbox.clone(), source: io::Error::other(error) })
 }
@@ -243,7 +245,7 @@ async fn wait_for_api(
     let control = attempt.places.control.clone();
     let listening = async {
         loop {
-            match tokio::net::UnixStream::connect(&control).await {
+            match socket::connect(&control).await {
                 Ok(_stream) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => next_event(&appears).await?,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -339,17 +341,20 @@ fn refusal(error: ApiError, part: &str) -> StartError {
 /// Makes a machine of an attempt whose orders were carried out; of another one nothing is left.
 async fn settle(mut attempt: Attempt, ordered: Result<(), StartError>) -> Result<RunningMachine, StartError> {
     let Err(error) = judge(&mut attempt, ordered).await else { return Ok(stand(attempt)) };
-    let Attempt { mut confined, companions, places, .. } = attempt;
+    let Attempt { mut confined, companions, handle, places, .. } = attempt;
     drop(companions);
     confined.process.kill();
     // One that does not end is killed all the same: nobody waits longer for it.
     let _ = tokio::time::timeout(END_DEADLINE, confined.process.ended()).await;
-    for path in places.leftovers() {
-        if let Err(error) = remove_any(&path) {
-            warn!(path = %path.display(), %error, "cannot remove what a failed start left");
-        }
-    }
+    clean_up(&[], leftovers(&handle, &places)).await;
     Err(error)
+}
+
+/// What goes with a machine.
+fn leftovers(handle: &MachineHandle, places: &Places) -> Vec<PathBuf> {
+    let mut all = places.leftovers();
+    all.extend(jail::leftovers(handle));
+    all
 }
 
 /// Tells how the orders went.
@@ -386,7 +391,7 @@ fn stand(attempt: Attempt) -> RunningMachine {
     let machine = RunningMachine::of_started(
         handle.clone(),
         confined.process,
-        places.leftovers(),
+        leftovers(&handle, &places),
         control,
         Presence::Rung(rung),
     );

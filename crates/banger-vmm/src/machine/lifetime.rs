@@ -3,7 +3,7 @@
 //! Who waits for the end sees it after the cleaning, so that the next machine may take the same places.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_sys::files::remove_any;
@@ -97,16 +97,25 @@ impl Lifetime {
 }
 
 /// Ends the companions and removes the leftovers. Every step runs; what fails is told in the log.
-pub(super) async fn clean_up(companions: &[ProcessIdentity], leftovers: Vec<PathBuf>) {
+pub(crate) async fn clean_up(companions: &[ProcessIdentity], leftovers: Vec<PathBuf>) {
     for companion in companions {
         if let Err(error) = end_companion(*companion).await {
             warn!(pid = companion.pid, %error, "cannot end a companion of the machine");
         }
     }
     for path in leftovers {
-        if let Err(error) = remove_any(&path) {
+        if let Err(error) = remove(&path) {
             warn!(path = %path.display(), %error, "cannot remove what the machine left");
         }
+    }
+}
+
+/// A cgroup goes as if it were empty, and cannot be emptied. No link is followed: the directory may be one that the machine
+/// wrote to.
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir(path) {
+        Err(_no_empty_directory) => remove_any(path),
+        removed => removed,
     }
 }
 

@@ -23,6 +23,7 @@ use crate::contract::{
 use crate::launch::Started;
 pub(crate) use control::{Control, NoControl, Traffic};
 use lifetime::Lifetime;
+pub(crate) use lifetime::clean_up;
 pub(crate) use presence::Presence;
 
 /// How long a killed process may take: it has to give back its memory and nothing else.

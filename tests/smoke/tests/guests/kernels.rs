@@ -75,7 +75,8 @@ fn without_pvh_entry() {
     hide_pvh_entry(&parts.path().join("vmlinux"));
     let import = ["kernel", "import", "-q", "--name", "packed", "--from", parts.path().to_str().unwrap()];
     assert_eq!(home.text(&import), "packed\n");
-    let run = ["vm", "run", "-q", "--rm", "--kernel", "packed", "--memory", "1G", "--", "cat", "/proc/version"];
+    let run =
+        ["vm", "run", "-q", "--rm", "--kernel", "packed", "--memory", "1G", "--", "cat", "/proc/version"];
     assert!(home.text(&run).starts_with("Linux version "));
     home.assert_nothing_left();
 }

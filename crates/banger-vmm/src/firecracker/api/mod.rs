@@ -173,7 +173,7 @@ impl Api {
         body: Vec<u8>,
     ) -> Result<Bytes, ApiError> {
         let exchange = async {
-            let stream = UnixStream::connect(&self.socket).await.map_err(ApiError::Connect)?;
+            let stream = crate::socket::connect(&self.socket).await.map_err(ApiError::Connect)?;
             talk(stream, &request, method, path, body).await
         };
         let (status, answer) = match tokio::time::timeout(self.deadline, exchange).await {

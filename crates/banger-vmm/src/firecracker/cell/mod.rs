@@ -8,9 +8,13 @@
 //! ```
 //! The sibling is the daemon's child (`CLONE_PARENT`), so nothing of ours stays beside Firecracker. It ends by itself when
 //! the daemon goes away before it says go. Inside, Firecracker is an ordinary user without any capability.
+//!
+//! Where Firecracker is jailed ([`super::jail`]) there is no user namespace, and in place of the root of bound files the
+//! sibling makes the jailer's chroot, then becomes the jailer, which becomes Firecracker.
 
 mod identity;
 mod inside;
+mod jail;
 mod root;
 mod tap;
 
@@ -57,8 +61,24 @@ pub(super) struct CellPlan {
     pub(super) talk: RawFd,
     /// Socket to the network's gate; it stays open as long as Firecracker lives.
     pub(super) gate: Option<RawFd>,
-    /// Socket to the pager; it stays open as long as Firecracker lives.
+    /// Socket to the pager; it stays open as long as Firecracker lives. Never in a jail.
     pub(super) pager: Option<RawFd>,
+    /// How Firecracker is jailed; `None`: its root is made of the bound files alone.
+    #[serde(default)]
+    pub(super) jail: Option<JailPlan>,
+}
+
+/// How Firecracker's jailer is to be called.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct JailPlan {
+    /// The jailer.
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    /// The empty directory that it makes the root.
+    pub(super) root: PathBuf,
+    /// Who Firecracker is.
+    pub(super) user: u32,
+    pub(super) group: u32,
 }
 
 /// A file or directory of the host that is seen inside.
@@ -123,14 +143,18 @@ fn enter() -> Result<std::process::ExitCode, CellError> {
     let plan: CellPlan = serde_json::from_slice(&plan).map_err(|error| CellError::Plan(error.into()))?;
     let mut talk = UnixStream::from(inherited(plan.talk));
     let us = identity::Outside::of_this_process();
-    let namespaces = UnshareFlags::NEWUSER
-        | UnshareFlags::NEWNS
+    let namespaces = UnshareFlags::NEWNS
         | UnshareFlags::NEWNET
         | UnshareFlags::NEWPID
         | UnshareFlags::NEWIPC
         | UnshareFlags::NEWUTS;
-    unshare(namespaces).map_err(CellError::Namespaces)?;
-    us.map_inside().map_err(CellError::Identity)?;
+    if plan.jail.is_some() {
+        // The jailer makes devices, which root of the host only can.
+        unshare(namespaces).map_err(CellError::Namespaces)?;
+    } else {
+        unshare(namespaces | UnshareFlags::NEWUSER).map_err(CellError::Namespaces)?;
+        us.map_inside().map_err(CellError::Identity)?;
+    }
     match identity::start_sibling().map_err(CellError::Sibling)? {
         identity::Side::Starter(sibling) => {
             talk.write_all(&sibling.to_ne_bytes()).map_err(CellError::Daemon)?;
@@ -145,15 +169,26 @@ fn furnish_and_become(plan: CellPlan, mut talk: UnixStream) -> Result<Infallible
     // Both were inherited open across an exec and are handed on the same way: their closing is Firecracker's end.
     let [gate, _pager] = [plan.gate, plan.pager].map(|end| end.map(inherited).map(ManuallyDrop::new));
     if let Some(gate) = &gate {
-        tap::make_for(gate).map_err(CellError::Tap)?;
+        let owner = plan.jail.as_ref().map_or(rustix::process::geteuid().as_raw(), |jail| jail.user);
+        tap::make_for(gate, owner).map_err(CellError::Tap)?;
     }
-    let program = Bind { from: plan.program.clone(), to: PROGRAM.into(), access: Access::Read };
-    let binds: Vec<_> = plan.binds.into_iter().chain([program]).collect();
-    root::enter(&plan.cover, &binds).map_err(CellError::Root)?;
+    let furnished = if let Some(jail) = &plan.jail {
+        jail::furnish(jail, &plan.binds, &plan.program)
+    } else {
+        let program = Bind { from: plan.program.clone(), to: PROGRAM.into(), access: Access::Read };
+        let binds: Vec<_> = plan.binds.into_iter().chain([program]).collect();
+        root::enter(&plan.cover, &binds)
+    };
+    furnished.map_err(CellError::Root)?;
     limit().map_err(CellError::Limit)?;
     let mut go = [0];
     talk.read_exact(&mut go).map_err(CellError::Daemon)?;
     drop(talk);
+    if let Some(jail) = plan.jail {
+        let lifeline = gate.map(|gate| gate.try_clone()).transpose().map_err(CellError::Limit)?;
+        let source = jail::become_jailer(&jail, lifeline);
+        return Err(CellError::Start { program: jail.program, source });
+    }
     let source = Command::new(PROGRAM).arg0(ARGUMENT_ZERO).args(plan.arguments).env_clear().exec();
     Err(CellError::Start { program: plan.program, source })
 }

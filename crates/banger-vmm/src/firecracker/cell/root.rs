@@ -34,46 +34,59 @@ pub(super) enum RootError {
 
 /// Makes the root on top of `cover` and moves into it.
 pub(super) fn enter(cover: &Path, binds: &[Bind]) -> Result<(), RootError> {
-    // What is mounted from here on must not be seen by the host.
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
-        .map_err(|errno| RootError::Leave(errno.into()))?;
+    leave_the_hosts_mounts()?;
     // All are taken before anything is covered.
-    let trees: Vec<_> = binds.iter().map(take).collect::<Result<_, _>>()?;
+    let told = |bind: &Bind| {
+        let path = bind.from.clone();
+        |source| RootError::Bind { path, source }
+    };
+    let trees: Vec<_> = binds.iter().map(|bind| take(bind).map_err(told(bind))).collect::<Result<_, _>>()?;
     let empty = |errno: Errno| RootError::Empty { path: cover.to_owned(), source: errno.into() };
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount("cell", cover, "tmpfs", flags, ROOT_OPTIONS).map_err(empty)?;
     for (bind, tree) in binds.iter().zip(trees) {
-        put(cover, bind, &tree)?;
+        put(cover, bind, &tree).map_err(told(bind))?;
     }
     change(cover).map_err(RootError::Change)
 }
 
-fn take(bind: &Bind) -> Result<OwnedFd, RootError> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    open_tree(CWD, &bind.from, flags)
-        .map_err(|errno| RootError::Bind { path: bind.from.clone(), source: errno.into() })
+/// Sees to it that the host sees nothing of what is mounted from here on.
+pub(super) fn leave_the_hosts_mounts() -> Result<(), RootError> {
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+        .map_err(|errno| RootError::Leave(errno.into()))
 }
 
-fn put(root: &Path, bind: &Bind, tree: &OwnedFd) -> Result<(), RootError> {
-    let put = || {
-        let place = root.join(bind.to.strip_prefix("/").map_err(io::Error::other)?);
-        make_place(&place, rustix::fs::fstat(tree)?.st_mode)?;
-        move_mount(tree, c"", CWD, &place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-        match bind.access {
-            Access::Read => make_read_only(&place),
-            Access::Write => Ok(()),
-        }
-    };
-    put().map_err(|source| RootError::Bind { path: bind.from.clone(), source })
+/// Binds a file or directory into a root.
+pub(super) fn bind(root: &Path, bind: &Bind) -> io::Result<()> {
+    put(root, bind, &take(bind)?)
+}
+
+/// Makes a directory that everybody may enter, with its parents.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(path)
+}
+
+fn take(bind: &Bind) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(CWD, &bind.from, flags).map_err(io::Error::from)
+}
+
+fn put(root: &Path, bind: &Bind, tree: &OwnedFd) -> io::Result<()> {
+    let place = root.join(bind.to.strip_prefix("/").map_err(io::Error::other)?);
+    make_place(&place, rustix::fs::fstat(tree)?.st_mode)?;
+    move_mount(tree, c"", CWD, &place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    match bind.access {
+        Access::Read => make_read_only(&place),
+        Access::Write => Ok(()),
+    }
 }
 
 /// Makes what a file or directory can be mounted on.
 fn make_place(place: &Path, mode: u32) -> io::Result<()> {
-    let directory = |path: &Path| DirBuilder::new().recursive(true).mode(0o755).create(path);
     if rustix::fs::FileType::from_raw_mode(mode).is_dir() {
-        return directory(place);
+        return make_directory(place);
     }
-    place.parent().map_or(Ok(()), directory)?;
+    place.parent().map_or(Ok(()), make_directory)?;
     File::create_new(place).map(drop)
 }
 

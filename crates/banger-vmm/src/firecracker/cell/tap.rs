@@ -46,14 +46,13 @@ pub(super) enum TapError {
     HandOver(#[source] io::Error),
 }
 
-/// Makes the network of the namespace that the process is in, and gives the gate its tap.
-pub(super) fn make_for(gate: &OwnedFd) -> Result<(), TapError> {
+/// Makes the network of the namespace that the process is in, gives Firecracker's tap to its user and the other to the gate.
+pub(super) fn make_for(gate: &OwnedFd, owner: u32) -> Result<(), TapError> {
     // A kernel without IPv6 has no such file.
     let _ = std::fs::write(NO_IPV6, "1");
     let make = |name| move |source| TapError::Make { name, source };
     // Firecracker opens its tap by name, which only its owner may without being the namespace's administrator.
     let guest = open_tap(NAME, libc::IFF_VNET_HDR).map_err(make(NAME))?;
-    let owner = rustix::process::geteuid().as_raw();
     set(&guest, TUNSETOWNER, libc::c_ulong::from(owner)).map_err(make(NAME))?;
     set(&guest, TUNSETPERSIST, 1).map_err(make(NAME))?;
     let uplink = open_tap(UPLINK, 0).map_err(make(UPLINK))?;

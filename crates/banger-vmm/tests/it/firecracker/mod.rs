@@ -3,6 +3,7 @@
 //! made of software. A stand-in that speaks the API stands in for failures only.
 
 mod apart;
+mod jailed;
 mod network;
 mod snapshots;
 mod stand_in;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use banger_conformance::{Guest, TinyGuest, skipped, suite};
 use banger_sys::host;
-use banger_vmm::firecracker::Firecracker;
+use banger_vmm::firecracker::{Firecracker, JailWish, Tuning};
 use banger_vmm::selection::{Accelerator, Choice};
 use banger_vmm::{Vmm, VmmKind};
 use libtest_mimic::Trial;
@@ -27,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             trials.extend(traps::trials());
             trials.extend(snapshots::trials());
             trials.extend(apart::trials());
+            trials.extend(jailed::trials());
             trials.extend(network::trials());
         }
         Err(why) => trials.push(skipped("firecracker", why)),
@@ -59,8 +61,12 @@ fn driver_of(program: PathBuf) -> Firecracker {
     let (reason, warnings) = (String::new(), Vec::new());
     let choice =
         Choice { vmm: VmmKind::Firecracker, program, accelerator: Accelerator::Kvm, reason, warnings };
-    Firecracker::new(&choice, std::env::current_exe().expect("this program has a file"))
+    Firecracker::new(&choice, std::env::current_exe().expect("this program has a file")).with_tuning(IN_CELL)
 }
+
+/// The cell alone, whoever runs the tests.
+const IN_CELL: Tuning =
+    Tuning { serial_console: false, io_uring: false, huge_pages: false, jailer: JailWish::Never };
 
 fn firecracker() -> Arc<dyn Vmm> {
     Arc::new(driver())

@@ -230,7 +230,7 @@ async fn no_firecracker() {
 
 async fn serial_console() {
     let rig = GUEST.rig(Does::Halt);
-    let tuning = banger_vmm::firecracker::Tuning { serial_console: true, ..Default::default() };
+    let tuning = banger_vmm::firecracker::Tuning { serial_console: true, ..super::IN_CELL };
     for (driver, has_note) in [(driver(), true), (driver().with_tuning(tuning), false)] {
         let machine = driver.start(&rig.plan).await.unwrap();
         until_console_says(&machine.handle().console_log, banger_conformance::LINE).await;
