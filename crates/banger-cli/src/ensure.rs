@@ -127,6 +127,8 @@ pub(crate) async fn ensure(paths: &Paths) -> Result<Client, EnsureError> {
             Ok(info) if accept(&client, &info).await? => return Ok(client),
             Ok(_ended) => {}
             Err(error) if nobody_listens(&error) => {}
+            // It died with our connection in its queue. To ask who is there changes nothing, so it is asked again.
+            Err(ClientError::Broken { .. }) if Instant::now() < deadline => {}
             Err(source) => return Err(EnsureError::Ask { source }),
         }
         create_private_directory(&paths.runtime)

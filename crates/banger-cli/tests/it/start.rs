@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::net::UnixListener;
 use tokio::net::unix::pipe;
 use tokio::process::Command;
 
@@ -108,6 +109,24 @@ async fn the_loser_of_a_race_uses_the_winners_daemon() {
     from_script.read_u8().await.unwrap();
     let _daemon = Daemon::listen(home.path());
     assert_eq!(told(child).await.status, Some(0));
+}
+
+#[tokio::test]
+async fn a_daemon_that_dies_with_our_connection_is_followed_by_the_next() {
+    let home = Home::with_bangerd(r#"read go < "$BANGER_HOME/go"; echo ready > "$ready""#);
+    // Open at both ends: a script that nobody starts does not hold up the test.
+    let go = pipe::OpenOptions::new().read_write(true).open_sender(home.fifo("go")).unwrap();
+    let socket = home.path().join("run/bangerd.sock");
+    fs::create_dir_all(home.path().join("run")).unwrap();
+    let dying = UnixListener::bind(&socket).unwrap();
+    let child = home.banger(&["vm", "list"]).spawn().unwrap();
+    drop(dying.accept().await.unwrap());
+    drop(dying);
+    fs::remove_file(&socket).unwrap();
+    let _daemon = Daemon::listen(home.path());
+    assert_eq!(go.try_write(b"go\n").unwrap(), 3);
+    let told = told(child).await;
+    assert_eq!((told.status, told.stderr.as_str()), (Some(0), ""));
 }
 
 #[tokio::test]
