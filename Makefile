@@ -11,7 +11,10 @@ HOST_PACKAGES := gcc libc6-dev qemu-system-x86 passt mmdebstrap uidmap kmod e2fs
 # What only the tests use.
 TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio python3 bzip2 gzip lz4 xz-utils zstd
 
-.PHONY: help setup setup-tests build run test bench bench-images soak lint clean
+SMOKE = BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SMOKE_JOBS=$(JOBS) BANGER_SMOKE_SCENARIO=$(SCENARIO) \
+	BANGER_SMOKE_VERBOSE=$(VERBOSE) $(CARGO) test --quiet --locked -p banger-smoke --test guests
+
+.PHONY: help setup setup-tests build run test smoke smoke-list bench bench-images soak lint clean
 
 help: ## Shows this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
@@ -40,6 +43,12 @@ run: build ## Shows what it is about: one command in a real guest
 
 test: setup-tests build ## Runs all tests, those with real guests among them
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) test --quiet --locked --workspace
+
+smoke: setup-tests build ## Runs the scenarios with real guests [JOBS=n] [SCENARIO=a,b] [VERBOSE=1]
+	@$(SMOKE)
+
+smoke-list: ## Lists the scenarios, what each proves, and those whose feature is missing
+	@$(SMOKE) -- --list
 
 bench: build ## Measures on real guests and prints JSON
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-smoke --bench figures

@@ -4,12 +4,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use banger_sys::lock::FileLock;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Banger;
 
-/// A `BANGER_HOME` of its own; dropping it ends its daemon and VMs, and removes it.
+/// The directory for the homes of a scenario that the harness runs: it looks at those that a failure has left.
+pub(crate) const ROOM: &str = "BANGER_SMOKE_ROOM";
+/// Where the harness has pulled kernel and image.
+pub(crate) const PULLED: &str = "BANGER_SMOKE_PULLED";
+
+/// A `BANGER_HOME` of its own; dropping it ends its daemon and VMs, and removes it. A scenario of the harness that fails
+/// leaves it, for the harness to look at and to clear.
 #[derive(Debug)]
 pub struct Home {
     directory: tempfile::TempDir,
@@ -41,8 +49,12 @@ impl Home {
     #[must_use]
     pub fn empty() -> Self {
         // Short, because sockets live below it: a socket's path has at most 107 bytes.
+        let (place, prefix) = match std::env::var_os(ROOM) {
+            Some(room) => (PathBuf::from(room), "h"),
+            None => (PathBuf::from("/var/tmp"), "bs"),
+        };
         let directory =
-            tempfile::Builder::new().prefix("bs").tempdir_in("/var/tmp").expect("a temporary directory");
+            tempfile::Builder::new().prefix(prefix).tempdir_in(place).expect("a temporary directory");
         Self { directory }
     }
 
@@ -103,10 +115,14 @@ impl Home {
     /// Returns the command lines of this home's machines and their companions.
     #[must_use]
     pub fn machines(&self) -> Vec<String> {
-        let home = self.path().display().to_string();
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let lines = processes.filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok());
-        lines.filter(|line| line.contains("qemu-system") && line.contains(&home)).collect()
+        let processes = processes_of(self.path()).into_iter();
+        processes.map(|(_pid, line)| line).filter(|line| line.contains("qemu-system")).collect()
+    }
+
+    /// Returns the ids of this home's processes: its daemon, its machines, and the commands that use it.
+    #[must_use]
+    pub fn processes(&self) -> Vec<i32> {
+        processes_of(self.path()).into_iter().map(|(pid, _line)| pid).collect()
     }
 
     /// Returns the names of the files that VMs have left.
@@ -132,6 +148,10 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os(ROOM).is_some() {
+            self.directory.disable_cleanup(true);
+            return;
+        }
         let list = self.banger(&["vm", "list", "--json"]).run();
         let vms: Vec<serde_json::Value> = serde_json::from_str(&list.stdout).unwrap_or_default();
         for vm in vms {
@@ -143,10 +163,50 @@ impl Drop for Home {
     }
 }
 
+/// Ends everything of a home whose scenario did not: politely, as far as that goes within the deadline, then by force.
+pub(crate) fn clear(home: &Path, deadline: Duration) {
+    let call = |arguments: &[&str]| Banger::new(home, arguments).run_within(deadline);
+    let vms: Vec<serde_json::Value> =
+        serde_json::from_str(&call(&["vm", "list", "--json"]).stdout).unwrap_or_default();
+    for name in vms.iter().filter_map(|vm| vm["name"].as_str()) {
+        let _ = call(&["vm", "delete", "-q", name]);
+    }
+    let _ = call(&["daemon", "stop", "--force"]);
+    for (pid, _line) in processes_of(home) {
+        if let Some(pid) = Pid::from_raw(pid) {
+            // Gone meanwhile is as good.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Returns the processes that name this home in their command line or environment.
+fn processes_of(home: &Path) -> Vec<(i32, String)> {
+    let home = home.display().to_string();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let read = |name: &str| {
+            fs::read(entry.path().join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let (Ok(line), environment) = (read("cmdline"), read("environ").unwrap_or_default()) else {
+            continue;
+        };
+        let names_it = |text: &str| text.split('\0').any(|part| part.contains(&home));
+        if names_it(&line) || names_it(&environment) {
+            found.push((pid, line));
+        }
+    }
+    found
+}
+
 /// Returns a home into which kernel and image were pulled by this checkout's programs, once.
-fn pulled() -> &'static Path {
-    static PULLED: OnceLock<PathBuf> = OnceLock::new();
-    PULLED.get_or_init(|| {
+pub(crate) fn pulled() -> &'static Path {
+    static HOME: OnceLock<PathBuf> = OnceLock::new();
+    HOME.get_or_init(|| {
+        if let Some(home) = std::env::var_os(PULLED) {
+            return PathBuf::from(home);
+        }
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/smoke");
         fs::create_dir_all(&home).expect("target can be written");
         let home = home.canonicalize().expect("it was made above");

@@ -1,5 +1,6 @@
 //! Real guests: the built programs, driven as a user drives them, never a service's insides. [`Home`] is a place of
-//! its own for one scenario, so that it can run on a developer's machine and leave their VMs alone.
+//! its own for one scenario, so that it can run on a developer's machine and leave their VMs alone; [`harness`] runs
+//! scenarios.
 
 #![allow(
     clippy::expect_used,
@@ -9,6 +10,7 @@
     reason = "a scenario that cannot go on fails right there"
 )]
 
+pub mod harness;
 mod home;
 mod run;
 mod terminal;

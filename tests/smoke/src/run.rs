@@ -4,6 +4,10 @@ use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::programs;
 
@@ -11,6 +15,7 @@ use crate::programs;
 #[derive(Debug)]
 pub struct Banger {
     command: Command,
+    shown: String,
     stdin: Option<Vec<u8>>,
 }
 
@@ -31,7 +36,7 @@ impl Banger {
     pub fn new(home: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(programs().join("banger"));
         command.args(arguments).env("BANGER_HOME", home).env("NO_COLOR", "1");
-        Self { command, stdin: None }
+        Self { command, shown: format!("banger {}", arguments.join(" ")), stdin: None }
     }
 
     /// Feeds this to its stdin.
@@ -48,14 +53,39 @@ impl Banger {
         self
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end, and says so on stderr: a failed scenario shows its course.
     ///
     /// # Panics
     /// When it cannot be started.
     #[must_use]
     pub fn run(self) -> Answer {
+        let (shown, begin) = (self.shown.clone(), Instant::now());
         let output = self.start().wait_with_output();
-        Answer::from(output.expect("`banger` can be waited for"))
+        let answer = Answer::from(output.expect("`banger` can be waited for"));
+        eprintln!("$ {shown}   # {} after {:.2} s", answer.status, begin.elapsed().as_secs_f64());
+        answer
+    }
+
+    /// Runs it to its end, or ends it after this time.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn run_within(self, deadline: Duration) -> Answer {
+        let child = self.start();
+        let process =
+            i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("the id of a process fits");
+        let process = pidfd_open(process, PidfdFlags::empty()).expect("it was not waited for");
+        let watcher = std::thread::spawn(move || {
+            let timeout = Timespec::try_from(deadline).expect("a deadline of seconds");
+            if let Ok(0) = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&timeout)) {
+                // It may have ended at the last moment.
+                let _ = pidfd_send_signal(&process, Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().expect("`banger` can be waited for");
+        watcher.join().expect("the watcher does not panic");
+        Answer::from(output)
     }
 
     /// Starts it and returns the process.

@@ -1,15 +1,36 @@
 //! One command in one guest: what goes in comes out, and nothing is left behind.
 
 use banger_smoke::Home;
-
-use crate::Scenario;
+use banger_smoke::harness::Scenario;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    ("a_command_runs_in_a_debian_guest_and_leaves_nothing", a_command_runs_in_a_debian_guest),
-    ("a_command_keeps_its_arguments_streams_and_status", a_command_keeps_its_arguments_streams_and_status),
+    Scenario::pure(
+        "rm_run",
+        4,
+        "a command runs in a Debian guest with a kernel of its own, and nothing is left",
+        rm_run,
+    ),
+    Scenario::pure(
+        "exit_code",
+        12,
+        "`vm run` ends with the status of its command, and with no tool's",
+        exit_code,
+    ),
+    Scenario::pure(
+        "detach_run",
+        6,
+        "`vm run -d` prints a name and leaves a machine that takes commands",
+        detach_run,
+    ),
+    Scenario::pure(
+        "vm_exec",
+        7,
+        "arguments, streams, environment and status of a command pass unchanged",
+        vm_exec,
+    ),
 ];
 
-fn a_command_runs_in_a_debian_guest() {
+fn rm_run() {
     let home = Home::ready();
     let answer = home.banger(&["vm", "run", "--rm", "--", "sh", "-c", "uname -a; cat /etc/os-release"]).run();
     assert_eq!(answer.status, 0, "{answer:?}");
@@ -20,7 +41,35 @@ fn a_command_runs_in_a_debian_guest() {
     home.assert_nothing_left();
 }
 
-fn a_command_keeps_its_arguments_streams_and_status() {
+/// B20, B21, B26.
+fn exit_code() {
+    let home = Home::ready();
+    let run = |command: &[&str]| {
+        let call = ["vm", "run", "--rm", "--memory", "512M", "--"];
+        home.banger(&[&call[..], command].concat()).run()
+    };
+    let answer = run(&["sh", "-c", "echo out; exit 42"]);
+    assert_eq!((answer.status, answer.stdout.as_str()), (42, "out\n"), "{answer:?}");
+    assert!(!answer.stderr.contains("running"), "a VM that is gone is called running: {answer:?}");
+    assert_eq!(run(&["sh", "-c", "kill -9 $$"]).status, 137);
+    assert_eq!(run(&["no-such-program"]).status, 127);
+    home.assert_nothing_left();
+}
+
+fn detach_run() {
+    let home = Home::ready();
+    assert_eq!(home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]), "dev\n");
+    let vm = home.show("dev");
+    assert_eq!(vm["state"], "running", "{vm}");
+    assert_eq!(home.text(&["vm", "exec", "dev", "--", "hostname"]), "dev\n");
+    // A second one of this name is refused, and the first is not touched by that.
+    let again = home.banger(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]).run();
+    assert_eq!(again.status, 1, "{again:?}");
+    assert!(again.stderr.contains("a VM named `dev` exists already"), "{again:?}");
+    assert_eq!(home.show("dev")["boot_id"], vm["boot_id"]);
+}
+
+fn vm_exec() {
     let home = Home::ready();
     assert_eq!(home.text(&["vm", "run", "-q", "-d", "--name", "dev"]), "dev\n");
     let exec = |command: &[&str]| {

@@ -7,16 +7,19 @@ use std::path::Path;
 use std::process::Command;
 
 use banger_smoke::Home;
+use banger_smoke::harness::Scenario;
 
-use crate::Scenario;
-
-pub(crate) const SCENARIOS: &[Scenario] =
-    &[("a_container_image_without_init_and_sshd_works_at_once", works_at_once)];
+pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
+    "container_image",
+    16,
+    "a container image without init and sshd works at once, as its config says",
+    container_image,
+)];
 
 const TOOLS: [&str; 11] =
     ["sh", "id", "pwd", "echo", "cat", "ps", "mount", "hostname", "sleep", "init", "sync"];
 
-fn works_at_once() {
+fn container_image() {
     let home = Home::ready();
     let layout = home.path().join("layout");
     make_layout(&layout);

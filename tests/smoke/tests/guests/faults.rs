@@ -3,41 +3,71 @@
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader};
 
+use banger_smoke::harness::{Need, Scenario};
 use banger_smoke::{Answer, Home};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::UnshareFlags;
 
-use crate::Scenario;
-
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    ("bad_input_is_refused_before_anything_is_made", bad_input_is_refused_before_anything_is_made),
-    ("ctrl_c_during_create_leaves_nothing", ctrl_c_during_create_leaves_nothing),
-    ("a_damaged_image_is_named_with_its_cure", a_damaged_image_is_named_with_its_cure),
-    ("a_guest_that_cannot_boot_is_told_with_its_console", a_guest_that_cannot_boot_is_told_with_its_console),
-    ("a_guest_that_says_nothing_is_given_up_and_kept", a_guest_that_says_nothing_is_given_up_and_kept),
-    ("a_missing_vmm_is_named_with_its_package", a_missing_vmm_is_named_with_its_package),
+    Scenario::pure("invalid_name", 1, "a bad name is refused before anything is made", invalid_name),
+    Scenario::pure(
+        "invalid_spec",
+        1,
+        "a bad size, image or kernel is refused before anything is made",
+        invalid_spec,
+    ),
+    Scenario::pure("ctrl_c", 3, "Ctrl-C during a create leaves nothing", ctrl_c),
+    Scenario::pure("damaged_image", 2, "a damaged image is named with its cure", damaged_image),
+    Scenario::pure(
+        "guest_cannot_boot",
+        4,
+        "a guest that cannot boot is told with its console",
+        guest_cannot_boot,
+    ),
+    Scenario::pure(
+        "silent_guest",
+        6,
+        "a guest that says nothing is given up, kept, and starts when it can",
+        silent_guest,
+    ),
+    Scenario::pure("missing_vmm", 1, "a missing VMM is named with the package that brings it", missing_vmm),
+    Scenario::pure("full_disk", 2, "a full disk is told and leaves nothing", full_disk).needs(Need::Root),
 ];
 
-fn bad_input_is_refused_before_anything_is_made() {
+fn invalid_name() {
+    let home = Home::ready();
+    for (name, sentence) in [
+        ("Bad_Name", "has the character `B`"),
+        ("box/../evil", "has the character `/`"),
+        ("-a", "starts or ends with `-`"),
+        ("a.b", "has the character `.`"),
+        ("", "is empty"),
+    ] {
+        refuse_at_once(&home, &[&format!("--name={name}")], sentence);
+    }
+    let too_long = "a".repeat(64);
+    refuse_at_once(&home, &["--name", &too_long], "63");
+    // A name that is taken is the one thing that only the daemon knows.
+    let _ = home.text(&["vm", "create", "-q", "--no-start", "--name", "dev"]);
+    let answer = home.banger(&["vm", "run", "--name", "dev", "--", "true"]).run();
+    assert_eq!(answer.status, 1);
+    assert!(answer.stderr.contains("a VM named `dev` exists already"), "{answer:?}");
+}
+
+fn invalid_spec() {
     let home = Home::ready();
     for (arguments, sentence) in [
-        (&["--name", "Bad_Name"][..], "has the character `B`"),
-        (&["--name", "box/../evil"], "has the character `/`"),
-        (&["--name=-a"], "starts or ends with `-`"),
-        (&["--vcpu", "0"], "a number of processors of 0 is not possible; it can be 1 to 32"),
+        (&["--vcpu", "0"][..], "a number of processors of 0 is not possible; it can be 1 to 32"),
+        (&["--vcpu=-2"], "a number of processors of -2 is not possible"),
         (&["--memory", "0"], "memory of 0M is not possible"),
         (&["--memory=-1G"], "memory of -1024M is not possible"),
         (&["--memory", "lots"], "`lots` is not a size"),
         (&["--disk-size", "1M"], "a disk of 1M is not possible"),
         (&["-d"], "--rm"),
     ] {
-        let call: Vec<&str> = ["vm", "run", "--rm"].iter().chain(arguments).copied().collect();
-        let answer = home.banger(&call).run();
-        assert_eq!(answer.status, 2, "{arguments:?}: {answer:?}");
-        assert!(answer.stderr.contains(sentence), "{arguments:?}: {answer:?}");
+        refuse_at_once(&home, arguments, sentence);
     }
-    assert!(!home.path().join("run").exists(), "bad input has started the daemon");
     for (arguments, sentence, hint) in [
         (
             &["--image", "no-such-image"][..],
@@ -56,13 +86,18 @@ fn bad_input_is_refused_before_anything_is_made() {
         assert!(answer.stderr.contains(sentence) && answer.stderr.contains(hint), "{answer:?}");
     }
     home.assert_nothing_left();
-    let _ = home.text(&["vm", "create", "-q", "--no-start", "--name", "dev"]);
-    let answer = home.banger(&["vm", "run", "--name", "dev", "--", "true"]).run();
-    assert_eq!(answer.status, 1);
-    assert!(answer.stderr.contains("a VM named `dev` exists already"), "{answer:?}");
 }
 
-fn ctrl_c_during_create_leaves_nothing() {
+/// One clear sentence, before even a daemon is started.
+fn refuse_at_once(home: &Home, arguments: &[&str], sentence: &str) {
+    let call: Vec<&str> = ["vm", "run", "--rm"].iter().chain(arguments).copied().collect();
+    let answer = home.banger(&call).run();
+    assert_eq!(answer.status, 2, "{arguments:?}: {answer:?}");
+    assert!(answer.stderr.contains(sentence), "{arguments:?}: {answer:?}");
+    assert!(!home.path().join("run").exists(), "bad input has started the daemon");
+}
+
+fn ctrl_c() {
     let home = Home::ready();
     let mut run = home.banger(&["vm", "run", "--name", "dev", "--", "true"]).start();
     let pid = Pid::from_raw(i32::try_from(run.id()).unwrap()).unwrap();
@@ -74,7 +109,7 @@ fn ctrl_c_during_create_leaves_nothing() {
     home.assert_nothing_left();
 }
 
-fn a_damaged_image_is_named_with_its_cure() {
+fn damaged_image() {
     let home = Home::ready();
     let rootfs = home.path().join("state/images/debian-bookworm/rootfs.ext4");
     let copy = rootfs.with_extension("copy");
@@ -88,14 +123,15 @@ fn a_damaged_image_is_named_with_its_cure() {
     home.assert_nothing_left();
 }
 
-fn a_guest_that_cannot_boot_is_told_with_its_console() {
+fn guest_cannot_boot() {
     let home = Home::ready();
+    let _ = home.text(&["vm", "create", "-q", "--no-start", "--memory", "512M", "--name", "dev"]);
     let rootfs = home.path().join("state/images/debian-bookworm/rootfs.ext4");
     let size = fs::metadata(&rootfs).unwrap().len();
     // A root of the right size that is no file system: the agent cannot mount it.
     fs::remove_file(&rootfs).unwrap();
     OpenOptions::new().write(true).create_new(true).open(&rootfs).unwrap().set_len(size).unwrap();
-    let answer = home.banger(&["vm", "run", "--rm", "--name", "dev", "--", "true"]).run();
+    let answer = home.banger(&["vm", "start", "dev"]).run();
     assert_eq!(answer.status, 1, "{answer:?}");
     assert!(answer.stderr.contains("ended before it was ready"), "{answer:?}");
     assert!(answer.stderr.contains("banger-agent: cannot"), "the console is missing: {answer:?}");
@@ -108,7 +144,7 @@ fn a_guest_that_cannot_boot_is_told_with_its_console() {
     home.assert_nothing_left();
 }
 
-fn a_guest_that_says_nothing_is_given_up_and_kept() {
+fn silent_guest() {
     let home = Home::ready();
     let config = home.path().join("config/config.toml");
     fs::create_dir_all(config.parent().unwrap()).unwrap();
@@ -127,10 +163,8 @@ fn a_guest_that_says_nothing_is_given_up_and_kept() {
     assert_eq!(home.text(&["vm", "exec", "dev", "--", "hostname"]), "dev\n");
 }
 
-pub(crate) const FULL_DISK: &str = "a_full_disk_is_told_and_leaves_nothing";
-
 /// The VMs' directory is a tiny file system of its own, in a mount namespace of this scenario's own thread.
-pub(crate) fn a_full_disk_is_told_and_leaves_nothing() {
+fn full_disk() {
     let scenario = std::thread::spawn(|| {
         let home = Home::ready();
         let vms = home.path().join("state/vms");
@@ -153,7 +187,7 @@ pub(crate) fn a_full_disk_is_told_and_leaves_nothing() {
     }
 }
 
-fn a_missing_vmm_is_named_with_its_package() {
+fn missing_vmm() {
     let home = Home::ready();
     let answer: Answer = home.banger(&["vm", "run", "--rm", "--", "true"]).env("PATH", "/nonexistent").run();
     assert_eq!(answer.status, 1);

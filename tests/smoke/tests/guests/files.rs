@@ -4,13 +4,16 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 
 use banger_smoke::Home;
+use banger_smoke::harness::Scenario;
 
-use crate::Scenario;
+pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
+    "vm_cp",
+    16,
+    "files come and go as they are, and nowhere else than where they were sent",
+    vm_cp,
+)];
 
-pub(crate) const SCENARIOS: &[Scenario] =
-    &[("files_come_and_go_as_they_are_and_nowhere_else", files_come_and_go_as_they_are_and_nowhere_else)];
-
-fn files_come_and_go_as_they_are_and_nowhere_else() {
+fn vm_cp() {
     let home = Home::ready();
     for name in ["dev", "other"] {
         let _ = home.text(&["vm", "create", "-q", "--memory", "512M", "--name", name]);

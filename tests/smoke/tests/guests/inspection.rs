@@ -3,34 +3,42 @@
 use std::time::{Duration, Instant};
 
 use banger_smoke::Home;
+use banger_smoke::harness::Scenario;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::Scenario;
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::pure("vm_ports", 25, "what listens in guests is listed with its program", vm_ports),
+    Scenario::pure(
+        "vm_stats",
+        14,
+        "figures come from both sides, and a guest that hangs costs its own only",
+        vm_stats,
+    ),
+];
 
-pub(crate) const SCENARIOS: &[Scenario] =
-    &[("listeners_and_figures_of_guests_are_seen", listeners_and_figures_of_guests_are_seen)];
-
-fn listeners_and_figures_of_guests_are_seen() {
+fn vm_ports() {
     let home = Home::ready();
-    for name in ["dev", "other"] {
-        let _ = home.text(&["vm", "create", "-q", "--memory", "512M", "--wait", "system", "--name", name]);
-    }
-    let json = |arguments: &[&str]| -> Value { serde_json::from_str(&home.text(arguments)).unwrap() };
+    create(&home, &["--wait", "system"]);
     // A server of the user's, and the image's sshd, whoever holds its socket.
     let server = "use Socket; socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(8080, INADDR_ANY)); \
         listen(S, 1); print qq(up\n); $| = 1; sleep 1000";
     let _ = home.text(&["vm", "exec", "-d", "dev", "--", "perl", "-e", server]);
     let ports = loop_until(|| {
-        let ports = json(&["vm", "ports", "--json", "dev"]);
+        let ports = json(&home, &["vm", "ports", "--json", "dev"]);
         has_port(&ports, 8080).then_some(ports)
     });
     assert!(has_port(&ports, 22), "{ports}");
     let table = home.text(&["vm", "ports", "other", "dev"]);
     assert!(table.lines().any(|line| line.starts_with("dev ") && line.contains("8080  perl")), "{table}");
     assert!(table.lines().nth(1).unwrap().starts_with("other "), "{table}");
+}
+
+fn vm_stats() {
+    let home = Home::ready();
+    create(&home, &[]);
     // Figures of both sides.
-    let stats = json(&["vm", "stats", "--json"]);
+    let stats = json(&home, &["vm", "stats", "--json"]);
     let of = |name: &str| {
         stats.as_array().unwrap().iter().find(|one| one["target"] == name).unwrap()["stats"].clone()
     };
@@ -59,6 +67,20 @@ fn listeners_and_figures_of_guests_are_seen() {
         "{answer:?}"
     );
     assert!(took < Duration::from_secs(7), "{took:?}");
+}
+
+/// Makes two VMs at once.
+fn create(home: &Home, more: &[&str]) {
+    std::thread::scope(|scope| {
+        for name in ["dev", "other"] {
+            let create = ["vm", "create", "-q", "--memory", "512M", "--name", name];
+            scope.spawn(move || home.text(&[&create[..], more].concat()));
+        }
+    });
+}
+
+fn json(home: &Home, arguments: &[&str]) -> Value {
+    serde_json::from_str(&home.text(arguments)).unwrap()
 }
 
 fn has_port(ports: &Value, port: u64) -> bool {

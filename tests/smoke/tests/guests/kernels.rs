@@ -5,12 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use banger_smoke::Home;
-
-use crate::Scenario;
+use banger_smoke::harness::Scenario;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    ("a_distribution_s_own_kernel_boots_and_stays_while_it_is_used", own_kernel_boots_and_stays),
-    ("a_kernel_without_pvh_entry_boots_by_its_vmlinuz", without_pvh_entry),
+    Scenario::pure(
+        "own_kernel",
+        25,
+        "a distribution's own kernel boots, and stays while it is used",
+        own_kernel_boots_and_stays,
+    ),
+    Scenario::pure(
+        "kernel_without_pvh",
+        12,
+        "a kernel without PVH entry boots by its vmlinuz",
+        without_pvh_entry,
+    ),
 ];
 
 /// Runs a program of the host and returns what it wrote.

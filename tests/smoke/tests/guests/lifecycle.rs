@@ -1,34 +1,26 @@
 //! A VM's life over several commands.
 
-use std::io::{BufRead as _, BufReader};
-
 use banger_smoke::Home;
+use banger_smoke::harness::Scenario;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::Scenario;
-
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    ("data_outlives_stop_restart_and_kill", data_outlives_stop_restart_and_kill),
-    ("new_sizes_hold_from_the_next_start_on", new_sizes_hold_from_the_next_start_on),
-    (
-        "a_guest_that_was_away_is_told_and_gets_the_time_again",
-        a_guest_that_was_away_is_told_and_gets_the_time_again,
-    ),
-    ("what_is_stopped_is_pruned_and_what_runs_is_not", what_is_stopped_is_pruned_and_what_runs_is_not),
-    ("four_guests_at_once_do_not_disturb_each_other", four_guests_at_once_do_not_disturb_each_other),
+    Scenario::pure("vm_lifecycle", 12, "what a guest has written outlives a stop", vm_lifecycle),
+    Scenario::pure("vm_restart", 10, "a restart is another boot of the same VM", vm_restart),
+    Scenario::pure("vm_kill", 9, "a kill always works, and what was synced is kept", vm_kill),
+    Scenario::pure("vm_set", 10, "new sizes hold from the next start on", vm_set),
+    Scenario::global("vm_prune", 8, "a prune deletes what is stopped and nothing else", vm_prune),
 ];
 
-fn data_outlives_stop_restart_and_kill() {
+fn vm_lifecycle() {
     let home = Home::ready();
-    assert_eq!(
-        home.text(&["vm", "create", "-q", "--name", "dev", "--memory", "512M", "--disk-size", "3G"]),
-        "dev\n"
-    );
+    let create = ["vm", "create", "-q", "--name", "dev", "--memory", "512M", "--disk-size", "3G"];
+    assert_eq!(home.text(&create), "dev\n");
     let guest = |script: &str| home.text(&["vm", "exec", "dev", "--", "sh", "-c", script]);
-    let boot_id = || guest("cat /proc/sys/kernel/random/boot_id");
+    // Not synced: B11.
     guest("echo work > /root/file; echo system > /etc/file");
     assert_eq!(guest("df -BG --output=size /root | tail -1").trim(), "3G");
-    let first = boot_id();
+    let first = home.show("dev")["boot_id"].clone();
     let _ = home.text(&["vm", "stop", "-q", "dev"]);
     assert_eq!(home.show("dev")["state"], "stopped");
     let refused = home.banger(&["vm", "exec", "dev", "--", "true"]).run();
@@ -39,23 +31,52 @@ fn data_outlives_stop_restart_and_kill() {
     );
     let _ = home.text(&["vm", "start", "-q", "dev"]);
     assert_eq!(guest("cat /root/file /etc/file"), "work\nsystem\n");
-    let second = boot_id();
-    assert_ne!(first, second);
-    let _ = home.text(&["vm", "restart", "-q", "dev"]);
-    assert_ne!(boot_id(), second);
-    guest("echo more >> /root/file; sync");
-    let _ = home.text(&["vm", "kill", "-q", "dev"]);
-    let vm = home.show("dev");
-    assert_eq!((&vm["state"], &vm["last_error"]), (&"stopped".into(), &serde_json::Value::Null), "{vm}");
-    let _ = home.text(&["vm", "start", "-q", "dev"]);
-    assert_eq!(guest("cat /root/file"), "work\nmore\n");
+    assert_ne!(home.show("dev")["boot_id"], first);
     let logs = home.text(&["vm", "logs", "dev"]);
     assert!(!logs.is_empty(), "the console log is empty");
     let _ = home.text(&["vm", "delete", "-q", "dev"]);
     home.assert_nothing_left();
 }
 
-fn new_sizes_hold_from_the_next_start_on() {
+fn vm_restart() {
+    let home = Home::ready();
+    let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
+    let guest = |script: &str| home.text(&["vm", "exec", "dev", "--", "sh", "-c", script]);
+    guest("echo kept > /root/file; sleep 1003 >/dev/null 2>&1 &");
+    let first = home.show("dev");
+    let _ = home.text(&["vm", "restart", "-q", "dev"]);
+    let second = home.show("dev");
+    assert_eq!((&second["state"], &second["id"]), (&first["state"], &first["id"]), "{second}");
+    assert_ne!(second["boot_id"], first["boot_id"]);
+    assert_ne!(second["pid"], first["pid"]);
+    assert_eq!(guest("cat /root/file; pgrep -c -f '^sleep 1003'; true"), "kept\n0\n");
+    // The host key is the VM's, not the boot's: ssh does not ask again.
+    let ssh = home.banger(&["vm", "ssh", "dev", "--", "hostname"]).run();
+    assert_eq!((ssh.stdout.as_str(), ssh.status), ("dev\n", 0), "{ssh:?}");
+}
+
+fn vm_kill() {
+    let home = Home::ready();
+    let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
+    let guest = |script: &str| home.text(&["vm", "exec", "dev", "--", "sh", "-c", script]);
+    guest("echo more > /root/file; sync");
+    // A machine that hangs does not hold it up.
+    kill_process(machine(&home, "dev"), Signal::STOP).unwrap();
+    let _ = home.text(&["vm", "kill", "-q", "dev"]);
+    let vm = home.show("dev");
+    assert_eq!((&vm["state"], &vm["last_error"]), (&"stopped".into(), &serde_json::Value::Null), "{vm}");
+    assert_eq!(home.machines(), [""; 0]);
+    let _ = home.text(&["vm", "start", "-q", "dev"]);
+    assert_eq!(guest("cat /root/file"), "more\n");
+    let _ = home.text(&["vm", "kill", "-q", "--signal", "TERM", "dev"]);
+    assert_eq!(home.show("dev")["state"], "stopped");
+}
+
+fn machine(home: &Home, vm: &str) -> Pid {
+    Pid::from_raw(i32::try_from(home.show(vm)["pid"].as_i64().unwrap()).unwrap()).unwrap()
+}
+
+fn vm_set() {
     let home = Home::ready();
     let _ = home.text(&["vm", "create", "-q", "--name", "dev", "--memory", "512M", "--disk-size", "1G"]);
     let guest = |script: &str| home.text(&["vm", "exec", "dev", "--", "sh", "-c", script]);
@@ -81,38 +102,7 @@ fn new_sizes_hold_from_the_next_start_on() {
     assert!(shrink.stderr.contains("has 2G and cannot shrink to 1G"), "{shrink:?}");
 }
 
-fn a_guest_that_was_away_is_told_and_gets_the_time_again() {
-    let home = Home::ready();
-    let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
-    let mut events = home.banger(&["events"]).start();
-    let mut lines = BufReader::new(events.stdout.take().unwrap()).lines();
-    let mut heard = |kind: &str| {
-        lines.by_ref().map(Result::unwrap).any(|line| line.contains(&format!("\"kind\":\"{kind}\"")))
-    };
-    let machine = Pid::from_raw(i32::try_from(home.show("dev")["pid"].as_i64().unwrap()).unwrap()).unwrap();
-    // The guest's clock falls behind while it is away; without that it would be a poor test under some VMMs.
-    let _ = home.text(&["vm", "exec", "dev", "--", "date", "-s", "@1000000000"]);
-    kill_process(machine, Signal::STOP).unwrap();
-    assert!(heard("vm_unresponsive"));
-    let table = home.text(&["vm", "list"]);
-    assert!(table.contains("unresponsive"), "{table}");
-    kill_process(machine, Signal::CONT).unwrap();
-    assert!(heard("vm_responsive"));
-    // The clock is set beside the event: its own command waits for neither.
-    let wait = "until [ $(date +%s) -gt 1500000000 ]; do sleep 0.1; done; date +%s";
-    let guest: u64 = home.text(&["vm", "exec", "dev", "--", "sh", "-c", wait]).trim().parse().unwrap();
-    let host = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
-    assert!(host.abs_diff(guest) <= 5, "guest {guest}, host {host}");
-    // One that hangs for good can still be ended.
-    kill_process(machine, Signal::STOP).unwrap();
-    assert!(heard("vm_unresponsive"));
-    let _ = home.text(&["vm", "kill", "-q", "dev"]);
-    assert_eq!(home.show("dev")["state"], "stopped");
-    events.kill().unwrap();
-    events.wait().unwrap();
-}
-
-fn what_is_stopped_is_pruned_and_what_runs_is_not() {
+fn vm_prune() {
     let home = Home::ready();
     let _ = home.text(&["vm", "create", "-q", "--no-start", "--name", "new"]);
     let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "runs"]);
@@ -121,32 +111,9 @@ fn what_is_stopped_is_pruned_and_what_runs_is_not() {
     assert!(unasked.stderr.contains("banger vm prune --force"), "{unasked:?}");
     assert_eq!(home.text(&["vm", "prune", "-q", "--force"]), "deleted new\n");
     assert_eq!(home.show("runs")["state"], "running");
-    let _ = home.text(&["vm", "kill", "-q", "--signal", "TERM", "runs"]);
+    let _ = home.text(&["vm", "kill", "-q", "runs"]);
     let vm = home.show("runs");
     assert_eq!((&vm["state"], &vm["last_error"]), (&"stopped".into(), &serde_json::Value::Null), "{vm}");
     assert_eq!(home.text(&["vm", "prune", "-q", "--force"]), "deleted runs\n");
-    home.assert_nothing_left();
-}
-
-fn four_guests_at_once_do_not_disturb_each_other() {
-    let home = Home::ready();
-    let names = ["a", "b", "c", "d"];
-    let runs = names.map(|name| {
-        let script = format!("hostname; echo {name} > /root/me; cat /root/me");
-        home.banger(&["vm", "run", "-q", "--memory", "512M", "--name", name, "--", "sh", "-c", &script])
-            .start()
-    });
-    for (name, run) in names.into_iter().zip(runs) {
-        let answer = banger_smoke::Answer::from(run.wait_with_output().unwrap());
-        assert_eq!(answer.stdout, format!("{name}\n{name}\n"), "{answer:?}");
-    }
-    let list: Vec<serde_json::Value> = serde_json::from_str(&home.text(&["vm", "list", "--json"])).unwrap();
-    let mut ids: Vec<&str> = list.iter().filter_map(|vm| vm["id"].as_str()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    assert_eq!(ids.len(), 4);
-    let deleted = home.banger(&["vm", "delete", "-q", "d", "missing", "b", "a", "c"]).run();
-    assert_eq!(deleted.status, 1, "{deleted:?}");
-    assert!(deleted.stderr.contains("there is no VM `missing`"), "{deleted:?}");
     home.assert_nothing_left();
 }

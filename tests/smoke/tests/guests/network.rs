@@ -8,15 +8,17 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use banger_smoke::Home;
+use banger_smoke::harness::{Need, Scenario};
 use rustix::thread::UnshareFlags;
 
-pub(crate) const NAME: &str = "a_guest_reaches_the_network_but_not_the_host";
+pub(crate) const SCENARIOS: &[Scenario] =
+    &[Scenario::pure("nat", 9, "a guest reaches the network but not the host", nat).needs(Need::Root)];
 
 const HOST: &str = "192.0.2.1";
 const NEIGHBOUR: &str = "192.0.2.2";
 
 /// Runs both sides, each on a thread of its own.
-pub(crate) fn a_guest_reaches_the_network_but_not_the_host() {
+fn nat() {
     let (namespace, of_neighbour) = channel();
     let (is_joined, joined) = channel();
     let neighbour = std::thread::spawn(move || be_the_neighbour(&namespace, &joined));

@@ -1,13 +1,12 @@
 //! An interactive shell behaves like one.
 
+use banger_smoke::harness::Scenario;
 use banger_smoke::{Home, Terminal};
 
-use crate::Scenario;
-
 pub(crate) const SCENARIOS: &[Scenario] =
-    &[("a_bare_run_is_a_shell_that_behaves", a_bare_run_is_a_shell_that_behaves)];
+    &[Scenario::pure("bare_run", 6, "`vm run` is a shell that behaves as a shell does", bare_run)];
 
-fn a_bare_run_is_a_shell_that_behaves() {
+fn bare_run() {
     let home = Home::ready();
     let mut terminal = Terminal::start(home.banger(&["vm", "run", "--rm", "--name", "sh"]), 97, 31);
     // Each answer is spelt so that the echo of the typed line cannot be taken for it, and each line is typed at a

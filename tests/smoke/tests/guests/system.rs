@@ -1,13 +1,14 @@
 //! The guest as a system: systemd, sshd, the agent's identity.
 
 use banger_smoke::Home;
+use banger_smoke::harness::{Need, Scenario};
 
-use crate::Scenario;
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::pure("system", 18, "the guest is a whole Debian, and its sshd takes keys only", system),
+    Scenario::pure("kvm", 4, "a guest boots on the processor itself", kvm).needs(Need::Virtualization),
+];
 
-pub(crate) const SCENARIOS: &[Scenario] =
-    &[("the_system_is_whole_and_ssh_is_hardened", the_system_is_whole_and_ssh_is_hardened)];
-
-fn the_system_is_whole_and_ssh_is_hardened() {
+fn system() {
     let home = Home::ready();
     let name = home.text(&["vm", "run", "-q", "-d", "--name", "sys", "--wait", "system", "--memory", "1G"]);
     assert_eq!(name, "sys\n");
@@ -54,7 +55,7 @@ fn the_system_is_whole_and_ssh_is_hardened() {
 }
 
 /// The same first command on hardware virtualisation.
-pub(crate) fn boots_under_kvm() {
+fn kvm() {
     let home = Home::ready();
     let answer = home.banger(&["vm", "run", "-q", "-d", "--name", "kvm"]).run();
     assert_eq!(answer.status, 0, "{answer:?}");
