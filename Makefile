@@ -14,7 +14,7 @@ TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio pytho
 SMOKE = BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SMOKE_JOBS=$(JOBS) BANGER_SMOKE_SCENARIO=$(SCENARIO) \
 	BANGER_SMOKE_VERBOSE=$(VERBOSE) $(CARGO) test --quiet --locked -p banger-smoke --test guests
 
-.PHONY: help setup setup-tests build run test smoke smoke-list bench bench-images soak lint clean
+.PHONY: help setup setup-tests build run test smoke smoke-list bench bench-check bench-images soak lint clean
 
 help: ## Shows this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
@@ -54,12 +54,18 @@ bench: build ## Measures on real guests and prints JSON
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-smoke --bench figures
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-daemon --bench scale
 
+bench-check: build ## Measures, and fails where a ratio is worse than recorded, beyond its noise
+	@$(MAKE) --silent bench >target/bench.json
+	@$(CARGO) run --quiet --locked -p banger-smoke --bin bench-check -- docs/bench-baseline.json target/bench.json
+
 bench-images: setup-tests build ## Measures pulls from a registry of this host and prints JSON
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-smoke --bench images
 
-soak: build ## Kills the daemon at random places, over and over: 1000 times with fake guests, 50 times with real ones
-	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) test --quiet --locked -p banger-daemon --test soak
-	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) test --quiet --locked -p banger-smoke --test soak
+soak: build ## Kills the daemon at random places, over and over, for [MINUTES=n], or 1000 times and 50 times with real guests
+	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SOAK_MINUTES=$(MINUTES) \
+		$(CARGO) test --quiet --locked -p banger-daemon --test soak
+	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SOAK_MINUTES=$(MINUTES) \
+		$(CARGO) test --quiet --locked -p banger-smoke --test soak
 
 lint: ## Checks style: rustfmt, clippy, dependencies
 	@$(CARGO) fmt --check

@@ -1,7 +1,7 @@
 //! Random acts on a few VMs, several at once, while the daemon dies by SIGKILL at random places again and again. After
 //! each death its successor starts, and rows, processes and files must agree; nobody may have lost a VM.
 //!
-//! `make soak` runs it; `BANGER_SOAK_KILLS` and `BANGER_SOAK_SEED` say how often and which way. The seed is printed first.
+//! `make soak` runs it; `BANGER_SOAK_KILLS` or `BANGER_SOAK_MINUTES` say how long, `BANGER_SOAK_SEED` which way. The seed is printed first.
 
 #![allow(
     clippy::expect_used,
@@ -32,7 +32,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use banger_sys::failpoint;
 use fastrand::Rng;
@@ -62,13 +62,18 @@ fn main() {
         return runtime.block_on(be_the_daemon(Path::new(&home)));
     }
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let kills = number("BANGER_SOAK_KILLS").unwrap_or(1000);
     let seed = number("BANGER_SOAK_SEED").unwrap_or_else(|| fastrand::u64(..));
-    println!("soak: {kills} kills, seed {seed}");
-    runtime.block_on(soak(kills, seed));
+    // The soak with real guests gets the other half.
+    let time = number("BANGER_SOAK_MINUTES").map(|minutes| Duration::from_secs(minutes * 30));
+    let kills_max = match time {
+        Some(_) => u64::MAX,
+        None => number("BANGER_SOAK_KILLS").unwrap_or(1000),
+    };
+    println!("soak: seed {seed}");
+    runtime.block_on(soak(kills_max, time.unwrap_or(Duration::MAX), seed));
 }
 
-async fn soak(kills: u64, seed: u64) {
+async fn soak(kills_max: u64, time: Duration, seed: u64) {
     let begin = Instant::now();
     let home = tempfile::Builder::new().prefix("bs").tempdir_in("/var/tmp").unwrap();
     let sandbox = Sandbox::at(home.path(), PATIENCE);
@@ -76,9 +81,10 @@ async fn soak(kills: u64, seed: u64) {
     let (mut acts, mut done) = (0, 0);
     // Names of VMs that were there when somebody last acted on them, and whose end nobody has asked for.
     let mut kept = BTreeSet::new();
-    for kill in 0..kills {
+    let mut kills = 0;
+    while kills < kills_max && begin.elapsed() < time {
         let mut daemon = start_daemon(home.path(), rng.usize(1..=PLACES_MAX));
-        let place = format!("seed {seed}, kill {kill}");
+        let place = format!("seed {seed}, kill {kills}");
         assert_rows_are_true(&sandbox, &place).await;
         let names: BTreeSet<String> = sandbox.vms().await.iter().map(|vm| vm.name.to_string()).collect();
         for name in &kept {
@@ -97,6 +103,7 @@ async fn soak(kills: u64, seed: u64) {
         }
         let ended = daemon.wait().unwrap();
         assert_eq!(ended.signal(), Some(9), "{place}: {ended:?}");
+        kills += 1;
     }
     let mut sandbox = sandbox;
     sandbox.start_daemon().await;

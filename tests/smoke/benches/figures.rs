@@ -13,7 +13,7 @@
 )]
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -21,11 +21,14 @@ use std::time::{Duration, Instant};
 
 use banger_agent_proto::sync::{Line, LineScanner};
 use banger_smoke::Home;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 const MEMORY: &str = "512M";
 /// What the goal allows on top of a bare run: 5 %, or this, whichever is more.
 const ALLOWANCE: Duration = Duration::from_millis(150);
+/// How long a guest may hang before it is told.
+const HANG_GOAL: Duration = Duration::from_secs(5);
 
 fn main() {
     // `cargo test --benches` asks whether there is anything to list: there is not.
@@ -47,6 +50,7 @@ fn main() {
     let (ours, theirs) = (median(&mut whole), median(&mut alone));
     let allowed = (theirs.mul_f64(1.05)).max(theirs + ALLOWANCE);
     let exec = exec_round_trip(&home, runs);
+    let hang = hang_told(&home, runs);
     let memory = daemon_memory(&home);
     let figures = json!({
         "runs": runs,
@@ -58,6 +62,8 @@ fn main() {
         "overhead_ms": milliseconds(ours) - milliseconds(theirs),
         "run_goal_met": ours <= allowed,
         "exec_true_ms": milliseconds(exec),
+        "hang_told_after_ms_max": milliseconds(hang),
+        "hang_goal_met": hang <= HANG_GOAL,
         "daemon_idle_resident_mib": memory,
         "memory_goal_met": memory < 20.0,
     });
@@ -82,6 +88,33 @@ fn exec_round_trip(home: &Home, runs: usize) -> Duration {
         .collect();
     let _ = home.text(&["vm", "delete", "-q", "exec"]);
     median(&mut times)
+}
+
+/// From the moment at which a machine stops to the event that tells it, at another time of the daemon's round each time.
+fn hang_told(home: &Home, runs: usize) -> Duration {
+    let _ = home.text(&["vm", "run", "-q", "-d", "--name", "hang", "--memory", MEMORY]);
+    let machine = home.show("hang")["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+    let machine = machine.and_then(Pid::from_raw).expect("the machine runs");
+    let mut events = home.banger(&["events"]).start();
+    let mut lines = BufReader::new(events.stdout.take().expect("a pipe")).lines();
+    let mut heard = |kind: &str| {
+        let kind = format!("\"kind\":\"{kind}\"");
+        assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains(&kind)), "{kind} was not told");
+    };
+    let mut longest = Duration::ZERO;
+    for run in 0..runs {
+        std::thread::sleep(Duration::from_millis(300) * u32::try_from(run).unwrap_or(0));
+        let begin = Instant::now();
+        kill_process(machine, Signal::STOP).expect("the machine can be stopped");
+        heard("vm_unresponsive");
+        longest = longest.max(begin.elapsed());
+        kill_process(machine, Signal::CONT).expect("the machine can go on");
+        heard("vm_responsive");
+    }
+    events.kill().expect("it can be ended");
+    events.wait().expect("it can be waited for");
+    let _ = home.text(&["vm", "delete", "-q", "hang"]);
+    longest
 }
 
 fn daemon_memory(home: &Home) -> f64 {

@@ -12,6 +12,7 @@
 
 pub mod harness;
 mod home;
+pub mod regression;
 mod run;
 mod terminal;
 

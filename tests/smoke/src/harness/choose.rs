@@ -62,10 +62,8 @@ impl Wishes {
             return Err(ChooseError::Jobs(jobs.to_string()));
         }
         let names = given("BANGER_SMOKE_SCENARIO").unwrap_or_default();
-        let filter = arguments.filter.clone().map(|text| match arguments.exact {
-            true => Filter::Whole(text),
-            false => Filter::Part(text),
-        });
+        let filter = arguments.filter.clone();
+        let filter = filter.map(if arguments.exact { Filter::Whole } else { Filter::Part });
         Ok(Self {
             jobs,
             names: names.split([',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect(),

@@ -16,7 +16,7 @@ pub enum Class {
 /// What a host must have for a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Root, to make namespaces with networks and mounts.
+    /// Root, to make namespaces with networks and mounts, and to become another user.
     Root,
     /// Hardware virtualisation.
     Virtualization,
@@ -93,7 +93,7 @@ impl Need {
     pub fn missing_here(self) -> Option<&'static str> {
         match self {
             Self::Root if rustix::process::geteuid().is_root() => None,
-            Self::Root => Some("only root can make namespaces with networks and mounts"),
+            Self::Root => Some("only root can make namespaces and become another user"),
             Self::Virtualization => match virtualization() {
                 Virtualization::Usable => None,
                 Virtualization::Absent => Some("there is no /dev/kvm"),

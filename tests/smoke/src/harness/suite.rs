@@ -1,6 +1,7 @@
 //! The whole: what `cargo test` and `make smoke` start.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
@@ -44,7 +45,7 @@ pub fn shared_directory() -> PathBuf {
         .expect("only scenarios of the class repodir share a directory")
 }
 
-impl<'a> Suite<'a> {
+impl Suite<'_> {
     /// Runs what the caller asks for, or the one scenario that this process was started for.
     #[must_use]
     pub fn main(&self) -> ExitCode {
@@ -168,8 +169,10 @@ impl<'a> Run<'a> {
             return Outcome { scenario, verdict, took: Duration::ZERO, output: String::new() };
         }
         // Short, because sockets live below it: a socket's path has at most 107 bytes.
-        let room =
-            tempfile::Builder::new().prefix("bs").tempdir_in("/var/tmp").expect("a temporary directory");
+        // Other users may pass through: a home may be one of theirs.
+        let mode = Permissions::from_mode(0o711);
+        let room = tempfile::Builder::new().prefix("bs").permissions(mode).tempdir_in("/var/tmp");
+        let room = room.expect("a temporary directory");
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
         command.env(ONE, scenario.name).env(ROOM, room.path()).env(PULLED, &self.pulled);
         if let Some(shared) = shared {

@@ -21,6 +21,7 @@ mod network;
 mod shell;
 mod survival;
 mod system;
+mod user;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         inspection::SCENARIOS,
         files::SCENARIOS,
         network::SCENARIOS,
+        user::SCENARIOS,
     ]
     .concat();
     Suite { scenarios: &scenarios, missing: missing::MISSING }.main()

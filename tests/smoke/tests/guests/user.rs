@@ -1,0 +1,69 @@
+//! As whom banger runs.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use banger_smoke::harness::{Need, Scenario};
+use banger_smoke::{Answer, Home, programs};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
+    "no_root",
+    9,
+    "a user without any right runs VMs, and nothing is written beside banger's own places",
+    no_root,
+)
+.needs(Need::Root)];
+
+/// `nobody`: it owns nothing, and is in no group.
+const USER: u32 = 65534;
+
+/// Promise 5, B33.
+fn no_root() {
+    let home = Home::ready();
+    let place = |name: &str| home.path().join(name);
+    fs::create_dir(place("bin")).unwrap();
+    for program in ["banger", "bangerd", "banger-agent"] {
+        fs::copy(programs().join(program), place("bin").join(program)).unwrap();
+    }
+    fs::create_dir(place("user")).unwrap();
+    // Images and kernels are hard links: the user gets copies, so that the owner of everybody's files stays.
+    run(Command::new("cp").args(["-r", "--sparse=always"]).arg(place("state")).arg(place("state.user")));
+    fs::remove_dir_all(place("state")).unwrap();
+    fs::rename(place("state.user"), place("state")).unwrap();
+    run(Command::new("chown").args(["-R", &format!("{USER}:{USER}")]).arg(home.path()));
+    let banger = |arguments: &[&str]| {
+        let mut command = Command::new(place("bin").join("banger"));
+        command.args(arguments).uid(USER).gid(USER).current_dir("/").env_clear();
+        command.env("PATH", "/usr/bin:/bin").env("HOME", place("user")).env("BANGER_HOME", home.path());
+        Answer::from(command.output().unwrap())
+    };
+    let answer = banger(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
+    assert_eq!((answer.status, answer.stdout.as_str()), (0, "dev\n"), "{answer:?}");
+    let answer = banger(&["vm", "exec", "dev", "--", "id", "-un"]);
+    assert_eq!((answer.status, answer.stdout.as_str()), (0, "root\n"), "{answer:?}");
+    // The daemon, the VMM and the VMM's companions.
+    let processes = home.processes();
+    assert!(processes.len() >= 2, "{processes:?}");
+    for process in processes {
+        assert_eq!(users(process), [USER; 4], "process {process}");
+    }
+    let written: Vec<_> = fs::read_dir(place("user")).unwrap().collect();
+    assert!(written.is_empty(), "{written:?}");
+    assert_eq!(banger(&["vm", "delete", "-q", "dev"]).status, 0);
+    assert_eq!(banger(&["daemon", "stop"]).status, 0);
+    assert_eq!(home.processes(), [0; 0]);
+}
+
+/// Real, effective, saved and file system user of a process.
+fn users(process: i32) -> Vec<u32> {
+    let status = fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
+    line.split_whitespace().map(|number| number.parse().unwrap()).collect()
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}
