@@ -14,7 +14,9 @@ pub const CHANNEL_DEADLINE: Duration = Duration::from_secs(120);
 /// What a guest does in a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Does {
-    /// Nothing that matters.
+    /// It writes the line of [`crate::LINE`] to its console. What else it does does not matter.
+    Run,
+    /// It writes the line, and then nothing: nobody in it answers.
     Halt,
     /// It writes the line of [`crate::LINE`] to its console and ends its machine.
     End,

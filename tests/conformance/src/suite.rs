@@ -30,24 +30,24 @@ macro_rules! tests {
 
 const TESTS: &[(&str, Does, Test)] = tests![
     "the_console_is_kept_and_the_end_is_an_event", End, machine::console_then_end;
-    "a_killed_machine_leaves_nothing", Halt, machine::kill;
+    "a_killed_machine_leaves_nothing", Run, machine::kill;
     "a_silent_guest_costs_the_deadline_and_no_more", Halt, machine::silent_guest;
     "a_machine_outlives_its_owner_and_is_taken_over", Halt, machine::adoption;
-    "a_machine_that_ended_unseen_is_cleaned_up", Halt, machine::ended_unseen;
-    "a_strangers_process_is_not_taken_over", Halt, machine::stranger;
-    "a_cancelled_start_leaves_no_process", Halt, machine::cancelled_start;
-    "two_machines_run_side_by_side", Halt, machine::two_at_once;
-    "a_machine_without_a_handle_is_found", Halt, machine::orphan;
-    "plans_that_cannot_be_carried_out_are_refused", Halt, machine::bad_plans;
-    "a_file_that_is_no_kernel_is_refused", Halt, machine::no_kernel;
-    "the_network_lives_and_ends_with_its_machine", Halt, machine::network;
+    "a_machine_that_ended_unseen_is_cleaned_up", Run, machine::ended_unseen;
+    "a_strangers_process_is_not_taken_over", Run, machine::stranger;
+    "a_cancelled_start_leaves_no_process", Run, machine::cancelled_start;
+    "two_machines_run_side_by_side", Run, machine::two_at_once;
+    "a_machine_without_a_handle_is_found", Run, machine::orphan;
+    "plans_that_cannot_be_carried_out_are_refused", Run, machine::bad_plans;
+    "a_file_that_is_no_kernel_is_refused", Run, machine::no_kernel;
+    "the_network_lives_and_ends_with_its_machine", Run, machine::network;
     "shared_drives_are_read_and_own_ones_written", Drives, machine::drives;
     "a_paused_guest_stands_still_and_a_resumed_one_goes_on", Tick, orders::pause_and_resume;
     "a_paused_machine_can_be_taken_over_and_resumed", Tick, orders::adoption_while_paused;
     "a_machine_tells_what_it_uses", Tick, orders::stats;
     "drives_are_counted", Drives, orders::drive_stats;
-    "orders_to_a_machine_that_has_ended_are_told_so", Halt, orders::after_the_end;
-    "a_vmm_that_hangs_costs_the_deadline_and_no_more", Halt, orders::silent_vmm;
+    "orders_to_a_machine_that_has_ended_are_told_so", Run, orders::after_the_end;
+    "a_vmm_that_hangs_costs_the_deadline_and_no_more", Run, orders::silent_vmm;
     "a_stream_carries_every_byte_both_ways", Echo, channel::integrity;
     "many_streams_at_once_keep_apart", Echo, channel::many_streams;
     "a_port_that_nobody_listens_on_is_refused", Echo, channel::refused_port;

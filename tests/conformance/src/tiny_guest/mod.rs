@@ -45,7 +45,7 @@ pub struct TinyGuest {
 impl Guest for TinyGuest {
     fn can(&self, does: Does) -> bool {
         match does {
-            Does::Halt | Does::End | Does::Tick | Does::Drives => true,
+            Does::Run | Does::Halt | Does::End | Does::Tick | Does::Drives => true,
             Does::Echo => self.has_vsock,
         }
     }
@@ -106,7 +106,7 @@ fn program_header(file: &mut Vec<u8>, kind: u32, offset: usize, bytes: usize) {
 /// As `guest.s` has it.
 fn mode(does: Does) -> u32 {
     match does {
-        Does::Halt => 0,
+        Does::Run | Does::Halt => 0,
         Does::End => 1,
         Does::Tick => 2,
         Does::Drives => 4,
