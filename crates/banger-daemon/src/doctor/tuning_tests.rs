@@ -255,9 +255,9 @@ fn the_jailer_is_told_for_what_becomes_of_it() {
     .collect();
     insta::assert_snapshot!(table, @r"
     Pass jailer: used with each Firecracker, beside its cell: `/fc/jailer`
-    Pass jailer: not used (only root can use it): a cell keeps Firecracker apart
+    Pass jailer: not used (only root with all its rights can use it): a cell keeps Firecracker apart
     Pass jailer: not used, as the configuration says: a cell keeps Firecracker apart
-    Warn jailer: only root can use it, and the configuration lets nothing start without it
+    Warn jailer: only root with all its rights can use it, and the configuration lets nothing start without it
     Warn jailer: there is no `jailer` beside Firecracker, and the configuration lets nothing start without it [banger setup firecracker]
     ");
 }

@@ -120,7 +120,8 @@ fn jail_for(
 ) -> Result<Option<Jail>, StartError> {
     // A jailer keeps one socket open for Firecracker, and a pager needs a second beside the network's.
     let wish = if ends.pager.is_some() { JailWish::Never } else { driver.tuning.jailer };
-    let Some(jailer) = jail::choose(wish, &JailFacts::look(&driver.program), binds)? else { return Ok(None) };
+    let facts = JailFacts::look(&driver.program);
+    let Some(jailer) = jail::choose(wish, &facts, &places.state, binds)? else { return Ok(None) };
     // Firecracker is told its id by the jailer.
     let arguments = arguments(plan).split_off(2);
     let path = jail::directory(&places.state);

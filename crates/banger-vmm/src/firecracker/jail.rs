@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use banger_model::VmId;
 use banger_sys::tuning::HostTuning;
+use rustix::fs::StatVfsMountFlags;
+use rustix::thread::CapabilitySet;
 use tracing::warn;
 
 use super::cell::{Access, Bind, JailPlan};
@@ -70,15 +72,27 @@ pub fn jailer_of(firecracker: &Path) -> Option<PathBuf> {
 pub struct JailFacts {
     /// Where the jailer is.
     pub jailer: Option<PathBuf>,
-    /// Whether this process is root.
+    /// Whether this process is root, with the rights that root has outside of containers.
     pub is_root: bool,
 }
+
+/// What the jailer, and whoever prepares for it, does: namespaces and mounts, devices, owners, another user.
+const RIGHTS: CapabilitySet = CapabilitySet::SYS_ADMIN
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::CHOWN)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::NET_ADMIN);
 
 impl JailFacts {
     /// Looks for the jailer of a Firecracker.
     #[must_use]
     pub fn look(firecracker: &Path) -> Self {
-        Self { jailer: jailer_of(firecracker), is_root: rustix::process::geteuid().is_root() }
+        let has_rights = rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(RIGHTS));
+        let is_root = rustix::process::geteuid().is_root() && has_rights;
+        Self { jailer: jailer_of(firecracker), is_root }
     }
 
     /// Tells which jailer is to be used, or why there is none.
@@ -87,7 +101,7 @@ impl JailFacts {
     /// The reason, in words.
     pub fn judge(&self) -> Result<&Path, String> {
         if !self.is_root {
-            return Err("only root can use it".to_owned());
+            return Err("only root with all its rights can use it".to_owned());
         }
         self.jailer.as_deref().ok_or_else(|| format!("there is no `{JAILER_NAME}` beside Firecracker"))
     }
@@ -100,15 +114,17 @@ pub(super) struct Jail {
     pub(super) directory: PathBuf,
 }
 
-/// Decides whether a machine gets a jail.
+/// Decides whether a machine with this state directory gets a jail.
 pub(super) fn choose(
     wish: JailWish,
     facts: &JailFacts,
+    state: &Path,
     binds: &[Bind],
 ) -> Result<Option<PathBuf>, StartError> {
     let judged = match wish {
         JailWish::Never => return Ok(None),
         JailWish::Auto | JailWish::Always => facts.judge().map(Path::to_owned).and_then(|jailer| {
+            check_place(state)?;
             check_shared(binds)?;
             Ok(jailer)
         }),
@@ -125,6 +141,23 @@ pub(super) fn choose(
             Ok(None)
         }
     }
+}
+
+/// The jailer makes `/dev/kvm` below the state directory.
+fn check_place(state: &Path) -> Result<(), String> {
+    let told = |why: String| format!("`{}`: {why}", state.display());
+    let flags = rustix::fs::statvfs(state).map_err(|errno| told(errno.to_string()))?.f_flag;
+    judge_mount(flags).map_err(|why| told(why.to_owned()))
+}
+
+fn judge_mount(flags: StatVfsMountFlags) -> Result<(), &'static str> {
+    if flags.contains(StatVfsMountFlags::NODEV) {
+        return Err("its file system is mounted without devices (nodev)");
+    }
+    if flags.contains(StatVfsMountFlags::NOEXEC) {
+        return Err("its file system is mounted without programs (noexec)");
+    }
+    Ok(())
 }
 
 /// A file that is somebody else's is not made readable behind their back.

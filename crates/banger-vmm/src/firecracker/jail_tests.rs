@@ -56,7 +56,7 @@ fn each_vm_has_a_user_of_its_own_which_stays() {
 #[test]
 fn the_jailer_is_used_by_root_where_it_is_and_the_user_allows_it() {
     let facts = |jailer: Option<&str>, is_root| JailFacts { jailer: jailer.map(Into::into), is_root };
-    let chosen = |wish, facts: &JailFacts| match choose(wish, facts, &[]) {
+    let chosen = |wish, facts: &JailFacts| match choose(wish, facts, Path::new("/"), &[]) {
         Ok(Some(jailer)) => jailer.display().to_string(),
         Ok(None) => "none".to_owned(),
         Err(error) => error.to_string(),
@@ -68,10 +68,18 @@ fn the_jailer_is_used_by_root_where_it_is_and_the_user_allows_it() {
         [&good, &user, &bare].map(|facts| chosen(JailWish::Always, facts)),
         [
             "/j",
-            "the machine plan is not possible: Firecracker is to be jailed, but only root can use it",
+            "the machine plan is not possible: Firecracker is to be jailed, but only root with all its rights can use it",
             "the machine plan is not possible: Firecracker is to be jailed, but there is no `jailer` beside Firecracker"
         ]
     );
+}
+
+#[test]
+fn a_place_without_devices_is_no_place_for_a_jail() {
+    judge_mount(StatVfsMountFlags::NOSUID | StatVfsMountFlags::RELATIME).unwrap();
+    assert!(judge_mount(StatVfsMountFlags::NODEV).unwrap_err().contains("nodev"));
+    assert!(judge_mount(StatVfsMountFlags::NOEXEC).unwrap_err().contains("noexec"));
+    assert!(check_place(Path::new("/no/such/place")).unwrap_err().contains("/no/such/place"));
 }
 
 #[test]

@@ -114,8 +114,24 @@ pub(super) async fn adopt(handle: &MachineHandle) -> Result<Option<RunningMachin
     Ok(adopted.map(|machine| attend(machine, handle, &places, answering)))
 }
 
-/// Makes files and processes, up to a Firecracker whose API answers.
+/// Makes files and processes, up to a Firecracker whose API answers. Nothing is left of a failure.
 async fn begin(
+    driver: &Firecracker,
+    plan: &MachinePlan,
+    from: Option<&RestorePlan>,
+    places: Places,
+) -> Result<Attempt, StartError> {
+    let leftovers = places.leftovers().into_iter().chain([jail::directory(&places.state)]).collect();
+    match make(driver, plan, from, places).await {
+        Err(error) => {
+            clean_up(&[], leftovers).await;
+            Err(error)
+        }
+        made => made,
+    }
+}
+
+async fn make(
     driver: &Firecracker,
     plan: &MachinePlan,
     from: Option<&RestorePlan>,

@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use banger_conformance::{Does, Guest, LINE, Rig, skipped, suite, trial, until_console_says};
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
-use banger_vmm::{Machine, MemorySource, RestorePlan, SnapshotFiles, SnapshotKind, Vmm as _};
+use banger_vmm::{Machine, MemorySource, RestorePlan, SnapshotFiles, SnapshotKind, StartError, Vmm as _};
 use libtest_mimic::Trial;
 
 use super::{GUEST, IN_CELL, driver, program};
 
 pub(super) fn trials() -> Vec<Trial> {
-    let facts = JailFacts::look(&program().expect("looked for before"));
-    if let Err(why) = facts.judge() {
+    if let Some(why) = why_not() {
         return vec![skipped("firecracker-jailed", &why)];
     }
     let guest: Arc<dyn Guest> = Arc::new(GUEST);
@@ -25,11 +24,17 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("firecracker-jailed::what_it_links_to_survives_it", links),
         trial("firecracker-jailed::the_next_machine_may_be_in_a_cell_or_a_jail", next_machine),
         trial("firecracker-jailed::a_snapshot_is_taken_and_restored", snapshot),
+        trial("firecracker-jailed::a_jailer_that_refuses_is_told_in_its_words", refusal),
     ]);
     trials
 }
 
-fn jailed() -> Firecracker {
+/// Returns why nothing can be jailed here.
+pub(super) fn why_not() -> Option<String> {
+    JailFacts::look(&program().expect("looked for before")).judge().err()
+}
+
+pub(super) fn jailed() -> Firecracker {
     driver().with_tuning(Tuning { jailer: JailWish::Always, ..IN_CELL })
 }
 
@@ -152,4 +157,19 @@ async fn snapshot() {
         until_console_says(&restored.handle().console_log, ".").await;
         restored.kill().await.unwrap();
     }
+}
+
+async fn refusal() {
+    let rig = GUEST.rig(Does::Halt);
+    fs::copy(program().unwrap(), rig.path("firecracker")).unwrap();
+    let words = b"#!/bin/sh\necho no room in this jail >&2; exit 1\n";
+    banger_sys::files::write_atomic(&rig.path("jailer"), words, 0o755).unwrap();
+    let driver = super::driver_of(rig.path("firecracker"));
+    let driver = driver.with_tuning(Tuning { jailer: JailWish::Always, ..IN_CELL });
+    match driver.start(&rig.plan).await.err() {
+        Some(StartError::Refused { stderr, .. }) => assert_eq!(stderr, "no room in this jail"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((rig.processes(), rig.runtime_names()), (vec![], vec![]));
+    assert!(!rig.plan.state_directory.join("jail").exists());
 }

@@ -10,13 +10,15 @@ use std::process::{Command, Output};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use banger_conformance::{Does, Guest as _, LINE, skipped, trial, until_console_says};
+use banger_vmm::firecracker::Firecracker;
 use banger_vmm::{Network, Vmm as _};
 use libtest_mimic::Trial;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
-use super::{GUEST, driver};
+use super::{GUEST, driver, jailed};
 
 const NAME: &str = "firecracker::network::a_tap_leads_to_the_world_and_not_to_the_host";
+const JAILED_NAME: &str = "firecracker-jailed::a_tap_leads_to_the_world_and_not_to_the_host";
 const NEIGHBOUR: &str = "192.0.2.2";
 const HOST: &str = "192.0.2.1";
 
@@ -24,14 +26,18 @@ const HOST: &str = "192.0.2.1";
 const BYTES: usize = 64 << 20;
 
 pub(super) fn trials() -> Vec<Trial> {
-    if rustix::process::geteuid().is_root() {
-        vec![trial(NAME, a_tap_leads_to_the_world_and_not_to_the_host)]
-    } else {
-        vec![skipped(NAME, "only root can join namespaces with a cable")]
+    if !rustix::process::geteuid().is_root() {
+        return vec![skipped(NAME, "only root can join namespaces with a cable")];
     }
+    let in_cell = trial(NAME, || a_tap_leads_to_the_world_and_not_to_the_host(driver()));
+    let in_jail = match jailed::why_not() {
+        None => trial(JAILED_NAME, || a_tap_leads_to_the_world_and_not_to_the_host(jailed::jailed())),
+        Some(why) => skipped(JAILED_NAME, &why),
+    };
+    vec![in_cell, in_jail]
 }
 
-async fn a_tap_leads_to_the_world_and_not_to_the_host() {
+async fn a_tap_leads_to_the_world_and_not_to_the_host(driver: Firecracker) {
     let (namespace, of_neighbour) = channel();
     let (is_joined, joined) = channel();
     let neighbour = std::thread::spawn(move || be_the_neighbour(&namespace, &joined));
@@ -39,7 +45,7 @@ async fn a_tap_leads_to_the_world_and_not_to_the_host() {
     neighbour.join().unwrap();
     let mut rig = GUEST.rig(Does::Halt);
     rig.plan.network = Network::UserMode { mac: "52:54:00:12:34:56".into() };
-    let machine = driver().start(&rig.plan).await.unwrap();
+    let machine = driver.start(&rig.plan).await.unwrap();
     until_console_says(&machine.handle().console_log, LINE).await;
     let pid = machine.handle().process.pid;
     for command in [
