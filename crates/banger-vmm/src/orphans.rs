@@ -88,9 +88,10 @@ fn firecrackers_id(command_line: &[u8]) -> Option<&str> {
     let mut arguments = command_line.split(|byte| *byte == 0);
     let program = Path::new(OsStr::from_bytes(arguments.next()?)).file_name()?;
     let mut arguments = arguments.map(|argument| std::str::from_utf8(argument).unwrap_or_default());
-    // In a jail it has the name of its file, which may have a version behind it.
-    let is_firecracker = program.as_bytes().starts_with(firecracker::PROGRAM_NAME.as_bytes())
-        || program == firecracker::JAILER_NAME;
+    // In a jail it has the name of its file, which may have a version behind it, as the jailer's.
+    let is_firecracker = [firecracker::PROGRAM_NAME, firecracker::JAILER_NAME]
+        .iter()
+        .any(|name| program.as_bytes().starts_with(name.as_bytes()));
     if !is_firecracker && arguments.next() != Some(firecracker::CELL_ARGUMENT) {
         return None;
     }
@@ -150,6 +151,7 @@ mod tests {
             format!("/firecracker\0--id={vm}\0--start-time-us=1\0"),
             format!("/usr/bin/bangerd\0cell\0--id\0{vm}\0"),
             format!("/opt/jailer\0--id\0{vm}\0--exec-file\0/opt/firecracker\0"),
+            format!("/opt/jailer-v1.15.1-x86_64\0--id\0{vm}\0"),
             format!("/firecracker-v1.15.1-x86_64\0--id\0{vm}\0"),
         ] {
             assert_eq!(id(&line).as_deref(), Some(vm), "{line}");

@@ -59,11 +59,13 @@ pub enum JailWish {
     Always,
 }
 
-/// Returns where the jailer of a Firecracker is: beside it, as in the archive of their release.
+/// Returns where the jailer of a Firecracker is: beside it, as in the archive of their release, where both names end in the
+/// same version.
 #[must_use]
 pub fn jailer_of(firecracker: &Path) -> Option<PathBuf> {
     let program = firecracker.canonicalize().ok()?;
-    let jailer = program.parent()?.join(JAILER_NAME);
+    let version = program.file_name()?.to_str()?.strip_prefix(super::PROGRAM_NAME)?;
+    let jailer = program.with_file_name(format!("{JAILER_NAME}{version}"));
     jailer.is_file().then_some(jailer)
 }
 

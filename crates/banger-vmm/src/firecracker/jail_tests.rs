@@ -93,4 +93,14 @@ fn a_jailer_belongs_to_the_firecracker_beside_it() {
     assert_eq!(jailer_of(&installed), None);
     fs::write(release.join("jailer"), "").unwrap();
     assert_eq!(jailer_of(&installed), Some(release.canonicalize().unwrap().join("jailer")));
+    // As in the archive.
+    for name in ["firecracker-v1.16.1-x86_64", "jailer-v1.16.1-x86_64", "fc"] {
+        fs::write(release.join(name), "").unwrap();
+    }
+    let name = |program: &str| {
+        jailer_of(&release.join(program)).map(|jailer| jailer.file_name().unwrap().to_owned())
+    };
+    assert_eq!(name("firecracker-v1.16.1-x86_64").unwrap(), "jailer-v1.16.1-x86_64");
+    // Which release this is nobody knows.
+    assert_eq!(name("fc"), None);
 }
