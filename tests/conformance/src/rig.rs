@@ -142,10 +142,16 @@ pub fn is_alive(handle: &MachineHandle) -> bool {
 }
 
 impl Drop for Rig {
-    /// What the programs said is gone with the directory, so a test that fails shows it.
+    /// What the programs said is gone with the directory, so a test that fails shows it. Machines outlive their owner: those of
+    /// a test that fails end here.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;
+        }
+        for process in self.processes().into_iter().filter_map(ProcessIdentity::of) {
+            if let Ok(Some(process)) = process.open() {
+                let _ = process.signal(rustix::process::Signal::KILL);
+            }
         }
         for name in ["vmm.log", "firecracker.log", "console.log"] {
             if let Ok(text) = std::fs::read(self.plan.state_directory.join(name)) {
