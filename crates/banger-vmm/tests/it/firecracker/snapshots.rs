@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use banger_conformance::{Does, Guest as _, Rig, trial, until};
+use banger_conformance::{Does, Guest as _, Rig, skipped, trial, until};
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::firecracker::api::{
     Api, ApiError, MemoryBackend, MemoryBackendType, NetworkOverride, SnapshotLoad,
@@ -19,16 +19,40 @@ use super::traps::Bare;
 use super::{GUEST, driver};
 
 pub(super) fn trials() -> Vec<Trial> {
+    let mut trials = without_a_pager();
+    match why_no_pager() {
+        None => trials.extend(with_a_pager()),
+        Some(why) => trials.push(skipped("firecracker::snapshots::pager", why)),
+    }
+    trials
+}
+
+/// Firecracker gets the pages of a restored guest by this device, where the kernel has it.
+pub(super) fn why_no_pager() -> Option<&'static str> {
+    match std::fs::File::options().read(true).write(true).open("/dev/userfaultfd") {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Some("this user may not open /dev/userfaultfd")
+        }
+        Ok(_) | Err(_) => None,
+    }
+}
+
+fn with_a_pager() -> Vec<Trial> {
+    vec![
+        trial("firecracker::snapshots::a_pager_hands_over_its_memory", || goes_on(MemorySource::Pager)),
+        trial("firecracker::snapshots::the_channel_works_with_a_pager", || channel(MemorySource::Pager)),
+        trial("firecracker::snapshots::the_machine_ends_when_its_pager_goes", pager_goes),
+    ]
+}
+
+fn without_a_pager() -> Vec<Trial> {
     vec![
         trial("firecracker::snapshots::a_guest_goes_on_where_it_was", || goes_on(MemorySource::File)),
-        trial("firecracker::snapshots::a_pager_hands_over_its_memory", || goes_on(MemorySource::Pager)),
         trial("firecracker::snapshots::one_snapshot_makes_many_machines", many),
         trial("firecracker::snapshots::the_channel_works_in_what_was_restored", || {
             channel(MemorySource::File)
         }),
-        trial("firecracker::snapshots::the_channel_works_with_a_pager", || channel(MemorySource::Pager)),
         trial("firecracker::snapshots::a_difference_laid_over_the_whole_is_the_later_whole", difference),
-        trial("firecracker::snapshots::the_machine_ends_when_its_pager_goes", pager_goes),
         trial("firecracker::snapshots::a_running_machine_refuses_and_goes_on", running_refuses),
         trial("firecracker::snapshots::what_is_no_snapshot_is_refused_in_words", no_snapshot),
         trial("firecracker::snapshots::a_failed_load_ends_the_process", failed_load),
