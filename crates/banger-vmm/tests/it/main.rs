@@ -18,7 +18,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Like the daemon, this program becomes what runs beside its machines.
-    if let Some(code) = banger_vmm::role::play(std::env::args_os().skip(1)) {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(code) =
+        banger_vmm::role::play(words.clone()).or_else(|| firecracker::stand_in_jailer::play(&words))
+    {
         return code;
     }
     let arguments = libtest_mimic::Arguments::from_args();

@@ -7,6 +7,7 @@ mod jailed;
 mod network;
 mod snapshots;
 mod stand_in;
+pub(crate) mod stand_in_jailer;
 mod traps;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use libtest_mimic::Trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = stand_in::trials();
+    trials.extend(stand_in_jailer::trials());
     match program() {
         Ok(_) => {
             let guest: Arc<dyn Guest> = Arc::new(GUEST);

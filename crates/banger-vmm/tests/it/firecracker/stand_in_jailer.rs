@@ -1,0 +1,101 @@
+//! A jailer that becomes a stand-in instead of Firecracker: the driver drives a program of any version. Only root jails.
+
+use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use banger_conformance::{Does, Guest as _, Rig, skipped, trial};
+use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
+use banger_vmm::{MachineEnd, StartError, Vmm as _};
+use libtest_mimic::Trial;
+
+use super::{GUEST, IN_CELL, driver_of};
+
+/// What the stand-in says it is, in the rig's directory.
+const VERSION: &str = "version";
+
+pub(super) fn trials() -> Vec<Trial> {
+    // This program has no jailer beside it, but it can be one.
+    let facts = JailFacts { jailer: Some(PathBuf::new()), ..JailFacts::look(Path::new("/")) };
+    if let Err(why) = facts.judge() {
+        return vec![skipped("stand_in_jailer", &why)];
+    }
+    vec![
+        trial("stand_in_jailer::a_version_that_is_too_old_is_refused_and_nothing_is_left", too_old),
+        trial("stand_in_jailer::a_version_that_nobody_tried_is_driven", untested),
+        trial("stand_in_jailer::a_program_without_a_version_is_told", no_version),
+    ]
+}
+
+/// Plays the stand-in if the arguments are a jailer's.
+pub(crate) fn play(arguments: &[OsString]) -> Option<ExitCode> {
+    let base = arguments.iter().skip_while(|argument| *argument != "--chroot-base-dir").nth(1)?;
+    // As a rig has it: `vms/<id>/jail` and `run` in one directory.
+    let directory = Path::new(base).ancestors().nth(3)?;
+    let version = std::fs::read_to_string(directory.join(VERSION)).ok()?;
+    let listener = UnixListener::bind(directory.join("run/control.sock")).ok()?;
+    for stream in listener.incoming().flatten() {
+        let version = version.clone();
+        std::thread::spawn(move || answer(stream, &version));
+    }
+    Some(ExitCode::SUCCESS)
+}
+
+fn answer(mut stream: UnixStream, version: &str) {
+    let mut request = vec![0; 64 * 1024];
+    let count = stream.read(&mut request).unwrap_or_default();
+    let answer = if request[..count].starts_with(b"GET /version") {
+        let length = version.len();
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{version}"
+        )
+    } else {
+        "HTTP/1.1 204 No Content\r\n\r\n".to_owned()
+    };
+    let _ = stream.write_all(answer.as_bytes());
+    // Open until the other side has read it.
+    let _ = stream.read(&mut request);
+}
+
+/// A driver of a stand-in that answers this when it is asked for its version.
+fn driver(rig: &Rig, version: &str) -> Firecracker {
+    std::fs::write(rig.path("firecracker"), "").unwrap();
+    std::fs::copy(std::env::current_exe().unwrap(), rig.path("jailer")).unwrap();
+    std::fs::write(rig.path(VERSION), version).unwrap();
+    driver_of(rig.path("firecracker")).with_tuning(Tuning { jailer: JailWish::Always, ..IN_CELL })
+}
+
+fn nothing_is_left(rig: &Rig) {
+    assert_eq!((rig.processes(), rig.runtime_names()), (vec![], vec![]));
+    assert!(!rig.plan.state_directory.join("jail").exists());
+}
+
+async fn too_old() {
+    let rig = GUEST.rig(Does::Run);
+    match driver(&rig, r#"{"firecracker_version":"1.4.1"}"#).start(&rig.plan).await.err() {
+        Some(error @ StartError::TooOld { .. }) => {
+            assert_eq!(error.to_string(), "`firecracker` is version 1.4.1; at least 1.5 is needed");
+        }
+        other => panic!("{other:?}"),
+    }
+    nothing_is_left(&rig);
+}
+
+async fn untested() {
+    let rig = GUEST.rig(Does::Run);
+    let driver = driver(&rig, r#"{"firecracker_version":"1.99.0"}"#);
+    let machine = driver.start(&rig.plan).await.unwrap();
+    assert_eq!(rig.processes(), [machine.handle().process.pid]);
+    machine.kill().await.unwrap();
+    assert_eq!(machine.ended().await, MachineEnd::Signaled(9));
+    nothing_is_left(&rig);
+}
+
+async fn no_version() {
+    let rig = GUEST.rig(Does::Run);
+    let error = driver(&rig, "{}").start(&rig.plan).await.err();
+    assert!(matches!(error, Some(StartError::Control { .. })), "{error:?}");
+    nothing_is_left(&rig);
+}
