@@ -14,14 +14,15 @@ TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio pytho
 SMOKE = BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SMOKE_JOBS=$(JOBS) BANGER_SMOKE_SCENARIO=$(SCENARIO) \
 	BANGER_SMOKE_VERBOSE=$(VERBOSE) $(CARGO) test --quiet --locked -p banger-smoke --test guests
 
-.PHONY: help setup setup-tests build run test smoke smoke-list bench bench-check bench-images soak lint clean
+.PHONY: help setup setup-tests setup-fuzz fuzz-tool build run test smoke smoke-list bench bench-check bench-images fuzz-short soak lint clean
 
 help: ## Shows this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
 
 setup: PACKAGES := $(HOST_PACKAGES)
 setup-tests: PACKAGES := $(HOST_PACKAGES) $(TEST_PACKAGES)
-setup setup-tests: ## Installs the packages that are missing (apt, with sudo where needed)
+setup-fuzz: PACKAGES := g++
+setup setup-tests setup-fuzz: ## Installs the packages that are missing (apt, with sudo where needed)
 	@missing="$$(for package in $(PACKAGES); do \
 		test "$$(dpkg-query -W -f='$${db:Status-Status}' $$package 2>/dev/null)" = installed || echo $$package; done)"; \
 	if test -n "$$missing"; then \
@@ -61,6 +62,24 @@ bench-check: build ## Measures, and fails where a ratio is worse than recorded, 
 
 bench-images: setup-tests build ## Measures pulls from a registry of this host and prints JSON
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-smoke --bench images
+
+FUZZ_SECONDS ?= 60
+# Stable Rust: without the address sanitizer a fuzzer needs nothing of a nightly, and the parsers are safe code.
+FUZZ = $(CARGO) fuzz run --sanitizer none --codegen-units 16 --target-dir target/fuzz
+
+fuzz-tool: setup-fuzz
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --quiet --locked cargo-fuzz
+
+fuzz-short: fuzz-tool ## Fuzzes each parser of what others wrote for [FUZZ_SECONDS=60], on stable Rust
+	@set -e; for target in $$($(CARGO) fuzz list); do \
+		mkdir -p target/fuzz/corpus/$$target target/fuzz/artifacts/$$target; \
+		echo "fuzz: $$target"; \
+		$(FUZZ) $$target target/fuzz/corpus/$$target fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) \
+			-timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+			-artifact_prefix=target/fuzz/artifacts/$$target/ 2>target/fuzz/$$target.log \
+			|| { tail -n 40 target/fuzz/$$target.log; exit 1; }; \
+		grep -E 'number_of_executed_units|new_units_added|average_exec' target/fuzz/$$target.log; \
+	done
 
 soak: build ## Kills the daemon at random places, over and over, for [MINUTES=n], or 1000 times and 50 times with real guests
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SOAK_MINUTES=$(MINUTES) \

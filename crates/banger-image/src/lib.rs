@@ -12,6 +12,8 @@ mod cpio;
 mod deb;
 mod digest;
 mod disk;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod host_tools;
 mod image;
 mod kernel;

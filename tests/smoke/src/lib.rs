@@ -10,6 +10,8 @@
     reason = "a scenario that cannot go on fails right there"
 )]
 
+#[cfg(test)]
+mod documents;
 pub mod harness;
 mod home;
 pub mod regression;

@@ -22,8 +22,12 @@ pub(crate) use build::FetchPackage;
 pub use build::KernelBuildError;
 pub(crate) use build::{AptPackages, DebianKernels, KernelSource};
 pub use bzimage::BzImageError;
+#[cfg(fuzzing)]
+pub(crate) use bzimage::{extract_vmlinux, release};
 pub use catalog::{KernelEntry, kernel_catalog};
 pub use elf::ElfError;
+#[cfg(fuzzing)]
+pub(crate) use import::unpack_bundle;
 pub use import::{BundleError, ImportError, ImportRequest, KernelImport};
 pub use initramfs::InitramfsError;
 pub use manifest::{Kernel, KernelManifest};

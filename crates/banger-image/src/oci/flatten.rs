@@ -72,7 +72,7 @@ pub(crate) fn add_layer(
 }
 
 /// Decides about one member of a layer, and makes room for it.
-fn visit(writer: &mut Ext4Writer, member: &mut TarMember) -> Result<TarAction, LayerError> {
+pub(super) fn visit(writer: &mut Ext4Writer, member: &mut TarMember) -> Result<TarAction, LayerError> {
     let path = relative(&member.path, &member.path)?;
     let Some(name) = path.rsplit(|byte| *byte == b'/').next().filter(|name| !name.is_empty()) else {
         member.path.clear();

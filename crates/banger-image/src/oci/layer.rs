@@ -87,7 +87,7 @@ fn check(wanted: &BlobDigest, hasher: BlobHasher) -> Result<(), LayerReadError> 
     if found == *wanted { Ok(()) } else { Err(LayerReadError::WrongDigest { wanted: wanted.clone(), found }) }
 }
 
-fn decoder<'r>(stored: &'r mut impl BufRead) -> Result<Box<dyn Read + 'r>, LayerReadError> {
+pub(super) fn decoder<'r>(stored: &'r mut impl BufRead) -> Result<Box<dyn Read + 'r>, LayerReadError> {
     let start = stored.fill_buf().map_err(LayerReadError::Read)?;
     let is_skippable =
         start.first().is_some_and(|byte| byte & 0xf0 == 0x50) && start.get(1..4) == Some(ZSTD_SKIPPABLE);

@@ -15,6 +15,8 @@ mod download;
 #[cfg(test)]
 mod fake_registry;
 mod flatten;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod layer;
 mod layer_progress;
 mod layout;

@@ -151,10 +151,10 @@ fn skipped(why: &str) -> TestCaseStatus {
 pub(super) fn list(scenarios: &[&Scenario], missing: &[Missing]) -> String {
     let mut text = String::new();
     for scenario in scenarios {
-        let _ = writeln!(text, "{:8} {:28} {}", scenario.class.name(), scenario.name, scenario.proves);
+        let _ = writeln!(text, "{:8} {:31} {}", scenario.class.name(), scenario.name, scenario.proves);
     }
     for missing in missing {
-        let _ = writeln!(text, "{:8} {:28} missing: {}", "-", missing.name, missing.feature);
+        let _ = writeln!(text, "{:8} {:31} missing: {}", "-", missing.name, missing.feature);
     }
     text
 }

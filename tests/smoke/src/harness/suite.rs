@@ -1,5 +1,6 @@
 //! The whole: what `cargo test` and `make smoke` start.
 
+use std::collections::HashSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,10 @@ impl Suite<'_> {
                 return ExitCode::from(2);
             }
         };
+        if let Some(name) = self.name_that_comes_twice() {
+            eprintln!("smoke: two scenarios are called `{name}`");
+            return ExitCode::from(2);
+        }
         let missing = if wishes.is_everything() { self.missing } else { &[] };
         if wishes.list {
             print!("{}", list(&chosen, missing));
@@ -74,6 +79,12 @@ impl Suite<'_> {
             return ExitCode::SUCCESS;
         }
         run_all(&wishes, &chosen, missing)
+    }
+
+    fn name_that_comes_twice(&self) -> Option<&'static str> {
+        let names = self.scenarios.iter().map(|scenario| scenario.name);
+        let mut seen = HashSet::new();
+        names.chain(self.missing.iter().map(|missing| missing.name)).find(|name| !seen.insert(*name))
     }
 
     fn run_here(&self, name: &str) -> ExitCode {

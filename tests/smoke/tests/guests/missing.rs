@@ -12,7 +12,7 @@ pub(crate) const MISSING: &[Missing] = &[
     missing("workspace_restart", WORKSPACE),
     missing("include_untracked", WORKSPACE),
     missing("bootstrap_precondition", WORKSPACE),
-    missing("ssh_config", "ssh-config"),
+    missing("ssh_config", "command `ssh-config`"),
     missing("update_check", UPDATE),
     missing("update_to_unknown", UPDATE),
     missing("update_no_root", UPDATE),

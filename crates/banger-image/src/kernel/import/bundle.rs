@@ -54,7 +54,7 @@ pub enum BundleError {
 }
 
 /// Unpacks a bundle into `target`, which is made. Nothing of it may be used when this fails.
-pub(super) fn unpack_bundle(
+pub(crate) fn unpack_bundle(
     bundle: &Path,
     sha256: Option<&Sha256>,
     target: &Path,

@@ -18,7 +18,7 @@ use banger_sys::files::StagedDirectory;
 pub use bundle::BundleError;
 pub use error::ImportError;
 
-use self::bundle::unpack_bundle;
+pub(crate) use self::bundle::unpack_bundle;
 use self::own::take_own;
 use self::parts::{Found, PlainParts, find_parts};
 use self::root::{RootKernel, find_kernel};

@@ -1,0 +1,25 @@
+//! Doors for the fuzz targets to the documents and layers of images.
+
+use banger_ext4::Ext4Writer;
+
+use super::documents::{ConfigDocument, Document, Platform, choose};
+use super::flatten::visit;
+use super::layer::decoder;
+
+/// Reads what could be a manifest, an index or a config.
+pub fn oci_document(bytes: &[u8]) {
+    let platform = Platform::of_guests();
+    match Document::parse(bytes) {
+        Ok(Document::Index(builds)) => drop(choose(&builds, &platform)),
+        Ok(Document::Image(_)) | Err(_) => {}
+    }
+    for layers in 0..3 {
+        let _ = ConfigDocument::parse(bytes, layers, &platform);
+    }
+}
+
+/// Adds a layer, compressed or not, without its digests: no fuzzer finds those.
+pub(crate) fn add_layer(writer: &mut Ext4Writer, mut bytes: &[u8]) -> bool {
+    writer.begin_layer();
+    decoder(&mut bytes).is_ok_and(|tar| writer.add_tar_members(tar, visit).is_ok())
+}
