@@ -12,6 +12,7 @@
 )]
 
 mod channel;
+pub mod elsewhere;
 mod guest;
 mod machine;
 mod orders;

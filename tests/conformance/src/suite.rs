@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 
 use crate::guest::{Does, Guest};
 use crate::trials::trial;
-use crate::{channel, machine, orders};
+use crate::{channel, elsewhere, machine, orders};
 
 /// Makes a driver.
 pub type Driver = fn() -> Arc<dyn Vmm>;
@@ -18,6 +18,8 @@ pub(crate) struct Subject {
     pub(crate) vmm: Arc<dyn Vmm>,
     pub(crate) guest: Arc<dyn Guest>,
     pub(crate) does: Does,
+    /// The suite's name.
+    pub(crate) suite: String,
 }
 
 type Test = fn(Subject) -> BoxFuture<'static, ()>;
@@ -33,6 +35,7 @@ const TESTS: &[(&str, Does, Test)] = tests![
     "a_killed_machine_leaves_nothing", Run, machine::kill;
     "a_silent_guest_costs_the_deadline_and_no_more", Halt, machine::silent_guest;
     "a_machine_outlives_its_owner_and_is_taken_over", Halt, machine::adoption;
+    "a_machine_of_another_process_is_taken_over", Halt, elsewhere::adoption;
     "a_machine_that_ended_unseen_is_cleaned_up", Run, machine::ended_unseen;
     "a_strangers_process_is_not_taken_over", Run, machine::stranger;
     "a_cancelled_start_leaves_no_process", Run, machine::cancelled_start;
@@ -63,8 +66,8 @@ pub fn suite(name: &str, driver: Driver, guest: &Arc<dyn Guest>) -> Vec<Trial> {
         .filter(|(_, does, _)| can(does))
         .map(|(test_name, does, test)| {
             let guest = Arc::clone(guest);
-            let (does, test) = (*does, *test);
-            trial(format!("{name}::{test_name}"), move || test(Subject { vmm: driver(), guest, does }))
+            let (does, test, suite) = (*does, *test, name.to_owned());
+            trial(format!("{name}::{test_name}"), move || test(Subject { vmm: driver(), guest, does, suite }))
         })
         .collect()
 }

@@ -16,12 +16,17 @@ mod qemu;
 
 use std::process::ExitCode;
 
+use banger_conformance::elsewhere;
+
 fn main() -> ExitCode {
     // Like the daemon, this program becomes what runs beside its machines.
     let words: Vec<_> = std::env::args_os().skip(1).collect();
-    if let Some(code) =
-        banger_vmm::role::play(words.clone()).or_else(|| firecracker::stand_in_jailer::play(&words))
-    {
+    let role = banger_vmm::role::play(words.clone())
+        .or_else(|| firecracker::stand_in_jailer::play(&words))
+        .or_else(|| {
+            elsewhere::play(&words, |suite| qemu::of_suite(suite).or_else(|| firecracker::of_suite(suite)))
+        });
+    if let Some(code) = role {
         return code;
     }
     let arguments = libtest_mimic::Arguments::from_args();

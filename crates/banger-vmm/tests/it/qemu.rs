@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
-use banger_conformance::{Does, Guest, TinyGuest, suite, trial};
+use banger_conformance::{Does, Driver, Guest, TinyGuest, suite, trial};
 use banger_vmm::qemu::Qemu;
 use banger_vmm::selection::{HostFacts, WantedVmm, choose};
 use banger_vmm::{ControlError, RestorePlan, SnapshotFiles, SnapshotKind, StartError, Vmm};
 use libtest_mimic::Trial;
 
+const SUITE: &str = "qemu";
+
+/// The suite's driver and guest.
+pub(crate) fn of_suite(name: &str) -> Option<(Driver, Arc<dyn Guest>)> {
+    let guest: Arc<dyn Guest> = Arc::new(TinyGuest { has_vsock: false });
+    (name == SUITE).then_some((qemu, guest))
+}
+
 pub(crate) fn trials() -> Vec<Trial> {
     let guest: Arc<dyn Guest> = Arc::new(TinyGuest { has_vsock: false });
-    let mut trials = suite("qemu", qemu, &guest);
+    let mut trials = suite(SUITE, qemu, &guest);
     trials.push(trial("qemu::a_snapshot_is_refused_in_words", no_snapshots));
     trials
 }

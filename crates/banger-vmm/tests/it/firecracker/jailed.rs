@@ -7,17 +7,23 @@ use std::sync::Arc;
 
 use banger_conformance::{Does, Guest, LINE, Rig, skipped, suite, trial, until_console_says};
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
-use banger_vmm::{Machine, MemorySource, RestorePlan, SnapshotFiles, SnapshotKind, StartError, Vmm as _};
+use banger_vmm::{Machine, MemorySource, RestorePlan, SnapshotFiles, SnapshotKind, StartError, Vmm};
 use libtest_mimic::Trial;
 
-use super::{GUEST, IN_CELL, driver, program};
+use super::{GUEST, IN_CELL, program};
+
+pub(super) const SUITE: &str = "firecracker-jailed";
+
+pub(super) fn driver() -> Arc<dyn Vmm> {
+    Arc::new(jailed())
+}
 
 pub(super) fn trials() -> Vec<Trial> {
     if let Some(why) = why_not() {
         return vec![skipped("firecracker-jailed", &why)];
     }
     let guest: Arc<dyn Guest> = Arc::new(GUEST);
-    let mut trials = suite("firecracker-jailed", || Arc::new(jailed()), &guest);
+    let mut trials = suite(SUITE, driver, &guest);
     trials.extend([
         trial("firecracker-jailed::it_is_a_user_of_its_own_without_any_right", user),
         trial("firecracker-jailed::its_files_are_links_and_it_sees_no_others", files),
@@ -35,7 +41,7 @@ pub(super) fn why_not() -> Option<String> {
 }
 
 pub(super) fn jailed() -> Firecracker {
-    driver().with_tuning(Tuning { jailer: JailWish::Always, ..IN_CELL })
+    super::driver().with_tuning(Tuning { jailer: JailWish::Always, ..IN_CELL })
 }
 
 async fn running(rig: &Rig) -> (Box<dyn Machine>, String) {
@@ -133,7 +139,7 @@ async fn links() {
 async fn next_machine() {
     let rig = GUEST.rig(Does::Drives);
     for is_jailed in [true, false, true] {
-        let driver = if is_jailed { jailed() } else { driver() };
+        let driver = if is_jailed { jailed() } else { super::driver() };
         let machine = driver.start(&rig.plan).await.unwrap();
         assert_eq!(machine.handle().jail.is_some(), is_jailed);
         until_console_says(&machine.handle().console_log, ": written").await;

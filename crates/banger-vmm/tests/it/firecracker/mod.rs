@@ -13,12 +13,24 @@ mod traps;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_conformance::{Guest, TinyGuest, skipped, suite};
+use banger_conformance::{Driver, Guest, TinyGuest, skipped, suite};
 use banger_sys::host;
 use banger_vmm::firecracker::{Firecracker, JailWish, Tuning};
 use banger_vmm::selection::{Accelerator, Choice};
 use banger_vmm::{Vmm, VmmKind};
 use libtest_mimic::Trial;
+
+const SUITE: &str = "firecracker";
+
+/// A suite's driver and guest.
+pub(crate) fn of_suite(name: &str) -> Option<(Driver, Arc<dyn Guest>)> {
+    let guest: Arc<dyn Guest> = Arc::new(GUEST);
+    match name {
+        SUITE => Some((firecracker, guest)),
+        jailed::SUITE => Some((jailed::driver, guest)),
+        _ => None,
+    }
+}
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = stand_in::trials();
@@ -26,7 +38,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     match program() {
         Ok(_) => {
             let guest: Arc<dyn Guest> = Arc::new(GUEST);
-            trials.extend(suite("firecracker", firecracker, &guest));
+            trials.extend(suite(SUITE, firecracker, &guest));
             trials.extend(traps::trials());
             trials.extend(snapshots::trials());
             trials.extend(apart::trials());
