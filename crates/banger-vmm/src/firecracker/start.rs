@@ -11,6 +11,7 @@ use banger_sys::files::{create_private_directory, remove_any};
 use banger_sys::process::ProcessIdentity;
 use rustix::fs::inotify;
 use tokio::net::UnixListener;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
@@ -433,7 +434,8 @@ fn attend(
 
 fn add_up_metrics(places: Places) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(METRICS_PERIOD);
+        // Not at once: a machine that is removed right after its start would find its directory written to.
+        let mut ticks = tokio::time::interval_at(Instant::now() + METRICS_PERIOD, METRICS_PERIOD);
         loop {
             ticks.tick().await;
             let path = places.metrics.clone();
