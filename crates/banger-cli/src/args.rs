@@ -233,6 +233,8 @@ mod tests {
         daemon
         daemon status
         daemon stop
+        setup
+        setup firecracker
         doctor
         version
         completion
