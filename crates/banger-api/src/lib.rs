@@ -30,6 +30,8 @@
 //! | `POST /v1/kernels/{name}/delete` | → [`OperationView`] |
 //! | `POST /v1/kernels/pull` | [`PullRequest`] → [`OperationView`] |
 //! | `POST /v1/images/pull` | [`PullImage`] → [`OperationView`], whose target is the image's name |
+//! | `POST /v1/images/pull-bundle` | [`PullBundle`] → [`OperationView`], whose target is the image's name |
+//! | `POST /v1/images/{image}/bundle` | [`PackBundle`] → [`OperationView`], its result a [`BundleView`] |
 //! | `POST /v1/images/cache/prune` | [`PruneCache`] → [`PrunedCache`] |
 //! | `GET /v1/events?after=<cursor>&follow=<bool>` | a line of JSON per [`EventView`]; without `after` those from now on |
 //! | `GET /v1/operations` | list of [`OperationView`]: those at work and the latest that ended |
@@ -38,6 +40,7 @@
 //!
 //! An error is an [`ErrorBody`] under the HTTP status of its code.
 
+mod bundle;
 mod client;
 mod error;
 mod event;
@@ -48,6 +51,7 @@ mod operation;
 mod system;
 mod vm;
 
+pub use bundle::{BundleView, PackBundle, PullBundle};
 pub use client::{Client, ClientError};
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{EventKind, EventView};

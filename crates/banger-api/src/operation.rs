@@ -33,6 +33,8 @@ pub enum OperationKind {
     KernelDelete,
     /// Gets an image.
     ImagePull,
+    /// Makes a bundle of an image.
+    ImageBundle,
 }
 
 /// How far an operation is.

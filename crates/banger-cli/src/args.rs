@@ -215,6 +215,7 @@ mod tests {
         ps
         image
         image pull
+        image bundle
         image cache
         image cache prune
         image list

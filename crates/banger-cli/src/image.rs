@@ -1,4 +1,4 @@
-//! `image pull|list`.
+//! The commands under `image`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
 use crate::args_image::{CacheCommand, ImageCommand, PullImageArgs};
+use crate::bundle;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::progress::Board;
@@ -21,8 +22,14 @@ const PRUNE_DEADLINE: Duration = Duration::from_secs(120);
 pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> Result<(), CliError> {
     match command {
         ImageCommand::Pull(args) => {
+            if let Some(location) = args.bundle.clone() {
+                return bundle::pull_bundle(paths, &location, args, board).await;
+            }
             let as_json = args.pull.json;
             pull(paths, "/v1/images/pull", &request(args)?, as_json, board).await
+        }
+        ImageCommand::Bundle { name, output, json } => {
+            bundle::pack(paths, &name, output, json.json, board).await
         }
         ImageCommand::Cache(CacheCommand::Prune { dry_run, json }) => {
             let client = ensure(paths).await?;
@@ -45,7 +52,8 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
 /// Returns the request, with what only this process knows: its working directory and its docker.
 fn request(args: PullImageArgs) -> Result<PullImage, CliError> {
     Ok(PullImage {
-        source: absolute_source(&args.source)?,
+        // The command line has asked for it where there is no bundle.
+        source: absolute_source(&args.source.unwrap_or_default())?,
         name: args.name,
         kernel: args.kernel,
         force: args.pull.force,
@@ -66,7 +74,7 @@ fn absolute_source(source: &str) -> Result<String, CliError> {
     Ok(source.to_owned())
 }
 
-fn absolute(path: &Path) -> Result<String, CliError> {
+pub(crate) fn absolute(path: &Path) -> Result<String, CliError> {
     let absolute = std::path::absolute(path).map_err(CliError::WorkingDirectory)?;
     Ok(absolute.to_string_lossy().into_owned())
 }

@@ -8,6 +8,7 @@ mod args;
 mod args_image;
 mod args_kernel;
 mod args_vm;
+mod bundle;
 mod completion;
 mod cp;
 mod create;

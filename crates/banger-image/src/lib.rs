@@ -7,6 +7,7 @@ mod apt;
 mod archive_path;
 mod artifact;
 mod blocking;
+mod bundle;
 mod compression;
 mod cpio;
 mod deb;
@@ -26,22 +27,27 @@ mod space;
 mod store;
 #[cfg(test)]
 mod test_files;
+mod web;
 mod zstd_frames;
 
 pub use apt::AptError;
 pub use artifact::{Artifact, Kind, Manifest};
+pub use bundle::{
+    BundleError, BundleLocation, BundleLocationError, BundlePull, BundlePullError, FetchError, MinisignKey,
+    MinisignKeyError, PackError, PackedBundle, pack_bundle,
+};
 pub use deb::DebError;
 pub use digest::FileRecord;
 pub use disk::{DiskError, make_overlay_disk, make_work_disk};
 pub use host_tools::{HOST_TOOLS, HostTool, MissingTool};
 pub use image::{
-    AuthorizedKey, AuthorizedKeyError, FinishError, Image, ImageBuildError, ImageEntry, ImageManifest,
-    ImageProcess, KeyFingerprint, KeyFingerprintError, LinkedFiles, ManagedFiles, Source, WorkSeedError,
-    image_catalog,
+    AuthorizedKey, AuthorizedKeyError, BundleEntry, EntrySource, FinishError, Image, ImageBuildError,
+    ImageEntry, ImageManifest, ImageProcess, KeyFingerprint, KeyFingerprintError, LinkedFiles, ManagedFiles,
+    Recipe, Source, WorkSeedError, image_catalog,
 };
 pub use kernel::{
-    BundleError, BzImageError, ElfError, ImportError, ImportRequest, InitramfsError, Kernel,
-    KernelBuildError, KernelEntry, KernelImport, KernelManifest, ModuleTreeError, ModulesDriveError,
+    BzImageError, ElfError, ImportError, ImportRequest, InitramfsError, Kernel, KernelBuildError,
+    KernelBundleError, KernelEntry, KernelImport, KernelManifest, ModuleTreeError, ModulesDriveError,
     ModulesError, PackageError, RefreshError, StackError, kernel_catalog,
 };
 pub use linked_file::LinkedFile;

@@ -1,6 +1,10 @@
 //! What a caller hears while something long goes on.
 
+use std::io::{self, Read};
 use std::sync::Arc;
+
+/// How often bytes are told.
+const STEP_BYTES: u64 = 16 << 20;
 
 /// One step of a long act, or how far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,35 @@ impl Progress {
         let done = parts.iter().map(|part| part.done).sum();
         let total = parts.iter().map(|part| part.total).sum();
         (self.0)(Stage { name, detail: String::new(), done: Some(done), total: Some(total), parts });
+    }
+}
+
+/// Tells how much was read.
+#[derive(Debug)]
+pub(crate) struct CountingReader<'a, R> {
+    inner: R,
+    stage: &'static str,
+    total: Option<u64>,
+    done: u64,
+    told: u64,
+    progress: &'a Progress,
+}
+
+impl<'a, R: Read> CountingReader<'a, R> {
+    pub(crate) fn new(inner: R, stage: &'static str, total: Option<u64>, progress: &'a Progress) -> Self {
+        Self { inner, stage, total, done: 0, told: 0, progress }
+    }
+}
+
+impl<R: Read> Read for CountingReader<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.done += count as u64;
+        if self.done >= self.told + STEP_BYTES {
+            self.told = self.done;
+            self.progress.bytes(self.stage, self.done, self.total);
+        }
+        Ok(count)
     }
 }
 

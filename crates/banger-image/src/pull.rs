@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 
 use crate::artifact::{Artifact, Kind, Manifest};
 use crate::blocking::run_blocking;
+use crate::bundle::BundlePullError;
 use crate::image::ImageBuildError;
 use crate::kernel::{ImportError, KernelBuildError, RefreshError};
 use crate::oci::OciPullError;
@@ -162,6 +163,14 @@ pub enum PullError {
         /// Why.
         source: Box<OciPullError>,
     },
+    /// The image could not be made of a bundle.
+    #[error("cannot pull the image `{name}`")]
+    Bundle {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Box<BundlePullError>,
+    },
     /// An image from elsewhere may not look like one of the catalog.
     #[error("`{name}` is the name of an image of the catalog; give `{source_text}` another one")]
     NameOfCatalog {
@@ -200,6 +209,7 @@ impl PullError {
             Self::Kernel { source, .. } => source.hint(),
             Self::Image { source, .. } => source.hint(),
             Self::Oci { source, .. } => source.hint(),
+            Self::Bundle { source, .. } => source.hint(),
             Self::NameOfCatalog { source_text, .. } => {
                 Some(format!("banger image pull {source_text} --name <name>"))
             }

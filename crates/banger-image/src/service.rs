@@ -4,20 +4,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_model::{ImageName, KernelName};
+use banger_sys::files::StagedDirectory;
 use banger_sys::keyed_lock::SharedGuard;
 use banger_sys::paths::Paths;
 
 use crate::artifact::Kind;
 use crate::blocking::run_blocking;
+use crate::bundle::{BundleImages, BundlePull, BundlePullError};
 use crate::image::{
-    AuthorizedKey, DebianImages, Image, ImageEntry, ImageManifest, ImageSource, image_catalog,
+    AuthorizedKey, DebianImages, EntrySource, Image, ImageEntry, ImageManifest, ImageSource, image_catalog,
     is_stale as is_seed_stale, refresh_work_seed, sweep_build_directories, sweep_refreshes,
 };
 use crate::kernel::{
     AgentProgram, AptPackages, DebianKernels, Kernel, KernelEntry, KernelImport, KernelManifest,
     KernelSource, is_stale, kernel_catalog, refresh_initramfs,
 };
-use crate::oci::{CacheError, OciImages, OciPull, Prune, Pruned};
+use crate::oci::{CacheError, OciImages, OciPull, OciSource, Patience, PlainHttp, Prune, Pruned};
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Pulls, Removal, Replace};
 use crate::store::{Store, StoreError};
@@ -26,6 +28,8 @@ const KERNEL_BYTES_NEEDED: u64 = 400 << 20;
 const IMAGE_BYTES_NEEDED: u64 = 1536 << 20;
 /// What counts is asked again when the layers are known.
 const OCI_BYTES_NEEDED: u64 = 64 << 20;
+/// A bundle's size is not known before it comes.
+const BUNDLE_BYTES_NEEDED: u64 = 256 << 20;
 
 /// All kernels and images of one state directory. Share it; every method takes `&self`.
 pub struct ImageService {
@@ -36,6 +40,7 @@ pub struct ImageService {
     kernel_source: Box<dyn KernelSource>,
     image_source: Box<dyn ImageSource>,
     oci: OciImages,
+    bundles: BundleImages,
     agent: Arc<AgentProgram>,
     key: Arc<AuthorizedKey>,
 }
@@ -67,6 +72,7 @@ impl ImageService {
             }),
             image_source: Box::new(DebianImages { key: Arc::clone(&key) }),
             oci: OciImages::new(paths.blob_cache(), Arc::clone(&key)),
+            bundles: BundleImages { key: Arc::clone(&key), patience: Patience::default() },
             agent,
             key,
         }
@@ -213,8 +219,9 @@ impl ImageService {
     }
 
     #[cfg(test)]
-    pub(crate) fn make_impatient(&mut self, patience: crate::oci::Patience) {
+    pub(crate) fn make_impatient(&mut self, patience: Patience) {
         self.oci.set_patience(patience);
+        self.bundles.patience = patience;
     }
 
     /// Pulls an image from a registry, a layout or an archive. Dropping the future gives up; what was fetched stays in
@@ -229,13 +236,7 @@ impl ImageService {
         progress: &Progress,
     ) -> Result<Image, PullError> {
         self.check_oci_name(wanted)?;
-        let build: Build<'_> = Box::new(move |staged| {
-            Box::pin(async move {
-                let built = self.oci.build(wanted, staged, progress).await;
-                let name = wanted.name.to_string();
-                built.map_err(|error| PullError::Oci { name, source: Box::new(error) })
-            })
-        });
+        let build: Build<'_> = Box::new(move |staged| Box::pin(self.build_oci(wanted, staged, progress)));
         self.images.pull_needing(OCI_BYTES_NEEDED, &wanted.name, replace, build).await
     }
 
@@ -244,11 +245,62 @@ impl ImageService {
     /// # Errors
     /// [`PullError::NameOfCatalog`].
     pub fn check_oci_name(&self, wanted: &OciPull) -> Result<(), PullError> {
-        if self.image_catalog.iter().any(|entry| entry.name == wanted.name) {
-            let (name, source_text) = (wanted.name.to_string(), wanted.source.to_string());
-            return Err(PullError::NameOfCatalog { name, source_text });
+        self.check_name(&wanted.name, &wanted.source)
+    }
+
+    /// Makes an image out of a bundle. Dropping the future gives up.
+    ///
+    /// # Errors
+    /// As [`ImageService::check_bundle`]; [`PullError::AlreadyPulled`] unless it may be replaced.
+    pub async fn pull_bundle(
+        &self,
+        wanted: &BundlePull,
+        replace: Replace,
+        progress: &Progress,
+    ) -> Result<Image, PullError> {
+        self.check_bundle(wanted)?;
+        let build: Build<'_> = Box::new(move |staged| Box::pin(self.build_bundle(wanted, staged, progress)));
+        self.images.pull_needing(BUNDLE_BYTES_NEEDED, &wanted.name, replace, build).await
+    }
+
+    /// Refuses a bundle at once that must not be pulled.
+    ///
+    /// # Errors
+    /// [`PullError::NameOfCatalog`], [`PullError::Bundle`].
+    pub fn check_bundle(&self, wanted: &BundlePull) -> Result<(), PullError> {
+        self.check_name(&wanted.name, &wanted.location)?;
+        wanted.check().map_err(|error| of_bundle(wanted, error))
+    }
+
+    fn check_name(&self, name: &ImageName, source: &dyn std::fmt::Display) -> Result<(), PullError> {
+        if self.image_catalog.iter().any(|entry| entry.name == *name) {
+            return Err(PullError::NameOfCatalog { name: name.to_string(), source_text: source.to_string() });
         }
         Ok(())
+    }
+
+    async fn build_oci(
+        &self,
+        wanted: &OciPull,
+        staged: StagedDirectory,
+        progress: &Progress,
+    ) -> Result<StagedDirectory, PullError> {
+        let built = self.oci.build(wanted, staged, progress).await;
+        built.map_err(|error| PullError::Oci { name: wanted.name.to_string(), source: Box::new(error) })
+    }
+
+    async fn build_bundle(
+        &self,
+        wanted: &BundlePull,
+        staged: StagedDirectory,
+        progress: &Progress,
+    ) -> Result<StagedDirectory, PullError> {
+        let is_known = |kernel: &KernelName| {
+            let catalog = self.kernel_catalog.iter().any(|entry| entry.name == *kernel);
+            catalog || matches!(self.kernels.store.get(kernel), Ok(Some(_)))
+        };
+        let built = self.bundles.build(wanted, is_known, staged, progress).await;
+        built.map_err(|error| of_bundle(wanted, error))
     }
 
     /// Counts what pulls have left in the cache, and removes it unless it is only to be looked at. Pulls that run right
@@ -332,8 +384,32 @@ impl ImageService {
                 let Some(entry) = self.image_catalog.iter().find(|entry| entry.name == name) else {
                     return Err(PullError::NotInCatalog { kind: Kind::Image, name: name_text });
                 };
-                let built = self.image_source.build(entry, staged, progress).await;
-                built.map_err(|source| PullError::Image { name: name_text, source })
+                match &entry.source {
+                    EntrySource::Debian(recipe) => {
+                        let built = self.image_source.build(entry, recipe, staged, progress).await;
+                        built.map_err(|source| PullError::Image { name: name_text, source })
+                    }
+                    EntrySource::Bundle(bundle) => {
+                        let wanted = BundlePull {
+                            location: bundle.location.clone(),
+                            name,
+                            kernel: Some(entry.kernel.clone()),
+                            sha256: Some(bundle.sha256.clone()),
+                            key: bundle.key.clone(),
+                        };
+                        self.build_bundle(&wanted, staged, progress).await
+                    }
+                    EntrySource::Oci(reference) => {
+                        let wanted = OciPull {
+                            source: OciSource::Registry(reference.clone()),
+                            name,
+                            kernel: entry.kernel.clone(),
+                            plain_http: PlainHttp::default(),
+                            docker_directory: None,
+                        };
+                        self.build_oci(&wanted, staged, progress).await
+                    }
+                }
             })
         })
     }
@@ -343,9 +419,16 @@ impl ImageService {
 #[derive(Debug)]
 pub struct KernelHold(#[expect(dead_code, reason = "held for its drop")] SharedGuard);
 
+fn of_bundle(wanted: &BundlePull, error: BundlePullError) -> PullError {
+    PullError::Bundle { name: wanted.name.to_string(), source: Box::new(error) }
+}
+
 #[cfg(test)]
 #[path = "service_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod crash_tests;
 
 #[cfg(test)]
 #[path = "service_kernel_tests.rs"]

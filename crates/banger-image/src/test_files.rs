@@ -6,7 +6,9 @@ use std::process::Command;
 use banger_ext4::{EntryKind, Ext4Writer, Journal, Metadata};
 use banger_sys::files::StagedDirectory;
 
-use crate::image::{AuthorizedKey, Image, ImageFacts, ImageManifest, finish_image, format_options};
+use crate::image::{
+    AuthorizedKey, Image, ImageFacts, ImageManifest, finish_image, format_options, record_rootfs,
+};
 use crate::store::Store;
 
 /// The key of tests.
@@ -52,7 +54,8 @@ pub(crate) fn managed_image(home: &Path) -> Image {
         packages: Vec::new(),
         origin: "a test".to_owned(),
     };
-    finish_image(staged, facts, &key()).unwrap().publish().unwrap();
+    let rootfs = record_rootfs(&staged).unwrap();
+    finish_image(staged, facts, rootfs, &key()).unwrap().publish().unwrap();
     Store::<ImageManifest>::new(home.join("images")).get(&"test".parse().unwrap()).unwrap().unwrap()
 }
 

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use banger_api::{ErrorBody, ErrorCode};
 use banger_guest::AgentError;
-use banger_image::PullError;
+use banger_image::{BundlePullError, PackError, PullError};
 use banger_model::Denied;
 use banger_store::StoreError;
 use banger_vmm::StartError;
@@ -219,9 +219,16 @@ impl Fault for KernelOperationError {
 impl Fault for ImageOperationError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Source(_) | Self::NoName { .. } | Self::OfCatalog { .. } => ErrorCode::BadRequest,
+            Self::Source(_)
+            | Self::Location(_)
+            | Self::MinisignKey(_)
+            | Self::RelativePath { .. }
+            | Self::NoName { .. }
+            | Self::OfCatalog { .. } => ErrorCode::BadRequest,
+            Self::NotHere { .. } => ErrorCode::NotFound,
             Self::Pull(source) => pull_code(source),
-            Self::Store(_) | Self::Cache(_) => ErrorCode::OperationFailed,
+            Self::Pack(PackError::Exists { .. }) => ErrorCode::AlreadyExists,
+            Self::Store(_) | Self::Cache(_) | Self::Pack(_) => ErrorCode::OperationFailed,
             Self::Cancelled => ErrorCode::Cancelled,
         }
     }
@@ -234,7 +241,14 @@ impl Fault for ImageOperationError {
                 Some(format!("banger image pull {source_text} --name <name>"))
             }
             Self::OfCatalog { name } => Some(format!("banger image pull {name}")),
-            Self::Source(_) | Self::Cache(_) | Self::Cancelled => None,
+            Self::NotHere { .. } => Some("banger image list".to_owned()),
+            Self::Pack(source) => source.hint(),
+            Self::Source(_)
+            | Self::Location(_)
+            | Self::MinisignKey(_)
+            | Self::RelativePath { .. }
+            | Self::Cache(_)
+            | Self::Cancelled => None,
         }
     }
 }
@@ -244,6 +258,9 @@ fn pull_code(error: &PullError) -> ErrorCode {
         PullError::NotInCatalog { .. } | PullError::NotHere { .. } => ErrorCode::NotFound,
         PullError::AlreadyPulled { .. } | PullError::NameTaken { .. } => ErrorCode::AlreadyExists,
         PullError::NameOfCatalog { .. } => ErrorCode::BadRequest,
+        PullError::Bundle { source, .. } if matches!(**source, BundlePullError::Unchecked) => {
+            ErrorCode::BadRequest
+        }
         PullError::Import { source, .. } if !source.is_failure() => ErrorCode::BadRequest,
         PullError::Import { .. }
         | PullError::Remove { .. }
@@ -253,6 +270,7 @@ fn pull_code(error: &PullError) -> ErrorCode {
         | PullError::Kernel { .. }
         | PullError::Image { .. }
         | PullError::Oci { .. }
+        | PullError::Bundle { .. }
         | PullError::Refresh { .. }
         | PullError::Publish { .. } => ErrorCode::OperationFailed,
     }

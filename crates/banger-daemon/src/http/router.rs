@@ -86,6 +86,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(kernel_routes::list_catalog))
         .routes(routes!(image_routes::list))
         .routes(routes!(image_routes::pull))
+        .routes(routes!(image_routes::pull_bundle))
+        .routes(routes!(image_routes::pack_bundle))
         .routes(routes!(image_routes::prune_cache))
         .routes(routes!(event_routes::list))
         .routes(routes!(operation_routes::list))

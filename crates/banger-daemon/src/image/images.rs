@@ -1,10 +1,14 @@
 //! Pulling and listing images, as operations and views.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_api::{ImageView, OperationKind, OperationView, PullImage};
-use banger_image::{CacheError, ImageService, OciSourceError, PullError, Replace, StoreError};
+use banger_image::{
+    BundleLocationError, CacheError, ImageService, MinisignKeyError, OciSourceError, PackError, PullError,
+    Replace, StoreError,
+};
 use banger_model::{ImageName, NameError};
 
 use super::{finish, progress_of, warn_damaged};
@@ -16,6 +20,27 @@ pub enum ImageOperationError {
     /// The source makes no sense.
     #[error(transparent)]
     Source(OciSourceError),
+    /// The place of a bundle makes no sense.
+    #[error(transparent)]
+    Location(BundleLocationError),
+    /// The key of a bundle makes no sense.
+    #[error(transparent)]
+    MinisignKey(MinisignKeyError),
+    /// The daemon has another working directory than its caller.
+    #[error("the path `{}` does not begin with `/`", path.display())]
+    RelativePath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is no such image.
+    #[error("there is no local image `{name}`")]
+    NotHere {
+        /// What was asked for.
+        name: String,
+    },
+    /// No bundle could be made.
+    #[error("cannot make a bundle of the image")]
+    Pack(#[source] PackError),
     /// No name can be made of the source.
     #[error("`{source_text}` gives no name for the image")]
     NoName {

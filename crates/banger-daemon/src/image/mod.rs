@@ -1,6 +1,7 @@
 //! Kernels and images: what is done with them, as operations and views, and what VMs boot from them.
 
 mod boot_source;
+mod bundles;
 mod images;
 mod kernel_check;
 mod kernels;

@@ -61,7 +61,7 @@ impl ImageOperations {
     }
 
     /// Returns the kernel that is meant. One that is neither here nor to be had is refused before anything is pulled.
-    fn kernel(&self, wanted: Option<&KernelName>) -> Result<KernelName, ImageOperationError> {
+    pub(super) fn kernel(&self, wanted: Option<&KernelName>) -> Result<KernelName, ImageOperationError> {
         let catalog = self.images.available_kernels();
         match wanted {
             None => {

@@ -30,6 +30,8 @@ async fn the_document_has_every_route_and_is_served() {
     GET /v1/images list_images
     POST /v1/images/cache/prune prune_image_cache
     POST /v1/images/pull pull_image
+    POST /v1/images/pull-bundle pull_image_bundle
+    POST /v1/images/{image}/bundle pack_image_bundle
     GET /v1/info show_info
     GET /v1/kernels list_kernels
     POST /v1/kernels import_kernel

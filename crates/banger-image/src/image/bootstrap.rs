@@ -10,7 +10,7 @@ use tokio::io::AsyncBufReadExt as _;
 use tokio::net::unix::pipe;
 
 use crate::image::build_directory::{BuildDirectory, Privilege};
-use crate::image::catalog::ImageEntry;
+use crate::image::catalog::Recipe;
 use crate::progress::Progress;
 
 const BOOTSTRAP_DEADLINE: Duration = Duration::from_secs(60 * 60);
@@ -19,7 +19,9 @@ const STAGE: &str = "bootstrap debian packages";
 /// What `mmdebstrap` is told.
 #[derive(Debug)]
 pub(crate) struct Bootstrap<'a> {
-    pub(crate) entry: &'a ImageEntry,
+    pub(crate) recipe: &'a Recipe,
+    /// Architecture in Debian's words.
+    pub(crate) arch: &'a str,
     pub(crate) privilege: Privilege,
     /// Settings of apt, for the bootstrap only.
     pub(crate) settings: Vec<String>,
@@ -66,7 +68,7 @@ impl Bootstrap<'_> {
     }
 
     fn arguments(&self, log: &Path, sources: Option<&PathBuf>) -> Vec<String> {
-        let recipe = &self.entry.recipe;
+        let recipe = self.recipe;
         let mode = match self.privilege {
             Privilege::Root => "root",
             Privilege::UserNamespace => "unshare",
@@ -75,7 +77,7 @@ impl Bootstrap<'_> {
             format!("--mode={mode}"),
             "--format=tar".to_owned(),
             "--variant=minbase".to_owned(),
-            format!("--architectures={}", self.entry.arch),
+            format!("--architectures={}", self.arch),
             format!("--include={}", recipe.packages.join(",")),
             format!("--logfile={}", log.display()),
         ];
@@ -84,7 +86,7 @@ impl Bootstrap<'_> {
         arguments.extend(recipe.included_paths.iter().map(|path| format!("--dpkgopt=path-include={path}")));
         arguments.extend(self.settings.iter().map(|setting| format!("--aptopt={setting}")));
         // `-` as the target: the tar goes to stdout.
-        arguments.extend([self.entry.suite.clone(), "-".to_owned()]);
+        arguments.extend([recipe.suite.clone(), "-".to_owned()]);
         arguments.extend(sources.map(|path| path.display().to_string()));
         arguments
     }
@@ -112,7 +114,7 @@ fn stage_of(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::image_catalog;
+    use crate::image::catalog::debian_recipe;
 
     #[test]
     fn only_the_tools_stages_are_told() {
@@ -123,9 +125,10 @@ mod tests {
 
     #[test]
     fn the_tool_hears_the_recipe_and_no_mirror_of_ours() {
-        let entries = image_catalog();
+        let recipe = debian_recipe();
         let bootstrap = Bootstrap {
-            entry: &entries[0],
+            recipe: &recipe,
+            arch: "amd64",
             privilege: Privilege::UserNamespace,
             settings: vec!["Acquire::http::Proxy \"http://proxy.test\";".to_owned()],
             sources: None,

@@ -17,8 +17,8 @@ use crate::host_tools::{MissingTool, require};
 use crate::image::authorized_key::AuthorizedKey;
 use crate::image::bootstrap::Bootstrap;
 use crate::image::build_directory::{BuildDirectory, Privilege};
-use crate::image::catalog::ImageEntry;
-use crate::image::finish::{FinishError, ImageFacts, finish_image};
+use crate::image::catalog::{ImageEntry, Recipe};
+use crate::image::finish::{FinishError, ImageFacts, finish_image, record_rootfs};
 use crate::image::manifest::ROOTFS;
 use crate::image::rootfs::write_rootfs;
 use crate::image::sub_ids::has_sub_ids;
@@ -29,8 +29,6 @@ use crate::space::ran_out_of_space;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum ImageBuildError {
-    #[error("cannot build images of `{distro}`; only Debian's can be built")]
-    UnknownDistro { distro: String },
     #[error("cannot build an image on this host")]
     Tool(#[source] MissingTool),
     #[error("this user has no subordinate ids, which building an image without root needs")]
@@ -54,11 +52,7 @@ impl ImageBuildError {
             Self::NoSubordinateIds => {
                 Some("sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER".to_owned())
             }
-            Self::UnknownDistro { .. }
-            | Self::Bootstrap(_)
-            | Self::WriteRootfs(_)
-            | Self::Write { .. }
-            | Self::Finish(_) => None,
+            Self::Bootstrap(_) | Self::WriteRootfs(_) | Self::Write { .. } | Self::Finish(_) => None,
         }
     }
 }
@@ -69,6 +63,7 @@ pub(crate) trait ImageSource: Send + Sync {
     fn build<'a>(
         &'a self,
         entry: &'a ImageEntry,
+        recipe: &'a Recipe,
         staged: StagedDirectory,
         progress: &'a Progress,
     ) -> BoxFuture<'a, Result<StagedDirectory, ImageBuildError>>;
@@ -84,25 +79,25 @@ impl ImageSource for DebianImages {
     fn build<'a>(
         &'a self,
         entry: &'a ImageEntry,
+        recipe: &'a Recipe,
         staged: StagedDirectory,
         progress: &'a Progress,
     ) -> BoxFuture<'a, Result<StagedDirectory, ImageBuildError>> {
-        Box::pin(build_debian_image(entry, staged, &self.key, progress))
+        Box::pin(build_debian_image(entry, recipe, staged, &self.key, progress))
     }
 }
 
 async fn build_debian_image(
     entry: &ImageEntry,
+    recipe: &Recipe,
     staged: StagedDirectory,
     key: &Arc<AuthorizedKey>,
     progress: &Progress,
 ) -> Result<StagedDirectory, ImageBuildError> {
-    if entry.distro != "debian" {
-        return Err(ImageBuildError::UnknownDistro { distro: entry.distro.clone() });
-    }
     let privilege = privilege()?;
-    let sources = select_sources(&read_source_files(), &entry.suite, |path| fs::read_to_string(path).ok());
-    let bootstrap = Bootstrap { entry, privilege, settings: carried_settings().await, sources };
+    let sources = select_sources(&read_source_files(), &recipe.suite, |path| fs::read_to_string(path).ok());
+    let bootstrap =
+        Bootstrap { recipe, arch: &entry.arch, privilege, settings: carried_settings().await, sources };
     let staged = bootstrap_rootfs(&bootstrap, staged, progress).await?;
 
     progress.stage("make work-seed", "");
@@ -111,14 +106,18 @@ async fn build_debian_image(
         distro: entry.distro.clone(),
         arch: entry.arch.clone(),
         kernel: entry.kernel.clone(),
-        ready_ports: entry.recipe.ready_ports.clone(),
+        ready_ports: recipe.ready_ports.clone(),
         init: None,
         process: None,
-        packages: entry.recipe.packages.clone(),
-        origin: format!("Debian {} packages", entry.suite),
+        packages: recipe.packages.clone(),
+        origin: format!("Debian {} packages", recipe.suite),
     };
     let key = Arc::clone(key);
-    let finished = run_blocking(move |_| finish_image(staged, facts, &key)).await;
+    let finished = run_blocking(move |_| {
+        let rootfs = record_rootfs(&staged)?;
+        finish_image(staged, facts, rootfs, &key)
+    })
+    .await;
     finished.map_err(ImageBuildError::Finish)
 }
 
@@ -140,7 +139,7 @@ async fn bootstrap_rootfs(
 ) -> Result<StagedDirectory, ImageBuildError> {
     let build = BuildDirectory::create(staged.path(), bootstrap.privilege)
         .map_err(|source| ImageBuildError::Write { path: staged.path().to_owned(), source })?;
-    let (recipe, told) = (bootstrap.entry.recipe.clone(), progress.clone());
+    let (recipe, told) = (bootstrap.recipe.clone(), progress.clone());
     let mut written = None;
     let installed = bootstrap
         .run(&build, progress, async |stdout| {

@@ -81,10 +81,10 @@ pub(crate) fn additions(recipe: &Recipe) -> Vec<Addition> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::catalog::image_catalog;
+    use crate::image::catalog::debian_recipe;
 
     fn recipe() -> Recipe {
-        image_catalog().swap_remove(0).recipe
+        debian_recipe()
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use banger_model::{ImageName, KernelName};
+use banger_sys::failpoint;
 use banger_sys::files::StagedDirectory;
 use banger_sys::id::random_hex;
 
@@ -30,6 +31,12 @@ pub enum FinishError {
     Write { path: PathBuf, source: io::Error },
 }
 
+/// Reads the root of an image to its end, for its record.
+pub(crate) fn record_rootfs(staged: &StagedDirectory) -> Result<FileRecord, FinishError> {
+    let path = staged.path().join(ROOTFS);
+    FileRecord::of_file(&path).map_err(|source| FinishError::Read { path, source })
+}
+
 /// What is known of an image, apart from its files.
 #[derive(Clone, Debug)]
 pub(crate) struct ImageFacts {
@@ -44,16 +51,17 @@ pub(crate) struct ImageFacts {
     pub(crate) origin: String,
 }
 
-/// Adds work-seed and manifest to a directory that has the root. Blocks while it reads the root.
+/// Adds work-seed and manifest to a directory that has the root, which is recorded as it was written.
 pub(crate) fn finish_image(
     staged: StagedDirectory,
     facts: ImageFacts,
+    rootfs: FileRecord,
     key: &AuthorizedKey,
 ) -> Result<StagedDirectory, FinishError> {
-    let rootfs = staged.path().join(ROOTFS);
-    write_work_seed(&rootfs, &staged.path().join(WORK_SEED), key).map_err(FinishError::WorkSeed)?;
-    let record = FileRecord::of_file(&rootfs).map_err(|source| FinishError::Read { path: rootfs, source })?;
-    let files = ManagedFiles { rootfs: record, seeded_key: Some(key.fingerprint().clone()) };
+    let home = staged.path();
+    failpoint::pass("finish image");
+    write_work_seed(&home.join(ROOTFS), &home.join(WORK_SEED), key).map_err(FinishError::WorkSeed)?;
+    let files = ManagedFiles { rootfs, seeded_key: Some(key.fingerprint().clone()) };
     let manifest = ImageManifest {
         name: facts.name,
         id: random_hex::<8>(),
@@ -71,5 +79,6 @@ pub(crate) fn finish_image(
     let text = manifest_bytes(&manifest).map_err(FinishError::Manifest)?;
     let path = staged.path().join(MANIFEST_FILE);
     fs::write(&path, text).map_err(|source| FinishError::Write { path, source })?;
+    failpoint::pass("image finished");
     Ok(staged)
 }

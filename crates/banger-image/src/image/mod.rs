@@ -19,9 +19,9 @@ pub use authorized_key::{AuthorizedKey, AuthorizedKeyError, KeyFingerprint, KeyF
 pub use build::ImageBuildError;
 pub(crate) use build::{DebianImages, ImageSource};
 pub(crate) use build_directory::sweep_build_directories;
-pub use catalog::{ImageEntry, image_catalog};
+pub use catalog::{BundleEntry, EntrySource, ImageEntry, Recipe, image_catalog};
 pub use finish::FinishError;
-pub(crate) use finish::{ImageFacts, finish_image};
+pub(crate) use finish::{ImageFacts, finish_image, record_rootfs};
 pub(crate) use manifest::ROOTFS;
 pub use manifest::{Image, ImageManifest, LinkedFiles, ManagedFiles, Source};
 pub use process::ImageProcess;

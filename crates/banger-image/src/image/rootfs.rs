@@ -1,6 +1,6 @@
 //! Writes the root of an image: the packages' tar as it comes, then the product's own files over it.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use banger_ext4::{EntryKind, Ext4Writer, FormatError, FormatOptions, Journal, Metadata, TarAction};
@@ -9,13 +9,11 @@ use banger_sys::id::random_bytes;
 use crate::blocking::Cancelled;
 use crate::image::catalog::Recipe;
 use crate::image::contents::{Addition, additions, is_left_out};
-use crate::progress::Progress;
+use crate::progress::{CountingReader, Progress};
 
 const STAGE: &str = "write rootfs";
 /// Upper bound while it is written; the finished one is as large as its content.
 const SIZE_BYTES_MAX: u64 = 32 << 30;
-/// How often progress is told.
-const PROGRESS_STEP_BYTES: u64 = 16 << 20;
 
 /// Writes the file system from a tar. Never written again, so it has no journal and no free space.
 pub(crate) fn write_rootfs(
@@ -35,7 +33,7 @@ pub(crate) fn write_rootfs(
         journal: Journal::None,
     };
     let mut writer = Ext4Writer::create(rootfs, options)?;
-    let tar = CountingReader { inner: cancelled.reader(tar), done: 0, told: 0, progress };
+    let tar = CountingReader::new(cancelled.reader(tar), STAGE, None, progress);
     let keep = |path: &[u8]| if is_left_out(path, recipe) { TarAction::Skip } else { TarAction::Keep };
     writer.add_tar(tar, keep)?;
     // Now, and not before the tar came: some files must be newer than all of it.
@@ -55,29 +53,10 @@ pub(crate) fn write_rootfs(
     writer.finish_shrunk(0).map(drop)
 }
 
-struct CountingReader<'a, R> {
-    inner: R,
-    done: u64,
-    told: u64,
-    progress: &'a Progress,
-}
-
-impl<R: Read> Read for CountingReader<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.done += count as u64;
-        if self.done >= self.told + PROGRESS_STEP_BYTES {
-            self.told = self.done;
-            self.progress.bytes(STAGE, self.done, None);
-        }
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::image_catalog;
+    use crate::image::catalog::debian_recipe;
 
     fn tar(files: &[(&str, &str)]) -> Vec<u8> {
         let mut tar = tar::Builder::new(Vec::new());
@@ -94,7 +73,7 @@ mod tests {
     }
 
     fn write(tar: &[u8], rootfs: &Path) -> Result<(), FormatError> {
-        let recipe = image_catalog().swap_remove(0).recipe;
+        let recipe = debian_recipe();
         write_rootfs(tar, rootfs, &recipe, &Progress::silent(), &Cancelled::default())
     }
 

@@ -5,11 +5,13 @@
 //! key is made anew from the root, by whoever comes first. A reader finds the older one or the new one.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use banger_ext4::{Ext4Edit, Ext4Reader, FormatError, FormatOptions, Journal};
-use banger_sys::files::{FileError, publish, write_atomic};
+use banger_sys::failpoint;
+use banger_sys::files::{FileError, publish, sweep_staging, write_atomic};
 use banger_sys::id::random_bytes;
 
 use crate::artifact::{MANIFEST_FILE, manifest_bytes};
@@ -103,24 +105,38 @@ pub(crate) fn refresh_work_seed(mut image: Image, key: &AuthorizedKey) -> Result
     let Source::Managed(files) = &mut image.manifest.source else { return Ok(image) };
     files.seeded_key = Some(key.fingerprint().clone());
     let staged = staging_path(&seed);
+    failpoint::pass("write work-seed");
     write_work_seed(&rootfs, &staged, key)?;
+    failpoint::pass("work-seed written");
     publish(&staged, &seed).map_err(WorkSeedError::Publish)?;
     // After the rename, so that a record never tells of a key that the seed does not have.
     let text = manifest_bytes(&image.manifest).map_err(WorkSeedError::Manifest)?;
     write_atomic(&image.file(MANIFEST_FILE), &text, 0o600).map_err(WorkSeedError::Record)?;
+    failpoint::pass("work-seed recorded");
     let _ = fs::remove_file(image.file(OLD_SEED));
     Ok(image)
 }
 
 /// Removes what refreshes left behind when their process died.
 pub(crate) fn sweep_refreshes(images: &Path) {
-    let directories = fs::read_dir(images).into_iter().flatten().flatten();
-    let files = directories.flat_map(|image| fs::read_dir(image.path()).into_iter().flatten().flatten());
-    for file in files.filter(|file| is_refresh(&file.file_name().to_string_lossy())) {
-        if let Err(error) = fs::remove_file(file.path()) {
-            tracing::warn!(path = %file.path().display(), %error, "a left-over work-seed stays");
+    for image in fs::read_dir(images).into_iter().flatten().flatten() {
+        if let Err(error) = sweep_image(&image.path()) {
+            tracing::warn!(path = %image.path().display(), %error, "left-over files of a work-seed stay");
         }
     }
+}
+
+fn sweep_image(image: &Path) -> io::Result<()> {
+    sweep_staging(image)?;
+    let has_seed = image.join(WORK_SEED).exists();
+    for file in fs::read_dir(image)? {
+        let file = file?;
+        let name = file.file_name();
+        if is_refresh(&name.to_string_lossy()) || (has_seed && name == OLD_SEED) {
+            fs::remove_file(file.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns `<seed>.refresh.<pid>-<ns>.tmp`: no other refresh has this name.

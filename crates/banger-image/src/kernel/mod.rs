@@ -28,7 +28,7 @@ pub use catalog::{KernelEntry, kernel_catalog};
 pub use elf::ElfError;
 #[cfg(fuzzing)]
 pub(crate) use import::unpack_bundle;
-pub use import::{BundleError, ImportError, ImportRequest, KernelImport};
+pub use import::{ImportError, ImportRequest, KernelBundleError, KernelImport};
 pub use initramfs::InitramfsError;
 pub use manifest::{Kernel, KernelManifest};
 pub use module_tree::ModuleTreeError;

@@ -37,8 +37,8 @@ pub use credentials::CredentialsError;
 pub use documents::DocumentError;
 pub use flatten::{FlattenError, LayerError};
 pub use layer::LayerReadError;
+
 pub use layout::LocalImageError;
-#[cfg(test)]
 pub(crate) use patience::Patience;
 pub(crate) use pull::OciImages;
 pub use pull::{OciPull, OciPullError};

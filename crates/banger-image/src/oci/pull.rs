@@ -33,7 +33,9 @@ use super::source::OciSource;
 use super::system::{complete, distro_of, process_of};
 use crate::blocking::{Cancelled, run_blocking};
 use crate::digest::FileRecord;
-use crate::image::{AuthorizedKey, FinishError, ImageFacts, ROOTFS, finish_image, format_options};
+use crate::image::{
+    AuthorizedKey, FinishError, ImageFacts, ROOTFS, finish_image, format_options, record_rootfs,
+};
 use crate::progress::{Progress, StagePart};
 use crate::space::{Shortage, shortage};
 
@@ -390,7 +392,12 @@ impl OciImages {
             origin: format!("{} ({digest})", wanted.source),
         };
         let key = Arc::clone(&self.key);
-        run_blocking(move |_| finish_image(staged, facts, &key)).await.map_err(OciPullError::Finish)
+        run_blocking(move |_| {
+            let rootfs = record_rootfs(&staged)?;
+            finish_image(staged, facts, rootfs, &key)
+        })
+        .await
+        .map_err(OciPullError::Finish)
     }
 }
 

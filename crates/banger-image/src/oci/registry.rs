@@ -3,10 +3,9 @@
 //! Every wait has a deadline, every answer a greatest size, and what was asked for by digest is checked.
 
 use std::path::PathBuf;
-use std::sync::Once;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -20,13 +19,13 @@ use super::reference::Reference;
 use super::registry_error::RegistryError;
 use super::secret::Secret;
 use super::text::plain;
+use crate::web::client_builder;
 
 /// The specification asks clients to take at least 4 MiB.
 const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 const TOKEN_BYTES_MAX: u64 = 1 << 20;
 const REASON_BYTES_MAX: u64 = 64 << 10;
 const REASON_CHARACTERS_MAX: usize = 200;
-const REDIRECTS_MAX: usize = 10;
 /// Where the API of `docker.io` is.
 const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
 /// How we call ourselves to token servers of the `OAuth2` form.
@@ -338,25 +337,7 @@ fn client(
     is_plain: bool,
     options: &RegistryOptions,
 ) -> Result<Client, RegistryError> {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| {
-        // An error means that somebody else has chosen already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-    let patience = options.patience;
-    let mut builder = Client::builder()
-        .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(patience.connect)
-        .redirect(redirect::Policy::custom(|attempt| {
-            let was_safe = attempt.previous().last().is_some_and(|from| from.scheme() == "https");
-            if attempt.previous().len() > REDIRECTS_MAX {
-                attempt.error("too many redirections")
-            } else if was_safe && attempt.url().scheme() != "https" {
-                attempt.error("a redirection from HTTPS to HTTP")
-            } else {
-                attempt.follow()
-            }
-        }));
+    let mut builder = client_builder(options.patience.connect);
     if is_local {
         builder = builder.no_proxy();
     }

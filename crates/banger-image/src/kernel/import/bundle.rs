@@ -32,7 +32,7 @@ const TRAILER_BYTES_MAX: u64 = 1 << 20;
 /// Why a bundle is refused.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
-pub enum BundleError {
+pub enum KernelBundleError {
     #[error("cannot read it")]
     Read(#[source] io::Error),
     #[error("cannot write `{}`", path.display())]
@@ -59,34 +59,34 @@ pub(crate) fn unpack_bundle(
     sha256: Option<&Sha256>,
     target: &Path,
     cancelled: &Cancelled,
-) -> Result<(), BundleError> {
-    let mut packed = HashingReader::new(File::open(bundle).map_err(BundleError::Read)?);
+) -> Result<(), KernelBundleError> {
+    let mut packed = HashingReader::new(File::open(bundle).map_err(KernelBundleError::Read)?);
     let mut content = Compression::Zstd.reader(cancelled.reader(&mut packed));
-    fs::create_dir(target).map_err(|source| BundleError::Write { path: target.to_owned(), source })?;
+    fs::create_dir(target).map_err(|source| KernelBundleError::Write { path: target.to_owned(), source })?;
     unpack_tar(&mut content, target)?;
     // The digest is that of the whole file.
     let trailer = io::copy(&mut content.by_ref().take(TRAILER_BYTES_MAX + 1), &mut io::sink());
-    if trailer.map_err(BundleError::Read)? > TRAILER_BYTES_MAX {
-        return Err(BundleError::Trailer);
+    if trailer.map_err(KernelBundleError::Read)? > TRAILER_BYTES_MAX {
+        return Err(KernelBundleError::Trailer);
     }
     drop(content);
     let found = packed.sha256();
     match sha256 {
         Some(expected) if expected.as_str() != found => {
-            Err(BundleError::OtherSha256 { expected: expected.clone(), found })
+            Err(KernelBundleError::OtherSha256 { expected: expected.clone(), found })
         }
         Some(_) | None => Ok(()),
     }
 }
 
-fn unpack_tar(content: &mut dyn Read, target: &Path) -> Result<(), BundleError> {
+fn unpack_tar(content: &mut dyn Read, target: &Path) -> Result<(), KernelBundleError> {
     let mut archive = tar::Archive::new(content);
     let mut left = BUNDLE_BYTES_MAX;
-    for entry in archive.entries().map_err(BundleError::Read)? {
-        let mut entry = entry.map_err(BundleError::Read)?;
+    for entry in archive.entries().map_err(KernelBundleError::Read)? {
+        let mut entry = entry.map_err(KernelBundleError::Read)?;
         let text = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let Some(path) = contained(&entry.path_bytes()) else {
-            return Err(BundleError::Unsafe { entry: text });
+            return Err(KernelBundleError::Unsafe { entry: text });
         };
         let is_module_file = path.starts_with(MODULES) && path != Path::new(MODULES);
         match entry.header().entry_type() {
@@ -94,26 +94,26 @@ fn unpack_tar(content: &mut dyn Read, target: &Path) -> Result<(), BundleError> 
             // `build` and `source` of a module tree lead to where it was built.
             EntryType::Symlink if is_module_file => continue,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {}
-            EntryType::Directory => return Err(BundleError::Unexpected { entry: text }),
-            _ => return Err(BundleError::NoFile { entry: text }),
+            EntryType::Directory => return Err(KernelBundleError::Unexpected { entry: text }),
+            _ => return Err(KernelBundleError::NoFile { entry: text }),
         }
         if !is_module_file && !ROOT_FILES.iter().any(|name| path == Path::new(name)) {
-            return Err(BundleError::Unexpected { entry: text });
+            return Err(KernelBundleError::Unexpected { entry: text });
         }
-        left = left.checked_sub(entry.size()).ok_or(BundleError::TooLarge)?;
+        left = left.checked_sub(entry.size()).ok_or(KernelBundleError::TooLarge)?;
         write_file(&mut entry, &target.join(&path), text)?;
     }
     Ok(())
 }
 
-fn write_file(content: &mut impl Read, path: &Path, entry: String) -> Result<(), BundleError> {
-    let failed = |source| BundleError::Write { path: path.to_owned(), source };
+fn write_file(content: &mut impl Read, path: &Path, entry: String) -> Result<(), KernelBundleError> {
+    let failed = |source| KernelBundleError::Write { path: path.to_owned(), source };
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed)?;
     }
     let mut file = match File::create_new(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(BundleError::Twice { entry });
+            return Err(KernelBundleError::Twice { entry });
         }
         file => file.map_err(failed)?,
     };

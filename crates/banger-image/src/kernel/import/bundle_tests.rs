@@ -29,7 +29,7 @@ fn bundle(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
     pack("zstd", &["-q", "-c"], &builder.into_inner().unwrap())
 }
 
-fn unpack(packed: &[u8], sha256: Option<&str>) -> (tempfile::TempDir, Result<(), BundleError>) {
+fn unpack(packed: &[u8], sha256: Option<&str>) -> (tempfile::TempDir, Result<(), KernelBundleError>) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("bundle.tar.zst");
     fs::write(&path, packed).unwrap();
@@ -65,7 +65,10 @@ fn a_bundle_has_exactly_the_files_of_a_kernel() {
     ] {
         let (_home, result) = unpack(&bundle(&[KERNEL, (entry, kind, b"")]), None);
         let error = result.unwrap_err();
-        assert!(matches!(&error, BundleError::Unexpected { entry: found } if found == entry), "{error}");
+        assert!(
+            matches!(&error, KernelBundleError::Unexpected { entry: found } if found == entry),
+            "{error}"
+        );
     }
 }
 
@@ -73,7 +76,7 @@ fn a_bundle_has_exactly_the_files_of_a_kernel() {
 fn a_hostile_bundle_is_refused_and_writes_nothing_outside() {
     for entry in ["../evil", "modules/../../evil", "/evil", "modules/../../../evil"] {
         let (home, result) = unpack(&bundle(&[(entry, EntryType::Regular, b"x")]), None);
-        assert!(matches!(result, Err(BundleError::Unsafe { .. })), "{entry}");
+        assert!(matches!(result, Err(KernelBundleError::Unsafe { .. })), "{entry}");
         assert!(!home.path().join("evil").exists());
     }
     for (entry, kind) in [
@@ -84,10 +87,10 @@ fn a_hostile_bundle_is_refused_and_writes_nothing_outside() {
         ("modules/null", EntryType::Char),
     ] {
         let (_home, result) = unpack(&bundle(&[(entry, kind, b"")]), None);
-        assert!(matches!(result, Err(BundleError::NoFile { .. })), "{entry} {kind:?}");
+        assert!(matches!(result, Err(KernelBundleError::NoFile { .. })), "{entry} {kind:?}");
     }
     let (_home, result) = unpack(&bundle(&[KERNEL, ("vmlinux", EntryType::Regular, b"other")]), None);
-    assert!(matches!(result, Err(BundleError::Twice { .. })));
+    assert!(matches!(result, Err(KernelBundleError::Twice { .. })));
 }
 
 #[test]
@@ -106,9 +109,12 @@ fn a_bundle_that_is_cut_or_none_is_an_error() {
     let packed = bundle(&[KERNEL, ("vmlinuz", EntryType::Regular, &[7; 5000])]);
     for length in [4, 20, packed.len() / 2, packed.len() - 1] {
         let (_home, result) = unpack(&packed[..length], None);
-        assert!(matches!(result, Err(BundleError::Read(_) | BundleError::Write { .. })), "{length}");
+        assert!(
+            matches!(result, Err(KernelBundleError::Read(_) | KernelBundleError::Write { .. })),
+            "{length}"
+        );
     }
     let more = pack("zstd", &["-q", "-c"], &vec![0; 4 << 20]);
     let (_home, result) = unpack(&[packed, more].concat(), None);
-    assert!(matches!(result, Err(BundleError::Trailer)));
+    assert!(matches!(result, Err(KernelBundleError::Trailer)));
 }

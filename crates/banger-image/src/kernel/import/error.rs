@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use banger_model::{Distro, NameError, Sha256};
 
-use super::BundleError;
+use super::KernelBundleError;
 use crate::deb::DebError;
 use crate::kernel::{BzImageError, ElfError, ModuleTreeError, PackageError, StackError};
 
@@ -64,7 +64,7 @@ pub enum ImportError {
     #[error("cannot use the package")]
     Package(#[source] PackageError),
     #[error("cannot use the bundle `{}`", path.display())]
-    Bundle { path: PathBuf, source: BundleError },
+    Bundle { path: PathBuf, source: KernelBundleError },
     #[error("cannot take its modules")]
     ModuleTree(#[source] ModuleTreeError),
     #[error("cannot make the boot stack")]

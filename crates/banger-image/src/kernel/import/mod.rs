@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use banger_model::{Distro, KernelName, Sha256};
 use banger_sys::files::StagedDirectory;
 
-pub use bundle::BundleError;
+pub use bundle::KernelBundleError;
 pub use error::ImportError;
 
 pub(crate) use self::bundle::unpack_bundle;

@@ -1,0 +1,47 @@
+//! Images as single files.
+
+use banger_model::{ImageName, KernelName, Sha256};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Asks for an image that somebody made a bundle of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PullBundle {
+    /// Absolute path of a file, or an address: `https://`, or `http://` on this host.
+    pub location: String,
+    /// What the image is called here; made of the file's name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<ImageName>,
+    /// Kernel that its VMs boot unless told otherwise; the bundle's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelName>,
+    /// What the bundle must be. A bundle from an address needs this or `minisign_key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// Public key of minisign, with which `<location>.minisig` must have been made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minisign_key: Option<String>,
+    /// Also when an image of this name is here already.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Asks to make a bundle of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PackBundle {
+    /// Absolute path of a file that is not there yet.
+    pub output: String,
+}
+
+/// A bundle that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BundleView {
+    /// Where it is.
+    pub path: String,
+    /// Bytes.
+    pub size_bytes: u64,
+    /// What `--sha256` has to be for it.
+    pub sha256: Sha256,
+}

@@ -1,0 +1,77 @@
+//! `image pull --bundle` and `image bundle`.
+
+use std::path::{Path, PathBuf};
+
+use banger_api::{BundleView, OperationView, PackBundle, PullBundle};
+use banger_model::ImageName;
+use banger_sys::paths::Paths;
+
+use crate::args_image::PullImageArgs;
+use crate::ensure::ensure;
+use crate::error::CliError;
+use crate::image::absolute;
+use crate::operation::{self, Ended, OnStop};
+use crate::progress::Board;
+use crate::pull::pull;
+use crate::render::{self, bytes};
+use crate::signals::Signals;
+
+/// Pulls an image that somebody made a bundle of.
+pub(crate) async fn pull_bundle(
+    paths: &Paths,
+    location: &str,
+    args: PullImageArgs,
+    board: &Board,
+) -> Result<(), CliError> {
+    let request = PullBundle {
+        location: if location.contains("://") { location.to_owned() } else { absolute(Path::new(location))? },
+        name: args.name,
+        kernel: args.kernel,
+        sha256: args.sha256,
+        minisign_key: args.minisign_key,
+        force: args.pull.force,
+    };
+    pull(paths, "/v1/images/pull-bundle", &request, args.pull.json, board).await
+}
+
+/// Makes a bundle of an image and tells its digest.
+pub(crate) async fn pack(
+    paths: &Paths,
+    name: &ImageName,
+    output: Option<PathBuf>,
+    as_json: bool,
+    board: &Board,
+) -> Result<(), CliError> {
+    let output = output.unwrap_or_else(|| format!("{name}.tar.zst").into());
+    let request = PackBundle { output: absolute(&output)? };
+    let client = ensure(paths).await?;
+    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut progress = board.progress(None);
+    let path = format!("/v1/images/{name}/bundle");
+    let begin = client.post::<OperationView>(&path, &request);
+    let ended = operation::follow(&client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
+    let (Ended::Succeeded(operation) | Ended::TooLate { operation, .. }) = ended;
+    let bundle: BundleView = operation::result(operation, "bundle")?;
+    progress.finish(Some(&bundle.path));
+    if as_json { render::print_json(&bundle) } else { render::print(&line(&bundle)) }
+}
+
+fn line(bundle: &BundleView) -> String {
+    format!("{}  {}\nsha256  {}\n", bundle.path, bytes(bundle.size_bytes), bundle.sha256)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_told_with_what_others_need_to_pull_it() {
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let bundle = BundleView {
+            path: "/home/ada/dev.tar.zst".to_owned(),
+            size_bytes: 3 << 20,
+            sha256: digest.parse().unwrap(),
+        };
+        assert_eq!(line(&bundle), format!("/home/ada/dev.tar.zst  3.0 MiB\nsha256  {digest}\n"));
+    }
+}

@@ -1,0 +1,146 @@
+//! Unpacks a bundle while it comes in.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use banger_sys::failpoint;
+use sha2::{Digest as _, Sha256};
+use tar::EntryType;
+
+use super::error::BundleError;
+use super::expected::{Checking, Expected, signature};
+use super::manifest::BundleManifest;
+use crate::artifact::MANIFEST_FILE;
+use crate::digest::{FileRecord, hex};
+use crate::image::ROOTFS;
+use crate::zstd_frames::ZstdFrames;
+
+/// Larger roots are not images for sandboxes.
+pub(super) const ROOTFS_BYTES_MAX: u64 = 256 << 30;
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+/// What may come after the archive's end: tar fills its last record with zeros.
+const TRAILER_BYTES_MAX: u64 = 1 << 20;
+const CHUNK_BYTES: usize = 256 << 10;
+/// Blocks of zeros of this size become holes.
+const HOLE_BYTES: usize = 4 << 10;
+
+/// Writes the root of a bundle into a directory and returns the manifest. Nothing may be used when this fails.
+pub(super) fn unpack_bundle(
+    packed: impl Read,
+    expected: &Expected,
+    directory: &Path,
+) -> Result<BundleManifest, BundleError> {
+    let signature = signature(expected)?;
+    let mut packed = Checking::begin(packed, expected, signature.as_ref())?;
+    let (manifest, rootfs) = {
+        let mut content = ZstdFrames::new(BufReader::with_capacity(CHUNK_BYTES, &mut packed));
+        let entries = unpack_entries(&mut content, directory)?;
+        let trailer = io::copy(&mut content.by_ref().take(TRAILER_BYTES_MAX + 1), &mut io::sink());
+        if trailer.map_err(BundleError::Read)? > TRAILER_BYTES_MAX {
+            return Err(BundleError::Trailer);
+        }
+        entries
+    };
+    failpoint::pass("bundle unpacked");
+    packed.finish()?;
+    if manifest.rootfs != rootfs {
+        return Err(BundleError::OtherRootfs);
+    }
+    Ok(manifest)
+}
+
+fn unpack_entries(
+    content: &mut dyn Read,
+    directory: &Path,
+) -> Result<(BundleManifest, FileRecord), BundleError> {
+    let mut archive = tar::Archive::new(content);
+    let (mut manifest, mut rootfs) = (None, None);
+    // Raw: what extends the header of another entry is an entry that does not belong here.
+    for entry in archive.entries().map_err(BundleError::Read)?.raw(true) {
+        failpoint::pass("unpack entry");
+        let mut entry = entry.map_err(BundleError::Read)?;
+        let text = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let Some(path) = contained(&entry.path_bytes()) else {
+            return Err(BundleError::Unsafe { entry: text });
+        };
+        let (is_manifest, is_rootfs) = (path == Path::new(MANIFEST_FILE), path == Path::new(ROOTFS));
+        if !is_manifest && !is_rootfs {
+            return Err(BundleError::Unexpected { entry: text });
+        }
+        if entry.header().entry_type() != EntryType::Regular {
+            return Err(BundleError::NoFile { entry: text });
+        }
+        if (is_manifest && manifest.is_some()) || (is_rootfs && rootfs.is_some()) {
+            return Err(BundleError::Twice { entry: text });
+        }
+        if is_manifest {
+            manifest = Some(read_manifest(&mut entry)?);
+        } else {
+            rootfs = Some(write_rootfs(&mut entry, &directory.join(ROOTFS))?);
+        }
+    }
+    Ok((
+        manifest.ok_or(BundleError::Missing { entry: MANIFEST_FILE })?,
+        rootfs.ok_or(BundleError::Missing { entry: ROOTFS })?,
+    ))
+}
+
+/// Returns an entry's path relative to the archive's root; nothing when it would leave that.
+fn contained(entry: &[u8]) -> Option<PathBuf> {
+    let mut path = PathBuf::new();
+    for component in Path::new(OsStr::from_bytes(entry)).components() {
+        match component {
+            Component::CurDir => {}
+            Component::Normal(name) => path.push(name),
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(path)
+}
+
+fn read_manifest(entry: &mut impl Read) -> Result<BundleManifest, BundleError> {
+    let mut text = Vec::new();
+    entry.take(MANIFEST_BYTES_MAX).read_to_end(&mut text).map_err(BundleError::Read)?;
+    BundleManifest::parse(&text)
+}
+
+fn write_rootfs(entry: &mut tar::Entry<'_, impl Read>, path: &Path) -> Result<FileRecord, BundleError> {
+    let size = entry.size();
+    if size > ROOTFS_BYTES_MAX {
+        return Err(BundleError::TooLarge);
+    }
+    let failed = |source| BundleError::Write { path: path.to_owned(), source };
+    let mut file = File::create_new(path).map_err(failed)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut done = 0;
+    while done < size {
+        let wanted = usize::try_from(size - done).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+        let chunk = buffer.get_mut(..wanted).unwrap_or_default();
+        entry.read_exact(chunk).map_err(BundleError::Read)?;
+        hasher.update(&*chunk);
+        write_sparse(&mut file, chunk).map_err(failed)?;
+        done += chunk.len() as u64;
+    }
+    file.set_len(size).map_err(failed)?;
+    Ok(FileRecord { sha256: hex(&hasher.finalize()), size })
+}
+
+/// Writes bytes, and leaves out blocks of zeros.
+fn write_sparse(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    let is_hole = |block: &[u8]| block.iter().all(|byte| *byte == 0);
+    let blocks: Vec<&[u8]> = bytes.chunks(HOLE_BYTES).collect();
+    for run in blocks.chunk_by(|one, next| is_hole(one) == is_hole(next)) {
+        let is_empty = run.first().is_none_or(|block| is_hole(block));
+        let length = run.iter().map(|block| block.len()).sum::<usize>();
+        if is_empty {
+            file.seek(SeekFrom::Current(i64::try_from(length).unwrap_or_default()))?;
+        } else {
+            file.write_all(&run.concat())?;
+        }
+    }
+    Ok(())
+}
