@@ -7,9 +7,9 @@ AGENT_TARGET := target/agent
 
 # Programs of the host: the compiler's linker, the VMM with its network, what images are made with, ssh.
 HOST_PACKAGES := gcc libc6-dev qemu-system-x86 passt mmdebstrap uidmap kmod e2fsprogs openssh-client \
-	debian-archive-keyring
+	debian-archive-keyring zstd
 # What only the tests use.
-TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio python3 bzip2 gzip lz4 xz-utils zstd
+TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio python3 bzip2 gzip lz4 xz-utils
 
 SMOKE = BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SMOKE_JOBS=$(JOBS) BANGER_SMOKE_SCENARIO=$(SCENARIO) \
 	BANGER_SMOKE_VERBOSE=$(VERBOSE) $(CARGO) test --quiet --locked -p banger-smoke --test guests

@@ -1,8 +1,12 @@
 //! Images, as clients see them, and how a kernel or image is asked for.
 
-use banger_model::{ImageName, KernelName};
+use std::collections::BTreeMap;
+
+use banger_model::{ImageName, KernelName, VmName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::ArtifactFile;
 
 /// Asks for a kernel or image of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -64,6 +68,9 @@ pub struct ImageView {
     pub name: ImageName,
     /// Is it here, or only in the catalog?
     pub is_pulled: bool,
+    /// Does it consist of files of the host that were registered?
+    #[serde(default)]
+    pub is_registered: bool,
     /// Kernel its VMs boot unless told otherwise.
     pub kernel: KernelName,
     /// Architecture.
@@ -77,4 +84,85 @@ pub struct ImageView {
     /// One line about it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+}
+
+/// An image with everything that is known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImageDetails {
+    /// What the list says.
+    #[serde(flatten)]
+    pub image: ImageView,
+    /// Different for every build; an image that was replaced is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Whose system it is; empty where nobody knows.
+    pub distro: String,
+    /// Where it came from, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Where its own files are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    /// Its own files by name. The work-seed is none of them: it changes with the user's key.
+    #[serde(default)]
+    pub files: BTreeMap<String, ArtifactFile>,
+    /// Files of the host that it was registered with.
+    #[serde(default)]
+    pub host_files: Vec<String>,
+    /// The key that its work-seed lets in, as `ssh-keygen -l` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeded_key: Option<String>,
+    /// Ports that must answer before a VM counts as fully up.
+    #[serde(default)]
+    pub ready_ports: Vec<u16>,
+    /// How its processes start, where the image says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ImageProcessView>,
+    /// Packages that were asked for.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// VMs that were made from it.
+    #[serde(default)]
+    pub vms: Vec<VmName>,
+}
+
+/// How the processes of an image start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImageProcessView {
+    /// What it runs where no command is given.
+    pub command: Vec<String>,
+    /// Variables, as `NAME=value`.
+    pub environment: Vec<String>,
+    /// User, as the image writes it; empty is root.
+    pub user: String,
+    /// Directory; empty is the root directory.
+    pub working_directory: String,
+}
+
+/// Asks to record files of the host as an image, where they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterImage {
+    /// What it is called.
+    pub name: ImageName,
+    /// An ext4 file system in a file, the root of its VMs: an absolute path.
+    pub rootfs: String,
+    /// An ext4 file system in a file, what `/root` of a new VM starts with; the root's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_seed: Option<String>,
+    /// Name of the kernel that its VMs boot. Either this or `kernel`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_ref: Option<KernelName>,
+    /// A kernel, ELF or compressed, which is imported under the image's name: an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// The kernel's initramfs; it is not used, because banger makes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initrd: Option<String>,
+    /// The kernel's module tree: an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modules: Option<String>,
+    /// Also when the name is taken.
+    #[serde(default)]
+    pub force: bool,
 }

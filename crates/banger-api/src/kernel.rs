@@ -45,7 +45,7 @@ pub struct KernelDetails {
     pub directory: Option<String>,
     /// Its files by name.
     #[serde(default)]
-    pub files: BTreeMap<String, KernelFile>,
+    pub files: BTreeMap<String, ArtifactFile>,
     /// VMs that boot it.
     #[serde(default)]
     pub vms: Vec<VmName>,
@@ -54,9 +54,9 @@ pub struct KernelDetails {
     pub images: Vec<ImageName>,
 }
 
-/// A file of a kernel.
+/// A file of a kernel or an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct KernelFile {
+pub struct ArtifactFile {
     /// Bytes.
     pub size_bytes: u64,
     /// Lower-case hexadecimal.

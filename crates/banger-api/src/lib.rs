@@ -24,15 +24,18 @@
 //! | `GET /v1/vms/{vm}/ssh` | [`SshAccess`] |
 //! | `GET /v1/vms/{vm}/channel?port=<n>` | with `Upgrade: banger-channel`: bytes to and from that port of the guest's agent |
 //! | `GET /v1/kernels`, `/v1/images` | list of [`KernelView`], [`ImageView`]: what is here and what the catalog has |
-//! | `GET /v1/kernels/{name}` | [`KernelDetails`] |
+//! | `GET /v1/kernels/{name}`, `/v1/images/{name}` | [`KernelDetails`], [`ImageDetails`] |
 //! | `GET /v1/catalog/kernels` | list of [`CatalogKernel`] |
 //! | `POST /v1/kernels` | [`ImportKernel`] → [`OperationView`], its result a [`KernelView`] |
 //! | `POST /v1/kernels/{name}/delete` | → [`OperationView`] |
-//! | `POST /v1/kernels/pull` | [`PullRequest`] → [`OperationView`] |
-//! | `POST /v1/images/pull` | [`PullImage`] → [`OperationView`], whose target is the image's name |
-//! | `POST /v1/images/pull-bundle` | [`PullBundle`] → [`OperationView`], whose target is the image's name |
-//! | `POST /v1/images/{image}/bundle` | [`PackBundle`] → [`OperationView`], its result a [`BundleView`] |
-//! | `POST /v1/images/cache/prune` | [`PruneCache`] → [`PrunedCache`] |
+//! | `POST /v1/kernels:pull` | [`PullRequest`] → [`OperationView`] |
+//! | `POST /v1/images:pull` | [`PullImage`] → [`OperationView`], whose target is the image's name |
+//! | `POST /v1/images:pull-bundle` | [`PullBundle`] → [`OperationView`], whose target is the image's name |
+//! | `POST /v1/images` | [`RegisterImage`] → [`OperationView`], its result an [`ImageView`] |
+//! | `POST /v1/images/{name}/promote` | → [`OperationView`], its result an [`ImageView`] |
+//! | `POST /v1/images/{name}/delete` | → [`OperationView`] |
+//! | `POST /v1/images/{name}/bundle` | [`PackBundle`] → [`OperationView`], its result a [`BundleView`] |
+//! | `POST /v1/image-cache/prune` | [`PruneCache`] → [`PrunedCache`] |
 //! | `GET /v1/events?after=<cursor>&follow=<bool>` | a line of JSON per [`EventView`]; without `after` those from now on |
 //! | `GET /v1/operations` | list of [`OperationView`]: those at work and the latest that ended |
 //! | `GET /v1/operations/{id}?after=<revision>` | [`OperationView`], at once when its revision is beyond `after`, else after the next change or 25 s |
@@ -59,8 +62,10 @@ pub use guest::{
     DiskStats, FileSystemStats, GuestStats, HostStats, InterfaceStats, ListenerProcess, ListenerView,
     MachineStats, TransportProtocol, VmStats,
 };
-pub use image::{ImageView, PruneCache, PrunedCache, PullImage, PullRequest};
-pub use kernel::{CatalogKernel, ImportKernel, KernelDetails, KernelFile, KernelView};
+pub use image::{
+    ImageDetails, ImageProcessView, ImageView, PruneCache, PrunedCache, PullImage, PullRequest, RegisterImage,
+};
+pub use kernel::{ArtifactFile, CatalogKernel, ImportKernel, KernelDetails, KernelView};
 pub use operation::{OperationKind, OperationState, OperationView, StagePartView, StageView};
 pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, VmDefaults};
 pub use vm::{CreateVm, DeleteVm, KillVm, PendingWork, SetVm, SshAccess, StartVm, StopVm, VmView, WaitFor};

@@ -33,6 +33,12 @@ pub enum OperationKind {
     KernelDelete,
     /// Gets an image.
     ImagePull,
+    /// Records files of the host as an image.
+    ImageRegister,
+    /// Gives a registered image files of its own.
+    ImagePromote,
+    /// Removes an image.
+    ImageDelete,
     /// Makes a bundle of an image.
     ImageBundle,
 }

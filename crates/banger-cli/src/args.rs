@@ -215,9 +215,13 @@ mod tests {
         ps
         image
         image pull
+        image register
+        image promote
+        image delete
         image bundle
         image cache
         image cache prune
+        image show
         image list
         kernel
         kernel list

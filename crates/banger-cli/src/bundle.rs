@@ -31,7 +31,7 @@ pub(crate) async fn pull_bundle(
         minisign_key: args.minisign_key,
         force: args.pull.force,
     };
-    pull(paths, "/v1/images/pull-bundle", &request, args.pull.json, board).await
+    pull(paths, "/v1/images:pull-bundle", &request, args.pull.json, board).await
 }
 
 /// Makes a bundle of an image and tells its digest.

@@ -61,6 +61,13 @@ pub(crate) fn images() -> Vec<CompletionCandidate> {
     names("/v1/images", |image: ImageView| image.name.into())
 }
 
+/// Names of images that are here.
+pub(crate) fn local_images() -> Vec<CompletionCandidate> {
+    let images = ask::<ImageView>("/v1/images").unwrap_or_default();
+    let local = images.into_iter().filter(|image| image.is_pulled);
+    local.map(|image| CompletionCandidate::new(String::from(image.name))).collect()
+}
+
 /// Names of kernels, here and in the catalog.
 pub(crate) fn kernels() -> Vec<CompletionCandidate> {
     names("/v1/kernels", |kernel: KernelView| kernel.name.into())

@@ -1,18 +1,19 @@
 //! The commands under `image`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use banger_api::{ImageView, PruneCache, PrunedCache, PullImage};
+use banger_api::{ImageDetails, ImageView, PruneCache, PrunedCache, PullImage, RegisterImage};
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
-use crate::args_image::{CacheCommand, ImageCommand, PullImageArgs};
+use crate::args_image::{CacheCommand, ImageCommand, PullImageArgs, RegisterArgs};
 use crate::bundle;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::progress::Board;
 use crate::pull::pull;
+use crate::removal::{IMAGES, remove};
 use crate::render::{self, ago, bytes};
 
 /// How long the daemon may take to remove what may be many gigabytes.
@@ -26,7 +27,20 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
                 return bundle::pull_bundle(paths, &location, args, board).await;
             }
             let as_json = args.pull.json;
-            pull(paths, "/v1/images/pull", &request(args)?, as_json, board).await
+            pull(paths, "/v1/images:pull", &request(args)?, as_json, board).await
+        }
+        ImageCommand::Register(args) => register(paths, args, board).await,
+        ImageCommand::Promote { name, json } => {
+            pull(paths, &format!("/v1/images/{name}/promote"), &(), json.json, board).await
+        }
+        ImageCommand::Delete { names, json } => remove(paths, IMAGES, names, json.json, board).await,
+        ImageCommand::Show { name, json } => {
+            let image: ImageDetails = ensure(paths).await?.get(&format!("/v1/images/{name}")).await?;
+            if json.json {
+                render::print_json(&image)
+            } else {
+                render::print(&sheet(&image, Timestamp::now()))
+            }
         }
         ImageCommand::Bundle { name, output, json } => {
             bundle::pack(paths, &name, output, json.json, board).await
@@ -35,7 +49,7 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
             let client = ensure(paths).await?;
             let request = PruneCache { dry_run };
             let pruned: PrunedCache =
-                client.post_within("/v1/images/cache/prune", &request, PRUNE_DEADLINE).await?;
+                client.post_within("/v1/image-cache/prune", &request, PRUNE_DEADLINE).await?;
             if json.json { render::print_json(&pruned) } else { render::print(&pruned_line(pruned, dry_run)) }
         }
         ImageCommand::List(args) => {
@@ -65,6 +79,22 @@ fn request(args: PullImageArgs) -> Result<PullImage, CliError> {
     })
 }
 
+async fn register(paths: &Paths, args: RegisterArgs, board: &Board) -> Result<(), CliError> {
+    let RegisterArgs { name, rootfs, work_seed, kernel_ref, kernel, initrd, modules, force, json } = args;
+    let optional = |path: Option<PathBuf>| path.map(|path| absolute(&path)).transpose();
+    let request = RegisterImage {
+        name,
+        rootfs: absolute(&rootfs)?,
+        work_seed: optional(work_seed)?,
+        kernel_ref,
+        kernel: optional(kernel)?,
+        initrd: optional(initrd)?,
+        modules: optional(modules)?,
+        force,
+    };
+    pull(paths, "/v1/images", &request, json.json, board).await
+}
+
 fn absolute_source(source: &str) -> Result<String, CliError> {
     for prefix in ["oci:", "docker-archive:"] {
         if let Some(path) = source.strip_prefix(prefix).filter(|path| !path.is_empty()) {
@@ -90,7 +120,7 @@ fn table(images: &[ImageView], now: Timestamp) -> String {
     let row = |image: &ImageView| {
         vec![
             image.name.to_string(),
-            if image.is_pulled { "here" } else { "catalog" }.to_owned(),
+            place(image).to_owned(),
             image.kernel.to_string(),
             image.arch.clone(),
             image.size_bytes.map(bytes).unwrap_or_default(),
@@ -100,6 +130,51 @@ fn table(images: &[ImageView], now: Timestamp) -> String {
     };
     let head = ["NAME", "WHERE", "KERNEL", "ARCH", "SIZE", "CREATED", "DESCRIPTION"];
     render::table(&head, &images.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Tells where an image is.
+fn place(image: &ImageView) -> &'static str {
+    match (image.is_pulled, image.is_registered) {
+        (true, true) => "registered",
+        (true, false) => "here",
+        (false, _) => "catalog",
+    }
+}
+
+fn sheet(details: &ImageDetails, now: Timestamp) -> String {
+    let image = &details.image;
+    let text = |text: String| Some(text).filter(|text| !text.is_empty());
+    let words = |words: Vec<String>| text(words.join(", "));
+    let created = image.created_at.as_deref().map(|moment| format!("{} ({moment})", ago(moment, now)));
+    let process = details.process.as_ref();
+    let lines = [
+        ("name", text(image.name.to_string())),
+        ("where", text(place(image).to_owned())),
+        ("about", text(image.description.clone())),
+        ("distro", text(details.distro.clone())),
+        ("arch", text(image.arch.clone())),
+        ("kernel", text(image.kernel.to_string())),
+        ("source", details.source.clone().and_then(text)),
+        ("created", created),
+        ("size", image.size_bytes.map(bytes)),
+        ("directory", details.directory.clone()),
+        ("command", process.and_then(|process| words(process.command.clone()))),
+        ("user", process.and_then(|process| text(process.user.clone()))),
+        ("starts in", process.and_then(|process| text(process.working_directory.clone()))),
+        ("ready ports", words(details.ready_ports.iter().map(ToString::to_string).collect())),
+        ("packages", words(details.packages.clone())),
+        ("lets in", details.seeded_key.clone()),
+        ("used by", words(details.vms.iter().map(ToString::to_string).collect())),
+    ];
+    let facts = lines.into_iter().filter_map(|(name, value)| Some(format!("{name:<12}{}\n", value?)));
+    let variables = process.map(|process| process.environment.as_slice()).unwrap_or_default();
+    let variables = variables.iter().map(|variable| format!("{:<12}{variable}\n", "env"));
+    let files = details.files.iter().map(|(name, file)| {
+        let size = bytes(file.size_bytes);
+        format!("{:<12}{name:<14}{size:>10}  sha256:{}\n", "file", file.sha256)
+    });
+    let host_files = details.host_files.iter().map(|path| format!("{:<12}{path}\n", "host file"));
+    facts.chain(variables).chain(files).chain(host_files).collect()
 }
 
 #[cfg(test)]
@@ -137,5 +212,45 @@ mod tests {
         debian-bookworm  here     debian-12  amd64  700.0 MiB  3 minutes ago  Debian 12
         alpine           catalog  debian-12  amd64  -          -              -
         ");
+    }
+
+    #[test]
+    fn an_image_is_shown_with_what_it_runs_and_who_uses_it() {
+        let mut image: ImageDetails = serde_json::from_value(serde_json::json!({
+            "name": "app", "is_pulled": true, "kernel": "debian-12", "arch": "amd64", "size_bytes": 90 << 20,
+            "created_at": "1970-01-01T00:00:00Z", "distro": "alpine", "source": "ghcr.io/ada/app:v1",
+            "directory": "/state/images/app", "id": "0123456789abcdef", "ready_ports": [80, 443],
+            "seeded_key": "SHA256:Nh0Me49Zh9fDw", "vms": ["dev"],
+            "process": { "command": ["/app", "serve"], "environment": ["A=b", "PATH=/bin"], "user": "app",
+                         "working_directory": "/srv" },
+            "files": { "rootfs.ext4": { "size_bytes": 90 << 20, "sha256": "ab12" } }
+        }))
+        .unwrap();
+        insta::assert_snapshot!(sheet(&image, Timestamp::UNIX_EPOCH), @r"
+        name        app
+        where       here
+        distro      alpine
+        arch        amd64
+        kernel      debian-12
+        source      ghcr.io/ada/app:v1
+        created     0 seconds ago (1970-01-01T00:00:00Z)
+        size        90.0 MiB
+        directory   /state/images/app
+        command     /app, serve
+        user        app
+        starts in   /srv
+        ready ports 80, 443
+        lets in     SHA256:Nh0Me49Zh9fDw
+        used by     dev
+        env         A=b
+        env         PATH=/bin
+        file        rootfs.ext4     90.0 MiB  sha256:ab12
+        ");
+        image.image.is_registered = true;
+        image.files.clear();
+        image.host_files = vec!["/srv/root.ext4".to_owned()];
+        let sheet = sheet(&image, Timestamp::UNIX_EPOCH);
+        assert!(sheet.contains("\nwhere       registered\n"), "{sheet}");
+        assert!(sheet.ends_with("\nhost file   /srv/root.ext4\n"), "{sheet}");
     }
 }

@@ -1,21 +1,16 @@
 //! `kernel list|show|pull|import|rm|catalog`.
 
-use banger_api::{CatalogKernel, Client, ImportKernel, KernelDetails, KernelView, PullRequest};
-use banger_model::KernelName;
+use banger_api::{CatalogKernel, ImportKernel, KernelDetails, KernelView, PullRequest};
 use banger_sys::paths::Paths;
-use futures::future::join_all;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::args_kernel::{ImportArgs, KernelCommand};
 use crate::ensure::ensure;
 use crate::error::CliError;
-use crate::operation::{self, Ended, OnStop};
-use crate::outcome::{Outcome, tell};
 use crate::progress::Board;
 use crate::pull::pull;
+use crate::removal::{KERNELS, remove};
 use crate::render::{self, ago, bytes};
-use crate::signals::Signals;
 
 /// Runs the command.
 pub(crate) async fn run(paths: &Paths, command: KernelCommand, board: &Board) -> Result<(), CliError> {
@@ -31,10 +26,10 @@ pub(crate) async fn run(paths: &Paths, command: KernelCommand, board: &Board) ->
         }
         KernelCommand::Pull { name, pull: args } => {
             let request = PullRequest { name: name.into(), force: args.force };
-            pull(paths, "/v1/kernels/pull", &request, args.json, board).await
+            pull(paths, "/v1/kernels:pull", &request, args.json, board).await
         }
         KernelCommand::Import(args) => import(paths, args, board).await,
-        KernelCommand::Rm { names, json } => remove(paths, names, json.json, board).await,
+        KernelCommand::Rm { names, json } => remove(paths, KERNELS, names, json.json, board).await,
         KernelCommand::Catalog(args) => {
             let kernels: Vec<CatalogKernel> = ensure(paths).await?.get("/v1/catalog/kernels").await?;
             if args.json { render::print_json(&kernels) } else { render::print(&catalog_table(&kernels)) }
@@ -55,42 +50,6 @@ async fn import(paths: &Paths, args: ImportArgs, board: &Board) -> Result<(), Cl
     let from = absolute.ok_or(CliError::BadPath { path: from })?;
     let request = ImportKernel { from, name, distro, release, sha256, force };
     pull(paths, "/v1/kernels", &request, json.json, board).await
-}
-
-async fn remove(
-    paths: &Paths,
-    mut names: Vec<KernelName>,
-    as_json: bool,
-    board: &Board,
-) -> Result<(), CliError> {
-    let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    let client = ensure(paths).await?;
-    let has_several = names.len() > 1;
-    let each = names.into_iter().map(|name| {
-        let client = &client;
-        async move {
-            let result = remove_one(client, &name, has_several, board).await;
-            Outcome { target: name.into(), result }
-        }
-    });
-    tell("removed", "kernel", &join_all(each).await, as_json)
-}
-
-async fn remove_one(
-    client: &Client,
-    name: &KernelName,
-    has_several: bool,
-    board: &Board,
-) -> Result<Option<Value>, CliError> {
-    let mut signals = Signals::listen().map_err(CliError::Signals)?;
-    let mut progress = board.progress(has_several.then_some(name.as_str()));
-    let path = format!("/v1/kernels/{name}/delete");
-    let begin = client.post(&path, &());
-    let ended = operation::follow(client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
-    match ended {
-        Ended::Succeeded(_) | Ended::TooLate { .. } => Ok(None),
-    }
 }
 
 fn table(kernels: &[KernelView], now: Timestamp) -> String {

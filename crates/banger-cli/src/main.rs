@@ -31,6 +31,7 @@ mod ports;
 mod progress;
 mod prune;
 mod pull;
+mod removal;
 mod render;
 mod resolve;
 mod run;

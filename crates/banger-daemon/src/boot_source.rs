@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use banger_image::{Image, KernelHold};
+use banger_image::{Hold, Image};
 use banger_model::{ImageName, KernelName, VmSpec};
 use banger_sys::files::FileError;
 use banger_vmm::KernelFiles;
@@ -34,20 +34,20 @@ pub enum BootSourceError {
     },
 }
 
-/// Keeps a kernel in its place until the machine has opened its files, or this is dropped.
+/// Keeps image and kernel in their places until the machine has opened their files, or this is dropped.
 #[derive(Debug, Default)]
-pub struct KeptInPlace(Mutex<Option<KernelHold>>);
+pub struct KeptInPlace(Mutex<Vec<Hold>>);
 
 impl KeptInPlace {
     /// Keeps what is held.
     #[must_use]
-    pub fn new(hold: KernelHold) -> Self {
-        Self(Mutex::new(Some(hold)))
+    pub fn new(holds: [Hold; 2]) -> Self {
+        Self(Mutex::new(holds.into()))
     }
 
-    /// Lets others replace and remove the kernel.
+    /// Lets others replace and remove them.
     pub fn let_go(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -60,7 +60,7 @@ pub struct BootFiles {
     pub kernel: KernelFiles,
     /// Its modules' drive; none where everything is built in.
     pub modules: Option<PathBuf>,
-    /// Its files stay where they are meanwhile.
+    /// Image and kernel stay where they are meanwhile.
     pub kept: KeptInPlace,
     /// The image's root.
     pub rootfs: PathBuf,

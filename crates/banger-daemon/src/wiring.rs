@@ -116,10 +116,15 @@ impl Daemon {
         let operations = Operations::new(supervisor.clone());
         let events = Events::new(Arc::clone(&store));
         events.observe(&operations);
-        let source = Arc::new(ImageBootSource::new(&paths, &program, user_key.authorized_key.clone()));
+        let source = Arc::new(ImageBootSource::new(
+            &paths,
+            &program,
+            user_key.authorized_key.clone(),
+            Arc::clone(&store),
+        ));
         let kernels =
             Arc::new(KernelOperations::new(source.images(), Arc::clone(&store), operations.clone()));
-        let images = Arc::new(ImageOperations::new(source.images(), operations.clone()));
+        let images = Arc::new(ImageOperations::new(source.images(), Arc::clone(&store), operations.clone()));
         let vms = VmService::new(VmServiceParts {
             store,
             paths: paths.clone(),

@@ -24,6 +24,7 @@ mod progress;
 mod pull;
 mod service;
 mod space;
+mod sparse;
 mod store;
 #[cfg(test)]
 mod test_files;
@@ -42,8 +43,9 @@ pub use disk::{DiskError, make_overlay_disk, make_work_disk};
 pub use host_tools::{HOST_TOOLS, HostTool, MissingTool};
 pub use image::{
     AuthorizedKey, AuthorizedKeyError, BundleEntry, EntrySource, FinishError, Image, ImageBuildError,
-    ImageEntry, ImageManifest, ImageProcess, KeyFingerprint, KeyFingerprintError, LinkedFiles, ManagedFiles,
-    Recipe, Source, WorkSeedError, image_catalog,
+    ImageEntry, ImageManifest, ImageProcess, ImageRegistration, KeyFingerprint, KeyFingerprintError,
+    LinkedFiles, ManagedFiles, PromoteError, Recipe, RegisterError, RegisterRequest, Source, WorkSeedError,
+    image_catalog,
 };
 pub use kernel::{
     BzImageError, ElfError, ImportError, ImportRequest, InitramfsError, Kernel, KernelBuildError,
@@ -57,6 +59,6 @@ pub use oci::{
     RegistryError,
 };
 pub use progress::{Progress, Stage, StagePart};
-pub use pull::{PullError, Removal, Replace};
-pub use service::{ImageService, KernelHold};
+pub use pull::{PullError, Removal, Replace, Users};
+pub use service::{Hold, ImageService};
 pub use store::{Listing, Store, StoreError};

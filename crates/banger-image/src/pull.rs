@@ -8,7 +8,9 @@
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use banger_model::VmName;
 use banger_sys::files::{FileError, StagedDirectory, create_private_directory, remove_whole};
 use banger_sys::keyed_lock::{AloneGuard, KeyedGuard, KeyedLock, SharedGuard, SharedKeyedLock};
 use futures::future::BoxFuture;
@@ -16,7 +18,7 @@ use futures::future::BoxFuture;
 use crate::artifact::{Artifact, Kind, Manifest};
 use crate::blocking::run_blocking;
 use crate::bundle::BundlePullError;
-use crate::image::ImageBuildError;
+use crate::image::{FinishError, ImageBuildError, PromoteError};
 use crate::kernel::{ImportError, KernelBuildError, RefreshError};
 use crate::oci::OciPullError;
 use crate::space::{ran_out_of_space, shortage};
@@ -75,6 +77,26 @@ pub enum PullError {
         kind: Kind,
         /// Its name.
         name: String,
+    },
+    /// VMs need it as it is.
+    #[error("the {kind} `{name}` is used by {}", list(vms))]
+    InUse {
+        /// Kernel or image.
+        kind: Kind,
+        /// Its name.
+        name: String,
+        /// Who.
+        vms: Vec<VmName>,
+    },
+    /// It is not known who needs it.
+    #[error("cannot tell which VMs use the {kind} `{name}`")]
+    Users {
+        /// Kernel or image.
+        kind: Kind,
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// It could not be removed.
     #[error("cannot remove the {kind} `{name}`")]
@@ -147,6 +169,22 @@ pub enum PullError {
         /// Why.
         source: ImageBuildError,
     },
+    /// Files of the host could not be recorded as an image.
+    #[error("cannot register the image `{name}`")]
+    Register {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: FinishError,
+    },
+    /// A registered image could not be made ours.
+    #[error("cannot promote the image `{name}`")]
+    Promote {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: PromoteError,
+    },
     /// The kernel has an older agent, which could not be replaced.
     #[error("cannot put this banger's agent into the kernel `{name}`")]
     Refresh {
@@ -172,12 +210,12 @@ pub enum PullError {
         source: Box<BundlePullError>,
     },
     /// An image from elsewhere may not look like one of the catalog.
-    #[error("`{name}` is the name of an image of the catalog; give `{source_text}` another one")]
+    #[error("`{name}` is the name of an image of the catalog; give this one another name")]
     NameOfCatalog {
         /// The name.
         name: String,
-        /// Where the image would have come from.
-        source_text: String,
+        /// What was asked for, as a command under `banger image` without the name.
+        command: String,
     },
     /// It was made and could not take its place.
     #[error("cannot publish the {kind} `{name}`")]
@@ -203,6 +241,7 @@ impl PullError {
                 Some(format!("banger {kind} list"))
             }
             Self::NameTaken { kind, name } => Some(format!("banger {kind} show {name}")),
+            Self::InUse { vms, .. } => Some(format!("banger vm delete {}", names(vms).join(" "))),
             Self::Import { source, .. } => source.hint(),
             Self::AlreadyPulled { kind, name } => Some(format!("banger {kind} pull --force {name}")),
             Self::Local { source, .. } => source.hint(),
@@ -210,16 +249,39 @@ impl PullError {
             Self::Image { source, .. } => source.hint(),
             Self::Oci { source, .. } => source.hint(),
             Self::Bundle { source, .. } => source.hint(),
-            Self::NameOfCatalog { source_text, .. } => {
-                Some(format!("banger image pull {source_text} --name <name>"))
-            }
+            Self::NameOfCatalog { command, .. } => Some(format!("banger image {command} --name <name>")),
             Self::TooLittleSpace { .. }
             | Self::DiskFull { .. }
             | Self::Refresh { .. }
+            | Self::Users { .. }
+            | Self::Register { .. }
+            | Self::Promote { .. }
             | Self::Remove { .. }
             | Self::Publish { .. } => None,
         }
     }
+}
+
+fn names(vms: &[VmName]) -> Vec<String> {
+    vms.iter().map(ToString::to_string).collect()
+}
+
+/// Returns VMs as a sentence has them.
+fn list(vms: &[VmName]) -> String {
+    let quoted: Vec<_> = vms.iter().map(|vm| format!("`{vm}`")).collect();
+    format!("{} {}", if vms.len() == 1 { "VM" } else { "VMs" }, quoted.join(", "))
+}
+
+/// Tells which VMs need something as it is.
+pub type Users<N> = Arc<dyn Fn(&N) -> Result<Vec<VmName>, Box<dyn Error + Send + Sync>> + Send + Sync>;
+
+/// What becomes of the VMs of what is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Successor {
+    /// It is another one: there may be no VMs that need the old one.
+    Other,
+    /// It has the same content: they go on with it.
+    Same,
 }
 
 /// Fills a staging directory.
@@ -227,7 +289,6 @@ pub(crate) type Build<'a> =
     Box<dyn FnOnce(StagedDirectory) -> BoxFuture<'a, Result<StagedDirectory, PullError>> + Send + 'a>;
 
 /// The kernels or the images, with their pull locks.
-#[derive(Debug)]
 pub(crate) struct Pulls<M: Manifest> {
     pub(crate) store: Store<M>,
     locks: KeyedLock<M::Name>,
@@ -235,11 +296,36 @@ pub(crate) struct Pulls<M: Manifest> {
     uses: SharedKeyedLock<M::Name>,
     /// Free bytes that a pull needs to begin.
     bytes_needed: u64,
+    /// Who needs what is there as it is. Kernels can be replaced under their VMs.
+    users: Option<Users<M::Name>>,
+}
+
+impl<M: Manifest> std::fmt::Debug for Pulls<M> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Pulls").field("store", &self.store.directory()).finish_non_exhaustive()
+    }
 }
 
 impl<M: Manifest> Pulls<M> {
     pub(crate) fn new(store: Store<M>, bytes_needed: u64) -> Self {
-        Self { store, locks: KeyedLock::default(), uses: SharedKeyedLock::default(), bytes_needed }
+        let (locks, uses) = (KeyedLock::default(), SharedKeyedLock::default());
+        Self { store, locks, uses, bytes_needed, users: None }
+    }
+
+    /// From now on, what has users is neither replaced by another one nor removed.
+    pub(crate) fn keep_for(&mut self, users: Users<M::Name>) {
+        self.users = Some(users);
+    }
+
+    /// Refuses what VMs need as it is.
+    pub(crate) fn refuse_used(&self, name: &M::Name) -> Result<(), PullError> {
+        let Some(users) = &self.users else { return Ok(()) };
+        let kind = M::KIND;
+        match users(name) {
+            Ok(vms) if vms.is_empty() => Ok(()),
+            Ok(vms) => Err(PullError::InUse { kind, name: name.to_string(), vms }),
+            Err(source) => Err(PullError::Users { kind, name: name.to_string(), source }),
+        }
     }
 
     /// Returns the local one, made by this caller or by another one in the meantime.
@@ -251,7 +337,7 @@ impl<M: Manifest> Pulls<M> {
         let held = self.lock(name).await;
         match self.usable(name)? {
             Some(found) => Ok(found),
-            None => self.make(held, self.bytes_needed, name, build).await,
+            None => self.make(held, self.bytes_needed, name, Successor::Other, build).await,
         }
     }
 
@@ -277,19 +363,20 @@ impl<M: Manifest> Pulls<M> {
         if replace == Replace::Never && self.usable(name)?.is_some() {
             return Err(PullError::AlreadyPulled { kind: M::KIND, name: name.to_string() });
         }
-        self.make(held, bytes_needed, name, build).await
+        self.make(held, bytes_needed, name, Successor::Other, build).await
     }
 
     /// Makes it out of what somebody brings.
     pub(crate) async fn import(
         &self,
+        bytes_needed: u64,
         name: &M::Name,
         replace: Replace,
         build: Build<'_>,
     ) -> Result<Artifact<M>, PullError> {
         let held = self.lock(name).await;
         self.refuse_taken(name, replace)?;
-        self.make(held, self.bytes_needed, name, build).await
+        self.make(held, bytes_needed, name, Successor::Other, build).await
     }
 
     /// Refuses a name that is taken, also by one that is damaged.
@@ -307,10 +394,13 @@ impl<M: Manifest> Pulls<M> {
         let held = self.lock(name).await;
         let alone = self.alone(name).await;
         let place = self.store.place(name);
-        let (kind, name) = (M::KIND, name.to_string());
+        let kind = M::KIND;
         if !place.exists() {
-            return Err(PullError::NotHere { kind, name });
+            return Err(PullError::NotHere { kind, name: name.to_string() });
         }
+        // Nobody starts a machine from it now: who was about to has its row by this time.
+        self.refuse_used(name)?;
+        let name = name.to_string();
         Ok(Removal { kind, name, place, guards: (held, alone) })
     }
 
@@ -342,15 +432,20 @@ impl<M: Manifest> Pulls<M> {
         Ok(Some(found))
     }
 
-    async fn make(
+    /// Makes it, for who holds its lock.
+    pub(crate) async fn make(
         &self,
         held: KeyedGuard,
         bytes_needed: u64,
         name: &M::Name,
+        successor: Successor,
         build: Build<'_>,
     ) -> Result<Artifact<M>, PullError> {
         let kind = M::KIND;
         let place = self.store.place(name);
+        if successor == Successor::Other && place.exists() {
+            self.refuse_used(name)?;
+        }
         let unpublished = |source| PullError::Publish { kind, name: name.to_string(), source };
         create_private_directory(self.store.directory()).map_err(unpublished)?;
         if let Some(shortage) = shortage(self.store.directory(), bytes_needed) {
@@ -361,6 +456,10 @@ impl<M: Manifest> Pulls<M> {
         let staged = StagedDirectory::create(&place).map_err(unpublished)?;
         let filled = build(staged).await.map_err(|error| disk_full(kind, name, error))?;
         let guards = (held, self.alone(name).await);
+        if successor == Successor::Other && place.exists() {
+            // A VM may have come while it was built. With the guard, none comes any more.
+            self.refuse_used(name)?;
+        }
         let published = run_blocking(move |cancelled| {
             // Given up: what was built is removed, and nothing appears. The guards go with the work, not with its caller.
             (cancelled.check().ok().map(|()| filled.publish()), guards)

@@ -12,8 +12,9 @@ use crate::artifact::Kind;
 use crate::blocking::run_blocking;
 use crate::bundle::{BundleImages, BundlePull, BundlePullError};
 use crate::image::{
-    AuthorizedKey, DebianImages, EntrySource, Image, ImageEntry, ImageManifest, ImageSource, image_catalog,
-    is_stale as is_seed_stale, refresh_work_seed, sweep_build_directories, sweep_refreshes,
+    AuthorizedKey, DebianImages, EntrySource, Image, ImageEntry, ImageManifest, ImageRegistration,
+    ImageSource, PromoteError, Source, copy_registered, image_catalog, is_stale as is_seed_stale,
+    refresh_work_seed, sweep_build_directories, sweep_refreshes,
 };
 use crate::kernel::{
     AgentProgram, AptPackages, DebianKernels, Kernel, KernelEntry, KernelImport, KernelManifest,
@@ -21,13 +22,16 @@ use crate::kernel::{
 };
 use crate::oci::{CacheError, OciImages, OciPull, OciSource, Patience, PlainHttp, Prune, Pruned};
 use crate::progress::Progress;
-use crate::pull::{Build, PullError, Pulls, Removal, Replace};
+use crate::pull::{Build, PullError, Pulls, Removal, Replace, Successor, Users};
 use crate::store::{Store, StoreError};
 
 const KERNEL_BYTES_NEEDED: u64 = 400 << 20;
 const IMAGE_BYTES_NEEDED: u64 = 1536 << 20;
 /// What counts is asked again when the layers are known.
 const OCI_BYTES_NEEDED: u64 = 64 << 20;
+/// A manifest, and for a promotion the work-seed beside the copies.
+const REGISTER_BYTES_NEEDED: u64 = 1 << 20;
+const WORK_SEED_BYTES_NEEDED: u64 = 64 << 20;
 /// A bundle's size is not known before it comes.
 const BUNDLE_BYTES_NEEDED: u64 = 256 << 20;
 
@@ -76,6 +80,12 @@ impl ImageService {
             agent,
             key,
         }
+    }
+
+    /// From now on, an image of which this knows VMs is neither replaced by another one nor deleted: their overlays
+    /// belong to that very root.
+    pub fn keep_images_for(&mut self, users: Users<ImageName>) {
+        self.images.keep_for(users);
     }
 
     /// The local kernels.
@@ -146,10 +156,10 @@ impl ImageService {
         &self,
         name: &KernelName,
         progress: &Progress,
-    ) -> Result<(Kernel, KernelHold), PullError> {
+    ) -> Result<(Kernel, Hold), PullError> {
         loop {
             self.ensure_kernel(name, progress).await?;
-            let hold = KernelHold(self.kernels.hold(name).await);
+            let hold = Hold(self.kernels.hold(name).await);
             // It may have been removed or replaced before it was held.
             match self.kernels.usable(name)? {
                 Some(kernel) if !self.is_stale(&kernel)? => return Ok((kernel, hold)),
@@ -176,7 +186,7 @@ impl ImageService {
                 built.map_err(|source| PullError::Import { name: text, source })
             })
         });
-        self.kernels.import(&name, replace, build).await
+        self.kernels.import(KERNEL_BYTES_NEEDED, &name, replace, build).await
     }
 
     /// Refuses an import at once whose name is taken.
@@ -203,6 +213,98 @@ impl ImageService {
     pub async fn ensure_image(&self, name: &ImageName, progress: &Progress) -> Result<Image, PullError> {
         let image = self.images.ensure(name, self.image_build(name, progress)).await?;
         Ok(self.with_this_key(image, progress).await)
+    }
+
+    /// As [`ImageService::ensure_image`]; and the image is neither replaced nor deleted for as long as the hold lives.
+    ///
+    /// # Errors
+    /// As [`ImageService::ensure_image`].
+    pub async fn hold_image(
+        &self,
+        name: &ImageName,
+        progress: &Progress,
+    ) -> Result<(Image, Hold), PullError> {
+        loop {
+            self.ensure_image(name, progress).await?;
+            let hold = Hold(self.images.hold(name).await);
+            // It may have been deleted or replaced before it was held.
+            if let Some(image) = self.images.usable(name)? {
+                return Ok((image, hold));
+            }
+        }
+    }
+
+    /// Registers files of the host as an image, where they are.
+    ///
+    /// # Errors
+    /// [`PullError::NameTaken`] unless it may be replaced; [`PullError::NameOfCatalog`]; [`PullError::InUse`].
+    pub async fn register_image(
+        &self,
+        registration: ImageRegistration,
+        replace: Replace,
+    ) -> Result<Image, PullError> {
+        self.check_registration(&registration, replace)?;
+        let name = registration.name().clone();
+        let failed = |source| PullError::Register { name: name.to_string(), source };
+        let build: Build<'_> = Box::new(move |staged| {
+            Box::pin(async move { run_blocking(move |_| registration.write(staged)).await.map_err(failed) })
+        });
+        self.images.import(REGISTER_BYTES_NEEDED, &name, replace, build).await
+    }
+
+    /// Refuses at once what must not be registered.
+    ///
+    /// # Errors
+    /// As [`ImageService::register_image`].
+    pub fn check_registration(
+        &self,
+        registration: &ImageRegistration,
+        replace: Replace,
+    ) -> Result<(), PullError> {
+        self.check_name(registration.name(), || registration.command())?;
+        self.images.refuse_taken(registration.name(), replace)
+    }
+
+    /// Gives a registered image files of its own: copies, and a work-seed with this user's key. It stays the same image
+    /// for its VMs. Dropping the future gives up.
+    ///
+    /// # Errors
+    /// [`PullError::NotHere`]; [`PullError::Promote`], also when its files are its own already.
+    pub async fn promote_image(&self, name: &ImageName, progress: &Progress) -> Result<Image, PullError> {
+        let held = self.images.lock(name).await;
+        let Some(image) = self.images.usable(name)? else {
+            return Err(PullError::NotHere { kind: Kind::Image, name: name.to_string() });
+        };
+        let failed = |source| PullError::Promote { name: name.to_string(), source };
+        if matches!(image.manifest.source, Source::Managed(_)) {
+            return Err(failed(PromoteError::Managed { name: name.clone() }));
+        }
+        let bytes_needed = image.manifest.size_bytes() + WORK_SEED_BYTES_NEEDED;
+        let (key, told) = (Arc::clone(&self.key), progress.clone());
+        let build: Build<'_> = Box::new(move |staged| {
+            Box::pin(async move {
+                let copied =
+                    run_blocking(move |cancelled| copy_registered(&image, staged, &key, &told, cancelled));
+                copied.await.map_err(failed)
+            })
+        });
+        self.images.make(held, bytes_needed, name, Successor::Same, build).await
+    }
+
+    /// Waits until nobody pulls the image or starts a machine from it, and keeps both from happening.
+    ///
+    /// # Errors
+    /// [`PullError::NotHere`], [`PullError::InUse`].
+    pub async fn image_removal(&self, name: &ImageName) -> Result<Removal, PullError> {
+        self.images.removal(name).await
+    }
+
+    /// Refuses an image that VMs need as it is.
+    ///
+    /// # Errors
+    /// [`PullError::InUse`].
+    pub fn refuse_used_image(&self, name: &ImageName) -> Result<(), PullError> {
+        self.images.refuse_used(name)
     }
 
     /// Pulls the image because somebody asked for it.
@@ -245,7 +347,7 @@ impl ImageService {
     /// # Errors
     /// [`PullError::NameOfCatalog`].
     pub fn check_oci_name(&self, wanted: &OciPull) -> Result<(), PullError> {
-        self.check_name(&wanted.name, &wanted.source)
+        self.check_name(&wanted.name, || format!("pull {}", wanted.source))
     }
 
     /// Makes an image out of a bundle. Dropping the future gives up.
@@ -268,13 +370,13 @@ impl ImageService {
     /// # Errors
     /// [`PullError::NameOfCatalog`], [`PullError::Bundle`].
     pub fn check_bundle(&self, wanted: &BundlePull) -> Result<(), PullError> {
-        self.check_name(&wanted.name, &wanted.location)?;
+        self.check_name(&wanted.name, || format!("pull --bundle {}", wanted.location))?;
         wanted.check().map_err(|error| of_bundle(wanted, error))
     }
 
-    fn check_name(&self, name: &ImageName, source: &dyn std::fmt::Display) -> Result<(), PullError> {
+    fn check_name(&self, name: &ImageName, command: impl FnOnce() -> String) -> Result<(), PullError> {
         if self.image_catalog.iter().any(|entry| entry.name == *name) {
-            return Err(PullError::NameOfCatalog { name: name.to_string(), source_text: source.to_string() });
+            return Err(PullError::NameOfCatalog { name: name.to_string(), command: command() });
         }
         Ok(())
     }
@@ -415,9 +517,9 @@ impl ImageService {
     }
 }
 
-/// Keeps a kernel in its place until it is dropped.
+/// Keeps a kernel or an image in its place until it is dropped.
 #[derive(Debug)]
-pub struct KernelHold(#[expect(dead_code, reason = "held for its drop")] SharedGuard);
+pub struct Hold(#[expect(dead_code, reason = "held for its drop")] SharedGuard);
 
 fn of_bundle(wanted: &BundlePull, error: BundlePullError) -> PullError {
     PullError::Bundle { name: wanted.name.to_string(), source: Box::new(error) }

@@ -242,11 +242,19 @@ async fn answer(
             let kind = OperationKind::KernelImport;
             Json(shared.begin(kind, target, OperationState::Succeeded, result)).into_response()
         }
-        ("POST", ["kernels", name, "delete"]) => {
+        ("POST", ["images"]) => {
+            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+            let request: Value = serde_json::from_slice(&body).unwrap();
+            let target = request["name"].as_str().unwrap().to_owned();
+            let result = Some(json!({ "asked": request }));
+            let kind = OperationKind::ImageRegister;
+            Json(shared.begin(kind, &target, OperationState::Succeeded, result)).into_response()
+        }
+        ("POST", ["kernels" | "images", name, "delete"]) => {
             let kind = OperationKind::KernelDelete;
             Json(shared.begin(kind, name, OperationState::Succeeded, None)).into_response()
         }
-        ("POST", ["images" | "kernels", "pull"]) => {
+        ("POST", ["images:pull" | "kernels:pull"]) => {
             let operation =
                 shared.begin(OperationKind::ImagePull, "debian-bookworm", OperationState::Succeeded, None);
             Json(operation).into_response()

@@ -200,7 +200,9 @@ async fn rm_deletes_when_the_guest_is_gone_in_the_middle() {
     stage.daemon.cut_channels();
     let told = told(child).await;
     assert_eq!(told.status, Some(1));
-    insta::assert_snapshot!(told.stderr, @"banger: the connection to the guest broke during `exec`: stream closed because of a broken pipe");
+    // How it broke depends on which side notices first.
+    let expected = "banger: the connection to the guest broke during `exec`: ";
+    assert!(told.stderr.starts_with(expected) && told.stderr.lines().count() == 1, "{}", told.stderr);
     assert_eq!(stage.daemon.vms(), Vec::<String>::new());
     drop(call);
 }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use banger_api::{ErrorBody, ErrorCode};
 use banger_guest::AgentError;
-use banger_image::{BundlePullError, PackError, PullError};
+use banger_image::{BundlePullError, PackError, PromoteError, PullError};
 use banger_model::Denied;
 use banger_store::StoreError;
 use banger_vmm::StartError;
@@ -224,11 +224,19 @@ impl Fault for ImageOperationError {
             | Self::MinisignKey(_)
             | Self::RelativePath { .. }
             | Self::NoName { .. }
+            | Self::TwoKernels
+            | Self::NoKernel
+            | Self::NoKernelFile
+            | Self::KernelName(_)
+            | Self::KernelFiles(_)
+            | Self::Register(_)
             | Self::OfCatalog { .. } => ErrorCode::BadRequest,
-            Self::NotHere { .. } => ErrorCode::NotFound,
+            Self::NotHere { .. } | Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Pull(source) => pull_code(source),
             Self::Pack(PackError::Exists { .. }) => ErrorCode::AlreadyExists,
-            Self::Store(_) | Self::Cache(_) | Self::Pack(_) => ErrorCode::OperationFailed,
+            Self::Store(_) | Self::Cache(_) | Self::Pack(_) | Self::Worker(_) | Self::Rows(_) => {
+                ErrorCode::OperationFailed
+            }
             Self::Cancelled => ErrorCode::Cancelled,
         }
     }
@@ -241,12 +249,20 @@ impl Fault for ImageOperationError {
                 Some(format!("banger image pull {source_text} --name <name>"))
             }
             Self::OfCatalog { name } => Some(format!("banger image pull {name}")),
-            Self::NotHere { .. } => Some("banger image list".to_owned()),
+            Self::NotHere { .. } | Self::NotFound { .. } => Some("banger image list".to_owned()),
+            Self::NoKernel => Some("banger kernel list --available".to_owned()),
+            Self::Register(source) => source.hint(),
+            Self::KernelFiles(source) => source.hint(),
             Self::Pack(source) => source.hint(),
             Self::Source(_)
             | Self::Location(_)
             | Self::MinisignKey(_)
             | Self::RelativePath { .. }
+            | Self::TwoKernels
+            | Self::NoKernelFile
+            | Self::KernelName(_)
+            | Self::Worker(_)
+            | Self::Rows(_)
             | Self::Cache(_)
             | Self::Cancelled => None,
         }
@@ -257,13 +273,18 @@ fn pull_code(error: &PullError) -> ErrorCode {
     match error {
         PullError::NotInCatalog { .. } | PullError::NotHere { .. } => ErrorCode::NotFound,
         PullError::AlreadyPulled { .. } | PullError::NameTaken { .. } => ErrorCode::AlreadyExists,
-        PullError::NameOfCatalog { .. } => ErrorCode::BadRequest,
+        PullError::NameOfCatalog { .. }
+        | PullError::InUse { .. }
+        | PullError::Promote { source: PromoteError::Managed { .. }, .. } => ErrorCode::BadRequest,
         PullError::Bundle { source, .. } if matches!(**source, BundlePullError::Unchecked) => {
             ErrorCode::BadRequest
         }
         PullError::Import { source, .. } if !source.is_failure() => ErrorCode::BadRequest,
         PullError::Import { .. }
         | PullError::Remove { .. }
+        | PullError::Users { .. }
+        | PullError::Register { .. }
+        | PullError::Promote { .. }
         | PullError::Local { .. }
         | PullError::TooLittleSpace { .. }
         | PullError::DiskFull { .. }

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use banger_api::{
-    ErrorBody, ImageView, OperationView, PackBundle, PruneCache, PrunedCache, PullBundle, PullImage,
+    ErrorBody, ImageDetails, ImageView, OperationView, PackBundle, PruneCache, PrunedCache, PullBundle,
+    PullImage, RegisterImage,
 };
 
 use super::extract::{Body, Segment};
@@ -17,7 +18,30 @@ pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<ImageView>
     Ok(Json(state.images.list()?))
 }
 
-#[utoipa::path(post, path = "/v1/images/pull", operation_id = "pull_image", request_body = PullImage, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/images/{name}", operation_id = "show_image", params(("name" = String, Path)), responses((status = 200, body = ImageDetails), (status = 404, body = ErrorBody)))]
+pub(super) async fn show(State(state): State<ApiState>, Segment(name): Segment) -> Answer<ImageDetails> {
+    Ok(Json(state.images.show(&name)?))
+}
+
+#[utoipa::path(post, path = "/v1/images", operation_id = "register_image", request_body = RegisterImage, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(super) async fn register(
+    State(state): State<ApiState>,
+    Body(request): Body<RegisterImage>,
+) -> Answer<OperationView> {
+    Ok(Json(state.images.register(request).await?))
+}
+
+#[utoipa::path(post, path = "/v1/images/{name}/promote", operation_id = "promote_image", params(("name" = String, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+pub(super) async fn promote(State(state): State<ApiState>, Segment(name): Segment) -> Answer<OperationView> {
+    Ok(Json(state.images.promote(&name)?))
+}
+
+#[utoipa::path(post, path = "/v1/images/{name}/delete", operation_id = "delete_image", params(("name" = String, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+pub(super) async fn delete(State(state): State<ApiState>, Segment(name): Segment) -> Answer<OperationView> {
+    Ok(Json(state.images.delete(&name)?))
+}
+
+#[utoipa::path(post, path = "/v1/images:pull", operation_id = "pull_image", request_body = PullImage, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
 pub(super) async fn pull(
     State(state): State<ApiState>,
     Body(request): Body<PullImage>,
@@ -25,7 +49,7 @@ pub(super) async fn pull(
     Ok(Json(state.images.pull(&request)?))
 }
 
-#[utoipa::path(post, path = "/v1/images/pull-bundle", operation_id = "pull_image_bundle", request_body = PullBundle, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/images:pull-bundle", operation_id = "pull_image_bundle", request_body = PullBundle, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
 pub(super) async fn pull_bundle(
     State(state): State<ApiState>,
     Body(request): Body<PullBundle>,
@@ -33,16 +57,16 @@ pub(super) async fn pull_bundle(
     Ok(Json(state.images.pull_bundle(&request)?))
 }
 
-#[utoipa::path(post, path = "/v1/images/{image}/bundle", operation_id = "pack_image_bundle", params(("image" = String, Path)), request_body = PackBundle, responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/images/{name}/bundle", operation_id = "pack_image_bundle", params(("name" = String, Path)), request_body = PackBundle, responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
 pub(super) async fn pack_bundle(
     State(state): State<ApiState>,
-    Segment(image): Segment,
+    Segment(name): Segment,
     Body(request): Body<PackBundle>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.images.pack_bundle(&image, request)?))
+    Ok(Json(state.images.pack_bundle(&name, request)?))
 }
 
-#[utoipa::path(post, path = "/v1/images/cache/prune", operation_id = "prune_image_cache", request_body = PruneCache, responses((status = 200, body = PrunedCache)))]
+#[utoipa::path(post, path = "/v1/image-cache/prune", operation_id = "prune_image_cache", request_body = PruneCache, responses((status = 200, body = PrunedCache)))]
 pub(super) async fn prune_cache(
     State(state): State<ApiState>,
     Body(request): Body<PruneCache>,

@@ -35,7 +35,7 @@ pub(super) async fn import(
     Ok(Json(state.kernels.import(request).await?))
 }
 
-#[utoipa::path(post, path = "/v1/kernels/pull", operation_id = "pull_kernel", request_body = PullRequest, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/kernels:pull", operation_id = "pull_kernel", request_body = PullRequest, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
 pub(super) async fn pull(
     State(state): State<ApiState>,
     Body(request): Body<PullRequest>,

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_image::{
-    AuthorizedKey, ImageService, Kernel, KernelHold, Kind, Progress, PullError, StoreError,
-    make_overlay_disk, make_work_disk,
+    AuthorizedKey, Hold, ImageService, Kernel, Kind, Progress, PullError, StoreError, make_overlay_disk,
+    make_work_disk,
 };
 use banger_model::{ImageName, KernelName, VmSpec};
+use banger_store::Store;
 use banger_sys::paths::Paths;
 use banger_vmm::KernelFiles;
 use futures::future::BoxFuture;
 
 use super::kernel_check::KernelCheck;
-use super::progress_of;
+use super::{progress_of, vms_where};
 use crate::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace};
 use crate::operation::OperationTask;
 use crate::program::RunningProgram;
@@ -32,11 +33,13 @@ pub struct ImageBootSource {
 
 impl ImageBootSource {
     /// The source for these directories, with the agent that stands beside this program. Every guest lets the key in.
+    /// An image stays as it is while one of the rows is of a VM that was made from it.
     #[must_use]
-    pub fn new(paths: &Paths, program: &RunningProgram, key: AuthorizedKey) -> Self {
+    pub fn new(paths: &Paths, program: &RunningProgram, key: AuthorizedKey, rows: Arc<Store>) -> Self {
         let agent = find_agent(&program.directory());
-        let images = Arc::new(ImageService::new(paths, agent.clone(), key.clone()));
-        Self { images, agent, key, kernel_check: Arc::default() }
+        let mut images = ImageService::new(paths, agent.clone(), key.clone());
+        images.keep_images_for(Arc::new(move |image| Ok(vms_where(&rows, |spec| spec.image == *image)?)));
+        Self { images: Arc::new(images), agent, key, kernel_check: Arc::default() }
     }
 
     /// The image service.
@@ -56,7 +59,7 @@ impl ImageBootSource {
         &self,
         name: &KernelName,
         progress: &Progress,
-    ) -> Result<(Kernel, KernelHold), BootSourceError> {
+    ) -> Result<(Kernel, Hold), BootSourceError> {
         let found = self.images.hold_kernel(name, progress).await;
         let (kernel, hold) = found.map_err(BootSourceError::Pull)?;
         let checked = self.check(&kernel).await?;
@@ -96,9 +99,10 @@ impl BootSource for ImageBootSource {
                 return Err(BootSourceError::AgentMissing { path: self.agent.clone() });
             }
             let progress = progress_of(task);
-            let image = self.images.ensure_image(image, &progress).await.map_err(BootSourceError::Pull)?;
+            let held = self.images.hold_image(image, &progress).await;
+            let (image, image_hold) = held.map_err(BootSourceError::Pull)?;
             let kernel_name = kernel.unwrap_or(&image.manifest.kernel);
-            let (kernel, hold) = self.kernel(kernel_name, &progress).await?;
+            let (kernel, kernel_hold) = self.kernel(kernel_name, &progress).await?;
             Ok(BootFiles {
                 kernel_name: kernel_name.clone(),
                 kernel: KernelFiles {
@@ -108,7 +112,7 @@ impl BootSource for ImageBootSource {
                     initramfs: kernel.initramfs(),
                 },
                 modules: kernel.modules_drive(),
-                kept: KeptInPlace::new(hold),
+                kept: KeptInPlace::new([image_hold, kernel_hold]),
                 rootfs: image.rootfs(),
                 image,
             })

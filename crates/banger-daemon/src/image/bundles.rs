@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_api::{BundleView, ErrorBody, OperationKind, OperationView, PackBundle, PullBundle};
-use banger_image::{BundleLocation, BundlePull, Image, Replace, pack_bundle};
+use banger_image::{BundleLocation, BundlePull, Image, pack_bundle};
 use banger_model::ImageName;
 
 use super::images::{ImageOperationError, ImageOperations};
@@ -19,7 +19,7 @@ impl ImageOperations {
     pub fn pull_bundle(&self, request: &PullBundle) -> Result<OperationView, ImageOperationError> {
         let wanted = self.parse_bundle(request)?;
         self.images.check_bundle(&wanted).map_err(ImageOperationError::Pull)?;
-        let (images, replace) = (Arc::clone(&self.images), Replace::when(request.force));
+        let (images, replace) = (Arc::clone(&self.images), self.replace(&wanted.name, request.force)?);
         let target = wanted.name.to_string();
         Ok(self.operations.begin(OperationKind::ImagePull, &target, |task| {
             finish(async move {

@@ -1,4 +1,4 @@
-//! Pulling and listing images, as operations and views.
+//! Listing images, and pulling those of the catalog, as views and operations.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use banger_api::{ImageView, OperationKind, OperationView, PullImage};
 use banger_image::{
-    BundleLocationError, CacheError, ImageService, MinisignKeyError, OciSourceError, PackError, PullError,
-    Replace, StoreError,
+    BundleLocationError, CacheError, ImageEntry, ImageService, ImportError, MinisignKeyError, OciSourceError,
+    PackError, PullError, RegisterError, Replace, StoreError,
 };
 use banger_model::{ImageName, NameError};
+use banger_store::Store;
 
+use super::local::view;
 use super::{finish, progress_of, warn_damaged};
 use crate::operation::{Cancelled, Operations};
 
-/// Why an image could not be listed or pulled.
+/// Why something could not be done with an image.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageOperationError {
     /// The source makes no sense.
@@ -38,6 +40,36 @@ pub enum ImageOperationError {
         /// What was asked for.
         name: String,
     },
+    /// There is no such image, here or in the catalog.
+    #[error("there is no image `{name}`")]
+    NotFound {
+        /// What was asked for.
+        name: String,
+    },
+    /// A kernel by name and a kernel by files.
+    #[error("a kernel is given by its name or by its files, not by both")]
+    TwoKernels,
+    /// Neither of them.
+    #[error("there is no kernel for the image's VMs; give one by its name or by its files")]
+    NoKernel,
+    /// An initramfs or modules without a kernel.
+    #[error("an initramfs and modules belong to a kernel that is given by its file")]
+    NoKernelFile,
+    /// A kernel that is imported has its image's name.
+    #[error("a kernel cannot have the image's name")]
+    KernelName(#[source] NameError),
+    /// The kernel's files cannot be used.
+    #[error(transparent)]
+    KernelFiles(ImportError),
+    /// The image's files cannot be used.
+    #[error(transparent)]
+    Register(RegisterError),
+    /// The thread that looked at the files died.
+    #[error("the work on the image's files broke off")]
+    Worker(#[source] tokio::task::JoinError),
+    /// Who uses it cannot be read.
+    #[error(transparent)]
+    Rows(banger_store::StoreError),
     /// No bundle could be made.
     #[error("cannot make a bundle of the image")]
     Pack(#[source] PackError),
@@ -78,14 +110,15 @@ impl From<Cancelled> for ImageOperationError {
 /// Everything that is done with images.
 pub struct ImageOperations {
     pub(super) images: Arc<ImageService>,
+    pub(super) rows: Arc<Store>,
     pub(super) operations: Operations,
 }
 
 impl ImageOperations {
-    /// Images of this service.
+    /// Images of this service, used by the VMs of these rows.
     #[must_use]
-    pub fn new(images: Arc<ImageService>, operations: Operations) -> Self {
-        Self { images, operations }
+    pub fn new(images: Arc<ImageService>, rows: Arc<Store>, operations: Operations) -> Self {
+        Self { images, rows, operations }
     }
 
     /// Returns the images that are here and those that can be pulled, by name.
@@ -95,28 +128,11 @@ impl ImageOperations {
     pub fn list(&self) -> Result<Vec<ImageView>, ImageOperationError> {
         let listing = self.images.images().list().map_err(ImageOperationError::Store)?;
         warn_damaged(&listing.damaged);
-        let catalog = self.images.available_images().iter().map(|entry| ImageView {
-            name: entry.name.clone(),
-            is_pulled: false,
-            kernel: entry.kernel.clone(),
-            arch: entry.arch.clone(),
-            size_bytes: None,
-            created_at: None,
-            description: entry.description.clone(),
-        });
+        let catalog = self.images.available_images().iter().map(view_of_entry);
         let mut views: BTreeMap<_, _> = catalog.map(|view| (view.name.clone(), view)).collect();
-        for manifest in listing.found.into_iter().map(|image| image.manifest) {
-            let description = views.remove(&manifest.name).map(|view| view.description);
-            let view = ImageView {
-                size_bytes: Some(manifest.size_bytes()),
-                name: manifest.name.clone(),
-                is_pulled: true,
-                kernel: manifest.kernel,
-                arch: manifest.arch,
-                created_at: Some(manifest.created_at),
-                description: description.unwrap_or_default(),
-            };
-            views.insert(manifest.name, view);
+        for image in &listing.found {
+            let description = views.remove(&image.manifest.name).map(|view| view.description);
+            views.insert(image.manifest.name.clone(), view(image, description.unwrap_or_default()));
         }
         Ok(views.into_values().collect())
     }
@@ -133,7 +149,10 @@ impl ImageOperations {
             Some(name) if request.name.is_some() || request.kernel.is_some() => {
                 Err(ImageOperationError::OfCatalog { name })
             }
-            Some(name) => Ok(self.pull_from_catalog(name, Replace::when(request.force))),
+            Some(name) => {
+                let replace = self.replace(&name, request.force)?;
+                Ok(self.pull_from_catalog(name, replace))
+            }
             None => self.pull_from_elsewhere(request),
         }
     }
@@ -151,5 +170,18 @@ impl ImageOperations {
                 task.unless_cancelled(pulled).await?.map(drop).map_err(ImageOperationError::Pull)
             })
         })
+    }
+}
+
+pub(super) fn view_of_entry(entry: &ImageEntry) -> ImageView {
+    ImageView {
+        name: entry.name.clone(),
+        is_pulled: false,
+        is_registered: false,
+        kernel: entry.kernel.clone(),
+        arch: entry.arch.clone(),
+        size_bytes: None,
+        created_at: None,
+        description: entry.description.clone(),
     }
 }

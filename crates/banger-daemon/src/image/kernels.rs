@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_api::{
-    CatalogKernel, ErrorBody, ImportKernel, KernelDetails, KernelFile, KernelView, OperationKind,
+    ArtifactFile, CatalogKernel, ErrorBody, ImportKernel, KernelDetails, KernelView, OperationKind,
     OperationView, PullRequest,
 };
 use banger_image::{
@@ -15,7 +15,7 @@ use banger_image::{
 use banger_model::{ImageName, KernelName, NameError, VmName};
 use banger_store::Store;
 
-use super::{progress_of, warn_damaged};
+use super::{progress_of, vms_where, warn_damaged};
 use crate::http::Fault as _;
 use crate::operation::{Cancelled, Operations};
 
@@ -117,7 +117,7 @@ impl KernelOperations {
         };
         let files = kernel.manifest.files.iter().map(|(file, record)| {
             let (size_bytes, sha256) = (record.size, record.sha256.clone());
-            (file.clone(), KernelFile { size_bytes, sha256 })
+            (file.clone(), ArtifactFile { size_bytes, sha256 })
         });
         Ok(KernelDetails {
             kernel: self.view(&kernel),
@@ -243,8 +243,7 @@ fn refuse_used(rows: &Store, name: &KernelName) -> Result<(), KernelOperationErr
 }
 
 fn vms_with(rows: &Store, name: &KernelName) -> Result<Vec<VmName>, KernelOperationError> {
-    let vms = rows.list_vms().map_err(KernelOperationError::Rows)?;
-    Ok(vms.into_iter().filter(|vm| vm.spec.kernel == *name).map(|vm| vm.name).collect())
+    vms_where(rows, |spec| spec.kernel == *name).map_err(KernelOperationError::Rows)
 }
 
 fn view_of_entry(entry: &KernelEntry) -> KernelView {

@@ -5,10 +5,13 @@ mod bundles;
 mod images;
 mod kernel_check;
 mod kernels;
+mod local;
 mod oci;
 
 use banger_api::{ErrorBody, StagePartView};
 use banger_image::{Progress, StoreError};
+use banger_model::{VmName, VmSpec};
+use banger_store::Store;
 use tracing::warn;
 
 use crate::http::Fault;
@@ -17,6 +20,15 @@ use crate::operation::OperationTask;
 pub use boot_source::ImageBootSource;
 pub use images::{ImageOperationError, ImageOperations};
 pub use kernels::{KernelOperationError, KernelOperations};
+
+/// Returns the VMs whose spec is such, by the order of their rows.
+fn vms_where(
+    rows: &Store,
+    is_one: impl Fn(&VmSpec) -> bool,
+) -> Result<Vec<VmName>, banger_store::StoreError> {
+    let vms = rows.list_vms()?;
+    Ok(vms.into_iter().filter(|vm| is_one(&vm.spec)).map(|vm| vm.name).collect())
+}
 
 /// Tells the stages of a pull as those of an operation.
 fn progress_of(task: &OperationTask) -> Progress {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_api::{OperationKind, OperationView, PruneCache, PrunedCache, PullImage};
-use banger_image::{Kind, OciPull, OciSource, PlainHttp, Prune, PullError, Replace};
+use banger_image::{Kind, OciPull, OciSource, PlainHttp, Prune, PullError};
 use banger_model::KernelName;
 
 use super::images::{ImageOperationError, ImageOperations};
@@ -18,7 +18,7 @@ impl ImageOperations {
     ) -> Result<OperationView, ImageOperationError> {
         let wanted = self.parse(request)?;
         self.images.check_oci_name(&wanted).map_err(ImageOperationError::Pull)?;
-        let (images, replace) = (Arc::clone(&self.images), Replace::when(request.force));
+        let (images, replace) = (Arc::clone(&self.images), self.replace(&wanted.name, request.force)?);
         let target = wanted.name.to_string();
         Ok(self.operations.begin(OperationKind::ImagePull, &target, |task| {
             finish(async move {

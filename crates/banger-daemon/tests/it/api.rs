@@ -27,17 +27,21 @@ async fn the_document_has_every_route_and_is_served() {
     GET /v1/defaults show_defaults
     GET /v1/doctor show_doctor
     GET /v1/events list_events
+    POST /v1/image-cache/prune prune_image_cache
     GET /v1/images list_images
-    POST /v1/images/cache/prune prune_image_cache
-    POST /v1/images/pull pull_image
-    POST /v1/images/pull-bundle pull_image_bundle
-    POST /v1/images/{image}/bundle pack_image_bundle
+    POST /v1/images register_image
+    GET /v1/images/{name} show_image
+    POST /v1/images/{name}/bundle pack_image_bundle
+    POST /v1/images/{name}/delete delete_image
+    POST /v1/images/{name}/promote promote_image
+    POST /v1/images:pull pull_image
+    POST /v1/images:pull-bundle pull_image_bundle
     GET /v1/info show_info
     GET /v1/kernels list_kernels
     POST /v1/kernels import_kernel
-    POST /v1/kernels/pull pull_kernel
     GET /v1/kernels/{name} show_kernel
     POST /v1/kernels/{name}/delete delete_kernel
+    POST /v1/kernels:pull pull_kernel
     GET /v1/operations list_operations
     GET /v1/operations/{id} show_operation
     POST /v1/operations/{id}/cancel cancel_operation

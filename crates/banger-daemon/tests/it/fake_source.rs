@@ -89,7 +89,7 @@ impl BootSource for FakeSource {
             if self.fails_at_image.load(Ordering::SeqCst) {
                 return Err(disk_full(&self.directory));
             }
-            if image.as_str() != "debian-bookworm" {
+            if !["debian-bookworm", "mine"].contains(&image.as_str()) {
                 return Err(not_in_catalog(Kind::Image, image.as_str()));
             }
             if let Some(kernel) = kernel.filter(|kernel| kernel.as_str() != "debian-12") {

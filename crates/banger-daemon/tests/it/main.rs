@@ -23,6 +23,7 @@ mod faults;
 mod figures;
 mod gate;
 mod health;
+mod images;
 mod interrupts;
 mod kernels;
 mod lifecycle;

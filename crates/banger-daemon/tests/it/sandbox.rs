@@ -106,12 +106,16 @@ impl Sandbox {
             let report = vms.reconcile().await.unwrap();
             vms.keep_time();
             let program = RunningProgram::current().unwrap();
-            let images = Arc::new(ImageBootSource::new(&paths, &program, key));
+            let images = Arc::new(ImageBootSource::new(&paths, &program, key, Arc::clone(&rows)));
             let shutdown = CancellationToken::new();
             let state = ApiState {
                 vms,
-                kernels: Arc::new(KernelOperations::new(images.images(), rows, operations.clone())),
-                images: Arc::new(ImageOperations::new(images.images(), operations.clone())),
+                kernels: Arc::new(KernelOperations::new(
+                    images.images(),
+                    Arc::clone(&rows),
+                    operations.clone(),
+                )),
+                images: Arc::new(ImageOperations::new(images.images(), rows, operations.clone())),
                 operations,
                 events,
                 doctor: Arc::new(Doctor::new(paths.clone(), config.clone(), images)),

@@ -55,6 +55,8 @@ pub enum PackError {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write `{}`", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("the image has a work-seed of its own, for which a bundle has no place")]
+    OwnHome,
     #[error("the root of the image has changed")]
     OtherRootfs,
     #[error("cannot write the manifest of the bundle")]
@@ -74,6 +76,7 @@ impl PackError {
             Self::Exists { .. }
             | Self::Read { .. }
             | Self::Write { .. }
+            | Self::OwnHome
             | Self::OtherRootfs
             | Self::Manifest(_)
             | Self::Compress(_)

@@ -44,6 +44,9 @@ pub async fn pack_bundle(
     if output.symlink_metadata().is_ok() {
         return Err(PackError::Exists { path: output });
     }
+    if image.has_own_home() {
+        return Err(PackError::OwnHome);
+    }
     progress.stage(STAGE, "");
     let archive = Temporary(sibling(&output));
     let (told, path) = (progress.clone(), archive.0.clone());

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -16,6 +16,7 @@ use super::manifest::BundleManifest;
 use crate::artifact::MANIFEST_FILE;
 use crate::digest::{FileRecord, hex};
 use crate::image::ROOTFS;
+use crate::sparse::write_sparse;
 use crate::zstd_frames::ZstdFrames;
 
 /// Larger roots are not images for sandboxes.
@@ -24,8 +25,6 @@ const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// What may come after the archive's end: tar fills its last record with zeros.
 const TRAILER_BYTES_MAX: u64 = 1 << 20;
 const CHUNK_BYTES: usize = 256 << 10;
-/// Blocks of zeros of this size become holes.
-const HOLE_BYTES: usize = 4 << 10;
 
 /// Writes the root of a bundle into a directory and returns the manifest. Nothing may be used when this fails.
 pub(super) fn unpack_bundle(
@@ -127,20 +126,4 @@ fn write_rootfs(entry: &mut tar::Entry<'_, impl Read>, path: &Path) -> Result<Fi
     }
     file.set_len(size).map_err(failed)?;
     Ok(FileRecord { sha256: hex(&hasher.finalize()), size })
-}
-
-/// Writes bytes, and leaves out blocks of zeros.
-fn write_sparse(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    let is_hole = |block: &[u8]| block.iter().all(|byte| *byte == 0);
-    let blocks: Vec<&[u8]> = bytes.chunks(HOLE_BYTES).collect();
-    for run in blocks.chunk_by(|one, next| is_hole(one) == is_hole(next)) {
-        let is_empty = run.first().is_none_or(|block| is_hole(block));
-        let length = run.iter().map(|block| block.len()).sum::<usize>();
-        if is_empty {
-            file.seek(SeekFrom::Current(i64::try_from(length).unwrap_or_default()))?;
-        } else {
-            file.write_all(&run.concat())?;
-        }
-    }
-    Ok(())
 }

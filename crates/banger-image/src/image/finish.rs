@@ -15,7 +15,7 @@ use crate::digest::FileRecord;
 use crate::image::authorized_key::AuthorizedKey;
 use crate::image::manifest::{ImageManifest, ManagedFiles, ROOTFS, Source, WORK_SEED};
 use crate::image::process::ImageProcess;
-use crate::image::work_seed::{WorkSeedError, write_work_seed};
+use crate::image::work_seed::{HomeSource, WorkSeedError, write_work_seed};
 
 /// Why an image whose root is there does not become whole.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +60,9 @@ pub(crate) fn finish_image(
 ) -> Result<StagedDirectory, FinishError> {
     let home = staged.path();
     failpoint::pass("finish image");
-    write_work_seed(&home.join(ROOTFS), &home.join(WORK_SEED), key).map_err(FinishError::WorkSeed)?;
-    let files = ManagedFiles { rootfs, seeded_key: Some(key.fingerprint().clone()) };
+    let root = HomeSource::of_root(home.join(ROOTFS));
+    write_work_seed(&root, &home.join(WORK_SEED), key).map_err(FinishError::WorkSeed)?;
+    let files = ManagedFiles { rootfs, home: None, seeded_key: Some(key.fingerprint().clone()) };
     let manifest = ImageManifest {
         name: facts.name,
         id: random_hex::<8>(),
@@ -76,9 +77,15 @@ pub(crate) fn finish_image(
         origin: facts.origin,
         created_at: jiff::Timestamp::now().to_string(),
     };
-    let text = manifest_bytes(&manifest).map_err(FinishError::Manifest)?;
+    write_manifest(&staged, &manifest)?;
+    Ok(staged)
+}
+
+/// Writes the manifest of an image whose files are there.
+pub(crate) fn write_manifest(staged: &StagedDirectory, manifest: &ImageManifest) -> Result<(), FinishError> {
+    let text = manifest_bytes(manifest).map_err(FinishError::Manifest)?;
     let path = staged.path().join(MANIFEST_FILE);
     fs::write(&path, text).map_err(|source| FinishError::Write { path, source })?;
     failpoint::pass("image finished");
-    Ok(staged)
+    Ok(())
 }

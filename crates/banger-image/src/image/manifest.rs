@@ -1,7 +1,7 @@
 //! A local image: what is known of it, and where its files are.
 
 use std::num::NonZeroU16;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use banger_model::{ImageName, KernelName};
 use serde::{Deserialize, Serialize};
@@ -11,13 +11,15 @@ use crate::digest::FileRecord;
 use crate::image::authorized_key::KeyFingerprint;
 use crate::image::manifest_form::ImageForm;
 use crate::image::process::ImageProcess;
-use crate::image::work_seed::{HomeSource, ROOT_HOME};
+use crate::image::work_seed::HomeSource;
 use crate::linked_file::LinkedFile;
 
 /// The read-only root of all its VMs.
 pub(crate) const ROOTFS: &str = "rootfs.ext4";
 /// What a work disk starts with: the content of `/root`, with the user's key.
 pub(crate) const WORK_SEED: &str = "work-seed.ext4";
+/// The work-seed that an image was registered with, as it was: ours is made of it.
+pub(crate) const HOME: &str = "home.ext4";
 
 /// What is recorded of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +65,8 @@ pub enum Source {
 pub struct ManagedFiles {
     /// Its root.
     pub rootfs: FileRecord,
+    /// What its work-seed is made of; none means the `/root` of its root.
+    pub home: Option<FileRecord>,
     /// The key that its work-seed lets in; none means that there is no work-seed yet.
     pub seeded_key: Option<KeyFingerprint>,
 }
@@ -96,7 +100,10 @@ impl Manifest for ImageManifest {
 
     fn files(&self) -> Vec<(&str, &FileRecord)> {
         match &self.source {
-            Source::Managed(files) => vec![(ROOTFS, &files.rootfs)],
+            Source::Managed(files) => {
+                let home = files.home.as_ref().map(|home| (HOME, home));
+                [Some((ROOTFS, &files.rootfs)), home].into_iter().flatten().collect()
+            }
             Source::Linked(_) => Vec::new(),
         }
     }
@@ -124,17 +131,30 @@ impl Image {
         }
     }
 
+    /// Tells whether it was registered with a work-seed, so that homes do not start as the `/root` of its root.
+    pub(crate) fn has_own_home(&self) -> bool {
+        match &self.manifest.source {
+            Source::Managed(files) => files.home.is_some(),
+            Source::Linked(files) => files.work_seed.is_some(),
+        }
+    }
+
     /// Returns where a new work disk's content can come from, the best place first.
     pub(crate) fn homes(&self) -> Vec<HomeSource> {
-        let of_root = |rootfs: &Path| HomeSource { file: rootfs.to_owned(), directory: ROOT_HOME };
-        let seed = |file: PathBuf| HomeSource { file, directory: b"" };
+        let has_seed = match &self.manifest.source {
+            Source::Managed(files) => files.seeded_key.is_some(),
+            Source::Linked(_) => false,
+        };
+        let seed = has_seed.then(|| HomeSource::whole(self.file(WORK_SEED)));
+        seed.into_iter().chain([self.home()]).collect()
+    }
+
+    /// Returns what a work-seed is made of.
+    pub(crate) fn home(&self) -> HomeSource {
         match &self.manifest.source {
-            Source::Managed(ManagedFiles { seeded_key: Some(_), .. }) => {
-                vec![seed(self.file(WORK_SEED)), of_root(&self.rootfs())]
-            }
-            Source::Managed(ManagedFiles { seeded_key: None, .. }) => vec![of_root(&self.rootfs())],
-            Source::Linked(LinkedFiles { work_seed: Some(file), .. }) => vec![seed(file.path.clone())],
-            Source::Linked(LinkedFiles { rootfs, work_seed: None }) => vec![of_root(&rootfs.path)],
+            Source::Managed(ManagedFiles { home: Some(_), .. }) => HomeSource::whole(self.file(HOME)),
+            Source::Linked(LinkedFiles { work_seed: Some(file), .. }) => HomeSource::whole(file.path.clone()),
+            Source::Managed(_) | Source::Linked(_) => HomeSource::of_root(self.rootfs()),
         }
     }
 }

@@ -36,8 +36,16 @@ pub(crate) struct ImageForm {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum SourceForm {
-    Managed { rootfs: FileRecord, seeded_key: Option<KeyFingerprint> },
-    Linked { rootfs: LinkedFile, work_seed: Option<LinkedFile> },
+    Managed {
+        rootfs: FileRecord,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        home: Option<FileRecord>,
+        seeded_key: Option<KeyFingerprint>,
+    },
+    Linked {
+        rootfs: LinkedFile,
+        work_seed: Option<LinkedFile>,
+    },
 }
 
 /// Format 1: the work-seed was a tar without a key.
@@ -59,8 +67,8 @@ struct FirstForm {
 impl From<ImageManifest> for ImageForm {
     fn from(manifest: ImageManifest) -> Self {
         let source = match manifest.source {
-            Source::Managed(ManagedFiles { rootfs, seeded_key }) => {
-                SourceForm::Managed { rootfs, seeded_key }
+            Source::Managed(ManagedFiles { rootfs, home, seeded_key }) => {
+                SourceForm::Managed { rootfs, home, seeded_key }
             }
             Source::Linked(LinkedFiles { rootfs, work_seed }) => SourceForm::Linked { rootfs, work_seed },
         };
@@ -85,8 +93,8 @@ impl From<ImageManifest> for ImageForm {
 impl From<ImageForm> for ImageManifest {
     fn from(form: ImageForm) -> Self {
         let source = match form.source {
-            SourceForm::Managed { rootfs, seeded_key } => {
-                Source::Managed(ManagedFiles { rootfs, seeded_key })
+            SourceForm::Managed { rootfs, home, seeded_key } => {
+                Source::Managed(ManagedFiles { rootfs, home, seeded_key })
             }
             SourceForm::Linked { rootfs, work_seed } => Source::Linked(LinkedFiles { rootfs, work_seed }),
         };
@@ -118,7 +126,7 @@ impl FirstForm {
             distro: self.distro,
             arch: self.arch,
             kernel: self.kernel,
-            source: Source::Managed(ManagedFiles { rootfs, seeded_key: None }),
+            source: Source::Managed(ManagedFiles { rootfs, home: None, seeded_key: None }),
             ready_ports: self.ready_ports,
             init: self.init,
             process: None,
@@ -165,6 +173,7 @@ mod tests {
             include_str!("../../testdata/image-manifest-2-managed.json"),
             include_str!("../../testdata/image-manifest-2-linked.json"),
             include_str!("../../testdata/image-manifest-2-process.json"),
+            include_str!("../../testdata/image-manifest-2-promoted.json"),
         ] {
             assert_eq!(String::from_utf8(manifest_bytes(&parse(text)).unwrap()).unwrap(), text);
         }

@@ -10,6 +10,7 @@ mod finish;
 mod manifest;
 mod manifest_form;
 mod process;
+mod registered;
 mod rootfs;
 mod sshd;
 mod sub_ids;
@@ -25,6 +26,8 @@ pub(crate) use finish::{ImageFacts, finish_image, record_rootfs};
 pub(crate) use manifest::ROOTFS;
 pub use manifest::{Image, ImageManifest, LinkedFiles, ManagedFiles, Source};
 pub use process::ImageProcess;
+pub(crate) use registered::copy_registered;
+pub use registered::{ImageRegistration, PromoteError, RegisterError, RegisterRequest};
 pub(crate) use sshd::{SSHD_DROP_IN, SSHD_DROP_IN_PATH};
 pub use work_seed::WorkSeedError;
 pub(crate) use work_seed::{

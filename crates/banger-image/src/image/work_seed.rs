@@ -1,8 +1,8 @@
 //! The work-seed: an image's `/root` as a small file system of its own, which lets the user's key in. New work disks are
 //! copies of it.
 //!
-//! It holds nothing that the image's root does not have, apart from the key: one that is missing, damaged or for another
-//! key is made anew from the root, by whoever comes first. A reader finds the older one or the new one.
+//! It holds nothing that the image's root, or the work-seed that it was registered with, does not have, apart from the
+//! key: one that is missing, damaged or for another key is made anew from that, by whoever comes first. A reader finds the older one or the new one.
 
 use std::fs;
 use std::io;
@@ -19,7 +19,7 @@ use crate::image::authorized_key::{AuthorizedKey, provision_authorized_key};
 use crate::image::manifest::{Image, Source, WORK_SEED};
 
 /// Where the content of `/root` is in an image's root.
-pub(crate) const ROOT_HOME: &[u8] = b"root";
+const ROOT_HOME: &[u8] = b"root";
 /// What images of the first format had.
 const OLD_SEED: &str = "work-seed.tar";
 const REFRESH_INFIX: &str = ".refresh.";
@@ -49,6 +49,16 @@ pub(crate) struct HomeSource {
 }
 
 impl HomeSource {
+    /// The `/root` of an image's root.
+    pub(crate) fn of_root(rootfs: PathBuf) -> Self {
+        Self { file: rootfs, directory: ROOT_HOME }
+    }
+
+    /// A file system that is nothing but a home.
+    pub(crate) fn whole(file: PathBuf) -> Self {
+        Self { file, directory: b"" }
+    }
+
     /// Begins a file system that has this home and lets the key in.
     pub(crate) fn begin<'r>(
         &self,
@@ -71,12 +81,15 @@ impl HomeSource {
 /// Files that every home starts with where the image has none of that name.
 const ADDED: &[(&[u8], &[u8])] = &[(b".hushlogin", b"")];
 
-/// Writes the seed of a finished root.
-pub(crate) fn write_work_seed(rootfs: &Path, seed: &Path, key: &AuthorizedKey) -> Result<(), WorkSeedError> {
+/// Writes a seed.
+pub(crate) fn write_work_seed(
+    home: &HomeSource,
+    seed: &Path,
+    key: &AuthorizedKey,
+) -> Result<(), WorkSeedError> {
     let written = || {
-        let home = HomeSource { file: rootfs.to_owned(), directory: ROOT_HOME };
         let reader = Ext4Reader::open(&home.file)?;
-        // What is in it comes from the root, so it cannot be larger, whatever its directories say.
+        // What is in it comes from there, so it cannot be larger, whatever its directories say.
         let options = options("banger-seed", reader.size_bytes() + SLACK_BYTES, Journal::None);
         home.begin(&reader, seed, options, key)?.finish_shrunk().map(drop)
     };
@@ -101,12 +114,12 @@ pub(crate) fn is_stale(image: &Image, key: &AuthorizedKey) -> bool {
 /// Makes the seed anew for this key, and records the key once the seed is in its place. Other refreshes may run at the
 /// same time: the last one wins, and all have the same content.
 pub(crate) fn refresh_work_seed(mut image: Image, key: &AuthorizedKey) -> Result<Image, WorkSeedError> {
-    let (rootfs, seed) = (image.rootfs(), image.file(WORK_SEED));
+    let (home, seed) = (image.home(), image.file(WORK_SEED));
     let Source::Managed(files) = &mut image.manifest.source else { return Ok(image) };
     files.seeded_key = Some(key.fingerprint().clone());
     let staged = staging_path(&seed);
     failpoint::pass("write work-seed");
-    write_work_seed(&rootfs, &staged, key)?;
+    write_work_seed(&home, &staged, key)?;
     failpoint::pass("work-seed written");
     publish(&staged, &seed).map_err(WorkSeedError::Publish)?;
     // After the rename, so that a record never tells of a key that the seed does not have.

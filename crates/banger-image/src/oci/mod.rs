@@ -37,7 +37,6 @@ pub use credentials::CredentialsError;
 pub use documents::DocumentError;
 pub use flatten::{FlattenError, LayerError};
 pub use layer::LayerReadError;
-
 pub use layout::LocalImageError;
 pub(crate) use patience::Patience;
 pub(crate) use pull::OciImages;
@@ -46,3 +45,4 @@ pub use reference::{Reference, ReferenceError};
 pub use registry::PlainHttp;
 pub use registry_error::RegistryError;
 pub use source::{OciSource, OciSourceError};
+pub(crate) use system::distro_of;

@@ -55,7 +55,7 @@ fn container_image() {
 }
 
 /// Makes an image of busybox, with `umoci`.
-fn make_layout(layout: &Path) {
+pub(crate) fn make_layout(layout: &Path) {
     let image = format!("{}:v1", layout.display());
     let bundle = layout.with_extension("bundle");
     let umoci = |arguments: &[&str]| {

@@ -13,6 +13,7 @@ mod concurrency;
 mod container_image;
 mod faults;
 mod files;
+mod images;
 mod inspection;
 mod kernels;
 mod lifecycle;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         survival::SCENARIOS,
         concurrency::SCENARIOS,
         faults::SCENARIOS,
+        images::SCENARIOS,
         inspection::SCENARIOS,
         files::SCENARIOS,
         network::SCENARIOS,

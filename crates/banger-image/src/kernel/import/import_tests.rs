@@ -434,3 +434,30 @@ async fn a_kernel_of_banger_s_that_is_damaged_or_odd_is_refused() {
     assert!(refusal(request(&kernel.directory)).contains("makes no sense"));
     assert_eq!(second.names(), [""; 0]);
 }
+
+#[tokio::test]
+async fn a_kernel_can_be_given_file_by_file_and_its_initramfs_is_left_out() {
+    let (home, place) = (Home::new(), tempfile::tempdir().unwrap());
+    let path = |name: &str| place.path().join(name);
+    fs::write(path("kernel-6.1.7"), elf_kernel("6.1.7", true)).unwrap();
+    fs::write(path("initrd"), "somebody's").unwrap();
+    write_modules(&path("modules/6.1.7"), Distro::Debian);
+    let of = |initrd: &str, modules: &str| {
+        let (initrd, modules) = (Some(path(initrd)), Some(path(modules)));
+        KernelImport::of_files("mine".parse().unwrap(), path("kernel-6.1.7"), initrd, modules)
+    };
+    for modules in ["modules", "modules/6.1.7"] {
+        let import = of("initrd", modules).unwrap();
+        let kernel = home.service.import_kernel(import, Replace::Always, &Progress::silent()).await.unwrap();
+        assert_eq!(kernel.manifest.version, "6.1.7");
+        assert_load_order(&unpacked(&kernel.initramfs())["modules/load.list"]);
+        assert!(kernel.modules_drive().is_some());
+    }
+    assert!(told(&of("none", "modules").unwrap_err()).starts_with("cannot read `"));
+    assert_eq!(
+        told(&of("initrd", ".").unwrap_err()).replace(place.path().to_str().unwrap(), "~"),
+        "there are no modules for the kernel `6.1.7` in `~/.`"
+    );
+    let relative = KernelImport::of_files("mine".parse().unwrap(), "vmlinux".into(), None, None);
+    assert!(told(&relative.unwrap_err()).contains("is not an absolute path"));
+}

@@ -20,7 +20,7 @@ pub use error::ImportError;
 
 pub(crate) use self::bundle::unpack_bundle;
 use self::own::take_own;
-use self::parts::{Found, PlainParts, find_parts};
+use self::parts::{Found, PlainParts, find_parts, plain_parts};
 use self::root::{RootKernel, find_kernel};
 use crate::blocking::run_blocking;
 use crate::deb::{Control, read_control};
@@ -64,6 +64,7 @@ enum Form {
     Package { path: PathBuf, control: Control },
     Bundle { path: PathBuf },
     Directory { path: PathBuf },
+    Files { kernel: PathBuf, parts: PlainParts },
     Root { path: PathBuf, distro: Distro, kernel: RootKernel },
 }
 
@@ -83,6 +84,24 @@ impl KernelImport {
             None => form.default_name()?,
         };
         Ok(Self { name, sha256, form })
+    }
+
+    /// Looks at a kernel's files, each of which has its path. An initramfs is only looked for: banger makes its own.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub fn of_files(
+        name: KernelName,
+        kernel: PathBuf,
+        initramfs: Option<PathBuf>,
+        modules: Option<PathBuf>,
+    ) -> Result<Self, ImportError> {
+        let given = [Some(&kernel), initramfs.as_ref(), modules.as_ref()];
+        if let Some(path) = given.into_iter().flatten().find(|path| !path.is_absolute()) {
+            return Err(ImportError::Relative { path: path.clone() });
+        }
+        let parts = plain_parts(kernel.clone(), initramfs, modules)?;
+        Ok(Self { name, sha256: None, form: Form::Files { kernel, parts } })
     }
 
     /// The name that it will have.
@@ -127,6 +146,10 @@ impl KernelImport {
                 let found = find_parts(&path)?;
                 let text = path.display().to_string();
                 build_found(staged, found, path, (name, text), agent, progress).await
+            }
+            Form::Files { kernel, parts } => {
+                let text = kernel.display().to_string();
+                build_found(staged, Found::Plain(parts), PathBuf::new(), (name, text), agent, progress).await
             }
             Form::Root { path, distro, kernel } => {
                 let RootKernel { vmlinuz, release, modules, built_at } = kernel;
@@ -201,7 +224,7 @@ impl Form {
                 let endings = [".tar.zst", ".tzst", ".tar"];
                 endings.iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(&file).to_owned()
             }
-            Self::Directory { path } => file_name(path),
+            Self::Directory { path } | Self::Files { kernel: path, .. } => file_name(path),
         };
         as_name(&text).parse().map_err(|source| ImportError::NoName { source })
     }

@@ -61,6 +61,30 @@ pub(super) fn find_parts(directory: &Path) -> Result<Found, ImportError> {
     Ok(Found::Plain(PlainParts { image, release, modules, initramfs, built_at }))
 }
 
+/// Looks at a kernel, ELF or compressed, and at what goes with it.
+pub(super) fn plain_parts(
+    kernel: PathBuf,
+    initramfs: Option<PathBuf>,
+    modules: Option<PathBuf>,
+) -> Result<PlainParts, ImportError> {
+    let read = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ImportError::Read { path, source }
+    };
+    if let Some(path) = &initramfs {
+        fs::metadata(path).map_err(read(path))?;
+    }
+    let image = if is_elf(&kernel)? { KernelImage::Elf(kernel) } else { KernelImage::Compressed(kernel) };
+    let (release, built_at) = look_at(&image)?;
+    let modules = modules.map(|path| {
+        fs::metadata(&path).map_err(read(&path))?;
+        let tree = [path.join(&release), path.clone()].into_iter().find(|tree| is_tree(tree));
+        tree.ok_or_else(|| ImportError::NoModules { path, release: release.clone() })
+    });
+    let modules = modules.transpose()?;
+    Ok(PlainParts { image, release, modules, initramfs, built_at })
+}
+
 /// Returns a kernel's release and its time.
 pub(super) fn look_at(image: &KernelImage) -> Result<(String, i64), ImportError> {
     let path = match image {

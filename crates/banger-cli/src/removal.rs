@@ -1,0 +1,69 @@
+//! `kernel rm` and `image delete`: several at once, told in the order in which they were typed.
+
+use std::collections::BTreeSet;
+
+use banger_api::Client;
+use banger_sys::paths::Paths;
+use futures::future::join_all;
+use serde_json::Value;
+
+use crate::ensure::ensure;
+use crate::error::CliError;
+use crate::operation::{self, Ended, OnStop};
+use crate::outcome::{Outcome, tell};
+use crate::progress::Board;
+use crate::signals::Signals;
+
+/// What can be removed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Removable {
+    /// Where the daemon has them.
+    route: &'static str,
+    /// What JSON calls one.
+    kind: &'static str,
+    /// What was done to one.
+    done: &'static str,
+}
+
+pub(crate) const KERNELS: Removable = Removable { route: "/v1/kernels", kind: "kernel", done: "removed" };
+pub(crate) const IMAGES: Removable = Removable { route: "/v1/images", kind: "image", done: "deleted" };
+
+/// Removes those that nobody uses; the others stay, and make the exit status 1.
+pub(crate) async fn remove<N: Into<String>>(
+    paths: &Paths,
+    what: Removable,
+    names: Vec<N>,
+    as_json: bool,
+    board: &Board,
+) -> Result<(), CliError> {
+    let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    let client = ensure(paths).await?;
+    let has_several = names.len() > 1;
+    let each = names.into_iter().map(|name| {
+        let client = &client;
+        async move {
+            let result = remove_one(client, what, &name, has_several, board).await;
+            Outcome { target: name, result }
+        }
+    });
+    tell(what.done, what.kind, &join_all(each).await, as_json)
+}
+
+async fn remove_one(
+    client: &Client,
+    what: Removable,
+    name: &str,
+    has_several: bool,
+    board: &Board,
+) -> Result<Option<Value>, CliError> {
+    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut progress = board.progress(has_several.then_some(name));
+    let path = format!("{}/{name}/delete", what.route);
+    let begin = client.post(&path, &());
+    let ended = operation::follow(client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
+    match ended {
+        Ended::Succeeded(_) | Ended::TooLate { .. } => Ok(None),
+    }
+}
