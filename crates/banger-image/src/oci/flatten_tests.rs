@@ -304,7 +304,13 @@ fn apply(model: &mut Model, changes: &[(String, Change)]) -> Vec<(String, Change
             Change::Opaque => {
                 // A mark in what is no directory, in the layers below or in this one, makes no sense.
                 let is_sound = |known: &Model| known.get(path).is_none_or(|_| is_directory(known, path));
-                if is_sound(&below) && is_sound(model) {
+                // Nor does one in what the same layer hides: whether its directory is there depends on the order.
+                let is_hidden = changes.iter().any(|(hidden, change)| match change {
+                    Change::Whiteout => hidden == path || is_below(path, hidden),
+                    Change::Opaque => is_below(path, hidden),
+                    _ => false,
+                });
+                if is_sound(&below) && is_sound(model) && !is_hidden {
                     kept.push((path.clone(), change.clone()));
                     make_parents(model, path);
                     model.entry(path.clone()).or_insert(Node::Directory(0o755));
