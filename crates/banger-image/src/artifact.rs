@@ -38,6 +38,8 @@ pub trait Manifest: Serialize + DeserializeOwned + Clone + Send + 'static {
     const KIND: Kind;
     /// The version that this crate writes; it reads all older ones.
     const FORMAT_VERSION: u32;
+    /// May it be replaced while VMs use it? Their next start then takes the new one.
+    const CAN_CHANGE_UNDER_VMS: bool;
 
     /// Whose manifest it is.
     fn name(&self) -> &Self::Name;

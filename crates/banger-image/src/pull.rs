@@ -296,7 +296,7 @@ pub(crate) struct Pulls<M: Manifest> {
     uses: SharedKeyedLock<M::Name>,
     /// Free bytes that a pull needs to begin.
     bytes_needed: u64,
-    /// Who needs what is there as it is. Kernels can be replaced under their VMs.
+    /// Which VMs use what is there.
     users: Option<Users<M::Name>>,
 }
 
@@ -312,7 +312,7 @@ impl<M: Manifest> Pulls<M> {
         Self { store, locks, uses, bytes_needed, users: None }
     }
 
-    /// From now on, what has users is neither replaced by another one nor removed.
+    /// From now on, what has users is not removed, nor replaced by another one if its kind cannot bear that.
     pub(crate) fn keep_for(&mut self, users: Users<M::Name>) {
         self.users = Some(users);
     }
@@ -432,6 +432,14 @@ impl<M: Manifest> Pulls<M> {
         Ok(Some(found))
     }
 
+    /// Refuses to put another one in the place of what VMs need as it is.
+    fn refuse_replacing(&self, name: &M::Name, successor: Successor) -> Result<(), PullError> {
+        if M::CAN_CHANGE_UNDER_VMS || successor == Successor::Same || !self.store.place(name).exists() {
+            return Ok(());
+        }
+        self.refuse_used(name)
+    }
+
     /// Makes it, for who holds its lock.
     pub(crate) async fn make(
         &self,
@@ -443,9 +451,7 @@ impl<M: Manifest> Pulls<M> {
     ) -> Result<Artifact<M>, PullError> {
         let kind = M::KIND;
         let place = self.store.place(name);
-        if successor == Successor::Other && place.exists() {
-            self.refuse_used(name)?;
-        }
+        self.refuse_replacing(name, successor)?;
         let unpublished = |source| PullError::Publish { kind, name: name.to_string(), source };
         create_private_directory(self.store.directory()).map_err(unpublished)?;
         if let Some(shortage) = shortage(self.store.directory(), bytes_needed) {
@@ -456,10 +462,8 @@ impl<M: Manifest> Pulls<M> {
         let staged = StagedDirectory::create(&place).map_err(unpublished)?;
         let filled = build(staged).await.map_err(|error| disk_full(kind, name, error))?;
         let guards = (held, self.alone(name).await);
-        if successor == Successor::Other && place.exists() {
-            // A VM may have come while it was built. With the guard, none comes any more.
-            self.refuse_used(name)?;
-        }
+        // A VM may have come while it was built. With the guard, none comes any more.
+        self.refuse_replacing(name, successor)?;
         let published = run_blocking(move |cancelled| {
             // Given up: what was built is removed, and nothing appears. The guards go with the work, not with its caller.
             (cancelled.check().ok().map(|()| filled.publish()), guards)

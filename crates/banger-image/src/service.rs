@@ -82,10 +82,11 @@ impl ImageService {
         }
     }
 
-    /// From now on, an image of which this knows VMs is neither replaced by another one nor deleted: their overlays
-    /// belong to that very root.
-    pub fn keep_images_for(&mut self, users: Users<ImageName>) {
-        self.images.keep_for(users);
+    /// From now on, a kernel or image of which these know VMs is not removed; and no image of theirs is replaced by
+    /// another one: their overlays belong to that very root.
+    pub fn keep_for(&mut self, kernel_users: Users<KernelName>, image_users: Users<ImageName>) {
+        self.kernels.keep_for(kernel_users);
+        self.images.keep_for(image_users);
     }
 
     /// The local kernels.
@@ -158,13 +159,13 @@ impl ImageService {
         progress: &Progress,
     ) -> Result<(Kernel, Hold), PullError> {
         loop {
-            self.ensure_kernel(name, progress).await?;
             let hold = Hold(self.kernels.hold(name).await);
-            // It may have been removed or replaced before it was held.
-            match self.kernels.usable(name)? {
-                Some(kernel) if !self.is_stale(&kernel)? => return Ok((kernel, hold)),
-                Some(_) | None => {}
+            match self.kernels.usable(name) {
+                Ok(Some(kernel)) if !self.is_stale(&kernel)? => return Ok((kernel, hold)),
+                Ok(_) | Err(_) => drop(hold),
             }
+            // Who makes it wants it alone. It may be removed or replaced again before it is held.
+            self.ensure_kernel(name, progress).await?;
         }
     }
 
@@ -197,10 +198,18 @@ impl ImageService {
         self.kernels.refuse_taken(name, replace)
     }
 
+    /// Refuses a kernel that VMs use.
+    ///
+    /// # Errors
+    /// [`PullError::InUse`].
+    pub fn refuse_used_kernel(&self, name: &KernelName) -> Result<(), PullError> {
+        self.kernels.refuse_used(name)
+    }
+
     /// Waits until nobody pulls the kernel or starts a machine from it; then it can be removed.
     ///
     /// # Errors
-    /// [`PullError::NotHere`].
+    /// [`PullError::NotHere`], [`PullError::InUse`].
     pub async fn kernel_removal(&self, name: &KernelName) -> Result<Removal, PullError> {
         self.kernels.removal(name).await
     }
@@ -225,12 +234,13 @@ impl ImageService {
         progress: &Progress,
     ) -> Result<(Image, Hold), PullError> {
         loop {
-            self.ensure_image(name, progress).await?;
             let hold = Hold(self.images.hold(name).await);
-            // It may have been deleted or replaced before it was held.
-            if let Some(image) = self.images.usable(name)? {
-                return Ok((image, hold));
+            if let Ok(Some(image)) = self.images.usable(name) {
+                return Ok((self.with_this_key(image, progress).await, hold));
             }
+            drop(hold);
+            // Who makes it wants it alone. It may be deleted or replaced again before it is held.
+            self.ensure_image(name, progress).await?;
         }
     }
 
@@ -243,7 +253,7 @@ impl ImageService {
         registration: ImageRegistration,
         replace: Replace,
     ) -> Result<Image, PullError> {
-        self.check_registration(&registration, replace)?;
+        self.check_name(registration.name(), || registration.command())?;
         let name = registration.name().clone();
         let failed = |source| PullError::Register { name: name.to_string(), source };
         let build: Build<'_> = Box::new(move |staged| {

@@ -12,40 +12,54 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Blocks of zeros of this size become holes: the block of most file systems.
 const HOLE_BYTES: usize = 4 << 10;
 
-/// Writes all of a content to a new file and returns its record.
-pub(crate) fn copy_sparse(mut content: impl Read, path: &Path) -> io::Result<FileRecord> {
-    let mut file = File::create_new(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut size = 0;
-    loop {
-        let count = content.read(&mut buffer)?;
-        if count == 0 {
-            file.set_len(size)?;
-            file.sync_all()?;
-            return Ok(FileRecord { sha256: hex(&hasher.finalize()), size });
+/// A new file that leaves out blocks of zeros, and knows its record.
+pub(crate) struct SparseFile {
+    file: File,
+    hasher: Sha256,
+    size: u64,
+}
+
+impl SparseFile {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::create_new(path)?, hasher: Sha256::new(), size: 0 })
+    }
+
+    /// Appends bytes.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        let is_hole = |block: &[u8]| block.iter().all(|byte| *byte == 0);
+        let blocks: Vec<&[u8]> = bytes.chunks(HOLE_BYTES).collect();
+        for run in blocks.chunk_by(|one, next| is_hole(one) == is_hole(next)) {
+            let is_empty = run.first().is_none_or(|block| is_hole(block));
+            let length = run.iter().map(|block| block.len()).sum::<usize>();
+            if is_empty {
+                self.file.seek(SeekFrom::Current(i64::try_from(length).unwrap_or_default()))?;
+            } else {
+                self.file.write_all(&run.concat())?;
+            }
         }
-        let chunk = buffer.get(..count).unwrap_or_default();
-        hasher.update(chunk);
-        write_sparse(&mut file, chunk)?;
-        size += count as u64;
+        Ok(())
+    }
+
+    /// Gives the file its length, which a hole at its end has not given it.
+    pub(crate) fn finish(self) -> io::Result<FileRecord> {
+        self.file.set_len(self.size)?;
+        Ok(FileRecord { sha256: hex(&self.hasher.finalize()), size: self.size })
     }
 }
 
-/// Writes bytes, and leaves out blocks of zeros. A file that ends with such a block still needs its length.
-pub(crate) fn write_sparse(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    let is_hole = |block: &[u8]| block.iter().all(|byte| *byte == 0);
-    let blocks: Vec<&[u8]> = bytes.chunks(HOLE_BYTES).collect();
-    for run in blocks.chunk_by(|one, next| is_hole(one) == is_hole(next)) {
-        let is_empty = run.first().is_none_or(|block| is_hole(block));
-        let length = run.iter().map(|block| block.len()).sum::<usize>();
-        if is_empty {
-            file.seek(SeekFrom::Current(i64::try_from(length).unwrap_or_default()))?;
-        } else {
-            file.write_all(&run.concat())?;
+/// Writes all of a content to a new file and returns its record.
+pub(crate) fn copy_sparse(mut content: impl Read, path: &Path) -> io::Result<FileRecord> {
+    let mut file = SparseFile::create(path)?;
+    let mut buffer = vec![0; CHUNK_BYTES];
+    loop {
+        let count = content.read(&mut buffer)?;
+        if count == 0 {
+            return file.finish();
         }
+        file.append(buffer.get(..count).unwrap_or_default())?;
     }
-    Ok(())
 }
 
 #[cfg(test)]

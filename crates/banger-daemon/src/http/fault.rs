@@ -194,7 +194,7 @@ impl Fault for BootSourceError {
 impl Fault for KernelOperationError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Name(_) | Self::Refused(_) | Self::InUse { .. } => ErrorCode::BadRequest,
+            Self::Name(_) | Self::Refused(_) => ErrorCode::BadRequest,
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Pull(source) => pull_code(source),
             Self::Store(_) | Self::Rows(_) | Self::Worker(_) => ErrorCode::OperationFailed,
@@ -205,9 +205,6 @@ impl Fault for KernelOperationError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound { .. } => Some("banger kernel list --available".to_owned()),
-            Self::InUse { vms, .. } => {
-                Some(vms.iter().fold("banger vm delete".to_owned(), |hint, vm| format!("{hint} {vm}")))
-            }
             Self::Refused(source) => source.hint(),
             Self::Pull(source) => source.hint(),
             Self::Store(source) => source.hint(),

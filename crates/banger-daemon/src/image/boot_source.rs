@@ -33,12 +33,16 @@ pub struct ImageBootSource {
 
 impl ImageBootSource {
     /// The source for these directories, with the agent that stands beside this program. Every guest lets the key in.
-    /// An image stays as it is while one of the rows is of a VM that was made from it.
+    /// Kernels and images stay while one of the rows is of a VM that uses them.
     #[must_use]
     pub fn new(paths: &Paths, program: &RunningProgram, key: AuthorizedKey, rows: Arc<Store>) -> Self {
         let agent = find_agent(&program.directory());
         let mut images = ImageService::new(paths, agent.clone(), key.clone());
-        images.keep_images_for(Arc::new(move |image| Ok(vms_where(&rows, |spec| spec.image == *image)?)));
+        let rows_of_kernels = Arc::clone(&rows);
+        images.keep_for(
+            Arc::new(move |kernel| Ok(vms_where(&rows_of_kernels, |spec| spec.kernel == *kernel)?)),
+            Arc::new(move |image| Ok(vms_where(&rows, |spec| spec.image == *image)?)),
+        );
         Self { images: Arc::new(images), agent, key, kernel_check: Arc::default() }
     }
 

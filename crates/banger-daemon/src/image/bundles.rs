@@ -1,14 +1,13 @@
 //! Images as single files: pulling one, and making one.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use banger_api::{BundleView, ErrorBody, OperationKind, OperationView, PackBundle, PullBundle};
 use banger_image::{BundleLocation, BundlePull, Image, pack_bundle};
 use banger_model::ImageName;
 
 use super::images::{ImageOperationError, ImageOperations};
-use super::{finish, progress_of};
+use super::progress_of;
 use crate::http::Fault as _;
 
 impl ImageOperations {
@@ -19,17 +18,9 @@ impl ImageOperations {
     pub fn pull_bundle(&self, request: &PullBundle) -> Result<OperationView, ImageOperationError> {
         let wanted = self.parse_bundle(request)?;
         self.images.check_bundle(&wanted).map_err(ImageOperationError::Pull)?;
-        let (images, replace) = (Arc::clone(&self.images), self.replace(&wanted.name, request.force)?);
-        let target = wanted.name.to_string();
-        Ok(self.operations.begin(OperationKind::ImagePull, &target, |task| {
-            finish(async move {
-                let progress = progress_of(&task);
-                let pulled = async {
-                    let image = images.pull_bundle(&wanted, replace, &progress).await?;
-                    images.ensure_kernel(&image.manifest.kernel, &progress).await
-                };
-                task.unless_cancelled(pulled).await?.map(drop).map_err(ImageOperationError::Pull)
-            })
+        let replace = self.replace(&wanted.name, request.force)?;
+        Ok(self.begin_pull(&wanted.name.clone(), move |images, progress| {
+            Box::pin(async move { images.pull_bundle(&wanted, replace, progress).await })
         }))
     }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use banger_api::{ImageView, OperationKind, OperationView, PullImage};
 use banger_image::{
-    BundleLocationError, CacheError, ImageEntry, ImageService, ImportError, MinisignKeyError, OciSourceError,
-    PackError, PullError, RegisterError, Replace, StoreError,
+    BundleLocationError, CacheError, Image, ImageEntry, ImageService, ImportError, MinisignKeyError,
+    OciSourceError, PackError, Progress, PullError, RegisterError, Replace, StoreError,
 };
 use banger_model::{ImageName, NameError};
 use banger_store::Store;
+use futures::future::BoxFuture;
 
 use super::local::view;
 use super::{finish, progress_of, warn_damaged};
@@ -158,19 +159,38 @@ impl ImageOperations {
     }
 
     fn pull_from_catalog(&self, name: ImageName, replace: Replace) -> OperationView {
+        self.begin_pull(&name.clone(), move |images, progress| {
+            Box::pin(async move { images.pull_image(&name, replace, progress).await })
+        })
+    }
+
+    /// Begins to pull an image in one way or another, and to get the kernel that it boots.
+    pub(super) fn begin_pull(&self, name: &ImageName, pull: impl Pull) -> OperationView {
         let images = Arc::clone(&self.images);
-        let target = name.to_string();
-        self.operations.begin(OperationKind::ImagePull, &target, |task| {
+        self.operations.begin(OperationKind::ImagePull, name.as_str(), |task| {
             finish(async move {
                 let progress = progress_of(&task);
                 let pulled = async {
-                    let image = images.pull_image(&name, replace, &progress).await?;
+                    let image = pull(&images, &progress).await?;
                     images.ensure_kernel(&image.manifest.kernel, &progress).await
                 };
                 task.unless_cancelled(pulled).await?.map(drop).map_err(ImageOperationError::Pull)
             })
         })
     }
+}
+
+/// A way to pull an image.
+pub(super) trait Pull:
+    for<'a> FnOnce(&'a ImageService, &'a Progress) -> BoxFuture<'a, Result<Image, PullError>> + Send + 'static
+{
+}
+
+impl<F> Pull for F where
+    F: for<'a> FnOnce(&'a ImageService, &'a Progress) -> BoxFuture<'a, Result<Image, PullError>>
+        + Send
+        + 'static
+{
 }
 
 pub(super) fn view_of_entry(entry: &ImageEntry) -> ImageView {

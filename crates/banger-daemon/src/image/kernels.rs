@@ -31,14 +31,6 @@ pub enum KernelOperationError {
         /// Its name.
         name: KernelName,
     },
-    /// VMs boot it.
-    #[error("the kernel `{name}` is used by {}", list(vms))]
-    InUse {
-        /// Its name.
-        name: KernelName,
-        /// Who.
-        vms: Vec<VmName>,
-    },
     /// What shall be imported cannot be.
     #[error(transparent)]
     Refused(ImportError),
@@ -57,11 +49,6 @@ pub enum KernelOperationError {
     /// The caller asked to stop.
     #[error("cancelled; nothing is left behind")]
     Cancelled,
-}
-
-fn list(vms: &[VmName]) -> String {
-    let names: Vec<_> = vms.iter().map(|vm| format!("`{vm}`")).collect();
-    format!("{} {}", if names.len() == 1 { "VM" } else { "VMs" }, names.join(", "))
 }
 
 impl From<Cancelled> for KernelOperationError {
@@ -191,22 +178,18 @@ impl KernelOperations {
     /// Begins to remove a kernel that no VM uses.
     ///
     /// # Errors
-    /// [`KernelOperationError::InUse`], [`KernelOperationError::Pull`] when it is not here.
+    /// [`KernelOperationError::Pull`] when VMs use it.
     pub fn delete(&self, name: &str) -> Result<OperationView, KernelOperationError> {
         let name: KernelName = name.parse().map_err(KernelOperationError::Name)?;
-        refuse_used(&self.rows, &name)?;
-        let (images, rows) = (Arc::clone(&self.images), Arc::clone(&self.rows));
-        Ok(self.operations.begin(OperationKind::KernelDelete, name.clone().as_str(), |task| async move {
-            let deleted = async {
+        self.images.refuse_used_kernel(&name).map_err(KernelOperationError::Pull)?;
+        let images = Arc::clone(&self.images);
+        Ok(self.operations.begin(OperationKind::KernelDelete, name.clone().as_str(), |task| {
+            super::finish(async move {
                 let removal = task.unless_cancelled(images.kernel_removal(&name)).await?;
                 let removal = removal.map_err(KernelOperationError::Pull)?;
-                // Nobody starts a machine from it now: who was about to has its row by this time.
-                refuse_used(&rows, &name)?;
                 task.stage("remove kernel", name.as_str());
                 removal.remove().await.map_err(KernelOperationError::Pull)
-            };
-            let ended: Result<(), KernelOperationError> = deleted.await;
-            ended.map(|()| serde_json::Value::Null).map_err(|error| error.to_body())
+            })
         }))
     }
 
@@ -220,7 +203,7 @@ impl KernelOperations {
     }
 
     fn vms_with(&self, name: &KernelName) -> Result<Vec<VmName>, KernelOperationError> {
-        vms_with(&self.rows, name)
+        vms_where(&self.rows, |spec| spec.kernel == *name).map_err(KernelOperationError::Rows)
     }
 
     fn images_with(&self, name: &KernelName) -> Result<Vec<ImageName>, KernelOperationError> {
@@ -235,15 +218,6 @@ async fn finish(
 ) -> Result<serde_json::Value, ErrorBody> {
     let kernel = work.await.map_err(|error| error.to_body())?;
     serde_json::to_value(kernel).map_err(|error| ErrorBody::internal(&error))
-}
-
-fn refuse_used(rows: &Store, name: &KernelName) -> Result<(), KernelOperationError> {
-    let vms = vms_with(rows, name)?;
-    if vms.is_empty() { Ok(()) } else { Err(KernelOperationError::InUse { name: name.clone(), vms }) }
-}
-
-fn vms_with(rows: &Store, name: &KernelName) -> Result<Vec<VmName>, KernelOperationError> {
-    vms_where(rows, |spec| spec.kernel == *name).map_err(KernelOperationError::Rows)
 }
 
 fn view_of_entry(entry: &KernelEntry) -> KernelView {

@@ -1,14 +1,12 @@
 //! Container images: pulling one, and the cache of what registries gave.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use banger_api::{OperationKind, OperationView, PruneCache, PrunedCache, PullImage};
+use banger_api::{OperationView, PruneCache, PrunedCache, PullImage};
 use banger_image::{Kind, OciPull, OciSource, PlainHttp, Prune, PullError};
 use banger_model::KernelName;
 
 use super::images::{ImageOperationError, ImageOperations};
-use super::{finish, progress_of};
 
 impl ImageOperations {
     /// Begins to pull a container image.
@@ -18,17 +16,9 @@ impl ImageOperations {
     ) -> Result<OperationView, ImageOperationError> {
         let wanted = self.parse(request)?;
         self.images.check_oci_name(&wanted).map_err(ImageOperationError::Pull)?;
-        let (images, replace) = (Arc::clone(&self.images), self.replace(&wanted.name, request.force)?);
-        let target = wanted.name.to_string();
-        Ok(self.operations.begin(OperationKind::ImagePull, &target, |task| {
-            finish(async move {
-                let progress = progress_of(&task);
-                let pulled = async {
-                    let image = images.pull_oci(&wanted, replace, &progress).await?;
-                    images.ensure_kernel(&image.manifest.kernel, &progress).await
-                };
-                task.unless_cancelled(pulled).await?.map(drop).map_err(ImageOperationError::Pull)
-            })
+        let replace = self.replace(&wanted.name, request.force)?;
+        Ok(self.begin_pull(&wanted.name.clone(), move |images, progress| {
+            Box::pin(async move { images.pull_oci(&wanted, replace, progress).await })
         }))
     }
 

@@ -6,6 +6,7 @@ use banger_api::{ErrorCode, ImageDetails, ImageView, OperationKind};
 use banger_ext4::{EntryKind, Ext4Writer, FormatOptions, Journal, Metadata};
 use serde_json::{Value, json};
 
+use crate::kernels::put;
 use crate::sandbox::{Sandbox, refused};
 
 /// Writes an ext4 file system that looks like the root of a system.
@@ -29,17 +30,6 @@ fn rootfs(sandbox: &Sandbox) -> PathBuf {
     path
 }
 
-/// Puts a kernel into the store, as an import leaves it.
-fn put_kernel(sandbox: &Sandbox, name: &str) {
-    let directory = sandbox.paths.kernels().join(name);
-    std::fs::create_dir_all(&directory).unwrap();
-    let manifest = json!({
-        "format_version": 2, "name": name, "distro": "void", "arch": "x86_64", "version": "6.12.68_1",
-        "files": {}, "source": "/srv/void", "created_at": "2026-01-01T00:00:00Z", "agent_sha256": "",
-    });
-    std::fs::write(directory.join("manifest.json"), manifest.to_string()).unwrap();
-}
-
 impl Sandbox {
     async fn image_act(&self, path: &str, body: Value) -> Result<Value, banger_api::ErrorBody> {
         let begun = self.begin(path, body).await?;
@@ -47,7 +37,7 @@ impl Sandbox {
     }
 
     async fn register(&self, name: &str) -> PathBuf {
-        put_kernel(self, "void");
+        put(self, "void");
         let rootfs = rootfs(self);
         let request = json!({ "name": name, "rootfs": rootfs, "kernel_ref": "void" });
         self.image_act("/v1/images", request).await.unwrap();
@@ -142,7 +132,7 @@ async fn an_image_that_vms_use_running_or_not_is_neither_deleted_nor_replaced() 
 #[tokio::test]
 async fn a_registration_that_makes_no_sense_is_refused_before_it_begins() {
     let sandbox = Sandbox::start().await;
-    put_kernel(&sandbox, "void");
+    put(&sandbox, "void");
     let rootfs = rootfs(&sandbox);
     let request = |change: Value| {
         let mut request = json!({ "name": "mine", "rootfs": rootfs, "kernel_ref": "void" });

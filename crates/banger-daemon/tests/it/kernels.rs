@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::sandbox::{Sandbox, refused};
 
 /// Puts a kernel into the store, as a pull or an import leaves it.
-fn put(sandbox: &Sandbox, name: &str) {
+pub fn put(sandbox: &Sandbox, name: &str) {
     let directory = sandbox.paths.kernels().join(name);
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("vmlinux"), "kernel").unwrap();

@@ -1,22 +1,20 @@
 //! Unpacks a bundle while it comes in.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use banger_sys::failpoint;
-use sha2::{Digest as _, Sha256};
 use tar::EntryType;
 
 use super::error::BundleError;
 use super::expected::{Checking, Expected, signature};
 use super::manifest::BundleManifest;
 use crate::artifact::MANIFEST_FILE;
-use crate::digest::{FileRecord, hex};
+use crate::digest::FileRecord;
 use crate::image::ROOTFS;
-use crate::sparse::write_sparse;
+use crate::sparse::SparseFile;
 use crate::zstd_frames::ZstdFrames;
 
 /// Larger roots are not images for sandboxes.
@@ -112,18 +110,15 @@ fn write_rootfs(entry: &mut tar::Entry<'_, impl Read>, path: &Path) -> Result<Fi
         return Err(BundleError::TooLarge);
     }
     let failed = |source| BundleError::Write { path: path.to_owned(), source };
-    let mut file = File::create_new(path).map_err(failed)?;
-    let mut hasher = Sha256::new();
+    let mut file = SparseFile::create(path).map_err(failed)?;
     let mut buffer = vec![0; CHUNK_BYTES];
-    let mut done = 0;
-    while done < size {
-        let wanted = usize::try_from(size - done).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+    let mut left = size;
+    while left > 0 {
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
         let chunk = buffer.get_mut(..wanted).unwrap_or_default();
         entry.read_exact(chunk).map_err(BundleError::Read)?;
-        hasher.update(&*chunk);
-        write_sparse(&mut file, chunk).map_err(failed)?;
-        done += chunk.len() as u64;
+        file.append(chunk).map_err(failed)?;
+        left -= chunk.len() as u64;
     }
-    file.set_len(size).map_err(failed)?;
-    Ok(FileRecord { sha256: hex(&hasher.finalize()), size })
+    file.finish().map_err(failed)
 }

@@ -93,6 +93,7 @@ impl Manifest for ImageManifest {
     type Name = ImageName;
     const KIND: Kind = Kind::Image;
     const FORMAT_VERSION: u32 = 2;
+    const CAN_CHANGE_UNDER_VMS: bool = false;
 
     fn name(&self) -> &ImageName {
         &self.name

@@ -233,10 +233,11 @@ async fn a_name_that_is_taken_or_the_catalogs_is_refused() {
 
 /// A service whose image `mine` is used by these VMs.
 fn used_by(host: &mut Host, vms: &'static [&'static str]) {
-    host.service.keep_images_for(Arc::new(move |image: &ImageName| {
+    let of_images = Arc::new(move |image: &ImageName| {
         assert_eq!(image.as_str(), "mine");
         Ok(vms.iter().map(|vm| vm.parse::<VmName>().unwrap()).collect())
-    }));
+    });
+    host.service.keep_for(Arc::new(|_: &KernelName| Ok(Vec::new())), of_images);
 }
 
 #[tokio::test]

@@ -59,6 +59,7 @@ impl Manifest for KernelManifest {
     type Name = KernelName;
     const KIND: Kind = Kind::Kernel;
     const FORMAT_VERSION: u32 = 2;
+    const CAN_CHANGE_UNDER_VMS: bool = true;
 
     fn name(&self) -> &KernelName {
         &self.name
