@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use banger_ext4::{Ext4Edit, Ext4Reader, FormatError, FormatOptions, Journal};
@@ -154,10 +155,21 @@ fn sweep_image(image: &Path) -> io::Result<()> {
 
 /// Returns `<seed>.refresh.<pid>-<ns>.tmp`: no other refresh has this name.
 fn staging_path(seed: &Path) -> PathBuf {
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let nanos = later_than_last(&LAST_STAGED, u64::try_from(now.as_nanos()).unwrap_or_default());
     let mut name = seed.file_name().unwrap_or_default().to_owned();
     name.push(format!("{REFRESH_INFIX}{}-{nanos}{REFRESH_SUFFIX}", std::process::id()));
     seed.with_file_name(name)
+}
+
+/// The time, in nanoseconds, in the newest name that this process gave to a refresh.
+static LAST_STAGED: AtomicU64 = AtomicU64::new(0);
+
+/// Returns `now`, or the first later time that nobody has got: threads that one event wakes read the same time from a
+/// clock of coarse steps.
+fn later_than_last(last: &AtomicU64, now: u64) -> u64 {
+    let later = |last: u64| now.max(last + 1);
+    later(last.update(Ordering::Relaxed, Ordering::Relaxed, later))
 }
 
 fn is_refresh(name: &str) -> bool {

@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use super::*;
 use crate::image::ImageManifest;
@@ -98,6 +100,24 @@ fn a_sweep_removes_what_dead_refreshes_left_and_nothing_else() {
     fs::write(&staged, "half").unwrap();
     sweep_refreshes(image.directory.parent().unwrap());
     assert_eq!(names(&image), WHOLE);
+}
+
+#[test]
+fn refreshes_that_read_the_same_time_get_different_names() {
+    let last = AtomicU64::new(0);
+    let given = [100, 100, 100, 90, 101, 200].map(|now| later_than_last(&last, now));
+    assert_eq!(given, [100, 101, 102, 103, 104, 200]);
+
+    let (barrier, last) = (Barrier::new(4), AtomicU64::new(0));
+    let take = || {
+        barrier.wait();
+        (0..1000).map(|_| later_than_last(&last, 7)).collect::<Vec<_>>()
+    };
+    let given: Vec<u64> = std::thread::scope(|scope| {
+        let threads = [(); 4].map(|()| scope.spawn(take));
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(given.iter().collect::<BTreeSet<_>>().len(), 4000);
 }
 
 /// B3 of the original: a seed that was rewritten in place was read torn.
