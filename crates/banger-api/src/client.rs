@@ -90,6 +90,14 @@ impl Client {
         self.request(Method::GET, path, None::<&()>, ANSWER_DEADLINE).await
     }
 
+    /// Reads what is at `path` as the JSON text that it comes as, for who only hands it on.
+    ///
+    /// # Errors
+    /// [`ClientError`], apart from [`ClientError::Unreadable`]: nobody has read it yet.
+    pub async fn get_text(&self, path: &str) -> Result<Bytes, ClientError> {
+        self.exchange(Method::GET, path, Bytes::new(), ANSWER_DEADLINE).await
+    }
+
     /// Asks for something.
     ///
     /// # Errors
@@ -187,18 +195,28 @@ impl Client {
                 .into(),
             None => Bytes::new(),
         };
+        let bytes = self.exchange(method, path, body, deadline).await?;
+        let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+        serde_json::from_slice(text)
+            .map_err(|source| ClientError::Unreadable { path: path.to_owned(), source })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        deadline: Duration,
+    ) -> Result<Bytes, ClientError> {
         let request = build(method, path, body, None)?;
         let exchange = async {
             let response = self.send(request, path, deadline).await?;
             let response = refuse_errors(response, path).await?;
             read_body(response, path).await
         };
-        let bytes = tokio::time::timeout(deadline, exchange)
+        tokio::time::timeout(deadline, exchange)
             .await
-            .map_err(|_elapsed| ClientError::Silent { path: path.to_owned(), deadline })??;
-        let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-        serde_json::from_slice(text)
-            .map_err(|source| ClientError::Unreadable { path: path.to_owned(), source })
+            .map_err(|_elapsed| ClientError::Silent { path: path.to_owned(), deadline })?
     }
 
     async fn send(

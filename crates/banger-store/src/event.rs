@@ -45,8 +45,8 @@ impl Store {
     /// [`StoreError::Statement`].
     pub fn add_event(&self, event: &Event) -> Result<(), StoreError> {
         let cursor = {
-            let connection = self.connection();
-            insert(&connection, event)
+            let database = self.database();
+            insert(&database.connection, event)
                 .map_err(|source| StoreError::Statement { action: "add the event", source })?
         };
         self.announce(cursor);
@@ -59,8 +59,9 @@ impl Store {
     /// [`StoreError::Statement`].
     pub fn events(&self, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
         let failed = |source| StoreError::Statement { action: "list the events", source };
-        let connection = self.connection();
-        let mut statement = connection
+        let database = self.database();
+        let mut statement = database
+            .connection
             .prepare_cached(
                 "SELECT cursor, at_ms, kind, vm_id, name, op_id, value, message FROM events WHERE cursor > ?1 \
                  ORDER BY cursor LIMIT ?2",
@@ -78,7 +79,8 @@ impl Store {
         // SQLite remembers the last cursor also when no event is left.
         let sql = "SELECT coalesce((SELECT min(cursor) - 1 FROM events), last), last FROM (SELECT coalesce((SELECT seq \
                    FROM sqlite_sequence WHERE name = 'events'), 0) AS last)";
-        self.connection()
+        self.database()
+            .connection
             .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
             .map_err(|source| StoreError::Statement { action: "find the latest event", source })
     }
@@ -165,11 +167,11 @@ mod tests {
     fn old_events_are_forgotten_and_their_cursors_stay_used() {
         let (_directory, store) = store();
         for _ in 0..KEPT_MAX + 5 {
-            insert(&store.connection(), &event("x")).unwrap();
+            insert(&store.database().connection, &event("x")).unwrap();
         }
         assert_eq!(store.event_cursors().unwrap(), (5, KEPT_MAX + 5));
         assert_eq!(store.events(0, 1).unwrap()[0].cursor, 6);
-        store.connection().execute("DELETE FROM events", []).unwrap();
+        store.database().connection.execute("DELETE FROM events", []).unwrap();
         assert_eq!(store.event_cursors().unwrap(), (KEPT_MAX + 5, KEPT_MAX + 5));
         store.add_event(&event("x")).unwrap();
         assert_eq!(store.event_cursors().unwrap(), (KEPT_MAX + 5, KEPT_MAX + 6));

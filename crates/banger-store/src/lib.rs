@@ -9,7 +9,7 @@ mod migration;
 mod vm;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use banger_model::VmName;
 use rusqlite::{Connection, OpenFlags};
@@ -68,8 +68,30 @@ pub enum StoreError {
 
 /// The open store.
 pub struct Store {
-    connection: Mutex<Connection>,
+    database: Mutex<Database>,
     listener: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
+}
+
+struct Database {
+    connection: Connection,
+    /// What was read last.
+    listed: Option<(DatabaseVersion, Arc<[VmRow]>)>,
+}
+
+/// Two equal ones: nobody has written in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct DatabaseVersion {
+    /// Changes with each commit of another connection (<https://sqlite.org/pragma.html#pragma_data_version>).
+    of_others: i64,
+    /// Changes with each row that this connection writes.
+    ours: u64,
+}
+
+impl DatabaseVersion {
+    fn of(connection: &Connection) -> rusqlite::Result<Self> {
+        let of_others = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        Ok(Self { of_others, ours: connection.total_changes() })
+    }
 }
 
 impl std::fmt::Debug for Store {
@@ -92,7 +114,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
         connection.pragma_update(None, "foreign_keys", "ON").map_err(failed)?;
         migration::apply(&mut connection, path)?;
-        Ok(Self { connection: Mutex::new(connection), listener: OnceLock::new() })
+        Ok(Self { database: Mutex::new(Database { connection, listed: None }), listener: OnceLock::new() })
     }
 
     /// Looks at a database without changing it: how many VMs it holds.
@@ -121,8 +143,8 @@ impl Store {
         }
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    fn database(&self) -> MutexGuard<'_, Database> {
         // A panic while the mutex was held cannot leave a half transaction: it rolled back when it was dropped.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -85,7 +85,7 @@ mod tests {
         drop(connection);
         let store = crate::Store::open(&path).unwrap();
         let rows = store.list_vms().unwrap();
-        let [row] = rows.as_slice() else { panic!("{rows:?}") };
+        let [row] = &*rows else { panic!("{rows:?}") };
         assert_eq!((row.name.as_str(), row.spec.memory.get()), ("old", 1024));
         assert_eq!((row.ttl, row.touched_at_ms, &row.request), (None, None, &None));
     }

@@ -1,11 +1,13 @@
 //! Rows of VMs.
 
+use std::sync::Arc;
+
 use banger_model::{Ttl, VmId, VmName, VmSpec, VmState};
 use banger_sys::failpoint;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use crate::event::{self, Event};
-use crate::{Store, StoreError};
+use crate::{DatabaseVersion, Store, StoreError};
 
 /// What makes a guest this VM and no other; handed to it by the agent's `identify`.
 #[derive(Clone, PartialEq, Eq)]
@@ -96,10 +98,51 @@ pub struct VmRow {
     pub request: Option<CreateRequest>,
 }
 
-const COLUMNS: &str = "id, name, state, pending, image, kernel, vcpus, memory_mib, work_disk_bytes, \
-     overlay_disk_bytes, vmm_wish, vmm, boot_id, last_error, machine_id, ssh_host_key, ssh_host_key_public, mac, \
-     created_at_ms, started_at_ms, changed_at_ms, touched_at_ms, ttl_secs, request_key, request_sha256, \
-     request_op_id";
+const COLUMNS: [&str; 26] = [
+    "id",
+    "name",
+    "state",
+    "pending",
+    "image",
+    "kernel",
+    "vcpus",
+    "memory_mib",
+    "work_disk_bytes",
+    "overlay_disk_bytes",
+    "vmm_wish",
+    "vmm",
+    "boot_id",
+    "last_error",
+    "machine_id",
+    "ssh_host_key",
+    "ssh_host_key_public",
+    "mac",
+    "created_at_ms",
+    "started_at_ms",
+    "changed_at_ms",
+    "touched_at_ms",
+    "ttl_secs",
+    "request_key",
+    "request_sha256",
+    "request_op_id",
+];
+
+/// Returns where a column is in [`COLUMNS`]. SQLite would compare the names anew for every cell of every row, so this is
+/// known at compile time; a name that is none does not compile.
+macro_rules! column {
+    ($name:literal) => {
+        const { position($name) }
+    };
+}
+
+#[expect(clippy::indexing_slicing, reason = "runs at compile time, where a panic is a compile error")]
+const fn position(name: &str) -> usize {
+    let mut at = 0;
+    while !COLUMNS[at].as_bytes().eq_ignore_ascii_case(name.as_bytes()) {
+        at += 1;
+    }
+    at
+}
 
 impl Store {
     /// Adds a VM; its name must be free. This is the reservation of the name. `op_id` is the operation that does it.
@@ -107,9 +150,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::NameTaken`].
     pub fn insert_vm(&self, vm: &VmRow, op_id: Option<&str>) -> Result<(), StoreError> {
-        let names: Vec<_> = COLUMNS.split(',').map(str::trim).collect();
-        let values: Vec<_> = names.iter().map(|name| format!(":{name}")).collect();
-        let sql = format!("INSERT INTO vms ({COLUMNS}) VALUES ({})", values.join(", "));
+        let values = COLUMNS.map(|name| format!(":{name}"));
+        let sql = format!("INSERT INTO vms ({}) VALUES ({})", COLUMNS.join(", "), values.join(", "));
         self.change("add the VM", |connection| {
             execute(connection, &sql, vm).map_err(|source| is_name_taken(source, vm, "add the VM"))?;
             Ok(vec![event_of(vm, op_id, "vm_added", None)])
@@ -121,7 +163,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Statement`].
     pub fn update_vm(&self, vm: &VmRow, op_id: Option<&str>) -> Result<(), StoreError> {
-        let names = COLUMNS.split(',').map(str::trim).filter(|name| *name != "id");
+        let names = COLUMNS.iter().filter(|name| **name != "id");
         let values: Vec<_> = names.map(|name| format!("{name} = :{name}")).collect();
         let sql = format!("UPDATE vms SET {} WHERE id = :id", values.join(", "));
         self.change("update the VM", |connection| {
@@ -162,8 +204,8 @@ impl Store {
         let failed = |source| StoreError::Statement { action, source };
         let mut last = None;
         {
-            let mut connection = self.connection();
-            let transaction = connection.transaction().map_err(failed)?;
+            let mut database = self.database();
+            let transaction = database.connection.transaction().map_err(failed)?;
             for event in change(&transaction)? {
                 last = Some(event::insert(&transaction, &event).map_err(failed)?);
             }
@@ -177,17 +219,28 @@ impl Store {
         Ok(())
     }
 
-    /// Returns all VMs, oldest first.
+    /// Returns all VMs, oldest first, as they are now. Nothing is read twice while nobody writes: who lists a thousand VMs
+    /// or looks one up by its name waits for no thousand rows.
     ///
     /// # Errors
     /// [`StoreError::Statement`], [`StoreError::Damaged`].
-    pub fn list_vms(&self) -> Result<Vec<VmRow>, StoreError> {
+    pub fn list_vms(&self) -> Result<Arc<[VmRow]>, StoreError> {
         let failed = |source| StoreError::Statement { action: "list the VMs", source };
-        let connection = self.connection();
-        let sql = format!("SELECT {COLUMNS} FROM vms ORDER BY created_at_ms, id");
-        let mut statement = connection.prepare_cached(&sql).map_err(failed)?;
-        let rows = statement.query_map([], |row| Ok(read(row))).map_err(failed)?;
-        rows.map(|row| row.map_err(failed)?).collect()
+        let mut database = self.database();
+        let version = DatabaseVersion::of(&database.connection).map_err(failed)?;
+        if let Some((read_at, vms)) = &database.listed
+            && *read_at == version
+        {
+            return Ok(Arc::clone(vms));
+        }
+        let sql = format!("SELECT {} FROM vms ORDER BY created_at_ms, id", COLUMNS.join(", "));
+        let vms: Arc<[VmRow]> = {
+            let mut statement = database.connection.prepare_cached(&sql).map_err(failed)?;
+            let rows = statement.query_map([], |row| Ok(read(row))).map_err(failed)?;
+            rows.map(|row| row.map_err(failed)?).collect::<Result<_, _>>()?
+        };
+        database.listed = Some((version, Arc::clone(&vms)));
+        Ok(vms)
     }
 
     /// Returns the VM with this id.
@@ -195,7 +248,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Statement`], [`StoreError::Damaged`].
     pub fn vm(&self, id: &VmId) -> Result<Option<VmRow>, StoreError> {
-        find(&self.connection(), id)
+        find(&self.database().connection, id)
     }
 
     /// Returns the VM that a request with this key has made.
@@ -203,7 +256,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Statement`], [`StoreError::Damaged`].
     pub fn vm_of_request(&self, key: &str) -> Result<Option<VmRow>, StoreError> {
-        find_by(&self.connection(), "request_key", key)
+        find_by(&self.database().connection, "request_key", key)
     }
 }
 
@@ -213,7 +266,7 @@ fn find(connection: &Connection, id: &VmId) -> Result<Option<VmRow>, StoreError>
 
 fn find_by(connection: &Connection, column: &'static str, value: &str) -> Result<Option<VmRow>, StoreError> {
     let failed = |source| StoreError::Statement { action: "find the VM", source };
-    let sql = format!("SELECT {COLUMNS} FROM vms WHERE {column} = ?1");
+    let sql = format!("SELECT {} FROM vms WHERE {column} = ?1", COLUMNS.join(", "));
     let mut statement = connection.prepare_cached(&sql).map_err(failed)?;
     statement.query_row([value], |row| Ok(read(row))).optional().map_err(failed)?.transpose()
 }
@@ -285,51 +338,57 @@ fn event_of(vm: &VmRow, op_id: Option<&str>, kind: &str, message: Option<String>
 
 fn read(row: &Row<'_>) -> Result<VmRow, StoreError> {
     let failed = |source| StoreError::Statement { action: "read a VM", source };
-    let text = |column: &str| row.get::<_, String>(column).map_err(failed);
-    let number = |column: &str| row.get::<_, i64>(column).map_err(failed);
-    let optional = |column: &str| row.get::<_, Option<String>>(column).map_err(failed);
-    let moment = |column: &str| row.get::<_, Option<i64>>(column).map_err(failed);
-    let id = text("id")?;
+    let text = |column: usize| row.get::<_, String>(column).map_err(failed);
+    let number = |column: usize| row.get::<_, i64>(column).map_err(failed);
+    let optional = |column: usize| row.get::<_, Option<String>>(column).map_err(failed);
+    let moment = |column: usize| row.get::<_, Option<i64>>(column).map_err(failed);
+    let id = text(column!("id"))?;
     let damaged = |reason: String| StoreError::Damaged { id: id.clone(), reason };
-    let state = text("state")?;
-    let pending = optional("pending")?;
+    let state = text(column!("state"))?;
+    let pending = optional(column!("pending"))?;
     Ok(VmRow {
         id: id.parse().map_err(|error| damaged(format!("{error}")))?,
-        name: text("name")?.parse().map_err(|error| damaged(format!("{error}")))?,
+        name: text(column!("name"))?.parse().map_err(|error| damaged(format!("{error}")))?,
         state: VmState::from_name(&state).ok_or_else(|| damaged(format!("no state `{state}`")))?,
         pending: pending
             .map(|name| Pending::from_name(&name).ok_or_else(|| damaged(format!("no pending work `{name}`"))))
             .transpose()?,
         spec: VmSpec {
-            image: text("image")?.parse().map_err(|error| damaged(format!("{error}")))?,
-            kernel: text("kernel")?.parse().map_err(|error| damaged(format!("{error}")))?,
-            vcpus: number("vcpus")?.try_into().map_err(|error| damaged(format!("{error}")))?,
-            memory: number("memory_mib")?.try_into().map_err(|error| damaged(format!("{error}")))?,
-            work_disk: number("work_disk_bytes")?.try_into().map_err(|error| damaged(format!("{error}")))?,
-            overlay_disk: number("overlay_disk_bytes")?
+            image: text(column!("image"))?.parse().map_err(|error| damaged(format!("{error}")))?,
+            kernel: text(column!("kernel"))?.parse().map_err(|error| damaged(format!("{error}")))?,
+            vcpus: number(column!("vcpus"))?.try_into().map_err(|error| damaged(format!("{error}")))?,
+            memory: number(column!("memory_mib"))?.try_into().map_err(|error| damaged(format!("{error}")))?,
+            work_disk: number(column!("work_disk_bytes"))?
+                .try_into()
+                .map_err(|error| damaged(format!("{error}")))?,
+            overlay_disk: number(column!("overlay_disk_bytes"))?
                 .try_into()
                 .map_err(|error| damaged(format!("{error}")))?,
         },
         guest: GuestIdentity {
-            machine_id: text("machine_id")?,
-            ssh_host_key: text("ssh_host_key")?,
-            ssh_host_key_public: text("ssh_host_key_public")?,
-            mac: text("mac")?,
+            machine_id: text(column!("machine_id"))?,
+            ssh_host_key: text(column!("ssh_host_key"))?,
+            ssh_host_key_public: text(column!("ssh_host_key_public"))?,
+            mac: text(column!("mac"))?,
         },
-        vmm_wish: text("vmm_wish")?,
-        vmm: optional("vmm")?,
-        boot_id: optional("boot_id")?,
-        last_error: optional("last_error")?,
-        created_at_ms: number("created_at_ms")?,
-        started_at_ms: moment("started_at_ms")?,
-        changed_at_ms: moment("changed_at_ms")?,
-        touched_at_ms: moment("touched_at_ms")?,
-        ttl: moment("ttl_secs")?
+        vmm_wish: text(column!("vmm_wish"))?,
+        vmm: optional(column!("vmm"))?,
+        boot_id: optional(column!("boot_id"))?,
+        last_error: optional(column!("last_error"))?,
+        created_at_ms: number(column!("created_at_ms"))?,
+        started_at_ms: moment(column!("started_at_ms"))?,
+        changed_at_ms: moment(column!("changed_at_ms"))?,
+        touched_at_ms: moment(column!("touched_at_ms"))?,
+        ttl: moment(column!("ttl_secs"))?
             .map(|secs| u64::try_from(secs).map_err(|error| damaged(format!("{error}"))))
             .transpose()?
             .map(|secs| Ttl::try_from(secs).map_err(|error| damaged(format!("{error}"))))
             .transpose()?,
-        request: match (optional("request_key")?, optional("request_sha256")?, optional("request_op_id")?) {
+        request: match (
+            optional(column!("request_key"))?,
+            optional(column!("request_sha256"))?,
+            optional(column!("request_op_id"))?,
+        ) {
             (Some(key), Some(sha256), Some(op_id)) => Some(CreateRequest { key, sha256, op_id }),
             _ => None,
         },
@@ -393,9 +452,31 @@ mod tests {
         vm.ttl = Ttl::try_from(60).ok();
         vm.request = Some(CreateRequest { key: "k".into(), sha256: "5".into(), op_id: "op-1".into() });
         store.update_vm(&vm, None).unwrap();
-        assert_eq!(store.list_vms().unwrap(), [vm.clone()]);
+        assert_eq!(*store.list_vms().unwrap(), [vm.clone()]);
         store.remove_vm(&vm.id, None).unwrap();
         assert_eq!(store.vm(&vm.id).unwrap(), None);
+    }
+
+    #[test]
+    fn the_list_is_as_new_as_the_last_write_whoever_wrote() {
+        let (directory, store) = store();
+        let mut one = row("aa", "one");
+        store.insert_vm(&one, None).unwrap();
+        let first = store.list_vms().unwrap();
+        assert!(Arc::ptr_eq(&first, &store.list_vms().unwrap()), "nobody wrote, and it was read again");
+
+        one.state = VmState::Failed;
+        store.update_vm(&one, None).unwrap();
+        assert_eq!(*store.list_vms().unwrap(), [one.clone()]);
+        let _ = store.insert_vm(&row("bb", "one"), None).unwrap_err();
+        assert_eq!(*store.list_vms().unwrap(), [one.clone()]);
+
+        let other = Connection::open(directory.path().join("banger.db")).unwrap();
+        other.execute("UPDATE vms SET name = 'renamed'", []).unwrap();
+        assert_eq!(store.list_vms().unwrap()[0].name.as_str(), "renamed");
+
+        store.remove_vm(&one.id, None).unwrap();
+        assert_eq!(*store.list_vms().unwrap(), []);
     }
 
     #[test]
@@ -475,7 +556,7 @@ mod tests {
     fn a_database_of_a_newer_version_is_refused_and_left_alone() {
         let (directory, store) = store();
         let path = directory.path().join("banger.db");
-        store.connection().pragma_update(None, "user_version", 99).unwrap();
+        store.database().connection.pragma_update(None, "user_version", 99).unwrap();
         drop(store);
         assert!(matches!(Store::open(&path), Err(StoreError::Newer { .. })));
         assert!(matches!(Store::inspect(&path), Err(StoreError::Newer { .. })));
@@ -495,7 +576,7 @@ mod tests {
     fn a_damaged_row_is_named() {
         let (_directory, store) = store();
         store.insert_vm(&row("aa", "one"), None).unwrap();
-        store.connection().execute("UPDATE vms SET state = 'odd'", []).unwrap();
+        store.database().connection.execute("UPDATE vms SET state = 'odd'", []).unwrap();
         let error = store.list_vms().unwrap_err();
         assert_eq!(error.to_string(), "the database's row of VM `aa` is damaged: no state `odd`");
     }

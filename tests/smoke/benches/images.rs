@@ -34,8 +34,10 @@ struct Shape {
     bytes: usize,
 }
 
-const SHAPES: [Shape; 2] = [
+/// The second has twice the first: the time should double.
+const SHAPES: [Shape; 3] = [
     Shape { name: "300_mb_in_20000_files", files: 20_000, bytes: 300_000_000 },
+    Shape { name: "600_mb_in_40000_files", files: 40_000, bytes: 600_000_000 },
     Shape { name: "100000_small_files", files: 100_000, bytes: 100_000_000 },
 ];
 
@@ -127,12 +129,11 @@ fn tools(work: &Path, registry: &Registry) -> Duration {
 /// Makes `v1` of three layers, and `v2` that has one small layer more.
 fn make_layout(work: &Path, shape: &Shape) -> PathBuf {
     let layout = work.join("layout");
-    let image = |tag: &str| format!("{}:{tag}", layout.display());
     run(Command::new("umoci").args(["init", "--layout"]).arg(&layout));
-    run(Command::new("umoci").args(["new", "--image", &image("v1")]));
+    run(Command::new("umoci").args(["new", "--image", &format!("{}:v1", layout.display())]));
     let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
     for layer in 0..3 {
-        change(work, &image("v1"), &image("v1"), |root| {
+        add_layer(work, &layout, "v1", |root| {
             for number in (layer..shape.files).step_by(3) {
                 let directory = root.join(format!("srv/{:03}", number % 500));
                 fs::create_dir_all(&directory).expect("a directory");
@@ -141,19 +142,31 @@ fn make_layout(work: &Path, shape: &Shape) -> PathBuf {
             }
         });
     }
-    change(work, &image("v1"), &image("v2"), |root| {
+    add_layer(work, &layout, "v2", |root| {
+        fs::create_dir_all(root.join("srv/000")).expect("a directory");
         fs::write(root.join("srv/new"), "new").expect("a file");
-        fs::remove_file(root.join("srv/000/file-0")).expect("it is there");
+        fs::write(root.join("srv/000/.wh.file-0"), "").expect("a file");
     });
     layout
 }
 
-fn change(work: &Path, from: &str, to: &str, change: impl FnOnce(&Path)) {
-    let bundle = work.join("change");
-    run(Command::new("umoci").args(["unpack", "--rootless", "--image", from]).arg(&bundle));
-    change(&bundle.join("rootfs"));
-    run(Command::new("umoci").args(["repack", "--image", to]).arg(&bundle));
-    fs::remove_dir_all(bundle).expect("it can be removed");
+/// Puts a layer on top of `v1`.
+fn add_layer(work: &Path, layout: &Path, tag: &str, fill: impl FnOnce(&Path)) {
+    let (root, archive) = (work.join("layer"), work.join("layer.tar"));
+    fs::create_dir(&root).expect("a directory");
+    fill(&root);
+    run(Command::new("tar")
+        .arg("--create")
+        .arg("--file")
+        .arg(&archive)
+        .arg("--directory")
+        .arg(&root)
+        .arg("srv"));
+    run(Command::new("umoci")
+        .args(["raw", "add-layer", "--image", &format!("{}:v1", layout.display()), "--tag", tag])
+        .arg(&archive));
+    fs::remove_dir_all(root).expect("it can be removed");
+    fs::remove_file(archive).expect("it can be removed");
 }
 
 /// Numbers that look random and are the same in every run (xorshift).

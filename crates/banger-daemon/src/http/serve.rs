@@ -26,7 +26,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (shutdown, operations) = (state.shutdown.clone(), state.operations.clone());
     let last_answers = CancellationToken::new();
-    let serving = axum::serve(listener, router(state))
+    // A bare router would be built anew, every route of it, with each connection.
+    let serving = axum::serve(listener, router(state).into_make_service())
         .with_graceful_shutdown(last_answers.clone().cancelled_owned())
         .into_future();
     let mut serving = pin!(serving);

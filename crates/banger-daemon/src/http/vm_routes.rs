@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::extract::{Body, Parameters, Segment};
 use super::fault::Refusal;
 use super::router::ApiState;
+use crate::vm::VmList;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
@@ -33,7 +34,7 @@ pub(super) struct StatsQuery {
 }
 
 #[utoipa::path(get, path = "/v1/vms", operation_id = "list_vms", responses((status = 200, body = Vec<VmView>)))]
-pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<VmView>> {
+pub(super) async fn list(State(state): State<ApiState>) -> Answer<VmList> {
     Ok(Json(state.vms.list()?))
 }
 

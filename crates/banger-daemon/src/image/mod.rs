@@ -27,7 +27,7 @@ fn vms_where(
     is_one: impl Fn(&VmSpec) -> bool,
 ) -> Result<Vec<VmName>, banger_store::StoreError> {
     let vms = rows.list_vms()?;
-    Ok(vms.into_iter().filter(|vm| is_one(&vm.spec)).map(|vm| vm.name).collect())
+    Ok(vms.iter().filter(|vm| is_one(&vm.spec)).map(|vm| vm.name.clone()).collect())
 }
 
 /// Tells the stages of a pull as those of an operation.

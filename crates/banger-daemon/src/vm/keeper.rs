@@ -41,14 +41,14 @@ impl VmService {
     fn do_what_is_due(self: &Arc<Self>) -> Result<Duration, VmError> {
         let now = now_ms();
         let mut pause = SLEEP_MAX;
-        for row in self.rows.list()? {
-            let Some((at, due)) = self.lifetime(&row).next_due().filter(|_| row.pending.is_none()) else {
+        for row in &*self.rows.list()? {
+            let Some((at, due)) = self.lifetime(row).next_due().filter(|_| row.pending.is_none()) else {
                 continue;
             };
             if at > now {
                 pause = pause.min(Duration::from_millis(u64::try_from(at - now).unwrap_or(0)));
             } else {
-                self.do_due(&row, due);
+                self.do_due(row, due);
                 // Its operation is at work: it is looked at again when that has changed the row, or failed.
                 pause = pause.min(RETRY_PAUSE);
             }

@@ -29,5 +29,5 @@ pub use console::ConsoleReader;
 pub(crate) use error::ENTER;
 pub use error::VmError;
 pub use reconcile::ReconcileReport;
-pub use service::{VmService, VmServiceParts};
+pub use service::{VmList, VmService, VmServiceParts};
 pub(crate) use view::time_text;

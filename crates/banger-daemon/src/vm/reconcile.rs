@@ -62,7 +62,7 @@ impl VmService {
     pub async fn reconcile(self: &Arc<Self>) -> Result<ReconcileReport, VmError> {
         let rows = self.rows.list()?;
         let owners: HashSet<String> = rows.iter().map(|row| row.id.to_string()).collect();
-        let each = stream::iter(rows).map(|row| async move {
+        let each = stream::iter(rows.iter().cloned()).map(|row| async move {
             let (name, mut found) = (row.name.clone(), ReconcileReport::default());
             if let Err(error) = self.reconcile_vm(row, &mut found).await {
                 warn!(vm = %name, %error, "VM could not be put right");

@@ -6,25 +6,24 @@ use banger_store::{StoreError, VmRow};
 use super::VmError;
 
 /// Returns the row that is meant. A name wins over an id, a whole id over a beginning.
-pub(super) fn resolve(rows: Vec<VmRow>, reference: &str) -> Result<VmRow, VmError> {
+pub(super) fn resolve<'r>(rows: &'r [VmRow], reference: &str) -> Result<&'r VmRow, VmError> {
     let not_found = || VmError::NotFound { reference: reference.to_owned() };
-    let exact = rows
-        .iter()
-        .position(|row| row.name.as_str() == reference)
-        .or_else(|| rows.iter().position(|row| row.id.as_str() == reference));
-    if let Some(index) = exact {
-        return rows.into_iter().nth(index).ok_or_else(not_found);
+    let by_name = rows.iter().find(|row| row.name.as_str() == reference);
+    if let Some(exact) = by_name.or_else(|| rows.iter().find(|row| row.id.as_str() == reference)) {
+        return Ok(exact);
     }
     if reference.is_empty() {
         return Err(not_found());
     }
-    let mut matching: Vec<VmRow> =
-        rows.into_iter().filter(|row| row.id.as_str().starts_with(reference)).collect();
-    if matching.len() > 1 {
-        let ids = matching.iter().map(|row| row.id.to_string()).collect();
-        return Err(VmError::Ambiguous { reference: reference.to_owned(), ids });
+    let matching: Vec<_> = rows.iter().filter(|row| row.id.as_str().starts_with(reference)).collect();
+    match *matching.as_slice() {
+        [] => Err(not_found()),
+        [one] => Ok(one),
+        _ => {
+            let ids = matching.iter().map(|row| row.id.to_string()).collect();
+            Err(VmError::Ambiguous { reference: reference.to_owned(), ids })
+        }
     }
-    matching.pop().ok_or_else(not_found)
 }
 
 /// Returns the name when no VM has it: the early answer; the store's own refusal decides a race.

@@ -18,7 +18,7 @@ impl Rows {
     }
 
     /// Returns all of them, oldest first.
-    pub(super) fn list(&self) -> Result<Vec<VmRow>, VmError> {
+    pub(super) fn list(&self) -> Result<Arc<[VmRow]>, VmError> {
         self.0.list_vms().map_err(VmError::Store)
     }
 

@@ -12,6 +12,7 @@ use banger_store::{Pending, Store, VmRow};
 use banger_sys::keyed_lock::{KeyedGuard, KeyedLock};
 use banger_sys::paths::Paths;
 use banger_vmm::Machine;
+use serde::{Serialize, Serializer};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -70,6 +71,18 @@ pub struct VmService {
     locks: KeyedLock<VmId>,
 }
 
+/// All VMs, written out as a list of [`VmView`]s: each becomes one only when it is its turn.
+pub struct VmList {
+    service: Arc<VmService>,
+    rows: Arc<[VmRow]>,
+}
+
+impl Serialize for VmList {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.rows.iter().map(|row| self.service.view(row)))
+    }
+}
+
 /// Proof that a VM's lock is held.
 pub(super) struct VmGuard(#[expect(dead_code, reason = "held for its drop")] KeyedGuard);
 
@@ -89,9 +102,8 @@ impl VmService {
     ///
     /// # Errors
     /// [`VmError::Store`].
-    pub fn list(&self) -> Result<Vec<VmView>, VmError> {
-        let rows = self.rows.list()?;
-        Ok(rows.iter().map(|row| self.view(row)).collect())
+    pub fn list(self: &Arc<Self>) -> Result<VmList, VmError> {
+        Ok(VmList { service: Arc::clone(self), rows: self.rows.list()? })
     }
 
     /// Returns the VM with this name, id or beginning of an id.
@@ -104,7 +116,7 @@ impl VmService {
 
     pub(super) fn find(&self, reference: &str) -> Result<VmRow, VmError> {
         let rows = self.rows.list()?;
-        resolve::resolve(rows, reference)
+        resolve::resolve(&rows, reference).cloned()
     }
 
     /// Finds a VM that is not on its way out.

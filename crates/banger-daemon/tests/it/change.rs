@@ -65,14 +65,14 @@ async fn a_time_to_live_ends_the_vm_and_a_touch_begins_it_anew() {
     assert_eq!(vm.expires_at, None);
     // Its time passed while nobody looked.
     let store = sandbox.store();
-    let mut row = store.list_vms().unwrap().remove(0);
+    let mut row = store.list_vms().unwrap()[0].clone();
     row.ttl = banger_model::Ttl::try_from(10).ok();
     row.touched_at_ms = Some(row.created_at_ms - 60_000);
     row.created_at_ms -= 60_000;
     store.update_vm(&row, None).unwrap();
     sandbox.act("dev", "touch").await.unwrap();
     assert!(sandbox.vm("dev").await.is_some(), "a touch saves it");
-    let mut row = store.list_vms().unwrap().remove(0);
+    let mut row = store.list_vms().unwrap()[0].clone();
     row.touched_at_ms = Some(row.created_at_ms);
     store.update_vm(&row, None).unwrap();
     // Any change makes the keeper look again.

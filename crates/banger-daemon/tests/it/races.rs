@@ -80,7 +80,7 @@ async fn a_generated_name_that_was_taken_meanwhile_is_replaced() {
     let begun = sandbox.begin("/v1/vms", json!({})).await.unwrap();
     sandbox.source.image.reached(2).await;
     let store = sandbox.store();
-    let mut faster = store.list_vms().unwrap().remove(0);
+    let mut faster = store.list_vms().unwrap()[0].clone();
     faster.id = "ffffffffffffffff".parse().unwrap();
     faster.name = begun.target.parse().unwrap();
     store.insert_vm(&faster, None).unwrap();

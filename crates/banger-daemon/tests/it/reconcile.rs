@@ -11,7 +11,7 @@ use crate::sandbox::Sandbox;
 fn change(sandbox: &Sandbox, name: &str, change: impl FnOnce(&mut VmRow)) {
     let store = sandbox.store();
     let rows = store.list_vms().unwrap();
-    let mut row = rows.into_iter().find(|row| row.name.as_str() == name).unwrap();
+    let mut row = rows.iter().find(|row| row.name.as_str() == name).unwrap().clone();
     change(&mut row);
     store.update_vm(&row, None).unwrap();
 }

@@ -63,7 +63,7 @@ fn a_database_that_another_process_holds_is_told_and_waits_no_longer_than_its_de
     let error = store.insert_vm(&row(2), None).unwrap_err();
     assert_eq!(told(&error), "the database cannot add the VM: database is locked");
     // Readers do not wait for writers.
-    assert_eq!(store.list_vms().unwrap(), [row(1)]);
+    assert_eq!(*store.list_vms().unwrap(), [row(1)]);
     other.execute_batch("ROLLBACK").unwrap();
     store.insert_vm(&row(2), None).unwrap();
     assert_eq!(store.list_vms().unwrap().len(), 2);
@@ -88,7 +88,7 @@ fn a_torn_write_loses_the_last_transaction_and_nothing_before_it() {
         copy(&path, &torn_path);
         OpenOptions::new().write(true).open(torn.path().join("banger.db-wal")).unwrap().set_len(cut).unwrap();
         let store = Store::open(&torn_path).unwrap();
-        assert_eq!(store.list_vms().unwrap(), [row(1), row(2), row(3)], "cut at {cut} of {whole}");
+        assert_eq!(*store.list_vms().unwrap(), [row(1), row(2), row(3)], "cut at {cut} of {whole}");
         store.insert_vm(&row(5), None).unwrap();
     }
 }
@@ -122,9 +122,9 @@ fn a_full_disk_is_told_and_what_was_there_stays() {
         (2..100).find_map(|number| store.insert_vm(&row(number), None).err())
     });
     assert_eq!(told(&error.unwrap()), "the database cannot add the VM: database or disk is full");
-    assert_eq!(store.list_vms().unwrap(), [row(1)]);
+    assert_eq!(*store.list_vms().unwrap(), [row(1)]);
     store.insert_vm(&row(2), None).unwrap();
-    assert_eq!(store.list_vms().unwrap(), [row(1), row(2)]);
+    assert_eq!(*store.list_vms().unwrap(), [row(1), row(2)]);
 }
 
 #[test]
@@ -141,9 +141,9 @@ fn a_disk_that_fails_is_told_and_what_was_there_stays() {
         store.update_vm(&changed, None).unwrap_err()
     });
     assert_eq!(told(&error), "the database cannot update the VM: disk I/O error");
-    assert_eq!(store.list_vms().unwrap(), [row(1)]);
+    assert_eq!(*store.list_vms().unwrap(), [row(1)]);
     drop(store);
-    assert_eq!(Store::open(&path).unwrap().list_vms().unwrap(), [row(1)]);
+    assert_eq!(*Store::open(&path).unwrap().list_vms().unwrap(), [row(1)]);
 }
 
 #[test]
