@@ -18,7 +18,7 @@ pub(crate) async fn list(paths: &Paths, as_json: bool) -> Result<(), CliError> {
     let client = ensure(paths).await?;
     if as_json {
         // A thousand VMs need not become values here to be written out again.
-        return render::print_json_text(&client.get_text("/v1/vms").await?);
+        return render::print_bytes(&client.get_text("/v1/vms?pretty=true").await?);
     }
     let vms: Vec<VmView> = client.get("/v1/vms").await?;
     render::print(&vm_table(&vms, Timestamp::now()))

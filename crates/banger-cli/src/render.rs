@@ -66,7 +66,8 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
     print_bytes(text.as_bytes())
 }
 
-fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
+/// Writes data that is text already.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(CliError::output)
 }
@@ -77,22 +78,6 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), CliError> {
         .map_err(|source| CliError::BadResult { what: "value", source })?;
     text.push('\n');
     print(&text)
-}
-
-/// Writes data that is JSON already, in the form of [`print_json`].
-pub(crate) fn print_json_text(compact: &[u8]) -> Result<(), CliError> {
-    let text = indented(compact).map_err(|source| CliError::BadResult { what: "answer", source })?;
-    print_bytes(&text)
-}
-
-fn indented(compact: &[u8]) -> serde_json::Result<Vec<u8>> {
-    // Indented, a list of objects is about a third longer.
-    let mut text = Vec::with_capacity(compact.len() * 3 / 2);
-    let mut from = serde_json::Deserializer::from_slice(compact);
-    serde_transcode::transcode(&mut from, &mut serde_json::Serializer::pretty(&mut text))?;
-    from.end()?;
-    text.push(b'\n');
-    Ok(text)
 }
 
 /// Writes a message. Where stderr is closed, nobody wants it.
@@ -163,22 +148,6 @@ pub(crate) fn seconds(millis: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn json_of_the_daemon_looks_like_ours() {
-        for compact in [
-            "[]",
-            "{}",
-            "null",
-            r#"[{"a":[],"b":{},"c":[1,-2,18446744073709551615,0.5],"d":"a \"quoted\" \u0001 \\ é","e":null,"f":true}]"#,
-        ] {
-            let value: serde_json::Value = serde_json::from_str(compact).unwrap();
-            let expected = serde_json::to_string_pretty(&value).unwrap() + "\n";
-            assert_eq!(String::from_utf8(indented(compact.as_bytes()).unwrap()).unwrap(), expected);
-        }
-        assert!(indented(b"[1, 2").is_err());
-        assert!(indented(b"[] []").is_err());
-    }
 
     #[test]
     fn columns_are_aligned_and_empty_cells_are_marked() {

@@ -27,6 +27,12 @@ use serde_json::{Value, json};
 const MEMORY: &str = "512M";
 /// What the goal allows on top of a bare run: 5 %, or this, whichever is more.
 const ALLOWANCE: Duration = Duration::from_millis(150);
+/// The VM whose machine the bare runs repeat.
+const BARE: &str = "bare";
+/// What `CREATES` creates at once may take of what they take in a row.
+const AT_ONCE_GOAL: f64 = 0.6;
+const CREATES: usize = 4;
+const CREATE_TURNS: usize = 3;
 /// How long a guest may hang before it is told.
 const HANG_GOAL: Duration = Duration::from_secs(5);
 
@@ -49,6 +55,8 @@ fn main() {
     }
     let (ours, theirs) = (median(&mut whole), median(&mut alone));
     let allowed = (theirs.mul_f64(1.05)).max(theirs + ALLOWANCE);
+    let (in_a_row, at_once) = creates(&home);
+    let creates_ratio = at_once.as_secs_f64() / in_a_row.as_secs_f64();
     let exec = exec_round_trip(&home, runs);
     let hang = hang_told(&home, runs);
     let memory = daemon_memory(&home);
@@ -58,9 +66,13 @@ fn main() {
         "vm": bare.vmm,
         "run_true_ms": milliseconds(ours),
         "bare_vmm_until_agent_answers_ms": milliseconds(theirs),
-        "ratio": (ours.as_secs_f64() / theirs.as_secs_f64() * 1000.0).round() / 1000.0,
+        "ratio": three_digits(ours.as_secs_f64() / theirs.as_secs_f64()),
         "overhead_ms": milliseconds(ours) - milliseconds(theirs),
         "run_goal_met": ours <= allowed,
+        "four_creates_in_a_row_ms": milliseconds(in_a_row),
+        "four_creates_at_once_ms": milliseconds(at_once),
+        "at_once_ratio": three_digits(creates_ratio),
+        "at_once_goal_met": creates_ratio <= AT_ONCE_GOAL,
         "exec_true_ms": milliseconds(exec),
         "hang_told_after_ms_max": milliseconds(hang),
         "hang_goal_met": hang <= HANG_GOAL,
@@ -75,6 +87,34 @@ fn run_true(home: &Home) -> Duration {
     let answer = home.banger(&["vm", "run", "-q", "--rm", "--memory", MEMORY, "--", "true"]).run();
     assert_eq!(answer.status, 0, "{answer:?}");
     begin.elapsed()
+}
+
+/// Creates that many VMs in a row and at once, by turns: the medians.
+fn creates(home: &Home) -> (Duration, Duration) {
+    let create = || {
+        let mut create = home.banger(&["vm", "create", "-q", "--memory", MEMORY]).start();
+        move || assert!(create.wait().expect("it can be waited for").success())
+    };
+    let time = |work: &dyn Fn()| {
+        let begin = Instant::now();
+        work();
+        let took = begin.elapsed();
+        let vms: Value = serde_json::from_str(&home.text(&["vm", "list", "--json"])).expect("JSON");
+        let names = vms.as_array().into_iter().flatten().filter_map(|vm| vm["name"].as_str());
+        let names: Vec<_> = names.filter(|name| *name != BARE).collect();
+        assert_eq!(names.len(), CREATES);
+        let _ = home.text(&[&["vm", "delete", "-q"], names.as_slice()].concat());
+        took
+    };
+    let (mut in_a_row, mut at_once) = (Vec::new(), Vec::new());
+    for _ in 0..CREATE_TURNS {
+        in_a_row.push(time(&|| (0..CREATES).for_each(|_| create()())));
+        at_once.push(time(&|| {
+            let started: Vec<_> = (0..CREATES).map(|_| create()).collect();
+            started.into_iter().for_each(|mut ended| ended());
+        }));
+    }
+    (median(&mut in_a_row), median(&mut at_once))
 }
 
 fn exec_round_trip(home: &Home, runs: usize) -> Duration {
@@ -135,11 +175,11 @@ impl BareGuest {
     /// Takes the command line from a machine of banger's own, so that both sides run the same guest.
     fn prepare(home: &Home) -> Self {
         let directory = tempfile::tempdir_in("/var/tmp").expect("a temporary directory");
-        let _ = home.text(&["vm", "run", "-q", "-d", "--name", "bare", "--memory", MEMORY]);
-        let vm = home.show("bare");
+        let _ = home.text(&["vm", "run", "-q", "-d", "--name", BARE, "--memory", MEMORY]);
+        let vm = home.show(BARE);
         let line = fs::read_to_string(format!("/proc/{}/cmdline", vm["pid"])).expect("the machine runs");
         let id = vm["id"].as_str().expect("an id").to_owned();
-        let _ = home.text(&["vm", "kill", "-q", "bare"]);
+        let _ = home.text(&["vm", "kill", "-q", BARE]);
         let state = home.path().join("state/vms").join(&id);
         let mut drives = Vec::new();
         for name in ["overlay.ext4", "work.ext4"] {
@@ -250,4 +290,8 @@ fn median(times: &mut [Duration]) -> Duration {
 
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+fn three_digits(ratio: f64) -> f64 {
+    (ratio * 1000.0).round() / 1000.0
 }

@@ -3,6 +3,8 @@
 use axum::Json;
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
 use banger_api::{
     CreateVm, DeleteVm, ErrorBody, KillVm, ListenerView, OperationView, SetVm, SshAccess, StartVm, StopVm,
     VmStats, VmView,
@@ -13,7 +15,6 @@ use serde::Deserialize;
 use super::extract::{Body, Parameters, Segment};
 use super::fault::Refusal;
 use super::router::ApiState;
-use crate::vm::VmList;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
@@ -33,9 +34,26 @@ pub(super) struct StatsQuery {
     host_only: bool,
 }
 
-#[utoipa::path(get, path = "/v1/vms", operation_id = "list_vms", responses((status = 200, body = Vec<VmView>)))]
-pub(super) async fn list(State(state): State<ApiState>) -> Answer<VmList> {
-    Ok(Json(state.vms.list()?))
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    /// Indent the answer and end it with a line feed: it can be shown as it is.
+    #[serde(default)]
+    pretty: bool,
+}
+
+#[utoipa::path(get, path = "/v1/vms", operation_id = "list_vms", params(ListQuery), responses((status = 200, body = Vec<VmView>)))]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Response, Refusal> {
+    let vms = state.vms.list()?;
+    if !query.pretty {
+        return Ok(Json(vms).into_response());
+    }
+    let mut text = serde_json::to_vec_pretty(&vms).map_err(|error| Refusal(ErrorBody::internal(&error)))?;
+    text.push(b'\n');
+    Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }
 
 #[utoipa::path(post, path = "/v1/vms", operation_id = "create_vm", request_body = CreateVm, responses((status = 200, body = OperationView), (status = 409, body = ErrorBody)))]

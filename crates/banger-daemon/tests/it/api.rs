@@ -1,5 +1,6 @@
 //! The contract as a document.
 
+use banger_api::VmView;
 use banger_daemon::http::api_document;
 use serde_json::Value;
 
@@ -75,4 +76,19 @@ fn every_part_of_a_path_that_varies_is_described() {
             assert!(parameters.iter().any(|parameter| parameter["name"] == name), "{path}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_pretty_list_is_the_same_list_indented() {
+    let sandbox = Sandbox::start().await;
+    for pretty in ["/v1/vms?pretty=true", "/v1/vms"] {
+        assert_eq!(sandbox.client.get::<Value>(pretty).await.unwrap(), serde_json::json!([]));
+    }
+    let begun = sandbox.begin("/v1/vms", serde_json::json!({ "name": "one" })).await.unwrap();
+    sandbox.finish(begun).await.unwrap();
+    let plain: Vec<VmView> = sandbox.client.get("/v1/vms").await.unwrap();
+    let pretty = sandbox.client.get_text("/v1/vms?pretty=true").await.unwrap();
+    assert_eq!(pretty, serde_json::to_string_pretty(&plain).unwrap() + "\n");
+    let error = sandbox.client.get::<Value>("/v1/vms?colour=red").await.unwrap_err();
+    assert!(error.to_string().contains("colour"), "{error}");
 }
