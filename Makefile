@@ -51,10 +51,11 @@ smoke: setup-tests build ## Runs the scenarios with real guests [JOBS=n] [SCENAR
 smoke-list: ## Lists the scenarios, what each proves, and those whose feature is missing
 	@$(SMOKE) -- --list
 
-bench: build ## Measures on real guests and prints JSON
+bench: setup-tests build ## Measures on real guests and prints JSON
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-smoke --bench figures
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-daemon --bench scale
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) bench --quiet --locked -p banger-linux-guest --bench cold_start
+	@$(MAKE) --silent bench-images
 
 bench-check: build ## Measures, and fails where a ratio is worse than recorded, beyond its noise
 	@$(MAKE) --silent bench >target/bench.json

@@ -22,24 +22,40 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use banger_smoke::Home;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const RUNS_DEFAULT: usize = 3;
+const DISKS_GOAL: Duration = Duration::from_millis(50);
 const MEMORY_GOAL_KIB: u64 = 256 << 10;
+
+/// What a pull of twice the bytes and twice the files may take: twice, and some noise.
+const GROWTH_GOAL: f64 = 2.3;
 
 /// An image to measure with.
 struct Shape {
     name: &'static str,
     files: usize,
     bytes: usize,
+    /// Whether the tools are measured as well.
+    is_compared: bool,
 }
 
-/// The second has twice the first: the time should double.
-const SHAPES: [Shape; 3] = [
-    Shape { name: "300_mb_in_20000_files", files: 20_000, bytes: 300_000_000 },
-    Shape { name: "600_mb_in_40000_files", files: 40_000, bytes: 600_000_000 },
-    Shape { name: "100000_small_files", files: 100_000, bytes: 100_000_000 },
-];
+const BASE: Shape =
+    Shape { name: "300_mb_in_20000_files", files: 20_000, bytes: 300_000_000, is_compared: true };
+const DOUBLE: Shape =
+    Shape { name: "600_mb_in_40000_files", files: 40_000, bytes: 600_000_000, is_compared: false };
+const SMALL_FILES: Shape =
+    Shape { name: "100000_small_files", files: 100_000, bytes: 100_000_000, is_compared: true };
+
+/// What was measured with one image: medians, and the most memory.
+struct Figures {
+    ours: Duration,
+    theirs: Option<Duration>,
+    second: Duration,
+    disks: Duration,
+    memory_kib: u64,
+    blobs: (usize, usize),
+}
 
 fn main() {
     // `cargo test --benches` asks whether there is anything to list: there is not.
@@ -48,53 +64,105 @@ fn main() {
     }
     let runs = std::env::var("BANGER_BENCH_RUNS").ok().and_then(|text| text.parse().ok());
     let runs: usize = runs.unwrap_or(RUNS_DEFAULT).max(1);
-    let figures: Vec<_> = SHAPES.iter().map(|shape| measure(shape, runs)).collect();
-    println!("{:#}", Value::from(figures));
+    let shapes = [BASE, DOUBLE, SMALL_FILES];
+    let figures = shapes.each_ref().map(|shape| measure(shape, runs));
+    let ratio = figures.iter().filter_map(Figures::ratio).fold(0.0, f64::max);
+    let [base, double, _] = &figures;
+    let growth = double.ours.as_secs_f64() / base.ours.as_secs_f64();
+    let memory = figures.iter().map(|figures| figures.memory_kib).max().unwrap_or_default();
+    let disks = figures.iter().map(|figures| figures.disks).max().unwrap_or_default();
+    let pulls: Map<_, _> =
+        shapes.iter().zip(&figures).map(|(shape, figures)| (shape.name.to_owned(), figures.tell())).collect();
+    println!(
+        "{:#}",
+        json!({
+            "pull_turns": runs,
+            "pulls": pulls,
+            "pull_ratio_of_the_worst": three_digits(ratio),
+            "pull_goal_met": ratio <= 0.5,
+            "pull_growth_with_twice_the_bytes": three_digits(growth),
+            "pull_growth_goal_met": growth <= GROWTH_GOAL,
+            "pull_peak_memory_mib": memory / 1024,
+            "pull_memory_goal_met": memory < MEMORY_GOAL_KIB,
+            "make_disks_ms_of_the_worst": milliseconds(disks),
+            "make_disks_goal_met": disks < DISKS_GOAL,
+        })
+    );
 }
 
-fn measure(shape: &Shape, runs: usize) -> Value {
+impl Figures {
+    fn ratio(&self) -> Option<f64> {
+        Some(self.ours.as_secs_f64() / self.theirs?.as_secs_f64())
+    }
+
+    fn tell(&self) -> Value {
+        json!({
+            "banger_image_pull_ms": milliseconds(self.ours),
+            "skopeo_umoci_mke2fs_ms": self.theirs.map(milliseconds),
+            "ratio": self.ratio().map(three_digits),
+            "daemon_peak_memory_mib": self.memory_kib / 1024,
+            "pull_with_shared_layers_ms": milliseconds(self.second),
+            "blobs_of_first_pull": self.blobs.0,
+            "blobs_of_second_pull": self.blobs.1,
+            "make_disks_ms": milliseconds(self.disks),
+        })
+    }
+}
+
+fn measure(shape: &Shape, runs: usize) -> Figures {
     let work = tempfile::Builder::new().prefix("bb").tempdir_in("/var/tmp").expect("a temporary directory");
     let registry = Registry::start(work.path());
     let layout = make_layout(work.path(), shape);
     for tag in ["v1", "v2"] {
         registry.push(&layout, tag);
     }
-    let (mut ours, mut theirs, mut memory, mut second) = (Vec::new(), Vec::new(), 0, Vec::new());
-    let mut blobs = (0, 0);
+    let (mut ours, mut theirs, mut second, mut disks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut memory_kib, mut blobs) = (0, (0, 0));
     for _ in 0..runs {
         let home = Home::ready();
-        let begin = Instant::now();
-        pull(&home, &registry, "v1");
-        ours.push(begin.elapsed());
-        memory = memory.max(peak_memory_kib(&home));
+        ours.push(pull(&home, &registry, "v1"));
+        memory_kib = memory_kib.max(peak_memory_kib(&home));
         let before = count_blobs(&home);
-        let begin = Instant::now();
-        pull(&home, &registry, "v2");
-        second.push(begin.elapsed());
+        second.push(pull(&home, &registry, "v2"));
         blobs = (before, count_blobs(&home) - before);
-        theirs.push(tools(work.path(), &registry));
+        disks.extend(disk_times(&home));
+        if shape.is_compared {
+            theirs.push(tools(work.path(), &registry));
+        }
     }
-    let (ours, theirs, second) = (median(&mut ours), median(&mut theirs), median(&mut second));
-    let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-    json!({
-        "image": shape.name,
-        "runs": runs,
-        "banger_image_pull_ms": milliseconds(ours),
-        "skopeo_umoci_mke2fs_ms": milliseconds(theirs),
-        "ratio": (ratio * 1000.0).round() / 1000.0,
-        "time_goal_met": ratio <= 0.5,
-        "daemon_peak_memory_mib": memory / 1024,
-        "memory_goal_met": memory < MEMORY_GOAL_KIB,
-        "pull_with_shared_layers_ms": milliseconds(second),
-        "blobs_of_first_pull": blobs.0,
-        "blobs_of_second_pull": blobs.1,
-    })
+    Figures {
+        ours: median(&mut ours),
+        theirs: shape.is_compared.then(|| median(&mut theirs)),
+        second: median(&mut second),
+        disks: median(&mut disks),
+        memory_kib,
+        blobs,
+    }
 }
 
-fn pull(home: &Home, registry: &Registry, tag: &str) {
+fn pull(home: &Home, registry: &Registry, tag: &str) -> Duration {
+    let begin = Instant::now();
     let source = format!("{}/bench:{tag}", registry.host);
     let answer = home.banger(&["image", "pull", "-q", &source, "--name", tag]).run();
     assert_eq!(answer.status, 0, "{answer:?}");
+    begin.elapsed()
+}
+
+/// What the disks of a VM of this image take to make.
+fn disk_times(home: &Home) -> Vec<Duration> {
+    for _ in 0..5 {
+        let answer = home.banger(&["vm", "create", "-q", "--no-start", "--image", "v1"]).run();
+        assert_eq!(answer.status, 0, "{answer:?}");
+    }
+    let operations: Value =
+        serde_json::from_str(&home.text(&["operation", "list", "--json"])).expect("the operations are JSON");
+    let stages =
+        operations.as_array().into_iter().flatten().filter_map(|operation| operation["stages"].as_array());
+    let disks = stages.flatten().filter(|stage| stage["name"] == "make disks");
+    let times: Vec<_> =
+        disks.filter_map(|stage| stage["took_ms"].as_u64()).map(Duration::from_millis).collect();
+    assert_eq!(times.len(), 5, "{operations}");
+    times
 }
 
 /// The way without banger, down to a synced file system.
@@ -255,4 +323,8 @@ fn median(times: &mut [Duration]) -> Duration {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn three_digits(ratio: f64) -> f64 {
+    (ratio * 1000.0).round() / 1000.0
 }
