@@ -6,25 +6,25 @@ use banger_smoke::harness::Scenario;
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "rm_run",
-        4,
+        3,
         "a command runs in a Debian guest with a kernel of its own, and nothing is left",
         rm_run,
     ),
     Scenario::pure(
         "exit_code",
-        12,
+        7,
         "`vm run` ends with the status of its command, and with no tool's",
         exit_code,
     ),
     Scenario::pure(
         "detach_run",
-        6,
+        3,
         "`vm run -d` prints a name and leaves a machine that takes commands",
         detach_run,
     ),
     Scenario::pure(
         "vm_exec",
-        7,
+        5,
         "arguments, streams, environment and status of a command pass unchanged",
         vm_exec,
     ),

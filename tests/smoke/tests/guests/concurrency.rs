@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::pure("concurrent_run", 14, "four guests at once do not disturb each other", concurrent_run),
+    Scenario::pure("concurrent_run", 6, "four guests at once do not disturb each other", concurrent_run),
     Scenario::pure(
         "key_rotation",
         14,
@@ -19,19 +19,19 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     Scenario::pure(
         "prune_beside_creates",
-        10,
+        7,
         "a prune beside creates takes no VM that is being made or runs",
         prune_beside_creates,
     ),
     Scenario::pure(
         "daemon_killed_under_load",
-        14,
+        6,
         "the kill of the daemon under load loses no VM and leaves no half one",
         daemon_killed_under_load,
     ),
-    Scenario::global(
+    Scenario::pure(
         "first_runs",
-        75,
+        43,
         "first runs at once on an empty state pull kernel and image once and all succeed",
         first_runs,
     ),

@@ -11,7 +11,7 @@ use banger_smoke::harness::Scenario;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
     "container_image",
-    16,
+    13,
     "a container image without init and sshd works at once, as its config says",
     container_image,
 )];

@@ -17,22 +17,22 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "a bad size, image or kernel is refused before anything is made",
         invalid_spec,
     ),
-    Scenario::pure("ctrl_c", 3, "Ctrl-C during a create leaves nothing", ctrl_c),
-    Scenario::pure("damaged_image", 2, "a damaged image is named with its cure", damaged_image),
+    Scenario::pure("ctrl_c", 1, "Ctrl-C during a create leaves nothing", ctrl_c),
+    Scenario::pure("damaged_image", 1, "a damaged image is named with its cure", damaged_image),
     Scenario::pure(
         "guest_cannot_boot",
-        4,
+        2,
         "a guest that cannot boot is told with its console",
         guest_cannot_boot,
     ),
     Scenario::pure(
         "silent_guest",
-        6,
+        4,
         "a guest that says nothing is given up, kept, and starts when it can",
         silent_guest,
     ),
     Scenario::pure("missing_vmm", 1, "a missing VMM is named with the package that brings it", missing_vmm),
-    Scenario::pure("full_disk", 2, "a full disk is told and leaves nothing", full_disk).needs(Need::Root),
+    Scenario::pure("full_disk", 1, "a full disk is told and leaves nothing", full_disk).needs(Need::Root),
 ];
 
 fn invalid_name() {

@@ -8,7 +8,7 @@ use banger_smoke::harness::Scenario;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
     "vm_cp",
-    16,
+    12,
     "files come and go as they are, and nowhere else than where they were sent",
     vm_cp,
 )];

@@ -10,13 +10,13 @@ use crate::container_image::make_layout;
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "image_register",
-        20,
+        6,
         "files of the host are an image, become banger's own under a VM, and go when no VM needs them",
         image_register,
     ),
     Scenario::pure(
         "image_bundle",
-        12,
+        3,
         "an image is handed on as one file, checked by its digest",
         image_bundle,
     ),

@@ -8,10 +8,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::pure("vm_ports", 25, "what listens in guests is listed with its program", vm_ports),
+    Scenario::pure("vm_ports", 7, "what listens in guests is listed with its program", vm_ports),
     Scenario::pure(
         "vm_stats",
-        14,
+        8,
         "figures come from both sides, and a guest that hangs costs its own only",
         vm_stats,
     ),

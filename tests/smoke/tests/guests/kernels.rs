@@ -10,13 +10,13 @@ use banger_smoke::harness::Scenario;
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "own_kernel",
-        25,
+        13,
         "a distribution's own kernel boots, and stays while it is used",
         own_kernel_boots_and_stays,
     ),
     Scenario::pure(
         "kernel_without_pvh",
-        12,
+        7,
         "a kernel without PVH entry boots by its vmlinuz",
         without_pvh_entry,
     ),

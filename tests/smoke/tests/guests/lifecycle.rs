@@ -5,11 +5,11 @@ use banger_smoke::harness::Scenario;
 use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::pure("vm_lifecycle", 12, "what a guest has written outlives a stop", vm_lifecycle),
-    Scenario::pure("vm_restart", 10, "a restart is another boot of the same VM", vm_restart),
-    Scenario::pure("vm_kill", 9, "a kill always works, and what was synced is kept", vm_kill),
-    Scenario::pure("vm_set", 10, "new sizes hold from the next start on", vm_set),
-    Scenario::global("vm_prune", 8, "a prune deletes what is stopped and nothing else", vm_prune),
+    Scenario::pure("vm_lifecycle", 6, "what a guest has written outlives a stop", vm_lifecycle),
+    Scenario::pure("vm_restart", 8, "a restart is another boot of the same VM", vm_restart),
+    Scenario::pure("vm_kill", 7, "a kill always works, and what was synced is kept", vm_kill),
+    Scenario::pure("vm_set", 9, "new sizes hold from the next start on", vm_set),
+    Scenario::global("vm_prune", 3, "a prune deletes what is stopped and nothing else", vm_prune),
 ];
 
 fn vm_lifecycle() {

@@ -12,7 +12,7 @@ use banger_smoke::harness::{Need, Scenario};
 use rustix::thread::UnshareFlags;
 
 pub(crate) const SCENARIOS: &[Scenario] =
-    &[Scenario::pure("nat", 9, "a guest reaches the network but not the host", nat).needs(Need::Root)];
+    &[Scenario::pure("nat", 21, "a guest reaches the network but not the host", nat).needs(Need::Root)];
 
 const HOST: &str = "192.0.2.1";
 const NEIGHBOUR: &str = "192.0.2.2";

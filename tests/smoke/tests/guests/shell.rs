@@ -4,7 +4,7 @@ use banger_smoke::harness::Scenario;
 use banger_smoke::{Home, Terminal};
 
 pub(crate) const SCENARIOS: &[Scenario] =
-    &[Scenario::pure("bare_run", 6, "`vm run` is a shell that behaves as a shell does", bare_run)];
+    &[Scenario::pure("bare_run", 4, "`vm run` is a shell that behaves as a shell does", bare_run)];
 
 fn bare_run() {
     let home = Home::ready();

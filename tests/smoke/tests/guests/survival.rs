@@ -10,26 +10,26 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "daemon_killed",
-        6,
+        3,
         "a VM survives the kill of the daemon, and the next command finds it",
         daemon_killed,
     ),
     Scenario::pure(
         "client_killed",
-        7,
+        4,
         "killing the client ends its command with all that it started",
         client_killed,
     ),
-    Scenario::pure("machine_dies", 9, "a machine that dies is told and can be started again", machine_dies),
+    Scenario::pure("machine_dies", 6, "a machine that dies is told and can be started again", machine_dies),
     Scenario::pure(
         "pull_killed",
-        20,
+        8,
         "a pull that dies in its middle leaves nothing half, and the next one succeeds",
         pull_killed,
     ),
     Scenario::global(
         "guest_hangs",
-        12,
+        13,
         "a guest that hangs is told within five seconds, gets the time when it is back, and can be killed",
         guest_hangs,
     ),

@@ -4,7 +4,7 @@ use banger_smoke::Home;
 use banger_smoke::harness::{Need, Scenario};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::pure("system", 18, "the guest is a whole Debian, and its sshd takes keys only", system),
+    Scenario::pure("system", 10, "the guest is a whole Debian, and its sshd takes keys only", system),
     Scenario::pure("kvm", 4, "a guest boots on the processor itself", kvm).needs(Need::Virtualization),
 ];
 

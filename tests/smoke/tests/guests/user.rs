@@ -10,7 +10,7 @@ use banger_smoke::{Answer, Home, programs};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
     "no_root",
-    9,
+    4,
     "a user without any right runs VMs, and nothing is written beside banger's own places",
     no_root,
 )
