@@ -1,7 +1,7 @@
 //! The command line: what can be typed. Names and sizes become types here, so that a bad one is refused before
 //! anything starts. What a combination of arguments means is decided in `plan`.
 
-use banger_model::VmName;
+use banger_model::{ImageName, NameError, VmName};
 use clap::{Args, Parser, Subcommand};
 
 use crate::args_image::ImageCommand;
@@ -171,8 +171,20 @@ pub(crate) enum DaemonCommand {
 }
 
 /// A VM as typed: its name, its id or the beginning of its id. All of them have the form of a name.
-pub(crate) fn parse_vm(text: &str) -> Result<String, banger_model::NameError> {
+pub(crate) fn parse_vm(text: &str) -> Result<String, NameError> {
     text.parse::<VmName>().map(String::from)
+}
+
+/// An image's name as typed. A container image is pulled first and gets a name by that.
+pub(crate) fn parse_image(text: &str) -> Result<ImageName, String> {
+    text.parse().map_err(|error: NameError| {
+        let is_reference = text.contains([':', '/']) && !text.starts_with(['.', '/']);
+        if is_reference {
+            format!("`{text}` is where an image comes from; `banger image pull {text}` tells its name, which goes here")
+        } else {
+            error.to_string()
+        }
+    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use banger_model::{
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
-use crate::args::{JsonArgs, parse_vm};
+use crate::args::{JsonArgs, parse_image, parse_vm};
 use crate::completion;
 
 #[derive(Debug, Subcommand)]
@@ -201,7 +201,7 @@ pub(crate) struct SizingArgs {
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) name: Option<VmName>,
     /// Image [default: debian-bookworm, or the configured one]
-    #[arg(long, allow_hyphen_values = true, add = ArgValueCandidates::new(completion::images))]
+    #[arg(long, allow_hyphen_values = true, value_parser = parse_image, add = ArgValueCandidates::new(completion::images))]
     pub(crate) image: Option<ImageName>,
     /// Kernel [default: the image's]
     #[arg(long, allow_hyphen_values = true, add = ArgValueCandidates::new(completion::kernels))]

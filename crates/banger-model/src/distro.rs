@@ -118,7 +118,9 @@ mod tests {
     fn a_distribution_is_known_by_its_name_only() {
         for distro in Distro::ALL {
             assert_eq!(distro.as_str().parse(), Ok(distro));
+            assert_eq!(distro.to_string(), distro.as_str());
         }
+        assert_eq!(Distro::ALL.map(Distro::arch), ["amd64", "x86_64", "x86_64"]);
         let error = "Gentoo".parse::<Distro>().unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -130,6 +132,7 @@ mod tests {
     fn a_digest_has_64_digits_in_any_case() {
         let digest: Sha256 = "AB".repeat(32).parse().unwrap();
         assert_eq!(digest.as_str(), "ab".repeat(32));
+        assert_eq!((digest.to_string(), String::from(digest.clone())), ("ab".repeat(32), "ab".repeat(32)));
         for bad in
             ["", "ab", &"g".repeat(64), &"a".repeat(63), &format!("{} ", "a".repeat(63)), &"ä".repeat(32)]
         {

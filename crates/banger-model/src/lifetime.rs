@@ -224,6 +224,28 @@ mod tests {
     }
 
     #[test]
+    fn a_time_to_live_has_its_limits_and_is_a_number_in_json() {
+        let most = 10 * 365 * 24 * 3600;
+        for (secs, is_good) in [(9, false), (10, true), (most, true), (most + 1, false)] {
+            assert_eq!(Ttl::try_from(secs).is_ok(), is_good, "{secs}");
+        }
+        let hour = Ttl::try_from(3600).unwrap();
+        assert_eq!((u64::from(hour), i64::from(hour)), (3600, 3600));
+        assert_eq!(serde_json::to_string(&hour).unwrap(), "3600");
+    }
+
+    #[test]
+    fn a_vm_that_is_due_for_both_is_deleted() {
+        let both = LifetimeFacts {
+            created_at_ms: 2_000_000,
+            ttl: Ttl::try_from(60).ok(),
+            stale_after: Some(Duration::from_mins(1)),
+            ..facts()
+        };
+        assert_eq!(both.next_due(), Some((2_060_000, Due::Delete)));
+    }
+
+    #[test]
     fn without_limits_nothing_becomes_due() {
         assert_eq!(facts().next_due(), None);
     }

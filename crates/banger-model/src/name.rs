@@ -219,6 +219,18 @@ mod tests {
         assert_eq!(serde_json::to_string(&"ok".parse::<VmName>().unwrap()).unwrap(), "\"ok\"");
     }
 
+    #[test]
+    fn a_generated_name_has_two_words_and_four_digits_of_its_bits() {
+        for (random, name) in [
+            (0, "able-acorn-0000"),
+            (33 | (7 << 10), "amber-birch-0007"),
+            (31 | (31 << 5) | (9_999 << 10), "warm-willow-9999"),
+            (2 << 5 | (10_000 << 10), "able-brook-0000"),
+        ] {
+            assert_eq!(generate_name(random).as_str(), name);
+        }
+    }
+
     proptest! {
         #[test]
         fn a_name_is_taken_exactly_when_it_is_a_label(name in "\\PC{0,70}|[a-z0-9-]{0,66}") {

@@ -97,6 +97,16 @@ mod tests {
     }
 
     #[test]
+    fn json_holds_the_name() {
+        for signal in KillSignal::ALL {
+            let json = serde_json::to_string(&signal).unwrap();
+            assert_eq!(json, format!("\"{}\"", signal.as_str()));
+            assert_eq!(serde_json::from_str::<KillSignal>(&json).unwrap(), signal);
+        }
+        assert!(serde_json::from_str::<KillSignal>("\"STOP\"").is_err());
+    }
+
+    #[test]
     fn a_signal_that_would_wedge_a_machine_is_refused() {
         for text in ["STOP", "SIGTSTP", "9", ""] {
             let error = text.parse::<KillSignal>().unwrap_err();

@@ -136,15 +136,7 @@ impl FromStr for MemoryMib {
     /// Reads `512M`, `2G` or a bare number of MiB.
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let bytes = parse_bytes(text, MIB, "2G")?;
-        Self::try_from(bytes / i128::from(MIB))
-    }
-}
-
-impl TryFrom<i128> for MemoryMib {
-    type Error = SizeError;
-
-    fn try_from(mib: i128) -> Result<Self, SizeError> {
-        Self::try_from(i64::try_from(mib).unwrap_or(if mib < 0 { i64::MIN } else { i64::MAX }))
+        Self::try_from(saturated(bytes / i128::from(MIB)))
     }
 }
 
@@ -206,7 +198,7 @@ impl FromStr for DiskBytes {
     /// Reads `8G`, `512M`, `1T` or a bare number of bytes.
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let bytes = parse_bytes(text, 1, "8G")?;
-        Self::try_from(i64::try_from(bytes).unwrap_or(if bytes < 0 { i64::MIN } else { i64::MAX }))
+        Self::try_from(saturated(bytes))
     }
 }
 
@@ -231,6 +223,11 @@ fn parse_bytes(text: &str, bare_unit: u64, example: &'static str) -> Result<i128
     };
     let number: i64 = number.trim().parse().map_err(|_error| bad())?;
     Ok(i128::from(number) * i128::from(factor))
+}
+
+/// Returns the nearest number that fits: what is beyond it is out of range all the same.
+fn saturated(number: i128) -> i64 {
+    i64::try_from(number.clamp(i64::MIN.into(), i64::MAX.into())).unwrap_or_default()
 }
 
 fn display_bytes(bytes: u64) -> String {
@@ -277,6 +274,28 @@ mod tests {
         assert_eq!("8g".parse::<DiskBytes>().unwrap().get(), 8 << 30);
         assert_eq!("1t".parse::<DiskBytes>().unwrap().get(), 1 << 40);
         assert_eq!("3".parse::<VcpuCount>().unwrap().get(), 3);
+        assert_eq!("1T".parse::<MemoryMib>().unwrap().get(), 1 << 20);
+        assert_eq!("2T".parse::<DiskBytes>().unwrap().get(), 2 << 40);
+        assert_eq!("64M".parse::<DiskBytes>().unwrap().get(), 64 << 20);
+        assert_eq!("65536k".parse::<DiskBytes>().unwrap().get(), 64 << 20);
+        assert_eq!(DiskBytes::default_size().get(), 8 << 30);
+    }
+
+    #[test]
+    fn a_disk_has_whole_mebibytes() {
+        assert_eq!("67108865".parse::<DiskBytes>().unwrap().get(), 64 << 20);
+        assert_eq!("68157439".parse::<DiskBytes>().unwrap().get(), 64 << 20);
+        assert_eq!("68157440".parse::<DiskBytes>().unwrap().get(), 65 << 20);
+    }
+
+    #[test]
+    fn sizes_are_shown_in_the_largest_whole_unit() {
+        assert_eq!("3".parse::<VcpuCount>().unwrap().to_string(), "3");
+        for (text, shown) in [("1536M", "1536M"), ("1024M", "1G"), ("1048576M", "1T"), ("2047M", "2047M")] {
+            assert_eq!(text.parse::<DiskBytes>().unwrap().to_string(), shown);
+        }
+        assert_eq!(display_bytes(MIB - 1), "1048575B");
+        assert_eq!(display_bytes(MIB + 1), "1M");
     }
 
     #[test]
@@ -308,11 +327,21 @@ mod tests {
             "big".parse::<DiskBytes>().unwrap_err().to_string(),
             "`big` is not a size; write a number with M, G or T, as in `8G`"
         );
+        assert_eq!(
+            "9000000000000000000T".parse::<MemoryMib>().unwrap_err().to_string(),
+            "memory of 9223372036854775807M is not possible; it can be 128M to 1T"
+        );
+        assert_eq!(
+            "-9000000000000000000T".parse::<DiskBytes>().unwrap_err().to_string(),
+            "a disk of -9223372036854775808 is not possible; it can be 64M to 2T"
+        );
     }
 
     #[test]
     fn json_holds_numbers_and_refuses_bad_ones() {
         assert_eq!(serde_json::to_string(&"2G".parse::<MemoryMib>().unwrap()).unwrap(), "2048");
+        assert_eq!(serde_json::to_string(&"2G".parse::<DiskBytes>().unwrap()).unwrap(), "2147483648");
+        assert_eq!(serde_json::to_string(&"3".parse::<VcpuCount>().unwrap()).unwrap(), "3");
         assert!(serde_json::from_str::<VcpuCount>("0").is_err());
         assert!(serde_json::from_str::<MemoryMib>("-5").is_err());
     }

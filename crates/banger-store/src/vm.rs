@@ -458,6 +458,56 @@ mod tests {
     }
 
     #[test]
+    fn each_part_of_a_row_that_is_news_is_told_by_itself() {
+        let resting = VmRow { pending: None, ..row("aa", "one") };
+        let told = |before: &VmRow, change: &dyn Fn(&mut VmRow)| {
+            let mut after = before.clone();
+            change(&mut after);
+            events_of_change(before, &after, None).into_iter().map(|event| event.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&resting, &|vm| vm.state = VmState::Failed), ["vm_state"]);
+        let news: [&dyn Fn(&mut VmRow); 4] = [
+            &|vm| vm.spec.vcpus = "1".parse().unwrap(),
+            &|vm| vm.ttl = Ttl::try_from(60).ok(),
+            &|vm| vm.touched_at_ms = Some(7),
+            &|vm| vm.name = "two".parse().unwrap(),
+        ];
+        for change in news {
+            assert_eq!(told(&resting, change), ["vm_changed"]);
+        }
+        assert_eq!(told(&resting, &|vm| vm.boot_id = Some("x".into())), [""; 0]);
+        assert_eq!(told(&resting, &|vm| vm.pending = Some(Pending::Delete)), [""; 0]);
+
+        let being_made = row("aa", "one");
+        assert_eq!(told(&being_made, &|vm| vm.pending = None), ["vm_state"]);
+        assert_eq!(told(&being_made, &|vm| vm.vmm = Some("qemu/tcg".into())), [""; 0]);
+        let being_removed = VmRow { pending: Some(Pending::Delete), ..resting };
+        assert_eq!(told(&being_removed, &|vm| vm.pending = None), [""; 0]);
+    }
+
+    #[test]
+    fn pending_work_is_read_as_it_was_written() {
+        let (_directory, store) = store();
+        for (id, name, pending) in [
+            ("aa", "made", Some(Pending::Create)),
+            ("bb", "removed", Some(Pending::Delete)),
+            ("cc", "resting", None),
+        ] {
+            let vm = VmRow { pending, ..row(id, name) };
+            store.insert_vm(&vm, None).unwrap();
+            assert_eq!(store.vm(&vm.id).unwrap(), Some(vm));
+        }
+        // What older and newer versions find in the column.
+        assert_eq!([Pending::Create, Pending::Delete].map(Pending::as_str), ["create", "delete"]);
+    }
+
+    #[test]
+    fn no_log_tells_a_host_key() {
+        let told = format!("{:?}", row("aa", "one"));
+        assert!(told.contains(&"0".repeat(32)) && !told.contains("secret"), "{told}");
+    }
+
+    #[test]
     fn the_list_is_as_new_as_the_last_write_whoever_wrote() {
         let (directory, store) = store();
         let mut one = row("aa", "one");

@@ -91,6 +91,7 @@ mod tests {
         assert!(!is_ready(locks.lock(&"a")));
         assert!(locks.try_lock(&"a").is_none());
         assert!(is_ready(locks.lock(&"b")));
+        assert!(locks.try_lock(&"b").is_some());
         drop(held);
         assert!(is_ready(locks.lock(&"a")));
     }
