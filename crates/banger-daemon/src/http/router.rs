@@ -11,7 +11,6 @@ use axum::response::Response;
 use banger_api::{ErrorBody, ErrorCode};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
-use utoipa::openapi::OpenApi as OpenApiDocument;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -108,11 +107,11 @@ pub fn api_document() -> utoipa::openapi::OpenApi {
 /// Returns the service behind the socket.
 pub fn router(state: ApiState) -> Router {
     let (router, document) = routes().split_for_parts();
-    // Shared: routes are cloned with each connection.
-    let document = Arc::new(document);
-    let tell = move || std::future::ready(axum::Json(OpenApiDocument::clone(&document)));
     router
-        .route("/v1/openapi.json", axum::routing::get(tell))
+        .route(
+            "/v1/openapi.json",
+            axum::routing::get(move || std::future::ready(axum::Json(document.clone()))),
+        )
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

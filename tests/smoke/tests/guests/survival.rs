@@ -1,6 +1,7 @@
 //! What may die without taking more with it.
 
 use std::io::{BufRead as _, BufReader};
+use std::time::{Duration, Instant};
 
 use banger_smoke::Home;
 use banger_smoke::harness::Scenario;
@@ -29,7 +30,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "guest_hangs",
         13,
-        "a guest that hangs is told, gets the time when it is back, and can be killed",
+        "a guest that hangs is told within five seconds, gets the time when it is back, and can be killed",
         guest_hangs,
     ),
 ];
@@ -133,9 +134,12 @@ fn guest_hangs() {
     let machine = Pid::from_raw(i32::try_from(home.show("dev")["pid"].as_i64().unwrap()).unwrap()).unwrap();
     // The guest's clock falls behind while it is away; without that it would be a poor test under some VMMs.
     let _ = home.text(&["vm", "exec", "dev", "--", "date", "-s", "@1000000000"]);
-    // Within 5 s: `make bench` measures that, on a host that does nothing else.
+    let begun = Instant::now();
     kill_process(machine, Signal::STOP).unwrap();
     assert!(heard("vm_unresponsive"));
+    let took = begun.elapsed();
+    // The promise is 5 s, and `make bench` measures it; the rest is for a host that does other things as well.
+    assert!(took < Duration::from_secs(7), "told after {took:?}");
     let table = home.text(&["vm", "list"]);
     assert!(table.contains("unresponsive"), "{table}");
     kill_process(machine, Signal::CONT).unwrap();
