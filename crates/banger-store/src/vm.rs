@@ -1,5 +1,6 @@
 //! Rows of VMs.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use banger_model::{Ttl, VmId, VmName, VmSpec, VmState};
@@ -233,7 +234,7 @@ impl Store {
         {
             return Ok(Arc::clone(vms));
         }
-        let sql = format!("SELECT {} FROM vms ORDER BY created_at_ms, id", COLUMNS.join(", "));
+        let sql = select("ORDER BY created_at_ms, id");
         let vms: Arc<[VmRow]> = {
             let mut statement = database.connection.prepare_cached(&sql).map_err(failed)?;
             let rows = statement.query_map([], |row| Ok(read(row))).map_err(failed)?;
@@ -260,13 +261,18 @@ impl Store {
     }
 }
 
+/// Returns the query for rows that [`read`] reads.
+fn select(which: &str) -> String {
+    format!("SELECT {} FROM vms {which}", COLUMNS.join(", "))
+}
+
 fn find(connection: &Connection, id: &VmId) -> Result<Option<VmRow>, StoreError> {
     find_by(connection, "id", id.as_str())
 }
 
 fn find_by(connection: &Connection, column: &'static str, value: &str) -> Result<Option<VmRow>, StoreError> {
     let failed = |source| StoreError::Statement { action: "find the VM", source };
-    let sql = format!("SELECT {} FROM vms WHERE {column} = ?1", COLUMNS.join(", "));
+    let sql = select(&format!("WHERE {column} = ?1"));
     let mut statement = connection.prepare_cached(&sql).map_err(failed)?;
     statement.query_row([value], |row| Ok(read(row))).optional().map_err(failed)?.transpose()
 }
@@ -343,27 +349,27 @@ fn read(row: &Row<'_>) -> Result<VmRow, StoreError> {
     let optional = |column: usize| row.get::<_, Option<String>>(column).map_err(failed);
     let moment = |column: usize| row.get::<_, Option<i64>>(column).map_err(failed);
     let id = text(column!("id"))?;
-    let damaged = |reason: String| StoreError::Damaged { id: id.clone(), reason };
+    let damaged = |reason: &dyn Display| StoreError::Damaged { id: id.clone(), reason: reason.to_string() };
     let state = text(column!("state"))?;
     let pending = optional(column!("pending"))?;
     Ok(VmRow {
-        id: id.parse().map_err(|error| damaged(format!("{error}")))?,
-        name: text(column!("name"))?.parse().map_err(|error| damaged(format!("{error}")))?,
-        state: VmState::from_name(&state).ok_or_else(|| damaged(format!("no state `{state}`")))?,
+        id: id.parse().map_err(|error| damaged(&error))?,
+        name: text(column!("name"))?.parse().map_err(|error| damaged(&error))?,
+        state: VmState::from_name(&state).ok_or_else(|| damaged(&format!("no state `{state}`")))?,
         pending: pending
-            .map(|name| Pending::from_name(&name).ok_or_else(|| damaged(format!("no pending work `{name}`"))))
+            .map(|name| {
+                Pending::from_name(&name).ok_or_else(|| damaged(&format!("no pending work `{name}`")))
+            })
             .transpose()?,
         spec: VmSpec {
-            image: text(column!("image"))?.parse().map_err(|error| damaged(format!("{error}")))?,
-            kernel: text(column!("kernel"))?.parse().map_err(|error| damaged(format!("{error}")))?,
-            vcpus: number(column!("vcpus"))?.try_into().map_err(|error| damaged(format!("{error}")))?,
-            memory: number(column!("memory_mib"))?.try_into().map_err(|error| damaged(format!("{error}")))?,
-            work_disk: number(column!("work_disk_bytes"))?
-                .try_into()
-                .map_err(|error| damaged(format!("{error}")))?,
+            image: text(column!("image"))?.parse().map_err(|error| damaged(&error))?,
+            kernel: text(column!("kernel"))?.parse().map_err(|error| damaged(&error))?,
+            vcpus: number(column!("vcpus"))?.try_into().map_err(|error| damaged(&error))?,
+            memory: number(column!("memory_mib"))?.try_into().map_err(|error| damaged(&error))?,
+            work_disk: number(column!("work_disk_bytes"))?.try_into().map_err(|error| damaged(&error))?,
             overlay_disk: number(column!("overlay_disk_bytes"))?
                 .try_into()
-                .map_err(|error| damaged(format!("{error}")))?,
+                .map_err(|error| damaged(&error))?,
         },
         guest: GuestIdentity {
             machine_id: text(column!("machine_id"))?,
@@ -380,9 +386,9 @@ fn read(row: &Row<'_>) -> Result<VmRow, StoreError> {
         changed_at_ms: moment(column!("changed_at_ms"))?,
         touched_at_ms: moment(column!("touched_at_ms"))?,
         ttl: moment(column!("ttl_secs"))?
-            .map(|secs| u64::try_from(secs).map_err(|error| damaged(format!("{error}"))))
+            .map(|secs| u64::try_from(secs).map_err(|error| damaged(&error)))
             .transpose()?
-            .map(|secs| Ttl::try_from(secs).map_err(|error| damaged(format!("{error}"))))
+            .map(|secs| Ttl::try_from(secs).map_err(|error| damaged(&error)))
             .transpose()?,
         request: match (
             optional(column!("request_key"))?,

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use banger_agent_proto::sync::{Line, LineScanner};
 use banger_smoke::Home;
+use banger_smoke::statistics::{median, three_digits};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -285,15 +286,6 @@ fn copy_sparse(from: &Path, to: &Path) {
     File::open(to).expect("the copy").sync_all().expect("it is on disk");
 }
 
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
-}
-
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10.0
-}
-
-fn three_digits(ratio: f64) -> f64 {
-    (ratio * 1000.0).round() / 1000.0
 }

@@ -22,6 +22,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use banger_smoke::Home;
+use banger_smoke::statistics::{median, three_digits};
 use serde_json::{Map, Value, json};
 
 const RUNS_DEFAULT: usize = 3;
@@ -316,15 +317,6 @@ fn count_blobs(home: &Home) -> usize {
     fs::read_dir(home.path().join("cache/oci/blobs/sha256")).map_or(0, Iterator::count)
 }
 
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn three_digits(ratio: f64) -> f64 {
-    (ratio * 1000.0).round() / 1000.0
 }

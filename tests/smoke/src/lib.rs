@@ -16,6 +16,7 @@ pub mod harness;
 mod home;
 pub mod regression;
 mod run;
+pub mod statistics;
 mod terminal;
 
 pub use home::{Home, programs};
