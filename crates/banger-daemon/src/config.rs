@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_model::{
-    DiskBytes, HostSize, ImageName, MemoryMib, Ttl, VcpuCount, default_memory, default_vcpus,
+    DiskBytes, DiskFloor, HostSize, ImageName, MemoryMib, Ttl, VcpuCount, default_memory, default_vcpus,
 };
 use banger_sys::paths::Paths;
 use banger_vmm::firecracker::{JailWish, Tuning};
@@ -75,6 +75,8 @@ pub struct Config {
     pub default_image: ImageName,
     /// How long a VM may run without use; absent: for ever.
     pub auto_stop_stale_after: Option<Duration>,
+    /// How much of the state's disk must stay free.
+    pub disk_floor: DiskFloor,
     /// How long a guest may take to answer for the first time.
     pub boot_deadline: Duration,
     /// How long the services of an image (its `ready_ports`) may take to listen.
@@ -138,6 +140,7 @@ struct ConfigFile {
     boot_deadline_secs: Option<u32>,
     ready_ports_deadline_secs: Option<u32>,
     auto_stop_stale_after: Option<StaleAfter>,
+    disk_floor: Option<FloorWish>,
     #[serde(default)]
     vm_defaults: VmDefaultsSection,
 }
@@ -157,6 +160,19 @@ struct DiskSize(DiskBytes);
 
 impl TryFrom<String> for DiskSize {
     type Error = <DiskBytes as std::str::FromStr>::Err;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// A floor as people write it: `auto`, `2G`, `0`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(try_from = "String")]
+struct FloorWish(DiskFloor);
+
+impl TryFrom<String> for FloorWish {
+    type Error = <DiskFloor as std::str::FromStr>::Err;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse().map(Self)
@@ -237,6 +253,7 @@ impl Config {
             .to_owned(),
             default_image,
             auto_stop_stale_after: file.auto_stop_stale_after.and_then(|StaleAfter(after)| after),
+            disk_floor: file.disk_floor.unwrap_or_default().0,
             boot_deadline: Duration::from_secs(file.boot_deadline_secs.unwrap_or(90).max(1).into()),
             ready_ports_deadline: Duration::from_secs(
                 file.ready_ports_deadline_secs.unwrap_or(60).max(1).into(),
@@ -294,6 +311,9 @@ mod tests {
         assert_eq!((config.vcpus.get(), config.memory.get(), config.disk.get()), (3, 700, 2 << 30));
         assert_eq!((config.vmm.as_str(), config.boot_deadline), ("qemu", Duration::from_secs(5)));
         assert_eq!(config.ready_ports_deadline, Duration::from_secs(7));
+        let floor = |text: &str| Config::parse(text, HOST).unwrap().disk_floor;
+        assert_eq!(floor("disk_floor = '1G'"), DiskFloor::Bytes(1 << 30));
+        assert_eq!((floor("disk_floor = 'auto'"), floor("")), (DiskFloor::Share, DiskFloor::Share));
     }
 
     #[test]
@@ -315,7 +335,7 @@ mod tests {
         ];
         let table: String = texts.into_iter().map(|text| told(text) + "\n").collect();
         insta::assert_snapshot!(table, @r"
-        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `vm_defaults`
+        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `disk_floor`, `vm_defaults`
         the configuration `config.toml` is wrong in line 1 (`vmm = 'xen'`): unknown variant `xen`, expected one of `auto`, `qemu`, `firecracker`
         the configuration `config.toml` is wrong in line 2 (`vcpu = 0`): a number of processors of 0 is not possible; it can be 1 to 32
         the configuration `config.toml` is wrong in line 3 (`disk_size = '1X'`): `1X` is not a size; write a number with M, G or T, as in `8G`

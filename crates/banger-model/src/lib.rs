@@ -1,6 +1,7 @@
 //! The nouns and rules of the product. Text from outside becomes one of these types once, at the border; inside,
 //! nobody can hold a bad name or a size of nothing. No I/O, no async, no clock.
 
+mod disk_floor;
 mod distro;
 mod idempotency;
 mod image;
@@ -11,6 +12,7 @@ mod size;
 mod spec;
 mod vm;
 
+pub use disk_floor::{BelowFloor, DiskFloor, DiskRoom};
 pub use distro::{BadSha256, Distro, Sha256, UnknownDistro};
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use image::{ImageName, KernelName};

@@ -208,7 +208,8 @@ impl fmt::Display for DiskBytes {
     }
 }
 
-fn parse_bytes(text: &str, bare_unit: u64, example: &'static str) -> Result<i128, SizeError> {
+/// Reads a number with an optional unit; without one it counts `bare_unit`s.
+pub(crate) fn parse_bytes(text: &str, bare_unit: u64, example: &'static str) -> Result<i128, SizeError> {
     let bad = || SizeError::NotASize { text: text.to_owned(), example };
     let trimmed = text.trim();
     let split = trimmed.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(trimmed.len());
@@ -237,6 +238,16 @@ fn display_bytes(bytes: u64) -> String {
         }
     }
     if bytes >= MIB { format!("{}M", bytes / MIB) } else { format!("{bytes}B") }
+}
+
+/// Writes bytes for people: whole MiB, from 10 GiB on tenths of GiB; rounded down.
+pub(crate) fn display_rounded(bytes: u64) -> String {
+    let tenths = bytes / (1024 * MIB / 10);
+    match bytes / MIB {
+        0 => display_bytes(bytes),
+        mib @ 1..10_240 => format!("{mib}M"),
+        _ => format!("{}.{}G", tenths / 10, tenths % 10),
+    }
 }
 
 /// What the host has: the defaults are a share of it.
@@ -296,6 +307,13 @@ mod tests {
         }
         assert_eq!(display_bytes(MIB - 1), "1048575B");
         assert_eq!(display_bytes(MIB + 1), "1M");
+    }
+
+    #[test]
+    fn sizes_for_people_are_rounded_down() {
+        let shown = [0, MIB - 1, MIB, 10_239 * MIB + 5, 10_240 * MIB, 13 * 1024 * MIB + 900 * MIB]
+            .map(display_rounded);
+        assert_eq!(shown, ["0B", "1048575B", "1M", "10239M", "10.0G", "13.8G"]);
     }
 
     #[test]

@@ -108,13 +108,31 @@ fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Free bytes for this user.
+    pub free_bytes: u64,
+    /// Size of the whole file system.
+    pub total_bytes: u64,
+}
+
+/// Returns the room on the file system that holds `path`.
+///
+/// # Errors
+/// As `statvfs(3)`.
+pub fn disk_space(path: &Path) -> std::io::Result<DiskSpace> {
+    let statistics = rustix::fs::statvfs(path)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(statistics.f_frsize);
+    Ok(DiskSpace { free_bytes: bytes(statistics.f_bavail), total_bytes: bytes(statistics.f_blocks) })
+}
+
 /// Returns the free bytes of the file system that holds `path`, for this user.
 ///
 /// # Errors
 /// As `statvfs(3)`.
 pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
-    let statistics = rustix::fs::statvfs(path)?;
-    Ok(statistics.f_bavail.saturating_mul(statistics.f_frsize))
+    disk_space(path).map(|space| space.free_bytes)
 }
 
 #[cfg(test)]
@@ -134,6 +152,13 @@ mod tests {
         let before = fs::read_link("/proc/self/ns/user").unwrap();
         assert_eq!(try_user_namespaces().is_ok(), try_user_namespaces().is_ok());
         assert_eq!(fs::read_link("/proc/self/ns/user").unwrap(), before);
+    }
+
+    #[test]
+    fn a_file_system_has_no_more_room_than_its_size() {
+        let space = disk_space(Path::new("/")).unwrap();
+        assert!(space.free_bytes <= space.total_bytes && space.total_bytes > 0, "{space:?}");
+        assert!(disk_space(Path::new("/no/such/place")).is_err());
     }
 
     #[test]
