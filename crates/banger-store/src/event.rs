@@ -44,11 +44,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Statement`].
     pub fn add_event(&self, event: &Event) -> Result<(), StoreError> {
-        let cursor = {
-            let database = self.database();
-            insert(&database.connection, event)
-                .map_err(|source| StoreError::Statement { action: "add the event", source })?
-        };
+        let failed = |source| StoreError::Statement { action: "add the event", source };
+        let cursor = self.write(|connection| {
+            let transaction = connection.transaction().map_err(failed)?;
+            let cursor = insert(&transaction, event).map_err(failed)?;
+            transaction.commit().map_err(failed)?;
+            Ok(cursor)
+        })?;
         self.announce(cursor);
         Ok(())
     }

@@ -6,13 +6,17 @@
 
 mod event;
 mod migration;
+mod reserve;
 mod vm;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use banger_model::VmName;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+
+use reserve::{Reserve, may_want_room};
 
 pub use event::{Event, EventRow};
 pub use vm::{CreateRequest, GuestIdentity, Pending, VmRow};
@@ -69,6 +73,7 @@ pub enum StoreError {
 /// The open store.
 pub struct Store {
     database: Mutex<Database>,
+    reserve: Reserve,
     listener: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
 }
 
@@ -106,15 +111,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Open`], [`StoreError::Newer`], [`StoreError::Migrate`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Open { path: path.to_owned(), source };
-        let mut connection = Connection::open(path).map_err(failed)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-        // A killed daemon loses nothing; after a loss of power the last transactions may be missing, never torn.
-        connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
-        connection.pragma_update(None, "foreign_keys", "ON").map_err(failed)?;
-        migration::apply(&mut connection, path)?;
-        Ok(Self { database: Mutex::new(Database { connection, listed: None }), listener: OnceLock::new() })
+        let reserve = Reserve::of(path);
+        let connection = match open_connection(path) {
+            Err(error) if error.may_want_room() && reserve.give_up() => open_connection(path),
+            opened => opened,
+        };
+        let database = Mutex::new(Database { connection: connection?, listed: None });
+        reserve.keep();
+        Ok(Self { database, reserve, listener: OnceLock::new() })
     }
 
     /// Looks at a database without changing it: how many VMs it holds.
@@ -143,8 +147,60 @@ impl Store {
         }
     }
 
+    /// Writes. What finds no room is tried once more with the room that is kept for that.
+    fn write<T>(&self, act: impl Fn(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut database = self.database();
+        let done = match act(&mut database.connection) {
+            Err(error) if error.may_want_room() && self.reserve.give_up() => act(&mut database.connection),
+            done => done,
+        };
+        if done.is_ok() {
+            self.reserve.keep();
+        }
+        done
+    }
+
     fn database(&self) -> MutexGuard<'_, Database> {
         // A panic while the mutex was held cannot leave a half transaction: it rolled back when it was dropped.
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // The log stays, with its blocks; whoever copies the database alone has all of it.
+        let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = database.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    }
+}
+
+fn open_connection(path: &Path) -> Result<Connection, StoreError> {
+    let failed = |source| StoreError::Open { path: path.to_owned(), source };
+    let mut connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    // A killed daemon loses nothing; after a loss of power the last transactions may be missing, never torn.
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    connection.pragma_update(None, "foreign_keys", "ON").map_err(failed)?;
+    // Nothing is written beside the database.
+    connection.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
+    // Closing would remove the log, and with it the blocks that are kept for it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+    migration::apply(&mut connection, path)?;
+    Ok(connection)
+}
+
+impl StoreError {
+    /// Tells whether it may have failed for want of room on the disk.
+    fn may_want_room(&self) -> bool {
+        match self {
+            Self::Open { source, .. } | Self::Statement { source, .. } => may_want_room(source),
+            Self::Migrate { source: rusqlite_migration::Error::RusqliteError { err, .. }, .. } => {
+                may_want_room(err)
+            }
+            Self::Migrate { .. } | Self::Newer { .. } | Self::NameTaken { .. } | Self::Damaged { .. } => {
+                false
+            }
+        }
     }
 }

@@ -200,20 +200,20 @@ impl Store {
     fn change(
         &self,
         action: &'static str,
-        change: impl FnOnce(&Connection) -> Result<Vec<Event>, StoreError>,
+        change: impl Fn(&Connection) -> Result<Vec<Event>, StoreError>,
     ) -> Result<(), StoreError> {
         let failed = |source| StoreError::Statement { action, source };
-        let mut last = None;
-        {
-            let mut database = self.database();
-            let transaction = database.connection.transaction().map_err(failed)?;
+        let last = self.write(|connection| {
+            let mut last = None;
+            let transaction = connection.transaction().map_err(failed)?;
             for event in change(&transaction)? {
                 last = Some(event::insert(&transaction, &event).map_err(failed)?);
             }
             failpoint::pass("commit rows");
             transaction.commit().map_err(failed)?;
             failpoint::pass("rows committed");
-        }
+            Ok(last)
+        })?;
         if let Some(cursor) = last {
             self.announce(cursor);
         }

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
 use rustix::io::Errno;
 
 use crate::failpoint;
@@ -57,6 +57,31 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), FileEr
         return Err(FileError::Write { path: path.to_owned(), source });
     }
     publish(&staged, path)
+}
+
+/// Gives a private file this many bytes of the disk, which others cannot take; its length stays. A file that did not
+/// exist and cannot have them is removed again. Where a file system cannot do that, nothing is done.
+///
+/// # Errors
+/// As `open(2)` and `fallocate(2)`.
+pub fn allocate(path: &Path, bytes: u64) -> io::Result<()> {
+    let was_there = path.exists();
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(errno) => {
+            if !was_there {
+                let _ = fs::remove_file(path);
+            }
+            Err(errno.into())
+        }
+    }
+}
+
+/// Tells whether something failed because the disk, the user's share of it or the table of files is full.
+#[must_use]
+pub fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Renames a finished sibling into its place and makes the rename durable.
@@ -281,6 +306,21 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
         assert_eq!(names(directory.path()), ["manifest.json"]);
+    }
+
+    #[test]
+    fn allocated_bytes_are_taken_from_the_disk_and_change_nothing_in_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("reserve");
+        allocate(&path, 1 << 20).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.len(), metadata.mode() & 0o777), (0, 0o600));
+        assert!(metadata.blocks() * 512 >= 1 << 20, "{metadata:?}");
+        fs::write(&path, "content").unwrap();
+        allocate(&path, 2 << 20).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"content");
+        let other = directory.path().join("huge");
+        assert!(allocate(&other, 1 << 62).is_err() && !other.exists());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use banger_model::{VmSpec, VmState};
 use banger_store::{GuestIdentity, Store, StoreError, VmRow};
 
-fn row(number: u32) -> VmRow {
+pub(crate) fn row(number: u32) -> VmRow {
     VmRow {
         id: format!("{number:016x}").parse().unwrap(),
         name: format!("vm-{number}").parse().unwrap(),
@@ -100,6 +100,8 @@ fn a_damaged_database_is_told_and_left_as_it_is() {
     let store = Store::open(&path).unwrap();
     (1..=30).for_each(|number| store.insert_vm(&row(number), None).unwrap());
     drop(store);
+    // Its pages would be read from there.
+    fs::remove_file(directory.path().join("banger.db-wal")).unwrap();
     let mut bytes = fs::read(&path).unwrap();
     // Everything but the first page, which says that it is a database.
     bytes[4096..].fill(0x5a);
