@@ -14,7 +14,7 @@ TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio pytho
 SMOKE = BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SMOKE_JOBS=$(JOBS) BANGER_SMOKE_SCENARIO=$(SCENARIO) \
 	BANGER_SMOKE_VERBOSE=$(VERBOSE) $(CARGO) test --quiet --locked -p banger-smoke --test guests
 
-.PHONY: help setup setup-tests setup-fuzz fuzz-tool build run test smoke smoke-list bench bench-check bench-images fuzz-short soak lint clean
+.PHONY: help setup setup-tests setup-fuzz fuzz-tool build run test smoke smoke-list bench bench-check bench-images fuzz-short soak deny-tool lint clean
 
 help: ## Shows this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
@@ -88,11 +88,21 @@ soak: build ## Kills the daemon at random places, over and over, for [MINUTES=n]
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SOAK_MINUTES=$(MINUTES) \
 		$(CARGO) test --quiet --locked -p banger-smoke --test soak
 
-lint: ## Checks style: rustfmt, clippy, dependencies
+DENY_VERSION := 0.20.2
+
+deny-tool:
+	@test "$$($(CARGO) deny --version 2>/dev/null)" = "cargo-deny $(DENY_VERSION)" || \
+		$(CARGO) install --quiet --locked --version $(DENY_VERSION) cargo-deny
+
+# Licences, bans and sources need nothing but the lock file. Advisories need a database of others, which an offline host
+# cannot fetch: that is said, and nothing else is let pass.
+lint: deny-tool ## Checks style and dependencies: rustfmt, clippy, cargo-deny
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check; \
-		else echo "lint: cargo-deny is not installed: dependencies are not checked (cargo install cargo-deny)"; fi
+	@$(CARGO) deny --log-level error --locked check bans licenses sources
+	@if $(CARGO) deny --log-level off --locked fetch db 2>/dev/null; then \
+		$(CARGO) deny --log-level error --locked check --disable-fetch advisories; \
+	else echo "lint: skipped: advisories, because the database of RustSec cannot be fetched"; fi
 
 clean: ## Removes what was built
 	@$(CARGO) clean
