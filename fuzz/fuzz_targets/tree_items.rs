@@ -1,9 +1,10 @@
-//! Files that a guest sends: whatever the items say, nothing is written outside of the destination.
+//! Files that a guest sends: whatever the items say, nothing is written outside of the destination, and nothing in it
+//! but what was asked for.
 
 #![no_main]
 
 use banger_agent_proto::ReadTreeReply;
-use banger_tree::{TreeWriter, WriterOptions};
+use banger_tree::{Arrival, Top, Tops, TreeWriter, WriterOptions};
 use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
 
@@ -13,12 +14,17 @@ fuzz_target!(|bytes: &[u8]| {
     let inside = place.path().join("inside");
     std::fs::create_dir(&inside).expect("a directory");
     let Ok(mut writer) = TreeWriter::open(&inside, WriterOptions::default()) else { return };
+    let asked = Top::of("/var/log/x".as_ref(), false).expect("a name");
+    let mut arrival = Arrival::new(Tops::Only(asked));
     for item in reply.items {
-        let Ok(item) = banger_tree::from_wire(item) else { break };
+        let Ok(item) = arrival.take(item) else { break };
         if writer.take(item).is_err() {
             break;
         }
     }
     let _ = writer.finish();
     banger_fuzz::assert_only_inside(&place);
+    for entry in std::fs::read_dir(&inside).expect("the destination").flatten() {
+        assert_eq!(entry.file_name(), "x");
+    }
 });

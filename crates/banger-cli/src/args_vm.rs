@@ -329,7 +329,7 @@ pub(crate) struct ExecArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CpArgs {
-    /// Keep owners by number and, into VMs, set-user-id and set-group-id bits; out of VMs only root can
+    /// Keep owners by number and, into VMs and tars, set-user-id and set-group-id bits; out of VMs only root can
     #[arg(short, long)]
     pub(crate) archive: bool,
     /// Copy what a source that is a link leads to, and not the link

@@ -40,6 +40,8 @@ pub(crate) enum CliError {
     /// The agent's own words about its files.
     #[error("{vm}: {message}")]
     GuestFiles { vm: String, message: String },
+    #[error("cannot copy `{what}`")]
+    GuestTree { what: String, source: AgentError },
     #[error("both sides are in the VM `{vm}`")]
     SameVm { vm: String },
     #[error("`{what}` was not copied to its end")]
@@ -163,6 +165,7 @@ impl CliError {
             | Self::WriteTree(_)
             | Self::Tar(_)
             | Self::GuestFiles { .. }
+            | Self::GuestTree { .. }
             | Self::SameVm { .. }
             | Self::TreeCutOff { .. }
             | Self::Paths(_)

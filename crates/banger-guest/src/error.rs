@@ -67,11 +67,22 @@ pub enum AgentError {
         /// How long nothing came or went.
         silence: Duration,
     },
-    /// What came is no part of a tree.
-    #[error("the guest sent what is no part of a tree of files")]
-    BadItem {
+    /// What came is not the tree that was asked for. The guest lies, or is broken.
+    #[error("the guest did not send what was asked for")]
+    NotAsked {
+        /// What is wrong with it.
+        source: banger_tree::ArrivalError,
+    },
+    /// A tree ended before it was whole.
+    #[error("what the guest sent ended before it was whole")]
+    TreeCutOff,
+    /// No file can have this path.
+    #[error("there is no `{}`", path.display())]
+    BadPath {
+        /// What was asked for.
+        path: std::path::PathBuf,
         /// Why.
-        source: banger_tree::WireError,
+        source: banger_tree::NameError,
     },
     /// The command's stream ended before its result.
     #[error("the guest never told how the command ended")]

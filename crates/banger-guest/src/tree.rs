@@ -1,11 +1,15 @@
-//! Files and directories of a guest. A guest that neither gives nor takes anything for a while is given up: how fast a
+//! Files and directories of a guest. What comes out of one is the entry that was asked for and nothing else: a
+//! [`TreeSource`] knows the request that it answers. A guest that neither gives nor takes anything for a while is given up: how fast a
 //! transfer has to be cannot be said, that it goes on can.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use banger_agent_proto::{ReadTreeReply, ReadTreeRequest, WriteTreeReply, WriteTreeRequest, WriteTreeStart};
-use banger_tree::{Item, from_wire, to_wire};
+use banger_tree::{Arrival, Item, Top, Tops, to_wire};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -14,27 +18,45 @@ use crate::{AgentClient, AgentError};
 /// Messages to the guest that may wait: each holds a chunk.
 const QUEUE_MAX: usize = 4;
 
+/// Longest message of a tree: a batch of a chunk and of as many long names as it has room for.
+const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+/// Where a relative path begins as a rule; it names the entry that an empty path asks for.
+const HOME_OF_ROOT: &str = "/root";
+
 /// A tree that comes from a guest.
 #[derive(Debug)]
 pub struct TreeSource {
     replies: Streaming<ReadTreeReply>,
+    arrival: Arrival,
     silence: Duration,
 }
 
 impl TreeSource {
-    /// Returns the next items; `None` when nothing more comes. Only a stream that had [`Item::End`] is whole.
+    /// Returns the next items, without [`Item::End`]; `None` when the tree is whole.
     ///
     /// # Errors
-    /// [`AgentError`].
+    /// [`AgentError`]: [`AgentError::NotAsked`] when it is not the tree that was asked for, [`AgentError::TreeCutOff`]
+    /// when its end never came.
     pub async fn next(&mut self) -> Result<Option<Vec<Item>>, AgentError> {
-        let silent = |_elapsed| AgentError::Stalled { silence: self.silence };
-        let message = tokio::time::timeout(self.silence, self.replies.message()).await.map_err(silent)?;
-        let Some(reply) = message.map_err(|status| AgentError::from_status("read_tree", None, status))?
-        else {
+        if self.arrival.is_whole() {
             return Ok(None);
-        };
-        let items: Result<_, _> = reply.items.into_iter().map(from_wire).collect();
-        items.map(Some).map_err(|source| AgentError::BadItem { source })
+        }
+        // A message without an item is no sign that it goes on.
+        let deadline = Instant::now() + self.silence;
+        loop {
+            let silent = |_elapsed| AgentError::Stalled { silence: self.silence };
+            let message = tokio::time::timeout_at(deadline, self.replies.message()).await.map_err(silent)?;
+            let message = message.map_err(|status| AgentError::from_status("read_tree", None, status))?;
+            let Some(reply) = message else { return Err(AgentError::TreeCutOff) };
+            if reply.items.is_empty() {
+                continue;
+            }
+            let items: Result<Vec<_>, _> =
+                reply.items.into_iter().map(|item| self.arrival.take(item)).collect();
+            let mut items = items.map_err(|source| AgentError::NotAsked { source })?;
+            items.pop_if(|item| *item == Item::End);
+            return Ok(Some(items));
+        }
     }
 }
 
@@ -48,9 +70,12 @@ impl AgentClient {
         request: ReadTreeRequest,
         silence: Duration,
     ) -> Result<TreeSource, AgentError> {
-        let mut grpc = self.grpc.clone();
+        let path = Path::new(HOME_OF_ROOT).join(std::ffi::OsStr::from_bytes(&request.path));
+        let asked = Top::of(&path, request.follow_link)
+            .map_err(|source| AgentError::BadPath { path: path.clone(), source })?;
+        let mut grpc = self.grpc.clone().max_decoding_message_size(MESSAGE_BYTES_MAX);
         let replies = crate::client::within("read_tree", silence, grpc.read_tree(request)).await?;
-        Ok(TreeSource { replies, silence })
+        Ok(TreeSource { replies, arrival: Arrival::new(Tops::Only(asked)), silence })
     }
 
     /// Writes a tree up to the end of `batches`; the last item must be [`Item::End`]. `silence` is how long the guest

@@ -3,13 +3,13 @@
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::chunk::FileChunks;
-use crate::{DEPTH_MAX, EntryName, Item, Metadata, Skipped};
+use crate::{DEPTH_MAX, EntryName, Item, Metadata, NameError, Skipped, Top};
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -52,6 +52,14 @@ pub enum ReadError {
         /// Why.
         source: Errno,
     },
+    /// Its last component is no name.
+    #[error("cannot read `{}`", path.display())]
+    Name {
+        /// What was asked for.
+        path: PathBuf,
+        /// Why.
+        source: NameError,
+    },
     /// It is neither file, directory nor link.
     #[error("`{}` is {kind}, which cannot be copied", path.display())]
     Kind {
@@ -92,7 +100,9 @@ impl TreeReader {
         let flags = if follow_link { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
         let stat = rustix::fs::statat(rustix::fs::CWD, path, flags).map_err(open_error)?;
         let mut reader = Self { first: None, levels: Vec::new(), file: None, path: path.to_owned() };
-        let name = own_name(path);
+        let name = Top::of(path, follow_link)
+            .map_err(|source| ReadError::Name { path: path.to_owned(), source })?
+            .name;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let named = || name.clone().ok_or(ReadError::Missing { path: path.to_owned() });
         // The path is the caller's own: what it follows is the caller's wish.
@@ -244,18 +254,6 @@ impl Level {
     fn is_of_kernel(&self) -> Result<bool, Errno> {
         let found = rustix::fs::fstatfs(self.directory.fd()?)?;
         Ok(u64::try_from(found.f_type).is_ok_and(|kind| KERNELS_OWN.contains(&kind)))
-    }
-}
-
-/// The name under which something arrives: its own, unless the path means contents.
-fn own_name(path: &Path) -> Option<EntryName> {
-    // `Path` hides a `.` at the end.
-    if path.as_os_str().as_bytes().rsplit(|byte| *byte == b'/').find(|part| !part.is_empty()) == Some(b".") {
-        return None;
-    }
-    match path.components().next_back() {
-        Some(Component::Normal(name)) => EntryName::new(name.as_bytes()).ok(),
-        _ => None,
     }
 }
 

@@ -66,11 +66,11 @@ pub fn to_wire(item: Item) -> TreeItem {
     TreeItem { item: Some(item) }
 }
 
-/// Reads an item that came.
+/// Reads an item that came: [`Arrival`](crate::Arrival) asks whether it may stand where it does.
 ///
 /// # Errors
 /// [`WireError`].
-pub fn from_wire(item: TreeItem) -> Result<Item, WireError> {
+pub(crate) fn from_wire(item: TreeItem) -> Result<Item, WireError> {
     Ok(match item.item.ok_or(WireError::Unknown)? {
         Wire::Enter(TreeDirectory { name, metadata }) => Item::Enter {
             name: if name.is_empty() { None } else { Some(EntryName::new(&name)?) },

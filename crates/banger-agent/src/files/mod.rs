@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use banger_agent_proto::{
     ReadTreeReply, ReadTreeRequest, TreeItem, WriteTreeReply, WriteTreeRequest, WriteTreeStart,
 };
-use banger_tree::{Item, Owners, Summary, TreeReader, TreeWriter, WireError, WriteError, WriterOptions};
+use banger_tree::{
+    Arrival, ArrivalError, Item, Owners, Summary, Tops, TreeReader, TreeWriter, WriteError, WriterOptions,
+};
 use futures::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -28,7 +30,7 @@ enum TakeError {
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error(transparent)]
-    Wire(#[from] WireError),
+    Arrival(#[from] ArrivalError),
 }
 
 /// Starts to read what is asked for. Relative paths begin at `home`.
@@ -96,9 +98,11 @@ fn take_all(
     let owners = if start.keep_owners { Owners::Kept { special_bits: true } } else { Owners::Ours };
     let options = WriterOptions { into_directory: start.into_directory, owners };
     let mut writer = TreeWriter::open(destination, options)?;
+    // The host may write anywhere here, by `exec` as well.
+    let mut arrival = Arrival::new(Tops::OfSender);
     while let Some(batch) = batches.blocking_recv() {
         for item in batch {
-            writer.take(banger_tree::from_wire(item)?)?;
+            writer.take(arrival.take(item)?)?;
         }
     }
     Ok(writer.finish()?)

@@ -177,16 +177,10 @@ async fn give(plan: &CpPlan, source: Source, sender: Sender<Vec<Item>>, work: &W
                 let told = |error| guest_error(&path, error);
                 let request = ReadTreeRequest { path: path.path.clone(), follow_link: plan.follows_links };
                 let mut tree = agent.read_tree(request, SILENCE).await.map_err(told)?;
-                let mut is_whole = false;
-                while let Some(mut batch) = tree.next().await.map_err(told)? {
-                    // The end of one is not the end of all.
-                    is_whole |= batch.pop_if(|item| *item == Item::End).is_some();
+                while let Some(batch) = tree.next().await.map_err(told)? {
                     if sender.send(batch).await.is_err() {
                         return Ok(());
                     }
-                }
-                if !is_whole {
-                    return Err(CliError::TreeCutOff { what: path.text() });
                 }
             }
             let _ = sender.send(vec![Item::End]).await;
@@ -198,7 +192,7 @@ async fn give(plan: &CpPlan, source: Source, sender: Sender<Vec<Item>>, work: &W
 async fn take(plan: &CpPlan, sink: Sink, receiver: Receiver<Vec<Item>>, work: &Work) -> Result<(), CliError> {
     match sink {
         Sink::Host(writer) => host::write(work, writer, receiver).await,
-        Sink::Stream => tar_output::write(work, receiver).await,
+        Sink::Stream => tar_output::write(work, plan.keeps_owners, receiver).await,
         Sink::Guest(path, agent) => {
             let start = WriteTreeStart {
                 destination: path.path.clone(),
@@ -211,10 +205,13 @@ async fn take(plan: &CpPlan, sink: Sink, receiver: Receiver<Vec<Item>>, work: &W
     }
 }
 
-/// What a guest refuses is told as its own words about the VM.
+/// What a guest refuses is told as its own words about the VM, and what it sends wrongly with what was asked for.
 fn guest_error(path: &GuestPath, error: AgentError) -> CliError {
     match error {
         AgentError::Refused { message, .. } => CliError::GuestFiles { vm: path.vm.clone(), message },
+        error @ (AgentError::NotAsked { .. } | AgentError::TreeCutOff | AgentError::BadPath { .. }) => {
+            CliError::GuestTree { what: path.text(), source: error }
+        }
         other => other.into(),
     }
 }

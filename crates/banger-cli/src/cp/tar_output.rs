@@ -15,13 +15,31 @@ use crate::error::CliError;
 /// Bytes of a file that claims to have none, as those of `/proc` do: a tar must know a size beforehand.
 const UNKNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Writes the tree.
-pub(super) async fn write(work: &Work, receiver: Receiver<Vec<Item>>) -> Result<(), CliError> {
-    work.run(move || write_tar(Items { receiver, batch: VecDeque::new() }, io::stdout().lock())).await
+/// Writes the tree. Bits for set-user-id, set-group-id and sticky come along only where owners are kept: whoever
+/// unpacks it with the rights of root would make them true.
+pub(super) async fn write(
+    work: &Work,
+    special_bits: bool,
+    receiver: Receiver<Vec<Item>>,
+) -> Result<(), CliError> {
+    let mode_bits = if special_bits { 0o7777 } else { 0o777 };
+    let items = Items { receiver, batch: VecDeque::new(), mode_bits };
+    work.run(move || write_tar(items, io::stdout().lock())).await
 }
 
 fn write_tar(mut items: Items, output: impl io::Write) -> Result<(), CliError> {
-    let mut tar = Builder::new(output);
+    let mut tar = Builder::new(Gate { output, is_closed: false });
+    if let Err(error) = append_all(&mut tar, &mut items) {
+        // A builder writes a tar's end when it is dropped, and half a tar must not look like a whole one.
+        tar.get_mut().is_closed = true;
+        return Err(error);
+    }
+    let mut gate = tar.into_inner().map_err(CliError::output)?;
+    gate.output.flush().map_err(CliError::output)
+}
+
+/// Appends everything up to the tree's end.
+fn append_all(tar: &mut Builder<impl io::Write>, items: &mut Items) -> Result<(), CliError> {
     let mut path = PathBuf::new();
     // Whether each level that was entered has a name.
     let mut levels = Vec::new();
@@ -43,21 +61,34 @@ fn write_tar(mut items: Items, output: impl io::Write) -> Result<(), CliError> {
             }
             Item::File { name, metadata, size } => {
                 let path = path.join(os(name.as_bytes()));
-                append_file(&mut tar, &path, &metadata, size, &mut items).map_err(CliError::output)?;
+                append_file(tar, &path, &metadata, size, items).map_err(CliError::output)?;
             }
             Item::Link { name, metadata, target } => {
                 let mut header = header(EntryType::Symlink, &metadata, 0);
                 tar.append_link(&mut header, path.join(os(name.as_bytes())), os(&target))
                     .map_err(CliError::output)?;
             }
-            Item::End => {
-                let mut output = tar.into_inner().map_err(CliError::output)?;
-                return output.flush().map_err(CliError::output);
-            }
+            Item::End => return Ok(()),
             Item::Data { .. } | Item::FileEnd { .. } | Item::FileBroken | Item::Skipped(_) => {}
         }
     }
     Err(CliError::TreeCutOff { what: "-".to_owned() })
+}
+
+/// An output that can be closed to whatever still comes.
+struct Gate<W> {
+    output: W,
+    is_closed: bool,
+}
+
+impl<W: io::Write> io::Write for Gate<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_closed { Ok(bytes.len()) } else { self.output.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }
 
 fn append_file(
@@ -108,6 +139,8 @@ fn os(bytes: &[u8]) -> &std::ffi::OsStr {
 struct Items {
     receiver: Receiver<Vec<Item>>,
     batch: VecDeque<Item>,
+    /// What is kept of permissions.
+    mode_bits: u32,
 }
 
 impl Items {
@@ -115,7 +148,14 @@ impl Items {
         while self.batch.is_empty() {
             self.batch = self.receiver.blocking_recv()?.into();
         }
-        self.batch.pop_front()
+        let mut item = self.batch.pop_front()?;
+        match &mut item {
+            Item::Enter { metadata: Some(metadata), .. }
+            | Item::File { metadata, .. }
+            | Item::Link { metadata, .. } => metadata.mode &= self.mode_bits,
+            _ => {}
+        }
+        Some(item)
     }
 }
 
@@ -194,13 +234,13 @@ mod tests {
         sender.try_send(items).unwrap();
         drop(sender);
         let mut output = Vec::new();
-        write_tar(Items { receiver, batch: VecDeque::new() }, &mut output)?;
+        write_tar(Items { receiver, batch: VecDeque::new(), mode_bits: 0o777 }, &mut output)?;
         Ok(output)
     }
 
     #[test]
     fn a_tree_is_a_tar_with_holes_filled_and_sizes_kept() {
-        let metadata = Metadata { mode: 0o640, modified_seconds: 7, ..Metadata::default() };
+        let metadata = Metadata { mode: 0o6640, modified_seconds: 7, ..Metadata::default() };
         let long = "n".repeat(200);
         let data = |offset, content: &'static str| Item::Data { offset, content: content.into() };
         let file = |name: EntryName, size| Item::File { name, metadata, size };
@@ -248,6 +288,16 @@ mod tests {
         dir/unknown 640 xyz
         dir/link 640 /else/where
         ");
-        assert!(matches!(write(Vec::from([Item::Leave])), Err(CliError::TreeCutOff { .. })));
+    }
+
+    #[test]
+    fn a_tree_that_is_cut_off_leaves_half_a_tar_and_not_a_short_one() {
+        let (sender, receiver) = mpsc::channel(1);
+        sender.try_send(vec![Item::Leave]).unwrap();
+        drop(sender);
+        let mut output = Vec::new();
+        let items = Items { receiver, batch: VecDeque::new(), mode_bits: 0o777 };
+        assert!(matches!(write_tar(items, &mut output), Err(CliError::TreeCutOff { .. })));
+        assert_eq!(output, b"");
     }
 }

@@ -10,7 +10,7 @@ use banger_agent_proto::{
     ExecExited, ExecReply, ExecRequest, ExecStart, ExecStarted, HealthReply, HealthRequest, HelloReply,
     HelloRequest, IdentifyReply, IdentifyRequest, ListenersReply, ListenersRequest, ReadTreeReply,
     ReadTreeRequest, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply,
-    StatsRequest, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply,
+    StatsRequest, TreeItem, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply,
     WriteTreeRequest, exec_exited,
 };
 use bytes::Bytes;
@@ -26,9 +26,9 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     calls: mpsc::Sender<ExecCall>,
-    has_ssh_server: Option<bool>,
+    character: Character,
 ) {
-    let service = TowerToHyperService::new(AgentServer::new(Played { calls, has_ssh_server }));
+    let service = TowerToHyperService::new(AgentServer::new(Played { calls, character }));
     let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -41,6 +41,18 @@ pub(crate) async fn serve_real(mut stream: impl AsyncRead + AsyncWrite + Unpin, 
     host.write_all(b"CONNECT 1024\n").await.unwrap();
     while host.read_u8().await.unwrap() != b'\n' {}
     let _ = tokio::io::copy_bidirectional(&mut stream, &mut host).await;
+}
+
+/// What an agent says beside the commands that the test plays.
+#[derive(Clone, Default)]
+pub(crate) struct Character {
+    pub(crate) has_ssh_server: Option<bool>,
+    /// Its answer to every question for a tree.
+    pub(crate) tree: Option<Result<Vec<TreeItem>, String>>,
+    /// It speaks no version of ours, and says so with this one of its own.
+    pub(crate) strange_version: Option<String>,
+    /// Its answer to who wants a stream, without the end of the line.
+    pub(crate) stream_answer: Option<String>,
 }
 
 /// One command, played by the test.
@@ -130,7 +142,7 @@ impl ExecCall {
 
 struct Played {
     calls: mpsc::Sender<ExecCall>,
-    has_ssh_server: Option<bool>,
+    character: Character,
 }
 
 #[tonic::async_trait]
@@ -138,7 +150,11 @@ impl Agent for Played {
     type ExecStream = Pin<Box<dyn Stream<Item = Result<ExecReply, Status>> + Send>>;
 
     async fn hello(&self, _request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
-        let has_ssh_server = self.has_ssh_server;
+        let has_ssh_server = self.character.has_ssh_server;
+        if let Some(version) = &self.character.strange_version {
+            let reply = HelloReply { agent_version: version.clone(), ..HelloReply::default() };
+            return Ok(Response::new(reply));
+        }
         Ok(Response::new(HelloReply { protocol_version: 1, has_ssh_server, ..HelloReply::default() }))
     }
 
@@ -201,13 +217,19 @@ impl Agent for Played {
         &self,
         _request: Request<ReadTreeRequest>,
     ) -> Result<Response<Self::ReadTreeStream>, Status> {
-        Err(Status::unimplemented("read_tree"))
+        let refuse = || Status::unimplemented("read_tree");
+        let tree = self.character.tree.clone().ok_or_else(refuse)?;
+        let items = tree.map_err(Status::failed_precondition)?;
+        Ok(Response::new(Box::pin(tokio_stream::iter([Ok(ReadTreeReply { items })]))))
     }
 
     async fn write_tree(
         &self,
         _request: Request<Streaming<WriteTreeRequest>>,
     ) -> Result<Response<WriteTreeReply>, Status> {
-        Err(Status::unimplemented("write_tree"))
+        match self.character.tree.clone() {
+            Some(Err(refusal)) => Err(Status::failed_precondition(refusal)),
+            Some(Ok(_)) | None => Err(Status::unimplemented("write_tree")),
+        }
     }
 }

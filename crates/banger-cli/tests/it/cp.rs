@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use banger_api::ErrorCode;
+use banger_tree::{EntryName, Item, Metadata, to_wire};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::process::Signal;
 use tokio::io::AsyncWriteExt as _;
@@ -279,4 +280,105 @@ async fn a_device_of_the_guest_stays_what_it_is() {
     let told = place.cp(&["file", "dev:/dev/full"]).await;
     assert_eq!(told.status, Some(1));
     assert_eq!(told.stderr, "banger: dev: `/dev/full` is a device and stays what it is\n");
+}
+
+fn entry(name: &str) -> (EntryName, Metadata) {
+    (EntryName::new(name.as_bytes()).unwrap(), Metadata { mode: 0o6755, ..Metadata::default() })
+}
+
+fn lie(name: &str) -> Vec<Item> {
+    let (name, metadata) = entry(name);
+    vec![
+        Item::File { name, metadata, size: 1 },
+        Item::Data { offset: 0, content: "k".into() },
+        Item::FileEnd { size: 1 },
+    ]
+}
+
+fn directory(name: &str, content: Vec<Item>) -> Vec<Item> {
+    let (name, metadata) = entry(name);
+    let enter = Item::Enter { name: Some(name), metadata: Some(metadata) };
+    [vec![enter], content, vec![Item::Leave]].concat()
+}
+
+/// What a guest that lies sends for `x`.
+fn lies() -> Vec<(&'static str, Vec<Item>)> {
+    let link = |name: &str| {
+        let (name, metadata) = entry(name);
+        vec![Item::Link { name, metadata, target: b"/".to_vec() }]
+    };
+    let contents = vec![Item::Enter { name: None, metadata: Some(entry("x").1) }];
+    vec![
+        ("another name", [lie("a"), lie("authorized_keys"), directory(".ssh", lie("k"))].concat()),
+        ("another directory", directory(".ssh", lie("k"))),
+        ("another link", link(".bashrc")),
+        ("contents", [contents, lie("authorized_keys"), vec![Item::Leave]].concat()),
+        ("nothing", Vec::new()),
+        ("two", [lie("x"), lie("authorized_keys")].concat()),
+        ("twice", [lie("x"), lie("x")].concat()),
+        ("through a link", [link("x"), directory("x", lie("k"))].concat()),
+        ("after the end", [lie("x"), vec![Item::End], lie("authorized_keys")].concat()),
+    ]
+}
+
+#[tokio::test]
+async fn a_guest_that_lies_chooses_no_name_here_and_none_in_another_vm() {
+    let place = Place::new();
+    place.stage.daemon.script(|script| drop(script.real_guests.remove("dev")));
+    for (what, items) in lies() {
+        let items: Vec<_> = items.into_iter().chain([Item::End]).map(to_wire).collect();
+        place.stage.daemon.script(|script| script.character.tree = Some(Ok(items)));
+        for source in ["dev:/var/log/x", "dev:x"] {
+            for destination in [".", "root/", "new", "test:", "test:new"] {
+                let told = place.cp(&[source, destination]).await;
+                assert_eq!(told.status, Some(1), "{what} {source} {destination}: {}", told.stderr);
+                assert!(
+                    told.stderr.starts_with(&format!(
+                        "banger: cannot copy `{source}`: the guest did not send what was asked for: "
+                    )),
+                    "{what}: {}",
+                    told.stderr
+                );
+            }
+        }
+        // A message with a lie in it is refused whole.
+        assert_eq!(names(&place.here("")), ["root"], "{what}");
+        assert_eq!(names(&place.here("root")), [""; 0], "{what}");
+        assert_eq!(names(&place.guest("test", "")), [""; 0], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_lies_puts_nothing_into_a_tar_but_what_was_asked_for() {
+    let place = Place::new();
+    place.stage.daemon.script(|script| script.real_guests.clear());
+    for (what, items) in lies() {
+        let items: Vec<_> = items.into_iter().chain([Item::End]).map(to_wire).collect();
+        place.stage.daemon.script(|script| script.character.tree = Some(Ok(items)));
+        let output = place.command(&["dev:x", "-"]).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(1), "{what}");
+        assert_eq!(output.stdout.escape_ascii().to_string(), "", "{what}");
+    }
+    // Honest but for a bit: nobody's rights come out.
+    let items = lie("x").into_iter().chain([Item::End]).map(to_wire).collect();
+    place.stage.daemon.script(|script| script.character.tree = Some(Ok(items)));
+    for (arguments, mode) in [(&["dev:x", "-"][..], b"0000755"), (&["-a", "dev:x", "-"], b"0006755")] {
+        let output = place.command(arguments).output().await.unwrap();
+        assert!(output.status.success());
+        assert_eq!(&output.stdout[100..107], mode);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_means_contents_or_a_directory_gets_no_other() {
+    let place = Place::new();
+    place.stage.daemon.script(|script| script.real_guests.clear());
+    let items: Vec<_> = lie("x").into_iter().chain([Item::End]).map(to_wire).collect();
+    place.stage.daemon.script(|script| script.character.tree = Some(Ok(items)));
+    for source in ["dev:x/.", "dev:/", "dev:x/..", "dev:x/", "dev:", "dev:~", "dev:y"] {
+        let told = place.cp(&[source, "."]).await;
+        assert_eq!(told.status, Some(1), "{source}: {}", told.stderr);
+        assert!(told.stderr.contains("was asked for, and the file `x` came"), "{source}: {}", told.stderr);
+    }
+    assert_eq!(names(&place.here("")), ["root"]);
 }

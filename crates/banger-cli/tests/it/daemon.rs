@@ -49,8 +49,8 @@ pub(crate) struct Script {
     pub(crate) events: VecDeque<String>,
     /// Guests take connections and say nothing.
     pub(crate) are_guests_silent: bool,
-    /// What agents say about it.
-    pub(crate) has_ssh_server: Option<bool>,
+    /// What agents are like.
+    pub(crate) character: agent::Character,
     /// Roots of guests with the real agent, by the VM's name; the others are played by the test.
     pub(crate) real_guests: BTreeMap<String, PathBuf>,
     /// Names of VMs whose guest gives no figures.
@@ -87,7 +87,7 @@ impl Daemon {
             log: b"[    0.000000] Linux version 6.1\n".to_vec(),
             events: VecDeque::new(),
             are_guests_silent: false,
-            has_ssh_server: None,
+            character: agent::Character::default(),
             real_guests: BTreeMap::new(),
             silent_guests: Vec::new(),
         };
@@ -358,7 +358,7 @@ fn channel(shared: &Arc<Shared>, mut request: Request, port: &str, root: Option<
     let calls = shared.calls.clone();
     let is_control = port == "1024";
     let is_silent = shared.script.lock().unwrap().are_guests_silent;
-    let has_ssh_server = shared.script.lock().unwrap().has_ssh_server;
+    let character = shared.script.lock().unwrap().character.clone();
     shared.channels.lock().unwrap().spawn(async move {
         let mut stream = TokioIo::new(upgrade.await.unwrap());
         if is_silent {
@@ -369,7 +369,7 @@ fn channel(shared: &Arc<Shared>, mut request: Request, port: &str, root: Option<
             return;
         }
         if is_control {
-            agent::serve(stream, calls, has_ssh_server).await;
+            agent::serve(stream, calls, character).await;
             return;
         }
         // A raw stream: an echo behind the port that ssh uses, nothing behind others.
@@ -377,7 +377,10 @@ fn channel(shared: &Arc<Shared>, mut request: Request, port: &str, root: Option<
         while line.last() != Some(&b'\n') {
             line.push(stream.read_u8().await.unwrap());
         }
-        if line == b"ssh\n" {
+        if let Some(answer) = character.stream_answer {
+            stream.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        } else if line == b"ssh\n" {
             stream.write_all(b"OK\nSSH-2.0-fake\n").await.unwrap();
             let (mut reader, mut writer) = tokio::io::split(stream);
             tokio::io::copy(&mut reader, &mut writer).await.unwrap();

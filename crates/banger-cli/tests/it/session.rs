@@ -188,7 +188,7 @@ async fn ssh_is_the_hosts_own_and_its_exit_status_ours() {
 #[tokio::test]
 async fn ssh_into_a_guest_without_a_server_goes_through_the_agent() {
     let mut stage = stage_with_vm();
-    stage.daemon.script(|script| script.has_ssh_server = Some(false));
+    stage.daemon.script(|script| script.character.has_ssh_server = Some(false));
     let child = stage.banger(&["vm", "ssh", "dev", "--", "echo", "a  b"]).spawn().unwrap();
     let call = stage.daemon.exec().await;
     assert_eq!(
