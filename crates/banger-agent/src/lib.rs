@@ -14,6 +14,7 @@ mod files;
 mod identity;
 mod listeners;
 mod os;
+pub mod standard_streams;
 mod stats;
 mod stream_port;
 pub mod test_guest;

@@ -2,9 +2,21 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use banger_agent::{agent, boot, test_guest};
+use banger_agent::{agent, boot, standard_streams, test_guest};
 
 const USAGE: &str = "usage: banger-agent serve --unix DIRECTORY [--root DIRECTORY]";
+
+#[expect(
+    unsafe_code,
+    reason = "what stands in this section is called before `main`, and needs nothing of Rust's runtime"
+)]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_THE_RUNTIME: extern "C" fn() = open_standard_streams;
+
+extern "C" fn open_standard_streams() {
+    standard_streams::open_missing();
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();

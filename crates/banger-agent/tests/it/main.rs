@@ -15,5 +15,6 @@ mod exec;
 mod figures;
 mod files;
 mod guest;
+mod standard_streams;
 mod streams;
 mod terminal;

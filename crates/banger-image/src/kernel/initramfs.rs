@@ -60,8 +60,11 @@ pub(crate) fn initramfs(agent: &[u8], modules_part: &[u8]) -> Vec<u8> {
     for directory in ["dev", "mnt", "proc", "run", "sys"] {
         archive.directory(directory, 0o755);
     }
-    // The kernel opens it as the standard streams of its first process, before anything is mounted.
+    // The kernel opens the console as the standard streams of its first process, before anything is mounted. Where there is no
+    // console, the agent opens `/dev/null`; what keeps it from mounting the devices is told by the kernel's log.
     archive.character_device("dev/console", 0o600, (5, 1));
+    archive.character_device("dev/kmsg", 0o600, (1, 11));
+    archive.character_device("dev/null", 0o666, (1, 3));
     archive.file("init", 0o755, agent);
     let mut bytes = archive.into_part();
     bytes.extend_from_slice(modules_part);
@@ -103,6 +106,28 @@ mod tests {
         let whole = initramfs(b"the agent", &part);
         assert!(contains(&whole, b"the agent"));
         assert!(whole.ends_with(&part));
+    }
+
+    #[test]
+    fn the_first_process_finds_the_devices_that_it_needs_before_it_mounts_any() {
+        let bytes = initramfs(b"the agent", &no_modules_part());
+        let entries = crate::cpio::list(&bytes);
+        assert_eq!(
+            entries,
+            [
+                "drwxr-xr-x dev",
+                "drwxr-xr-x mnt",
+                "drwxr-xr-x proc",
+                "drwxr-xr-x run",
+                "drwxr-xr-x sys",
+                "crw------- 5,1 dev/console",
+                "crw------- 1,11 dev/kmsg",
+                "crw-rw-rw- 1,3 dev/null",
+                "-rwxr-xr-x init",
+                "drwxr-xr-x modules",
+                "-rw-r--r-- modules/load.list",
+            ]
+        );
     }
 
     #[test]
