@@ -119,13 +119,18 @@ pub(crate) enum VmCommand {
         watch: bool,
     },
     /// Print the console log of a VM: its kernel and its init
-    #[command(after_help = "Example:\n  banger vm logs -f dev")]
+    ///
+    /// The guest wrote it, so what would command the terminal is shown instead, as in `\x1b[2J`; colours are left out.
+    #[command(after_help = "Examples:\n  banger vm logs -f dev\n  banger vm logs --raw dev >console.log")]
     Logs {
         #[command(flatten)]
         vm: OneVm,
         /// Go on with what comes
         #[arg(short, long)]
         follow: bool,
+        /// Print every byte as the guest wrote it: it can command your terminal then
+        #[arg(long)]
+        raw: bool,
     },
 }
 

@@ -68,7 +68,7 @@ fn sheet(info: Option<&DaemonInfo>, now: Timestamp) -> String {
         ("work", work),
         ("memory", bytes(info.resident_bytes)),
     ];
-    lines.into_iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect()
+    render::sheet(12, lines)
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! `doctor`: what is missing on the host, and the command that fixes it. A daemon that cannot start is a finding, too.
 
-use std::fmt::Write as _;
-
 use banger_api::{CheckOutcome, CheckView, ClientError, DoctorReport};
 use banger_sys::paths::Paths;
 
 use crate::ensure::{EnsureError, ensure};
 use crate::error::{CliError, chain};
+use crate::painted::{Paint, Painted};
 use crate::render::{self, Colour};
 
 /// Why the daemon could not tell.
@@ -24,7 +23,7 @@ pub(crate) async fn doctor(paths: &Paths, as_json: bool) -> Result<(), CliError>
     if as_json {
         render::print_json(&report)?;
     } else {
-        render::print(&draw(&report, Colour::of_stdout()))?;
+        render::print_painted(&draw(&report, Colour::of_stdout()))?;
     }
     let has_failed = report.checks.iter().any(|check| check.outcome == CheckOutcome::Fail);
     if has_failed { Err(CliError::Told) } else { Ok(()) }
@@ -45,20 +44,20 @@ fn unreachable_daemon(error: &AskError) -> DoctorReport {
     DoctorReport { checks: vec![check] }
 }
 
-fn draw(report: &DoctorReport, colour: Colour) -> String {
-    let mut text = String::new();
+fn draw(report: &DoctorReport, colour: Colour) -> Painted {
+    let mut text = Painted::default();
     for check in &report.checks {
-        let outcome = match check.outcome {
-            CheckOutcome::Pass => colour.green("PASS"),
-            CheckOutcome::Warn => colour.yellow("WARN"),
-            CheckOutcome::Fail => colour.red("FAIL"),
+        let (paint, outcome) = match check.outcome {
+            CheckOutcome::Pass => (Paint::Green, "PASS"),
+            CheckOutcome::Warn => (Paint::Yellow, "WARN"),
+            CheckOutcome::Fail => (Paint::Red, "FAIL"),
         };
-        let _ = writeln!(text, "{outcome}  {}", check.name);
+        text = text.paint(colour, paint, outcome).push("  ").push(&check.name).end_line();
         for line in check.detail.lines() {
-            let _ = writeln!(text, "      {line}");
+            text = text.push("      ").push(line).end_line();
         }
         if let Some(fix) = &check.fix {
-            let _ = writeln!(text, "      fix: {fix}");
+            text = text.push("      fix: ").push(fix).end_line();
         }
     }
     text
@@ -97,6 +96,6 @@ mod tests {
         PASS  space
               20.0 GiB free
         ");
-        assert!(draw(&report, Colour::On).starts_with("\u{1b}[31mFAIL\u{1b}[0m  qemu\n"));
+        assert!(draw(&report, Colour::On).as_str().starts_with("\u{1b}[31mFAIL\u{1b}[0m  qemu\n"));
     }
 }

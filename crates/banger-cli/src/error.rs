@@ -11,6 +11,8 @@ use banger_sys::paths::PathsError;
 
 use crate::cp::{CpPlanError, TarError};
 use crate::ensure::EnsureError;
+use crate::logs::without_colours;
+use crate::painted::{Paint, Painted};
 use crate::plan::PlanError;
 use crate::render::Colour;
 use crate::resolve::ResolveError;
@@ -250,24 +252,24 @@ impl CliError {
     }
 
     /// Draws the error; empty when there is nothing to tell.
-    pub(crate) fn draw(&self, about: Option<&str>, colour: Colour) -> String {
+    pub(crate) fn draw(&self, about: Option<&str>, colour: Colour) -> Painted {
         if self.is_silent() {
-            return String::new();
+            return Painted::default();
         }
-        let mut text = format!("{} ", colour.red("banger:"));
+        let mut text = Painted::default().paint(colour, Paint::Red, "banger:").push(" ");
         if let Some(about) = about {
-            let _ = write!(text, "{about}: ");
+            text = text.push(about).push(": ");
         }
-        text.push_str(&chain(self));
+        text = text.message(&chain(self));
         if let Some(op_id) = self.body().and_then(|body| body.op_id.as_deref()) {
-            let _ = write!(text, " {}", colour.dim(&format!("({op_id})")));
+            text = text.push(" ").paint(colour, Paint::Dim, &format!("({op_id})"));
         }
-        text.push('\n');
+        text = text.end_line();
         for line in self.body().map(|body| body.console.as_slice()).unwrap_or_default() {
-            let _ = writeln!(text, "    {}", printable(line));
+            text = text.push("    ").push(&without_colours(line)).end_line();
         }
         if let Some(hint) = self.hint() {
-            let _ = writeln!(text, "hint: {hint}");
+            text = text.push("hint: ").push(&hint).end_line();
         }
         text
     }
@@ -285,11 +287,6 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Removes what would command the user's terminal from a line of a guest.
-pub(crate) fn printable(line: &str) -> String {
-    line.chars().filter(|character| !character.is_control() || *character == '\t').collect()
 }
 
 #[cfg(test)]
@@ -310,13 +307,13 @@ mod tests {
         let error = CliError::from(ClientError::Refused(Box::new(body)));
         insta::assert_snapshot!(error.draw(None, Colour::Off), @r"
         banger: the guest of `dev` did not say hello within 60 s (op-12ab)
-            Kernel panic [31m- not syncing
+            Kernel panic - not syncing
             ---[ end ]---
         hint: banger vm logs dev
         ");
         let coloured = error.draw(Some("dev"), Colour::On);
-        assert!(coloured.starts_with("\u{1b}[31mbanger:\u{1b}[0m dev: the guest"), "{coloured:?}");
-        assert!(coloured.contains("\u{1b}[2m(op-12ab)\u{1b}[0m"), "{coloured:?}");
+        assert!(coloured.as_str().starts_with("\u{1b}[31mbanger:\u{1b}[0m dev: the guest"), "{coloured:?}");
+        assert!(coloured.as_str().contains("\u{1b}[2m(op-12ab)\u{1b}[0m"), "{coloured:?}");
     }
 
     #[test]
@@ -331,5 +328,62 @@ mod tests {
     fn nobody_is_told_about_a_closed_output() {
         let error = CliError::output(io::ErrorKind::BrokenPipe.into());
         assert_eq!((error.draw(None, Colour::Off).as_str(), error.exit_status()), ("", 141));
+    }
+
+    #[test]
+    fn every_error_is_told_in_lines_that_command_no_terminal() {
+        const FOUL: &str = "\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\r\nbanger: all is well";
+        let foul = || FOUL.to_owned();
+        let io = || io::Error::other(FOUL);
+        let body = || ErrorBody {
+            code: ErrorCode::OperationFailed,
+            message: foul(),
+            hint: Some(foul()),
+            op_id: Some(foul()),
+            console: vec![foul()],
+        };
+        let refused = || AgentError::Refused { call: "exec", message: foul() };
+        let mismatch = AgentError::VersionMismatch {
+            host_version: foul(),
+            ours: vec![1],
+            agent_version: foul(),
+            theirs: Vec::new(),
+        };
+        let missing = banger_tree::ReadError::Missing { path: FOUL.into() };
+        let errors = [
+            CliError::Tar(TarError::LeadsOut { path: foul() }),
+            CliError::ReadTree(missing),
+            CliError::WriteTree(banger_tree::WriteError::TooDeep { path: FOUL.into() }),
+            CliError::GuestFiles { vm: foul(), message: foul() },
+            CliError::GuestTree { what: foul(), source: refused() },
+            CliError::SameVm { vm: foul() },
+            CliError::TreeCutOff { what: foul() },
+            CliError::Paths(PathsError::RelativeHome(FOUL.into())),
+            CliError::Refused(Box::new(body())),
+            CliError::Agent(refused()),
+            CliError::Agent(mismatch),
+            CliError::Deleted(Box::new(CliError::Refused(Box::new(body())))),
+            CliError::VmStopped { vm: foul(), source: refused() },
+            CliError::GuestSilent { vm: foul(), why: foul() },
+            CliError::CommandFailed { message: foul(), status: 1 },
+            CliError::Interrupted { stop: Stop::Interrupt, after: Some(foul()), undone: Undone::NotYet },
+            CliError::Runtime(io()),
+            CliError::Output(io()),
+            CliError::Ssh(io()),
+            CliError::NoSshServer { vm: foul() },
+            CliError::StreamRefused { target: foul(), answer: foul() },
+            CliError::BadPath { path: FOUL.into() },
+            CliError::Log { source: Box::new(io()) },
+            CliError::Stream(io()),
+        ];
+        for error in errors {
+            for about in [None, Some(FOUL)] {
+                let text = error.draw(about, Colour::Off).to_string();
+                assert!(!text.contains(|c| c != '\n' && crate::foreign::is_foul(c)), "{error:?}: {text:?}");
+                let own =
+                    text.lines().filter(|line| line.starts_with("banger:") || line.starts_with("hint:"));
+                assert!(own.count() <= 2 && text.matches("\nbanger:").count() == 0, "{error:?}: {text}");
+            }
+        }
     }
 }

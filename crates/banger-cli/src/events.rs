@@ -47,7 +47,7 @@ async fn print_stream(client: &Client, after: &mut Option<i64>, follow: bool) ->
                 .map_err(|source| CliError::BadResult { what: "event", source })?;
             *after = Some(event.cursor);
         }
-        render::print(&String::from_utf8_lossy(&waiting))?;
+        render::print_json_text(&waiting)?;
         waiting = rest;
     }
     Ok(!follow)

@@ -166,15 +166,15 @@ fn sheet(details: &ImageDetails, now: Timestamp) -> String {
         ("lets in", details.seeded_key.clone()),
         ("used by", words(details.vms.iter().map(ToString::to_string).collect())),
     ];
-    let facts = lines.into_iter().filter_map(|(name, value)| Some(format!("{name:<12}{}\n", value?)));
+    let facts = lines.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let variables = process.map(|process| process.environment.as_slice()).unwrap_or_default();
-    let variables = variables.iter().map(|variable| format!("{:<12}{variable}\n", "env"));
+    let variables = variables.iter().map(|variable| ("env", variable.clone()));
     let files = details.files.iter().map(|(name, file)| {
         let size = bytes(file.size_bytes);
-        format!("{:<12}{name:<14}{size:>10}  sha256:{}\n", "file", file.sha256)
+        ("file", format!("{name:<14}{size:>10}  sha256:{}", file.sha256))
     });
-    let host_files = details.host_files.iter().map(|path| format!("{:<12}{path}\n", "host file"));
-    facts.chain(variables).chain(files).chain(host_files).collect()
+    let host_files = details.host_files.iter().map(|path| ("host file", path.clone()));
+    render::sheet(12, facts.chain(variables).chain(files).chain(host_files))
 }
 
 #[cfg(test)]

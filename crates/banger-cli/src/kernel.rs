@@ -103,12 +103,12 @@ fn sheet(details: &KernelDetails, now: Timestamp) -> String {
         ("used by", words(details.vms.iter().map(ToString::to_string).collect())),
         ("images", words(details.images.iter().map(ToString::to_string).collect())),
     ];
-    let facts = lines.into_iter().filter_map(|(name, value)| Some(format!("{name:<12}{}\n", value?)));
+    let facts = lines.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let files = details.files.iter().map(|(name, file)| {
         let size = bytes(file.size_bytes);
-        format!("{:<12}{name:<14}{size:>10}  sha256:{}\n", "file", file.sha256)
+        ("file", format!("{name:<14}{size:>10}  sha256:{}", file.sha256))
     });
-    facts.chain(files).collect()
+    render::sheet(12, facts.chain(files))
 }
 
 #[cfg(test)]

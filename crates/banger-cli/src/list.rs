@@ -18,7 +18,7 @@ pub(crate) async fn list(paths: &Paths, as_json: bool) -> Result<(), CliError> {
     let client = ensure(paths).await?;
     if as_json {
         // A thousand VMs need not become values here to be written out again.
-        return render::print_bytes(&client.get_text("/v1/vms?pretty=true").await?);
+        return render::print_json_text(&client.get_text("/v1/vms?pretty=true").await?);
     }
     let vms: Vec<VmView> = client.get("/v1/vms").await?;
     render::print(&vm_table(&vms, Timestamp::now()))
@@ -69,7 +69,7 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
         ("boot id", vm.boot_id.clone()),
         ("last error", vm.last_error.clone()),
     ];
-    lines.into_iter().filter_map(|(name, value)| Some(format!("{name:<12}{}\n", value?))).collect()
+    render::sheet(12, lines.into_iter().filter_map(|(name, value)| Some((name, value?))))
 }
 
 /// The state as people see it: work in its middle and a guest that hangs are no states of the VM, but what counts.

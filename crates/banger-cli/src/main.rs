@@ -18,6 +18,7 @@ mod ensure;
 mod error;
 mod events;
 mod exec;
+mod foreign;
 mod image;
 mod kernel;
 mod lifecycle;
@@ -26,6 +27,7 @@ mod logs;
 mod operation;
 mod operations;
 mod outcome;
+mod painted;
 mod plan;
 mod ports;
 mod progress;
@@ -144,7 +146,7 @@ async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result
             lifecycle::act(paths, &Action::Set(change.request()), &vms, board).await?;
         }
         VmCommand::Touch { vms } => lifecycle::act(paths, &Action::Touch, &vms, board).await?,
-        VmCommand::Logs { vm, follow } => logs::logs(paths, &vm.vm, follow).await?,
+        VmCommand::Logs { vm, follow, raw } => logs::logs(paths, &vm.vm, follow, raw).await?,
     }
     Ok(0)
 }

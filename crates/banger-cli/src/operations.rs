@@ -55,7 +55,7 @@ fn sheet(operation: &OperationView) -> String {
     ];
     lines.extend(operation.stages.iter().map(|stage| ("stage", stage_text(stage))));
     lines.extend(operation.error.iter().map(|error| ("error", error.message.clone())));
-    lines.into_iter().map(|(name, value)| format!("{name:<8}{value}\n")).collect()
+    render::sheet(8, lines)
 }
 
 fn stage_text(stage: &StageView) -> String {

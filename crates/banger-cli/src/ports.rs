@@ -5,7 +5,7 @@ use banger_sys::paths::Paths;
 
 use crate::args_vm::AnyVms;
 use crate::ensure::ensure;
-use crate::error::{CliError, printable};
+use crate::error::CliError;
 use crate::render;
 use crate::targets::{Answer, as_json, ask_each, choose, tell_failures};
 
@@ -42,7 +42,7 @@ fn row(vm: &str, listener: &ListenerView) -> Vec<String> {
         protocol.to_owned(),
         listener.address.to_string(),
         listener.port.to_string(),
-        process.map(|process| printable(&process.name).replace('\t', " ")).unwrap_or_default(),
+        process.map(|process| process.name.clone()).unwrap_or_default(),
         process.map(|process| process.pid.to_string()).unwrap_or_default(),
     ]
 }
@@ -68,10 +68,10 @@ mod tests {
             Answer { target: "gone".into(), result: Err(CliError::Told) },
         ];
         insta::assert_snapshot!(table(&answers), @r"
-        VM   PROTO  ADDRESS     PORT  PROCESS       PID
-        dev  tcp    0.0.0.0     22    systemd       1
-        dev  tcp    ::1         8080  [2Jevil name  7
-        dev  udp    127.0.0.53  53    -             -
+        VM   PROTO  ADDRESS     PORT  PROCESS            PID
+        dev  tcp    0.0.0.0     22    systemd            1
+        dev  tcp    ::1         8080  \x1b[2Jevil\tname  7
+        dev  udp    127.0.0.53  53    -                  -
         ");
     }
 }

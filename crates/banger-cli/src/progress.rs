@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use banger_api::{OperationView, StagePartView, StageView};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::painted::{Paint, Painted};
 use crate::render::{Colour, bytes, is_dumb, say, seconds};
 
 /// How often the live line is drawn while nothing happens.
@@ -58,7 +59,7 @@ pub(crate) struct Progress {
 
 #[derive(Debug)]
 enum View {
-    Live { board: MultiProgress, bar: Option<ProgressBar>, parts: Vec<ProgressBar> },
+    Live { board: MultiProgress, bar: Option<Bar>, parts: Vec<Bar> },
     Plain,
     Quiet,
 }
@@ -75,15 +76,15 @@ impl Progress {
                 self.told = self.told.max(operation.stages.len());
             }
             View::Live { board, bar, parts } => {
-                let bar = bar.get_or_insert_with(|| live_bar(board));
+                let bar = bar.get_or_insert_with(|| Bar::add(board, "{spinner} {msg}  {elapsed}", true));
                 let finished =
                     operation.stages.iter().skip(self.told).take_while(|stage| stage.took_ms.is_some());
                 for stage in finished {
-                    bar.println(format!("  {}{}", self.label, finished_line(stage)));
+                    bar.println(&finished_line(&self.label, stage));
                     self.told += 1;
                 }
                 let at_work = operation.stages.iter().skip(self.told).find(|stage| stage.took_ms.is_none());
-                bar.set_message(at_work.map_or(self.label.clone(), |stage| {
+                bar.show(&at_work.map_or(self.label.clone(), |stage| {
                     format!("{}{}{}", self.label, plain_line(stage), amount(stage))
                 }));
                 show_parts(board, parts, at_work.map_or(&[], |stage| &stage.parts));
@@ -92,10 +93,11 @@ impl Progress {
     }
 
     /// Writes a line above the live one.
+    #[expect(clippy::disallowed_methods, reason = "the line is escaped")]
     pub(crate) fn note(&mut self, line: &str) {
         match &self.view {
             // A terminal that takes no lines wants to know nothing.
-            View::Live { board, .. } => drop(board.println(line)),
+            View::Live { board, .. } => drop(board.println(Painted::line(line).as_str())),
             View::Plain => say(line),
             View::Quiet => {}
         }
@@ -116,7 +118,7 @@ impl Progress {
     fn clear(&mut self) {
         if let View::Live { bar, parts, .. } = &mut self.view {
             // The lines below first, or the upper one would leave a gap.
-            parts.drain(..).rev().chain(bar.take()).for_each(|bar| bar.finish_and_clear());
+            parts.drain(..).rev().chain(bar.take()).for_each(|bar| bar.clear());
         }
     }
 }
@@ -127,32 +129,53 @@ impl Drop for Progress {
     }
 }
 
-fn live_bar(board: &MultiProgress) -> ProgressBar {
-    let bar = board.add(ProgressBar::new_spinner());
-    // A template of ours: a mistake in it shows in the first run, and plain dots are no harm.
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
-        bar.set_style(style.tick_chars("|/-\\ "));
+/// A live line. What it shows is escaped: details of stages are names that others chose.
+#[derive(Debug)]
+pub(crate) struct Bar(ProgressBar);
+
+#[expect(clippy::disallowed_methods, reason = "the one place where live lines are written")]
+impl Bar {
+    /// Adds a line below the others. A template of ours: a mistake in it shows in the first run, and plain dots are no
+    /// harm.
+    pub(crate) fn add(board: &MultiProgress, template: &str, is_moving: bool) -> Self {
+        let bar = board.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.tick_chars("|/-\\ "));
+        }
+        if is_moving {
+            bar.enable_steady_tick(TICK);
+        }
+        Self(bar)
     }
-    bar.enable_steady_tick(TICK);
-    bar
+
+    /// Shows a text in the place of the one before.
+    pub(crate) fn show(&self, text: &str) {
+        self.0.set_message(Painted::line(text).to_string());
+    }
+
+    /// Writes a line above the live ones, which stays.
+    pub(crate) fn println(&self, line: &Painted) {
+        self.0.println(line.as_str());
+    }
+
+    /// Takes it away.
+    pub(crate) fn clear(&self) {
+        self.0.finish_and_clear();
+    }
 }
 
 /// Shows a line for each part that is on its way, below the line of its stage.
-fn show_parts(board: &MultiProgress, bars: &mut Vec<ProgressBar>, parts: &[StagePartView]) {
+fn show_parts(board: &MultiProgress, bars: &mut Vec<Bar>, parts: &[StagePartView]) {
     let lines: Vec<_> =
         parts.iter().filter(|part| is_on_its_way(part)).take(PARTS_MAX).map(part_line).collect();
     while bars.len() > lines.len() {
-        bars.pop().iter().for_each(ProgressBar::finish_and_clear);
+        bars.pop().iter().for_each(Bar::clear);
     }
     while bars.len() < lines.len() {
-        let bar = board.add(ProgressBar::new_spinner());
-        if let Ok(style) = ProgressStyle::with_template("    {msg}") {
-            bar.set_style(style);
-        }
-        bars.push(bar);
+        bars.push(Bar::add(board, "    {msg}", false));
     }
     for (bar, line) in bars.iter().zip(lines) {
-        bar.set_message(line);
+        bar.show(&line);
     }
 }
 
@@ -168,9 +191,10 @@ fn plain_line(stage: &StageView) -> String {
     if stage.detail.is_empty() { stage.name.clone() } else { format!("{}: {}", stage.name, stage.detail) }
 }
 
-fn finished_line(stage: &StageView) -> String {
+fn finished_line(label: &str, stage: &StageView) -> Painted {
     let took = seconds(stage.took_ms.unwrap_or(0));
-    format!("{}  {}", plain_line(stage), Colour::of_stderr().dim(&took))
+    let line = Painted::line("  ").push(label).push(&plain_line(stage)).push("  ");
+    line.paint(Colour::of_stderr(), Paint::Dim, &took)
 }
 
 fn amount(stage: &StageView) -> String {
@@ -197,7 +221,7 @@ mod tests {
             |label: &str, done_bytes| StagePartView { label: label.into(), done_bytes, total_bytes: 4 << 20 };
         let mut bars = Vec::new();
         show_parts(&board, &mut bars, &[part("a", 4 << 20), part("b", 1 << 20), part("c", 0), part("d", 1)]);
-        let lines: Vec<_> = bars.iter().map(ProgressBar::message).collect();
+        let lines: Vec<_> = bars.iter().map(|bar| bar.0.message()).collect();
         assert_eq!(lines, ["b  1.0 MiB of 4.0 MiB (25%)", "d  1 B of 4.0 MiB (0%)"]);
         show_parts(&board, &mut bars, &[]);
         assert!(bars.is_empty());

@@ -1,6 +1,6 @@
 //! `vm prune`: deletes every VM that has no machine, after asking.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _};
 
 use banger_api::{DeleteVm, VmView};
 use banger_sys::paths::Paths;
@@ -10,8 +10,9 @@ use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::lifecycle::{self, Action};
 use crate::list::vm_table;
+use crate::painted::Painted;
 use crate::progress::Board;
-use crate::render::{self, say};
+use crate::render::{self, say, say_painted};
 
 /// Lists what would go, asks, and deletes it. A VM that is started meanwhile stays: the daemon refuses to delete it.
 pub(crate) async fn prune(paths: &Paths, args: &PruneArgs, board: &Board) -> Result<(), CliError> {
@@ -43,10 +44,11 @@ fn confirm(vms: &[VmView]) -> Result<bool, CliError> {
     if !io::stdin().is_terminal() {
         return Err(CliError::NobodyToAsk);
     }
-    let mut stderr = io::stderr();
-    let table = vm_table(vms, jiff::Timestamp::now());
-    let _ = write!(stderr, "{table}Delete these VMs with their disks? [y/N] ");
-    let _ = stderr.flush();
+    let mut question = Painted::default();
+    for line in vm_table(vms, jiff::Timestamp::now()).lines() {
+        question = question.push(line).end_line();
+    }
+    say_painted(&question.push("Delete these VMs with their disks? [y/N] "));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(CliError::Stream)?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))

@@ -1,6 +1,8 @@
 //! What is written: data to stdout, messages to stderr, tables, JSON, times and sizes in words. Colour repeats meaning
-//! and is off where `NO_COLOR` is set or nobody could see it.
+//! and is off where `NO_COLOR` is set or nobody could see it. Whatever is written here is fit for a terminal, whoever
+//! wrote its parts (see `foreign`); what a command in a guest writes goes through `stdio` as it is.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use jiff::Timestamp;
@@ -8,6 +10,14 @@ use serde::Serialize;
 use tabwriter::TabWriter;
 
 use crate::error::CliError;
+use crate::foreign;
+use crate::painted::Painted;
+
+/// Most characters of a cell of a table, and of a value of a sheet; JSON has all of them.
+const CELL_CHARS_MAX: usize = 200;
+const VALUE_CHARS_MAX: usize = 4096;
+/// Moves to the top left corner and clears what is below (`console_codes(4)`).
+const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
 /// Whether escape sequences may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,29 +41,6 @@ impl Colour {
         let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         if is_terminal && !is_refused && !is_dumb() { Self::On } else { Self::Off }
     }
-
-    pub(crate) fn red(self, text: &str) -> String {
-        self.paint("31", text)
-    }
-
-    pub(crate) fn green(self, text: &str) -> String {
-        self.paint("32", text)
-    }
-
-    pub(crate) fn yellow(self, text: &str) -> String {
-        self.paint("33", text)
-    }
-
-    pub(crate) fn dim(self, text: &str) -> String {
-        self.paint("2", text)
-    }
-
-    fn paint(self, code: &str, text: &str) -> String {
-        match self {
-            Self::On => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-            Self::Off => text.to_owned(),
-        }
-    }
 }
 
 /// Tells whether the terminal understands no escape sequences.
@@ -61,15 +48,27 @@ pub(crate) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Writes data.
+/// Writes lines of data.
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
-    print_bytes(text.as_bytes())
+    write_out(foreign::lines(text).as_bytes())
 }
 
-/// Writes data that is text already.
-pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(CliError::output)
+/// Writes lines that may be coloured.
+pub(crate) fn print_painted(text: &Painted) -> Result<(), CliError> {
+    write_out(text.as_str().as_bytes())
+}
+
+/// Writes lines in place of all that is on the terminal.
+pub(crate) fn print_anew(text: &str) -> Result<(), CliError> {
+    write_out(format!("{CLEAR}{}", foreign::lines(text)).as_bytes())
+}
+
+/// Writes data that is JSON already.
+pub(crate) fn print_json_text(bytes: &[u8]) -> Result<(), CliError> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => write_out(foreign::json(text).as_bytes()),
+        Err(_) => write_out(foreign::json(&String::from_utf8_lossy(bytes)).as_bytes()),
+    }
 }
 
 /// Writes data as JSON.
@@ -77,17 +76,34 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     let mut text = serde_json::to_string_pretty(value)
         .map_err(|source| CliError::BadResult { what: "value", source })?;
     text.push('\n');
-    print(&text)
+    print_json_text(text.as_bytes())
+}
+
+fn write_out(bytes: &[u8]) -> Result<(), CliError> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(CliError::output)
 }
 
 /// Writes a message. Where stderr is closed, nobody wants it.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    say_painted(&Painted::line(line).end_line());
+}
+
+/// Writes messages that may be coloured.
+pub(crate) fn say_painted(text: &Painted) {
+    let _ = io::stderr().write_all(text.as_str().as_bytes());
 }
 
 /// Writes an error.
 pub(crate) fn complain(about: Option<&str>, error: &CliError) {
-    let _ = io::stderr().write_all(error.draw(about, Colour::of_stderr()).as_bytes());
+    say_painted(&error.draw(about, Colour::of_stderr()));
+}
+
+/// Returns lines with a name and a value each, which begins at this column.
+pub(crate) fn sheet<'a>(width: usize, lines: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let line =
+        |(name, value): (&str, String)| format!("{name:<width$}{}\n", foreign::line(&value, VALUE_CHARS_MAX));
+    lines.into_iter().map(line).collect()
 }
 
 /// Returns a table with aligned columns. Rows have as many cells as the head.
@@ -95,7 +111,7 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut writer = TabWriter::new(Vec::new()).padding(2);
     let mut lines = format!("{}\n", head.join("\t"));
     for row in rows {
-        let cells: Vec<_> = row.iter().map(|cell| if cell.is_empty() { "-" } else { cell }).collect();
+        let cells: Vec<_> = row.iter().map(|text| cell(text)).collect();
         lines.push_str(&cells.join("\t"));
         lines.push('\n');
     }
@@ -104,6 +120,10 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let aligned =
         writer.into_inner().map_or(lines.clone(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
     aligned.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+fn cell(text: &str) -> Cow<'_, str> {
+    if text.is_empty() { Cow::Borrowed("-") } else { foreign::line(text, CELL_CHARS_MAX) }
 }
 
 /// Returns a moment as seen from now, as in `5 minutes ago`; what is no moment stays as it is.

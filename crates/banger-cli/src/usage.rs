@@ -5,7 +5,8 @@ use std::error::Error as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::error::USAGE;
-use crate::render::{Colour, say};
+use crate::painted::{Paint, Painted};
+use crate::render::{Colour, say_painted};
 
 /// Tells what is wrong, or the help that was asked for; returns the exit status.
 pub(crate) fn tell(error: &clap::Error) -> u8 {
@@ -19,8 +20,11 @@ pub(crate) fn tell(error: &clap::Error) -> u8 {
             USAGE
         }
         _ => {
-            let colour = Colour::of_stderr();
-            say(&format!("{} {}", colour.red("banger:"), sentence(error)));
+            let mut text = Painted::default().paint(Colour::of_stderr(), Paint::Red, "banger:").push(" ");
+            for line in sentence(error).lines() {
+                text = text.push(line).end_line();
+            }
+            say_painted(&text);
             USAGE
         }
     }

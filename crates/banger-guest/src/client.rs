@@ -15,6 +15,7 @@ use tonic::{Response, Status};
 use crate::AgentError;
 use crate::connection::Connection;
 use crate::exec::ExecSession;
+use crate::words::{SENTENCES_MAX, sentence, sentences};
 
 /// Speaks to the agent of one guest. Clones share the connection.
 #[derive(Clone, Debug)]
@@ -47,8 +48,8 @@ impl AgentClient {
             return Err(AgentError::VersionMismatch {
                 host_version: host_version.to_owned(),
                 ours,
-                agent_version: reply.agent_version,
-                theirs: reply.supported_versions,
+                agent_version: sentence(reply.agent_version),
+                theirs: reply.supported_versions.into_iter().take(SENTENCES_MAX).collect(),
             });
         }
         Ok(reply)
@@ -63,7 +64,9 @@ impl AgentClient {
         identity: IdentifyRequest,
         deadline: Duration,
     ) -> Result<IdentifyReply, AgentError> {
-        within("identify", deadline, self.grpc.clone().identify(identity)).await
+        let mut reply = within("identify", deadline, self.grpc.clone().identify(identity)).await?;
+        reply.warnings = sentences(reply.warnings);
+        Ok(reply)
     }
 
     /// Asks how far the guest is.
@@ -71,7 +74,9 @@ impl AgentClient {
     /// # Errors
     /// [`AgentError`].
     pub async fn health(&self, deadline: Duration) -> Result<HealthReply, AgentError> {
-        within("health", deadline, self.grpc.clone().health(HealthRequest {})).await
+        let mut reply = within("health", deadline, self.grpc.clone().health(HealthRequest {})).await?;
+        reply.system_state = sentence(reply.system_state);
+        Ok(reply)
     }
 
     /// Waits until the guest has reached a readiness boundary.
@@ -84,7 +89,9 @@ impl AgentClient {
         deadline: Duration,
     ) -> Result<WaitReadyReply, AgentError> {
         let request = WaitReadyRequest { boundary: boundary.into() };
-        within("wait_ready", deadline, self.grpc.clone().wait_ready(request)).await
+        let mut reply = within("wait_ready", deadline, self.grpc.clone().wait_ready(request)).await?;
+        reply.system_state = sentence(reply.system_state);
+        Ok(reply)
     }
 
     /// Waits until something in the guest listens on a TCP port.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
+use crate::words::sentence;
+
 /// Why a call of the agent had no result.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -103,7 +105,7 @@ impl AgentError {
             (Code::Unavailable | Code::Cancelled, _) => {
                 Self::Broken { call, source: BrokenCause(Box::new(status)) }
             }
-            _ => Self::Refused { call, message: status.message().to_owned() },
+            _ => Self::Refused { call, message: sentence(status.message().to_owned()) },
         }
     }
 }
@@ -121,7 +123,7 @@ impl fmt::Display for BrokenCause {
         }
         match cause {
             Some(cause) => write!(formatter, "{cause}"),
-            None => formatter.write_str(self.0.message()),
+            None => formatter.write_str(&sentence(self.0.message().to_owned())),
         }
     }
 }

@@ -13,6 +13,7 @@ use tonic::Streaming;
 
 use crate::AgentError;
 use crate::connection::Connection;
+use crate::words::sentence;
 
 /// Messages to the command that may wait.
 const INPUT_QUEUE_MAX: usize = 8;
@@ -177,7 +178,7 @@ impl ExecOutput {
             Reply::Stderr(bytes) => Ok(ExecEvent::Stderr(bytes)),
             Reply::Exited(exited) => outcome(exited.outcome).map(ExecEvent::Exited),
             Reply::Failed(failed) => {
-                Ok(ExecEvent::Failed { reason: failed.reason(), message: failed.message })
+                Ok(ExecEvent::Failed { reason: failed.reason(), message: sentence(failed.message) })
             }
         }
     }

@@ -7,6 +7,7 @@ mod connection;
 mod error;
 mod exec;
 mod tree;
+mod words;
 
 pub use client::AgentClient;
 pub use error::{AgentError, BrokenCause};

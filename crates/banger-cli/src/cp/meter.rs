@@ -2,20 +2,21 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use banger_tree::{Item, Skipped};
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc::{Receiver, Sender};
 
-use crate::error::printable;
-use crate::progress::Board;
+use crate::foreign;
+use crate::painted::Painted;
+use crate::progress::{Bar, Board};
 use crate::render::{bytes, say, seconds};
 
-/// How often the live line is drawn while nothing happens.
-const TICK: Duration = Duration::from_millis(100);
 /// Things that do not come along and are told one by one; then only counted.
 const TOLD_MAX: u64 = 20;
+/// Most characters that are told of a path and of a reason.
+const PATH_CHARS_MAX: usize = 512;
+const REASON_CHARS_MAX: usize = 200;
 
 /// What has passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub(super) struct Tally {
 /// Counts and shows.
 pub(super) struct Meter {
     tally: Tally,
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
     /// Bytes of what comes, when it is one file.
     expected: Option<u64>,
     is_quiet: bool,
@@ -43,14 +44,7 @@ pub(super) struct Meter {
 impl Meter {
     pub(super) fn new(board: &Board) -> Self {
         let bar = match board {
-            Board::Live(board) => {
-                let bar = board.add(ProgressBar::new_spinner());
-                if let Ok(style) = ProgressStyle::with_template("{spinner} copy  {msg}  {elapsed}") {
-                    bar.set_style(style.tick_chars("|/-\\ "));
-                }
-                bar.enable_steady_tick(TICK);
-                Some(bar)
-            }
+            Board::Live(board) => Some(Bar::add(board, "{spinner} copy  {msg}  {elapsed}", true)),
             Board::Plain | Board::Quiet => None,
         };
         let is_quiet = matches!(board, Board::Quiet);
@@ -75,7 +69,7 @@ impl Meter {
     /// Takes the live line away.
     pub(super) fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
+            bar.clear();
         }
     }
 
@@ -121,10 +115,11 @@ impl Meter {
             return;
         }
         // Both may be a guest's words.
-        let path = printable(&OsStr::from_bytes(path).to_string_lossy());
-        let line = format!("left out `{path}`: {}", printable(reason));
+        let path = OsStr::from_bytes(path).to_string_lossy();
+        let (path, reason) = (foreign::line(&path, PATH_CHARS_MAX), foreign::line(reason, REASON_CHARS_MAX));
+        let line = format!("left out `{path}`: {reason}");
         match &self.bar {
-            Some(bar) => bar.println(line),
+            Some(bar) => bar.println(&Painted::line(&line)),
             None if self.is_quiet && !is_failure => {}
             None => say(&line),
         }
@@ -136,7 +131,7 @@ impl Meter {
             let rate = u128::from(self.tally.bytes) * 1000 / millis;
             let rate = bytes(u64::try_from(rate).unwrap_or(u64::MAX));
             let done = bytes(self.tally.bytes);
-            bar.set_message(match self.expected {
+            bar.show(&match self.expected {
                 Some(size) => format!("{done} of {}  {rate}/s", bytes(size)),
                 None => format!("{} files  {done}  {rate}/s", self.tally.files),
             });

@@ -24,9 +24,6 @@ use crate::terminal;
 /// From one picture to the next.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Moves to the top left corner and clears what is below (`console_codes(4)`).
-const CLEAR: &str = "\u{1b}[H\u{1b}[J";
-
 type Asked = BoxFuture<'static, (VmId, Result<VmStats, CliError>)>;
 
 /// Everything that is known, and what was asked.
@@ -117,7 +114,7 @@ impl Watch {
             return render::print(&format!("{table}\n"));
         }
         let size = terminal::size();
-        render::print(&format!("{CLEAR}{}", fit(&table, size.columns, size.rows)))
+        render::print_anew(&fit(&table, size.columns, size.rows))
     }
 }
 
@@ -131,7 +128,7 @@ fn question(client: Client, vm: VmView) -> Asked {
 fn print_line(figures: &Figures) -> Result<(), CliError> {
     let line =
         serde_json::to_string(figures).map_err(|source| CliError::BadResult { what: "value", source })?;
-    render::print(&format!("{line}\n"))
+    render::print_json_text(format!("{line}\n").as_bytes())
 }
 
 /// Cuts a text to the size of a terminal: what does not fit would scroll the picture away.

@@ -42,6 +42,8 @@ pub(crate) struct Script {
     pub(crate) info: DaemonInfo,
     /// Errors by request, as in `POST /v1/vms/0000000000000001/stop`.
     pub(crate) errors: BTreeMap<String, ErrorBody>,
+    /// Answers by request, in place of those below.
+    pub(crate) answers: BTreeMap<String, Value>,
     /// Requests that get no answer.
     pub(crate) silent: Vec<String>,
     pub(crate) log: Vec<u8>,
@@ -83,6 +85,7 @@ impl Daemon {
             vms: Vec::new(),
             info: info(),
             errors: BTreeMap::new(),
+            answers: BTreeMap::new(),
             silent: Vec::new(),
             log: b"[    0.000000] Linux version 6.1\n".to_vec(),
             events: VecDeque::new(),
@@ -174,10 +177,14 @@ async fn answer(
     let line = format!("{} {path}", request.method());
     let asked = if path == "/v1/events" { format!("GET {}", request.uri()) } else { line.clone() };
     shared.requests.send_modify(|all| all.push(asked));
-    let (failure, is_silent) = {
+    let (failure, answer, is_silent) = {
         let script = shared.script.lock().unwrap();
-        (script.errors.get(&line).cloned(), script.silent.contains(&line))
+        let (failure, answer) = (script.errors.get(&line), script.answers.get(&line));
+        (failure.cloned(), answer.cloned(), script.silent.contains(&line))
     };
+    if let Some(answer) = answer {
+        return Json(answer).into_response();
+    }
     if is_silent {
         std::future::pending::<()>().await;
     }

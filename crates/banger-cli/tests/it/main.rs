@@ -12,6 +12,7 @@ mod command_line;
 mod cp;
 mod daemon;
 mod figures;
+mod foreign;
 mod images;
 mod interactive;
 mod kernels;

@@ -1,0 +1,85 @@
+//! Text with colours of ours: what is pushed is escaped, and only colours and line breaks that are asked for by name
+//! reach the terminal as such.
+
+use std::fmt::{self, Write as _};
+
+use crate::foreign;
+use crate::render::Colour;
+
+/// Longest message; more of it is of no use on a terminal.
+const MESSAGE_CHARS_MAX: usize = 4096;
+/// Most lines of one message.
+const MESSAGE_LINES_MAX: usize = 40;
+
+/// A colour, which repeats a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paint {
+    Red,
+    Green,
+    Yellow,
+    Dim,
+}
+
+/// Lines that are safe to write to a terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Painted(String);
+
+impl Painted {
+    /// Makes a line of somebody's text, without its end.
+    pub(crate) fn line(text: &str) -> Self {
+        Self::default().push(text)
+    }
+
+    /// Appends text, as a part of one line.
+    pub(crate) fn push(mut self, text: &str) -> Self {
+        self.0.push_str(&foreign::line(text, MESSAGE_CHARS_MAX));
+        self
+    }
+
+    /// Appends coloured text.
+    pub(crate) fn paint(mut self, colour: Colour, paint: Paint, text: &str) -> Self {
+        let code = match paint {
+            Paint::Red => "31",
+            Paint::Green => "32",
+            Paint::Yellow => "33",
+            Paint::Dim => "2",
+        };
+        match colour {
+            Colour::On => {
+                let _ = write!(self.0, "\u{1b}[{code}m");
+                self = self.push(text);
+                self.0.push_str("\u{1b}[0m");
+                self
+            }
+            Colour::Off => self.push(text),
+        }
+    }
+
+    /// Appends a message that may have several lines: those after its first are indented, so that none of them looks
+    /// like one of ours.
+    pub(crate) fn message(mut self, text: &str) -> Self {
+        for (index, line) in text.trim_end().split('\n').take(MESSAGE_LINES_MAX).enumerate() {
+            if index > 0 {
+                self.0.push_str("\n    ");
+            }
+            self = self.push(line.trim_end_matches('\r'));
+        }
+        self
+    }
+
+    /// Ends the line.
+    pub(crate) fn end_line(mut self) -> Self {
+        self.0.push('\n');
+        self
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Painted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
