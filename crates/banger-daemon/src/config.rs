@@ -91,6 +91,16 @@ pub struct Config {
     pub firecracker_bin: Option<PathBuf>,
     /// How Firecracker runs machines.
     pub firecracker: FirecrackerSection,
+    /// What pulls may do.
+    pub pulls: PullsSection,
+}
+
+/// What pulls may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PullsSection {
+    /// Places (`host` or `host:port`) where answers may lead though they are on this host or in a private network.
+    pub redirects_to: Vec<String>,
 }
 
 /// How Firecracker runs machines: see [`Tuning`].
@@ -143,6 +153,8 @@ struct ConfigFile {
     disk_floor: Option<FloorWish>,
     #[serde(default)]
     vm_defaults: VmDefaultsSection,
+    #[serde(default)]
+    pulls: PullsSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -263,6 +275,7 @@ impl Config {
             disk,
             firecracker_bin: file.firecracker_bin.map(|AbsolutePath(path)| path),
             firecracker: file.firecracker,
+            pulls: file.pulls,
         })
     }
 
@@ -317,6 +330,12 @@ mod tests {
     }
 
     #[test]
+    fn places_to_trust_are_read() {
+        let config = Config::parse("[pulls]\nredirects_to = ['localhost:8080']", HOST).unwrap();
+        assert_eq!(config.pulls.redirects_to, ["localhost:8080"]);
+    }
+
+    #[test]
     fn a_mistake_is_told_in_one_line_with_its_place() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config.toml");
@@ -335,7 +354,7 @@ mod tests {
         ];
         let table: String = texts.into_iter().map(|text| told(text) + "\n").collect();
         insta::assert_snapshot!(table, @r"
-        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `disk_floor`, `vm_defaults`
+        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `disk_floor`, `vm_defaults`, `pulls`
         the configuration `config.toml` is wrong in line 1 (`vmm = 'xen'`): unknown variant `xen`, expected one of `auto`, `qemu`, `firecracker`
         the configuration `config.toml` is wrong in line 2 (`vcpu = 0`): a number of processors of 0 is not possible; it can be 1 to 32
         the configuration `config.toml` is wrong in line 3 (`disk_size = '1X'`): `1X` is not a size; write a number with M, G or T, as in `8G`

@@ -28,7 +28,6 @@ mod sparse;
 mod store;
 #[cfg(test)]
 mod test_files;
-mod web;
 mod zstd_frames;
 
 pub use apt::AptError;

@@ -76,7 +76,11 @@ impl ImageService {
             }),
             image_source: Box::new(DebianImages { key: Arc::clone(&key) }),
             oci: OciImages::new(paths.blob_cache(), Arc::clone(&key)),
-            bundles: BundleImages { key: Arc::clone(&key), patience: Patience::default() },
+            bundles: BundleImages {
+                key: Arc::clone(&key),
+                patience: Patience::default(),
+                trusted: Vec::new(),
+            },
             agent,
             key,
         }
@@ -87,6 +91,12 @@ impl ImageService {
     pub fn keep_for(&mut self, kernel_users: Users<KernelName>, image_users: Users<ImageName>) {
         self.kernels.keep_for(kernel_users);
         self.images.keep_for(image_users);
+    }
+
+    /// From now on, answers of registries and others may lead to these places (`host` or `host:port`), wherever they are.
+    pub fn trust(&mut self, places: &[String]) {
+        self.oci.trust(places.to_owned());
+        places.clone_into(&mut self.bundles.trusted);
     }
 
     /// The local kernels.

@@ -16,6 +16,7 @@ use futures::future::BoxFuture;
 use super::kernel_check::KernelCheck;
 use super::{progress_of, vms_where};
 use crate::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace};
+use crate::config::PullsSection;
 use crate::operation::OperationTask;
 use crate::program::RunningProgram;
 
@@ -35,9 +36,16 @@ impl ImageBootSource {
     /// The source for these directories, with the agent that stands beside this program. Every guest lets the key in.
     /// Kernels and images stay while one of the rows is of a VM that uses them.
     #[must_use]
-    pub fn new(paths: &Paths, program: &RunningProgram, key: AuthorizedKey, rows: Arc<Store>) -> Self {
+    pub fn new(
+        paths: &Paths,
+        program: &RunningProgram,
+        key: AuthorizedKey,
+        rows: Arc<Store>,
+        pulls: &PullsSection,
+    ) -> Self {
         let agent = find_agent(&program.directory());
         let mut images = ImageService::new(paths, agent.clone(), key.clone());
+        images.trust(&pulls.redirects_to);
         let rows_of_kernels = Arc::clone(&rows);
         images.keep_for(
             Arc::new(move |kernel| Ok(vms_where(&rows_of_kernels, |spec| spec.kernel == *kernel)?)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger_api::{Client, ClientError, ErrorBody, OperationState, OperationView, VmView};
-use banger_daemon::config::Config;
+use banger_daemon::config::{Config, PullsSection};
 use banger_daemon::doctor::Doctor;
 use banger_daemon::events::Events;
 use banger_daemon::http::{ApiState, PrivateListener, serve};
@@ -106,7 +106,13 @@ impl Sandbox {
             let report = vms.reconcile().await.unwrap();
             vms.keep_time();
             let program = RunningProgram::current().unwrap();
-            let images = Arc::new(ImageBootSource::new(&paths, &program, key, Arc::clone(&rows)));
+            let images = Arc::new(ImageBootSource::new(
+                &paths,
+                &program,
+                key,
+                Arc::clone(&rows),
+                &PullsSection::default(),
+            ));
             let shutdown = CancellationToken::new();
             let state = ApiState {
                 vms,

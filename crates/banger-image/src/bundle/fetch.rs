@@ -3,16 +3,16 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use banger_fetch::{Detour, Pace, Question, Web, WebError, WebOptions};
 use bytes::{Buf as _, Bytes};
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE, RANGE};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
 use tokio::sync::mpsc;
 
-use super::location::{BundleLocation, is_on_this_host};
-use crate::oci::Patience;
-use crate::web::client_builder;
+use super::location::BundleLocation;
+use crate::oci::{Patience, trust};
 
 /// Chunks of the network that wait to be unpacked, each of some kilobytes.
 const CHUNKS_WAITING_MAX: usize = 64;
@@ -33,6 +33,10 @@ pub enum FetchError {
     Silent { host: String, waited: Duration },
     #[error("`{host}` answers {status}")]
     Status { host: String, status: StatusCode },
+    #[error("`{host}` sent next to nothing within {} s", window.as_secs())]
+    Slow { host: String, window: Duration },
+    #[error("an answer of `{host}` is not followed")]
+    Led { host: String, source: Detour },
     #[error("the connection to `{host}` broke")]
     Broken { host: String, source: reqwest::Error },
     #[error("`{host}` has another file there by now")]
@@ -45,9 +49,29 @@ impl FetchError {
     /// Tells whether another try may help.
     fn is_transient(&self) -> bool {
         match self {
-            Self::Reach { .. } | Self::Silent { .. } | Self::Broken { .. } => true,
+            Self::Reach { .. } | Self::Silent { .. } | Self::Slow { .. } | Self::Broken { .. } => true,
             Self::Status { status, .. } => status.is_server_error(),
-            Self::Open { .. } | Self::Client(_) | Self::Changed { .. } | Self::TooLarge { .. } => false,
+            Self::Open { .. }
+            | Self::Client(_)
+            | Self::Led { .. }
+            | Self::Changed { .. }
+            | Self::TooLarge { .. } => false,
+        }
+    }
+
+    /// What to do next, where that is known.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Led { source, .. } => source.place_to_trust().map(trust),
+            Self::Open { .. }
+            | Self::Client(_)
+            | Self::Reach { .. }
+            | Self::Silent { .. }
+            | Self::Slow { .. }
+            | Self::Status { .. }
+            | Self::Broken { .. }
+            | Self::Changed { .. }
+            | Self::TooLarge { .. } => None,
         }
     }
 }
@@ -62,6 +86,7 @@ pub(super) enum Source {
 pub(super) async fn open(
     location: &BundleLocation,
     patience: Patience,
+    trusted: &[String],
 ) -> Result<(Source, Option<u64>), FetchError> {
     match location {
         BundleLocation::File(path) => {
@@ -70,7 +95,7 @@ pub(super) async fn open(
             Ok((Source::File(file), Some(size)))
         }
         BundleLocation::Url(url) => {
-            let download = Download::begin(url, patience).await?;
+            let download = Download::begin(url, patience, trusted).await?;
             let size = download.response.content_length();
             Ok((Source::Remote(Box::new(download)), size))
         }
@@ -82,10 +107,11 @@ pub(super) async fn read_text(
     location: &BundleLocation,
     bytes_max: u64,
     patience: Patience,
+    trusted: &[String],
 ) -> Result<String, FetchError> {
     let too_large = || FetchError::TooLarge { what: location.to_string(), bytes_max };
     let mut text = Vec::new();
-    match open(location, patience).await?.0 {
+    match open(location, patience, trusted).await?.0 {
         Source::File(file) => {
             let read = file.take(bytes_max + 1).read_to_end(&mut text);
             let path = PathBuf::from(location.to_string());
@@ -108,10 +134,11 @@ pub(super) async fn read_text(
 
 /// A file on its way over HTTP.
 pub(super) struct Download {
-    client: Client,
+    web: Web,
     url: Url,
     response: Response,
     patience: Patience,
+    pace: Pace,
     /// Bytes that came so far.
     offset: u64,
     in_vain: u32,
@@ -120,27 +147,33 @@ pub(super) struct Download {
 }
 
 impl Download {
-    async fn begin(url: &Url, patience: Patience) -> Result<Self, FetchError> {
-        let mut builder = client_builder(patience.connect);
-        if is_on_this_host(url) {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(FetchError::Client)?;
-        let response = get(&client, url, None, patience).await?;
+    async fn begin(url: &Url, patience: Patience, trusted: &[String]) -> Result<Self, FetchError> {
+        let options = WebOptions {
+            connect_deadline: patience.connect,
+            trusted: trusted.to_owned(),
+            ..WebOptions::default()
+        };
+        let web = Web::new(url.clone(), options).map_err(|error| failed(url, error))?;
+        let response = get(&web, url, None, patience).await?;
         if !response.status().is_success() {
             return Err(FetchError::Status { host: host(url), status: response.status() });
         }
-        Ok(Self { client, url: url.clone(), response, patience, offset: 0, in_vain: 0, counted_from: 0 })
+        let (url, pace) = (url.clone(), patience.pace());
+        Ok(Self { web, url, response, patience, pace, offset: 0, in_vain: 0, counted_from: 0 })
     }
 
     /// Returns the next bytes; nothing at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         loop {
-            let waited = self.patience.idle;
+            let (begin, waited) = (Instant::now(), self.patience.idle);
             let error = match tokio::time::timeout(waited, self.response.chunk()).await {
                 Ok(Ok(bytes)) => {
-                    self.offset += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-                    return Ok(bytes);
+                    let count = bytes.as_ref().map_or(0, Bytes::len);
+                    if bytes.is_none() || self.pace.is_kept(begin.elapsed(), count) {
+                        self.offset += count as u64;
+                        return Ok(bytes);
+                    }
+                    FetchError::Slow { host: host(&self.url), window: self.patience.window }
                 }
                 Ok(Err(error)) => FetchError::Broken { host: host(&self.url), source: error.without_url() },
                 Err(_elapsed) => FetchError::Silent { host: host(&self.url), waited },
@@ -175,7 +208,7 @@ impl Download {
     async fn again(&self) -> Result<Response, FetchError> {
         let tag = self.response.headers().get(ETAG).cloned();
         let from = HeaderValue::try_from(format!("bytes={}-", self.offset)).ok();
-        let response = get(&self.client, &self.url, from.map(|from| (from, tag)), self.patience).await?;
+        let response = get(&self.web, &self.url, from.map(|from| (from, tag)), self.patience).await?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if starts_at(&response, self.offset) => Ok(response),
             // The whole file: another one, or from a server that knows no parts.
@@ -201,25 +234,35 @@ impl Download {
 }
 
 async fn get(
-    client: &Client,
+    web: &Web,
     url: &Url,
     from: Option<(HeaderValue, Option<HeaderValue>)>,
     patience: Patience,
 ) -> Result<Response, FetchError> {
-    let mut request = client.get(url.clone());
+    let mut question = Question::get(url.clone());
     if let Some((from, tag)) = from {
-        request = request.header(RANGE, from);
+        question.headers.insert(RANGE, from);
         // Weak tags do not say that the bytes are the same.
         if let Some(tag) = tag.filter(|tag| !tag.as_bytes().starts_with(b"W/")) {
-            request = request.header(IF_RANGE, tag);
+            question.headers.insert(IF_RANGE, tag);
         }
     }
     let waited = patience.connect + patience.idle;
-    match tokio::time::timeout(waited, request.send()).await {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) if error.is_timeout() => Err(FetchError::Silent { host: host(url), waited }),
-        Ok(Err(error)) => Err(FetchError::Reach { host: host(url), source: error.without_url() }),
+    match tokio::time::timeout(waited, web.ask(&question)).await {
+        Ok(Ok(answer)) => Ok(answer.response),
+        Ok(Err(WebError::Reach(error))) if error.is_timeout() => {
+            Err(FetchError::Silent { host: host(url), waited })
+        }
+        Ok(Err(error)) => Err(failed(url, error)),
         Err(_elapsed) => Err(FetchError::Silent { host: host(url), waited }),
+    }
+}
+
+fn failed(url: &Url, error: WebError) -> FetchError {
+    match error {
+        WebError::Client(source) => FetchError::Client(source),
+        WebError::Reach(source) => FetchError::Reach { host: host(url), source },
+        WebError::Detour(source) => FetchError::Led { host: host(url), source },
     }
 }
 

@@ -1,10 +1,10 @@
 //! Where a bundle is: a file of this host, or an address.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use banger_fetch::is_on_this_host;
 use reqwest::Url;
 
 /// A text that is no place of a bundle.
@@ -93,12 +93,6 @@ impl fmt::Display for BundleLocation {
             }
         }
     }
-}
-
-/// Tells whether an address never leaves this host.
-pub(super) fn is_on_this_host(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

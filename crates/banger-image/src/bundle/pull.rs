@@ -60,7 +60,8 @@ impl BundlePullError {
         match self {
             Self::Unchecked => Some("--sha256 <digest> or --minisign-key <key>".to_owned()),
             Self::UnknownKernel { .. } => Some("--kernel <name>".to_owned()),
-            Self::Fetch { .. } | Self::FetchSignature { .. } | Self::Refused { .. } | Self::Finish(_) => None,
+            Self::Fetch { source, .. } | Self::FetchSignature { source, .. } => source.hint(),
+            Self::Refused { .. } | Self::Finish(_) => None,
         }
     }
 }
@@ -83,6 +84,8 @@ impl BundlePull {
 pub(crate) struct BundleImages {
     pub(crate) key: Arc<AuthorizedKey>,
     pub(crate) patience: Patience,
+    /// Places where an address may lead though they are close to this host.
+    pub(crate) trusted: Vec<String>,
 }
 
 impl BundleImages {
@@ -98,7 +101,7 @@ impl BundleImages {
         let location = || wanted.location.clone();
         let expected = self.expected(wanted).await?;
         progress.stage(STAGE, wanted.location.to_string());
-        let opened = fetch::open(&wanted.location, self.patience).await;
+        let opened = fetch::open(&wanted.location, self.patience, &self.trusted).await;
         let (source, size) =
             opened.map_err(|source| BundlePullError::Fetch { location: location(), source })?;
         let (staged, unpacked) = unpack(source, size, expected, staged, progress).await;
@@ -118,7 +121,8 @@ impl BundleImages {
         let signed = match &wanted.key {
             Some(key) => {
                 let location = wanted.location.signature();
-                let text = fetch::read_text(&location, SIGNATURE_BYTES_MAX, self.patience).await;
+                let text =
+                    fetch::read_text(&location, SIGNATURE_BYTES_MAX, self.patience, &self.trusted).await;
                 let text = text.map_err(|source| BundlePullError::FetchSignature { location, source })?;
                 Some((key.clone(), text))
             }

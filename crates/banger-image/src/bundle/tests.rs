@@ -46,7 +46,7 @@ async fn pull(home: &Path, wanted: &BundlePull) -> Result<PathBuf, BundlePullErr
         first_pause: Duration::from_millis(1),
         ..Patience::default()
     };
-    let images = BundleImages { key: Arc::new(key()), patience };
+    let images = BundleImages { key: Arc::new(key()), patience, trusted: Vec::new() };
     let staged = StagedDirectory::create(&place).unwrap();
     match images.build(wanted, |kernel| kernel.as_str() == "debian-12", staged, &silent()).await {
         Ok(staged) => staged.publish().map(|()| place).map_err(|error| panic!("{error}")),

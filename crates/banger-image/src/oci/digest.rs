@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::text::plain;
 use crate::digest::hex;
 
 const ALGORITHM: &str = "sha256";
@@ -54,7 +55,7 @@ impl FromStr for BlobDigest {
             Some((ALGORITHM, hex)) if hex.len() == HEX_LENGTH && hex.bytes().all(is_hex) => {
                 Ok(Self(hex.to_owned()))
             }
-            Some(_) | None => Err(DigestError { text: text.chars().take(100).collect() }),
+            Some(_) | None => Err(DigestError { text: plain(text, 100) }),
         }
     }
 }

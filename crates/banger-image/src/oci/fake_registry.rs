@@ -158,6 +158,8 @@ pub(crate) fn impatience() -> Patience {
     Patience {
         connect: Duration::from_secs(5),
         idle: Duration::from_millis(300),
+        document: Duration::from_secs(2),
+        window: Duration::from_secs(2),
         tries_max: 3,
         first_pause: Duration::from_millis(1),
         pause_max: Duration::from_millis(10),

@@ -44,5 +44,6 @@ pub use pull::{OciPull, OciPullError};
 pub use reference::{Reference, ReferenceError};
 pub use registry::PlainHttp;
 pub use registry_error::RegistryError;
+pub(crate) use registry_error::trust;
 pub use source::{OciSource, OciSourceError};
 pub(crate) use system::distro_of;

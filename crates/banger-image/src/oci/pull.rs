@@ -130,6 +130,8 @@ pub(crate) struct OciImages {
     cache: Arc<BlobCache>,
     key: Arc<AuthorizedKey>,
     patience: Patience,
+    /// Places where registries may lead though they are close to this host.
+    trusted: Vec<String>,
 }
 
 /// An image whose config is known and whose layers are to be had.
@@ -147,7 +149,17 @@ enum Layers {
 impl OciImages {
     /// With a cache in this directory.
     pub(crate) fn new(cache: PathBuf, key: Arc<AuthorizedKey>) -> Self {
-        Self { cache: Arc::new(BlobCache::new(cache)), key, patience: Patience::default() }
+        Self {
+            cache: Arc::new(BlobCache::new(cache)),
+            key,
+            patience: Patience::default(),
+            trusted: Vec::new(),
+        }
+    }
+
+    /// From now on, answers may lead to these places, wherever they are.
+    pub(crate) fn trust(&mut self, places: Vec<String>) {
+        self.trusted = places;
     }
 
     #[cfg(test)]
@@ -225,6 +237,7 @@ impl OciImages {
             plain_http: wanted.plain_http,
             patience: self.patience,
             certificates: certificates::directories(),
+            trusted: self.trusted.clone(),
         };
         let registry = Registry::of(reference, credentials.map_err(OciPullError::Credentials)?, &options)
             .map_err(OciPullError::Registry)?;

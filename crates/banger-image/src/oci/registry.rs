@@ -3,9 +3,11 @@
 //! Every wait has a deadline, every answer a greatest size, and what was asked for by digest is checked.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use banger_fetch::{Answer, Pace, Question, Web, WebError, WebOptions};
+use reqwest::header::{ACCEPT, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER};
+use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -19,7 +21,6 @@ use super::reference::Reference;
 use super::registry_error::RegistryError;
 use super::secret::Secret;
 use super::text::plain;
-use crate::web::client_builder;
 
 /// The specification asks clients to take at least 4 MiB.
 const MANIFEST_BYTES_MAX: u64 = 4 << 20;
@@ -48,12 +49,14 @@ pub(crate) struct RegistryOptions {
     pub(crate) patience: Patience,
     /// Directories with a directory per registry that holds `*.crt`, as docker has them.
     pub(crate) certificates: Vec<PathBuf>,
+    /// Places where registries may lead though they are close to this host.
+    pub(crate) trusted: Vec<String>,
 }
 
 /// One repository of a registry.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    client: Client,
+    web: Web,
     /// Scheme and host.
     address: String,
     is_plain: bool,
@@ -85,16 +88,26 @@ pub(crate) struct BlobStream {
     response: Response,
     registry: String,
     patience: Patience,
+    pace: Pace,
     /// Where in the blob the stream starts.
     pub(crate) offset: u64,
 }
 
 impl BlobStream {
+    fn new(response: Response, registry: &str, patience: Patience, offset: u64) -> Self {
+        Self { response, registry: registry.to_owned(), patience, pace: patience.pace(), offset }
+    }
+
     /// Returns the next bytes; nothing at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<bytes::Bytes>, RegistryError> {
         let registry = || self.registry.clone();
+        let begin = Instant::now();
         match tokio::time::timeout(self.patience.idle, self.response.chunk()).await {
-            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Ok(Some(bytes))) if self.pace.is_kept(begin.elapsed(), bytes.len()) => Ok(Some(bytes)),
+            Ok(Ok(Some(_))) => {
+                Err(RegistryError::Slow { registry: registry(), window: self.patience.window })
+            }
+            Ok(Ok(None)) => Ok(None),
             Ok(Err(error)) => Err(broken(registry(), error, self.patience)),
             Err(_elapsed) => Err(RegistryError::Silent { registry: registry(), waited: self.patience.idle }),
         }
@@ -112,9 +125,10 @@ impl Registry {
         let host = if name == "docker.io" { DOCKER_HUB_HOST } else { name };
         let is_local = is_loopback(host);
         let is_plain = is_local || options.plain_http == PlainHttp::Allowed;
+        let address = format!("{}://{host}", if is_plain { "http" } else { "https" });
         Ok(Self {
-            client: client(name, is_local, is_plain, options)?,
-            address: format!("{}://{host}", if is_plain { "http" } else { "https" }),
+            web: web(name, &address, is_plain, options)?,
+            address,
             is_plain,
             name: name.to_owned(),
             repository: reference.repository().to_owned(),
@@ -180,33 +194,28 @@ impl Registry {
         }
         let response = response?;
         let offset = if response.status() == StatusCode::PARTIAL_CONTENT { start_of(&response) } else { 0 };
-        Ok(BlobStream { response, registry: self.name.clone(), patience: self.patience, offset })
+        Ok(BlobStream::new(response, &self.name, self.patience, offset))
     }
 
     /// Asks once, and once more when the registry wants to know who asks.
     async fn get(&self, path: &str, headers: &HeaderMap) -> Result<Response, RegistryError> {
-        let url = format!("{}/v2/{}/{path}", self.address, self.repository);
+        let url = url_of(&self.name, &format!("{}/v2/{}/{path}", self.address, self.repository))?;
         let (authorization, generation) = {
             let known = self.authorization.lock().await;
             (known.header.clone(), known.generation)
         };
-        let request = |authorization: Option<HeaderValue>| {
-            let request = self.client.get(&url).headers(headers.clone());
-            match authorization {
-                Some(value) => request.header(AUTHORIZATION, value),
-                None => request,
-            }
-        };
-        let response = self.send(request(authorization)).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return self.accept(path, response).await;
+        let mut question = Question { headers: headers.clone(), authorization, ..Question::get(url) };
+        let answer = self.ask(&question).await?;
+        // Who asks is the registry's to know, and not that of a place that it has led to.
+        if answer.response.status() != StatusCode::UNAUTHORIZED || !answer.is_of_the_asked {
+            return self.accept(path, answer).await;
         }
-        let header = self.authorize(&response, generation).await?;
-        if header.is_none() {
-            return self.accept(path, response).await;
+        question.authorization = self.authorize(&answer.response, generation).await?;
+        if question.authorization.is_none() {
+            return self.accept(path, answer).await;
         }
-        let response = self.send(request(header)).await?;
-        self.accept(path, response).await
+        let answer = self.ask(&question).await?;
+        self.accept(path, answer).await
     }
 
     /// Returns a header for what an answer asks for, or nothing when we have nothing to show.
@@ -236,65 +245,66 @@ impl Registry {
         let registry = || self.name.clone();
         let mut url =
             Url::parse(realm).map_err(|_no_url| RegistryError::Challenge { registry: registry() })?;
-        let is_safe = url.scheme() == "https" || (url.scheme() == "http" && self.is_plain);
-        if !is_safe {
+        if url.scheme() == "http" && !self.is_plain {
             let realm = plain(url.host_str().unwrap_or_default(), REASON_CHARACTERS_MAX);
             return Err(RegistryError::OpenRealm { registry: registry(), realm });
         }
         let scope = format!("repository:{}:pull", self.repository);
         let mut fields = vec![("scope", scope.as_str())];
         fields.extend(service.map(|service| ("service", service)));
-        let request = match &self.credentials {
+        let question = match &self.credentials {
             Credentials::Identity(token) => {
                 let more = [
                     ("grant_type", "refresh_token"),
                     ("client_id", CLIENT_ID),
                     ("refresh_token", token.expose()),
                 ];
-                fields.extend(more);
-                self.client.request(Method::POST, url).form(&fields)
+                let fields = fields.into_iter().chain(more);
+                let form = fields.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+                Question { form: Some(form), ..Question::get(url) }
             }
             Credentials::Anonymous | Credentials::Basic { .. } => {
                 url.query_pairs_mut().extend_pairs(&fields);
-                let request = self.client.get(url);
-                match basic_header(&self.credentials) {
-                    Some(value) => request.header(AUTHORIZATION, value),
-                    None => request,
-                }
+                Question { authorization: basic_header(&self.credentials), ..Question::get(url) }
             }
         };
-        let response = self.send(request).await?;
-        let response = self.accept("token", response).await?;
+        let answer = self.ask(&question).await?;
+        let response = self.accept("token", answer).await?;
         let answer = self.body(response, "token", TOKEN_BYTES_MAX).await?;
         token_of(&answer).ok_or_else(|| RegistryError::NoToken { registry: registry() })
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, RegistryError> {
+    async fn ask(&self, question: &Question) -> Result<Answer, RegistryError> {
         let registry = self.name.clone();
         let waited = self.patience.connect + self.patience.idle;
-        match tokio::time::timeout(waited, request.send()).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if error.is_timeout() => Err(RegistryError::Silent { registry, waited }),
-            Ok(Err(error)) => Err(RegistryError::Reach { registry, source: error.without_url() }),
+        match tokio::time::timeout(waited, self.web.ask(question)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(WebError::Client(source))) => Err(RegistryError::Client(source)),
+            Ok(Err(WebError::Reach(error))) if error.is_timeout() => {
+                Err(RegistryError::Silent { registry, waited })
+            }
+            Ok(Err(WebError::Reach(source))) => Err(RegistryError::Reach { registry, source }),
+            Ok(Err(WebError::Detour(source))) => Err(RegistryError::Led { registry, source }),
             Err(_elapsed) => Err(RegistryError::Silent { registry, waited }),
         }
     }
 
     /// Makes an error of an answer that is none.
-    async fn accept(&self, path: &str, response: Response) -> Result<Response, RegistryError> {
+    async fn accept(&self, path: &str, answer: Answer) -> Result<Response, RegistryError> {
+        let Answer { response, is_of_the_asked } = answer;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(std::time::Duration::from_secs);
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(retry_after);
         let (registry, repository) = (self.name.clone(), self.repository.clone());
-        // Without a reason the status has to do.
-        let detail = self.body(response, "reason", REASON_BYTES_MAX).await.unwrap_or_default();
-        let detail = reason(&detail);
+        let detail = if is_of_the_asked {
+            // Without a reason the status has to do.
+            reason(&self.body(response, "reason", REASON_BYTES_MAX).await.unwrap_or_default())
+        } else {
+            // What others answer is neither the registry's reason nor for everybody's eyes.
+            String::new()
+        };
         Err(match status {
             StatusCode::UNAUTHORIZED => RegistryError::Unauthorized { registry, repository, detail },
             StatusCode::FORBIDDEN => RegistryError::Denied { registry, repository, detail },
@@ -318,35 +328,47 @@ impl Registry {
         what: &'static str,
         bytes_max: u64,
     ) -> Result<Vec<u8>, RegistryError> {
-        let mut stream =
-            BlobStream { response, registry: self.name.clone(), patience: self.patience, offset: 0 };
-        let mut body = Vec::new();
-        while let Some(bytes) = stream.next().await? {
-            if body.len() as u64 + bytes.len() as u64 > bytes_max {
-                return Err(RegistryError::TooLarge { registry: self.name.clone(), what, bytes_max });
+        let mut stream = BlobStream::new(response, &self.name, self.patience, 0);
+        let whole = async {
+            let mut body = Vec::new();
+            while let Some(bytes) = stream.next().await? {
+                if body.len() as u64 + bytes.len() as u64 > bytes_max {
+                    return Err(RegistryError::TooLarge { registry: self.name.clone(), what, bytes_max });
+                }
+                body.extend_from_slice(&bytes);
             }
-            body.extend_from_slice(&bytes);
+            Ok(body)
+        };
+        let waited = self.patience.document;
+        match tokio::time::timeout(waited, whole).await {
+            Ok(read) => read,
+            Err(_elapsed) => Err(RegistryError::Late { registry: self.name.clone(), what, waited }),
         }
-        Ok(body)
     }
 }
 
-fn client(
-    name: &str,
-    is_local: bool,
-    is_plain: bool,
-    options: &RegistryOptions,
-) -> Result<Client, RegistryError> {
-    let mut builder = client_builder(options.patience.connect);
-    if is_local {
-        builder = builder.no_proxy();
+fn web(name: &str, address: &str, is_plain: bool, options: &RegistryOptions) -> Result<Web, RegistryError> {
+    let certificates = if is_plain { Vec::new() } else { certificates::read(&options.certificates, name)? };
+    let trusted = options.trusted.clone();
+    let web = WebOptions { connect_deadline: options.patience.connect, certificates, trusted };
+    Web::new(url_of(name, address)?, web).map_err(|error| match error {
+        WebError::Client(source) | WebError::Reach(source) => RegistryError::Client(source),
+        WebError::Detour(source) => RegistryError::Led { registry: name.to_owned(), source },
+    })
+}
+
+fn url_of(registry: &str, address: &str) -> Result<Url, RegistryError> {
+    Url::parse(address).map_err(|_no_url| RegistryError::Address { registry: registry.to_owned() })
+}
+
+/// Returns how long to wait before the next question: seconds, or a date (RFC 9110, section 10.2.3).
+fn retry_after(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
     }
-    builder = if is_plain {
-        builder.tls_certs_only([])
-    } else {
-        builder.tls_certs_merge(certificates::read(&options.certificates, name)?)
-    };
-    builder.build().map_err(RegistryError::Client)
+    let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(then.duration_since(jiff::Timestamp::now()).try_into().unwrap_or_default())
 }
 
 fn broken(registry: String, error: reqwest::Error, patience: Patience) -> RegistryError {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use banger_fetch::Detour;
+
 use super::digest::BlobDigest;
 use super::documents::DocumentError;
 
@@ -17,6 +19,14 @@ pub enum RegistryError {
     Reach { registry: String, source: reqwest::Error },
     #[error("the registry `{registry}` did not go on within {} s", waited.as_secs_f32())]
     Silent { registry: String, waited: Duration },
+    #[error("the registry `{registry}` sent next to nothing within {} s", window.as_secs_f32())]
+    Slow { registry: String, window: Duration },
+    #[error("the {what} of the registry `{registry}` was not complete after {} s", waited.as_secs_f32())]
+    Late { registry: String, what: &'static str, waited: Duration },
+    #[error("`{registry}` is not the address of a registry")]
+    Address { registry: String },
+    #[error("an answer of the registry `{registry}` is not followed")]
+    Led { registry: String, source: Detour },
     #[error("the connection to the registry `{registry}` broke")]
     Broken { registry: String, source: reqwest::Error },
     #[error("the registry `{registry}` wants to know who asks for `{repository}`{}", hint_of_reason(.detail))]
@@ -25,9 +35,9 @@ pub enum RegistryError {
     Denied { registry: String, repository: String, detail: String },
     #[error("the registry `{registry}` has no `{what}`")]
     NotFound { registry: String, what: String },
-    #[error("the registry `{registry}` lets this host ask no more for now{}", hint_of_reason(.detail))]
+    #[error("the registry `{registry}` lets this host ask no more for now{}{}", hint_of_reason(.detail), pause(*.retry_after))]
     TooManyRequests { registry: String, detail: String, retry_after: Option<Duration> },
-    #[error("the registry `{registry}` answers with status {status}{}", hint_of_reason(.detail))]
+    #[error("the registry `{registry}` answers with status {status}{}{}", hint_of_reason(.detail), pause(*.retry_after))]
     Status { registry: String, status: u16, detail: String, retry_after: Option<Duration> },
     #[error("the registry `{registry}` asks for a login in a way that is not known here")]
     Challenge { registry: String },
@@ -53,6 +63,16 @@ fn hint_of_reason(detail: &str) -> String {
     if detail.is_empty() { String::new() } else { format!(": {detail}") }
 }
 
+/// Told as it was asked for, also where nobody waits that long.
+fn pause(retry_after: Option<Duration>) -> String {
+    match retry_after.map(|pause| pause.as_secs()) {
+        None => String::new(),
+        Some(seconds @ 0..=600) => format!("; it may be asked again in {seconds} s"),
+        Some(seconds @ 601..=172_800) => format!("; it may be asked again in {} min", seconds.div_ceil(60)),
+        Some(seconds) => format!("; it may be asked again in {} days", seconds.div_ceil(86_400)),
+    }
+}
+
 impl RegistryError {
     /// Tells whether the same question may have an answer in a moment.
     pub(crate) fn is_transient(&self) -> bool {
@@ -60,6 +80,7 @@ impl RegistryError {
             // A name that does not resolve, a closed port: the network may be coming up.
             Self::Reach { .. }
             | Self::Silent { .. }
+            | Self::Slow { .. }
             | Self::Broken { .. }
             | Self::TooManyRequests { .. }
             | Self::WrongDigest { .. }
@@ -67,6 +88,9 @@ impl RegistryError {
             Self::Status { status, .. } => *status >= 500 || *status == 408,
             Self::Client(_)
             | Self::Certificate { .. }
+            | Self::Late { .. }
+            | Self::Address { .. }
+            | Self::Led { .. }
             | Self::Unauthorized { .. }
             | Self::Denied { .. }
             | Self::NotFound { .. }
@@ -85,6 +109,10 @@ impl RegistryError {
             Self::TooManyRequests { retry_after, .. } | Self::Status { retry_after, .. } => *retry_after,
             Self::Client(_)
             | Self::Certificate { .. }
+            | Self::Slow { .. }
+            | Self::Late { .. }
+            | Self::Address { .. }
+            | Self::Led { .. }
             | Self::Reach { .. }
             | Self::Silent { .. }
             | Self::Broken { .. }
@@ -118,7 +146,11 @@ impl RegistryError {
                 "if the registry has no TLS, pull with --insecure-http; if it has a certificate of its own, put it into /etc/docker/certs.d/<host>/ca.crt"
                     .to_owned(),
             ),
+            Self::Led { source, .. } => source.place_to_trust().map(trust),
             Self::Certificate { .. }
+            | Self::Slow { .. }
+            | Self::Late { .. }
+            | Self::Address { .. }
             | Self::Reach { .. }
             | Self::Silent { .. }
             | Self::Broken { .. }
@@ -134,6 +166,11 @@ impl RegistryError {
             | Self::Document { .. } => None,
         }
     }
+}
+
+/// What a user writes who wants answers to lead there.
+pub(crate) fn trust(place: &str) -> String {
+    format!("if you trust it, add it to the configuration, under [pulls]: redirects_to = [\"{place}\"]")
 }
 
 fn is_of_tls(error: &reqwest::Error) -> bool {

@@ -146,8 +146,96 @@ async fn a_login_never_goes_unencrypted_to_another_place_than_an_unencrypted_reg
     let registry = Registry::of(&reference, ada(), &options()).unwrap();
     let error = registry.fetch_token("http://registry.example/token", None).await.unwrap_err();
     assert!(matches!(error, RegistryError::OpenRealm { .. }), "{error:?}");
-    let error = registry.fetch_token("file:///etc/passwd", None).await.unwrap_err();
-    assert!(matches!(error, RegistryError::OpenRealm { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn neither_an_answer_nor_a_challenge_leads_to_this_host_or_to_a_file() {
+    let other = FakeRegistry::with(|_| Some(Reply::of(403, r#"{"errors":[{"message":"reached"}]}"#))).await;
+    let place = other.host.clone();
+    let fake = FakeRegistry::with(move |asked| {
+        let (name, target) = asked.path.rsplit_once('/')?.1.split_once('-')?;
+        let target = match target {
+            "other" => format!("http://{place}/admin"),
+            "link" => "http://169.254.169.254/latest".to_owned(),
+            "file" => "file:///etc/shadow".to_owned(),
+            _ => asked.path.clone(),
+        };
+        Some(match name {
+            "realm" => Reply::of(401, "").with("WWW-Authenticate", &format!("Bearer realm=\"{target}\"")),
+            _ => Reply::of(302, "").with("Location", &target),
+        })
+    })
+    .await;
+    for target in
+        ["led-other", "led-link", "led-file", "led-round", "realm-other", "realm-link", "realm-file"]
+    {
+        let error = registry(&fake, ada()).manifest(target).await.unwrap_err();
+        assert!(matches!(error, RegistryError::Led { .. }), "{target}: {error:?}");
+        assert!(!error.is_transient(), "{target}");
+    }
+    assert!(other.asked("").is_empty(), "nobody was asked there");
+}
+
+#[tokio::test]
+async fn a_trusted_place_gives_blobs_without_the_login_and_its_words_are_not_repeated() {
+    let storage = FakeRegistry::with(|asked| {
+        asked.path.ends_with("refused").then(|| Reply::of(403, r#"{"errors":[{"message":"inner secret"}]}"#))
+    })
+    .await;
+    let blob = storage.blob(b"layer");
+    let place = storage.host.clone();
+    let fake = FakeRegistry::with(move |asked| {
+        if !shows(asked, ADA) {
+            return Some(Reply::of(401, "").with("WWW-Authenticate", "Basic realm=\"x\""));
+        }
+        Some(Reply::of(307, "").with("Location", &format!("http://{place}{}", asked.path)))
+    })
+    .await;
+    let reference = format!("{}/team/app:v1", fake.host).parse().unwrap();
+    let options = RegistryOptions { trusted: vec![storage.host.clone()], ..options() };
+    let registry = Registry::of(&reference, ada(), &options).unwrap();
+    let mut stream = registry.blob(&blob.digest, 0).await.unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap(), &b"layer"[..]);
+    let error = registry.manifest("refused").await.unwrap_err();
+    assert!(matches!(&error, RegistryError::Denied { detail, .. } if detail.is_empty()), "{error:?}");
+    assert!(storage.asked("").iter().all(|asked| !asked.headers.contains_key("authorization")));
+}
+
+#[tokio::test]
+async fn a_wait_that_is_asked_for_is_told_in_seconds_or_as_a_date() {
+    let date = jiff::Timestamp::now() + Duration::from_secs(3 * 86_400 - 60);
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
+    let fake = FakeRegistry::with(move |asked| {
+        let wait = if asked.path.ends_with("date") { date.as_str() } else { "99999999" };
+        Some(Reply::of(429, "{}").with("Retry-After", wait))
+    })
+    .await;
+    for (target, told) in [("seconds", "in 1158 days"), ("date", "in 3 days")] {
+        let error = registry(&fake, Credentials::Anonymous).manifest(target).await.unwrap_err();
+        assert!(error.to_string().ends_with(told), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_trickles_is_late() {
+    let trickle = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = trickle.local_addr().unwrap();
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (mut stream, _) = trickle.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        let mut beat = tokio::time::interval(Duration::from_millis(20));
+        while stream.write_all(b"1\r\n \r\n").await.is_ok() {
+            beat.tick().await;
+        }
+    });
+    let reference = format!("{host}/x").parse().unwrap();
+    let patience = Patience { document: Duration::from_millis(200), ..impatience() };
+    let options = RegistryOptions { patience, ..options() };
+    let registry = Registry::of(&reference, Credentials::Anonymous, &options).unwrap();
+    let error = registry.manifest("latest").await.unwrap_err();
+    assert!(matches!(error, RegistryError::Late { what: "manifest", .. }), "{error:?}");
 }
 
 #[tokio::test]
