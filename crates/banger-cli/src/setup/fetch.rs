@@ -6,7 +6,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Client, redirect};
+use banger_fetch::{Detour, Question, Web, WebError, WebOptions};
+use reqwest::{Response, Url};
 use sha2::{Digest as _, Sha256};
 
 use super::archive::{ARCHIVE_BYTES_MAX, hexadecimal};
@@ -17,13 +18,18 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 const SILENCE_DEADLINE: Duration = Duration::from_secs(30);
 /// All of it: the largest archive at 100 kB/s.
 pub(super) const DEADLINE: Duration = Duration::from_secs(660);
-const REDIRECTS_MAX: usize = 5;
 
 /// Why an archive did not come.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
     #[error("cannot fetch `{url}`")]
     Network { url: String, source: reqwest::Error },
+    #[error("`{url}` is not an address")]
+    Address { url: String },
+    #[error("`{url}` said nothing for {} s", SILENCE_DEADLINE.as_secs())]
+    Silent { url: String },
+    #[error("an answer of `{url}` is not followed")]
+    Led { url: String, source: Detour },
     #[error("`{url}` broke off")]
     BrokeOff { url: String, source: reqwest::Error },
     #[error("`{url}` answers {status}")]
@@ -43,19 +49,17 @@ pub(super) async fn fetch(url: &str, path: &Path) -> Result<String, FetchError> 
 }
 
 async fn fetch_all(url: &str, path: &Path) -> Result<String, FetchError> {
-    let network =
-        |source: reqwest::Error| FetchError::Network { url: url.to_owned(), source: source.without_url() };
     let broke_off =
         |source: reqwest::Error| FetchError::BrokeOff { url: url.to_owned(), source: source.without_url() };
     let write = |source| FetchError::Write { path: path.to_owned(), source };
-    let mut answer = client().map_err(network)?.get(url).send().await.map_err(network)?;
+    let mut answer = ask(url).await?;
     if !answer.status().is_success() {
         return Err(FetchError::Status { url: url.to_owned(), status: answer.status().as_u16() });
     }
     let mut file = File::options().write(true).truncate(true).open(path).map_err(write)?;
     let mut digest = Sha256::new();
     let mut bytes = 0;
-    while let Some(part) = answer.chunk().await.map_err(broke_off)? {
+    while let Some(part) = in_time(url, answer.chunk()).await?.map_err(broke_off)? {
         bytes += part.len() as u64;
         if bytes > ARCHIVE_BYTES_MAX {
             return Err(FetchError::TooLarge { url: url.to_owned() });
@@ -66,13 +70,23 @@ async fn fetch_all(url: &str, path: &Path) -> Result<String, FetchError> {
     Ok(hexadecimal(&digest.finalize()))
 }
 
-fn client() -> Result<Client, reqwest::Error> {
-    // An error means that somebody else has chosen already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_DEADLINE)
-        .read_timeout(SILENCE_DEADLINE)
-        .redirect(redirect::Policy::limited(REDIRECTS_MAX))
-        .build()
+async fn ask(url: &str) -> Result<Response, FetchError> {
+    let failed = |error| match error {
+        WebError::Client(source) | WebError::Reach(source) => {
+            FetchError::Network { url: url.to_owned(), source: source.without_url() }
+        }
+        WebError::Detour(source) => FetchError::Led { url: url.to_owned(), source },
+    };
+    let address = Url::parse(url).ok().filter(Url::has_host);
+    let address = address.ok_or_else(|| FetchError::Address { url: url.to_owned() })?;
+    let options = WebOptions { connect_deadline: CONNECT_DEADLINE, ..WebOptions::default() };
+    let web = Web::new(address.clone(), options).map_err(failed)?;
+    let question = Question::get(address);
+    Ok(in_time(url, web.ask(&question)).await?.map_err(failed)?.response)
+}
+
+/// Waits as long as a slow network may be silent.
+async fn in_time<T>(url: &str, work: impl Future<Output = T>) -> Result<T, FetchError> {
+    let done = tokio::time::timeout(SILENCE_DEADLINE, work).await;
+    done.map_err(|_elapsed| FetchError::Silent { url: url.to_owned() })
 }

@@ -72,6 +72,8 @@ fn hint_of_install(error: &InstallError) -> Option<String> {
     match error {
         InstallError::Fetch(
             FetchError::Network { url, .. }
+            | FetchError::Silent { url }
+            | FetchError::Led { url, .. }
             | FetchError::BrokeOff { url, .. }
             | FetchError::TooSlow { url }
             | FetchError::Status { url, .. },
@@ -87,7 +89,9 @@ fn hint_of_install(error: &InstallError) -> Option<String> {
         InstallError::Archive(
             ArchiveError::OtherRelease { wanted, .. } | ArchiveError::WrongDigest { wanted, .. },
         ) => Some(format!("the archive is published at {}", wanted.url)),
-        InstallError::Fetch(FetchError::TooLarge { .. } | FetchError::Write { .. })
+        InstallError::Fetch(
+            FetchError::Address { .. } | FetchError::TooLarge { .. } | FetchError::Write { .. },
+        )
         | InstallError::Archive(
             ArchiveError::Read { .. }
             | ArchiveError::TooLarge { .. }

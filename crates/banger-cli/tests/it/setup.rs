@@ -65,6 +65,25 @@ async fn an_archive_from_the_network_with_another_digest_is_refused() {
 }
 
 #[tokio::test]
+async fn an_address_that_leads_to_this_host_is_not_followed() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/firecracker.tgz", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        let text = "HTTP/1.1 302 Found\r\nLocation: http://localhost:9/admin\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(text.as_bytes()).await.unwrap();
+    });
+    let refused = setup(home.path(), &["--url", &url]).await;
+    assert_eq!(refused.status, Some(1));
+    let told = "is not followed: it leads to `localhost:9`, which is on this host";
+    assert!(refused.stderr.contains(told), "{refused:?}");
+    nothing_is_installed(home.path());
+    server.await.unwrap();
+}
+
+#[tokio::test]
 async fn whoever_is_stopped_or_dies_in_a_download_leaves_nothing_to_the_next() {
     let home = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
