@@ -13,6 +13,7 @@ use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::args::{JsonArgs, parse_image, parse_vm};
 use crate::completion;
+use crate::escape_keys::EscapeKeys;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VmCommand {
@@ -137,7 +138,11 @@ pub(crate) enum VmCommand {
 const EXEC_EXAMPLES: &str = "Examples:
   banger vm exec dev make test
   banger vm exec dev -e CI=1 -w /srv -- ./run --fast
-  tar c . | banger vm exec dev -- tar x -C /srv";
+  tar c . | banger vm exec dev -- tar x -C /srv
+
+On a terminal, `~.` at the beginning of a line leaves, also when the guest does not answer (`~?` tells more). Without
+one, signals are the command's; one that ignores SIGTERM or SIGHUP is ended after 3 seconds, and by the second of them
+or the third signal of any kind at once.";
 
 const CP_HELP: &str = "Examples:
   banger vm cp notes.txt dev:                 into root's home
@@ -372,6 +377,10 @@ pub(crate) struct ProcessArgs {
     /// Use no terminal in the guest
     #[arg(short = 'T', long)]
     pub(crate) no_tty: bool,
+    /// Keys that leave a session on a terminal, and end its command: a character for the beginning of a line, before
+    /// `.`, or keys as `--detach-keys` of docker has them (`ctrl-p,ctrl-q`), or `none` [default: ~]
+    #[arg(long, visible_alias = "detach-keys", value_name = "KEYS")]
+    pub(crate) escape_keys: Option<EscapeKeys>,
 }
 
 #[derive(Debug, Args)]

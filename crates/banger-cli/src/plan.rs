@@ -9,6 +9,7 @@ use banger_api::CreateVm;
 use bytes::Bytes;
 
 use crate::args_vm::{ExecArgs, ProcessArgs, RunArgs};
+use crate::escape_keys::EscapeKeys;
 
 /// Why arguments that are well-formed one by one make no sense together.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +62,8 @@ pub(crate) struct Process {
     working_directory: Bytes,
     user: String,
     pub(crate) terminal: TerminalChoice,
+    /// Leave a session on a terminal.
+    pub(crate) escape_keys: EscapeKeys,
     /// Without arguments it is the image's command, where the image has one, and not a shell.
     may_be_images_command: bool,
 }
@@ -128,6 +131,7 @@ impl Process {
             working_directory: into_bytes(args.workdir.unwrap_or_default()),
             user: args.user.unwrap_or_default(),
             terminal,
+            escape_keys: args.escape_keys.unwrap_or_default(),
             may_be_images_command: false,
         })
     }
@@ -142,6 +146,7 @@ impl Process {
             working_directory: Bytes::new(),
             user: "root".to_owned(),
             terminal: if words.is_empty() { TerminalChoice::Auto } else { TerminalChoice::Never },
+            escape_keys: EscapeKeys::default(),
             may_be_images_command: false,
         }
     }

@@ -6,8 +6,12 @@
 //!  SIGINT … ─▶ signal ─┘    (guest channel)    └──▶ exit status
 //! ```
 //! On a terminal, Ctrl-C is a byte like any other; a signal that reaches us there comes from elsewhere and ends the
-//! session. Without one, signals are the command's.
+//! session, as the escape keys do: neither waits for the guest. Without one, signals are the command's, and a command
+//! that ignores them does not keep us: after SIGTERM and SIGHUP it has a moment, and the third signal ends the session
+//! at once. The end of the session ends the command.
 
+use std::collections::VecDeque;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use banger_agent_proto::exec_failed::Reason;
@@ -15,10 +19,15 @@ use banger_agent_proto::{CONTROL_PORT, WindowSize};
 use banger_api::{Client, VmView};
 use banger_guest::{AgentClient, AgentError, ExecEvent, ExecInput, ExecOutput, ExecSession, ExitOutcome};
 use banger_model::VmState;
+use bytes::Bytes;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
 
 use crate::error::CliError;
+use crate::escape_keys::{self, EscapeKeys, Typed, Watcher};
 use crate::plan::Process;
+use crate::render::say;
+use crate::screen::Screen;
 use crate::signals::{Signals, Stop};
 use crate::stdio::{Input, Output, OutputSender, Piece};
 use crate::terminal::{self, RawTerminal};
@@ -32,6 +41,12 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 const START_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a signal may wait for a place among the messages to the command.
 const SIGNAL_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a command that was asked to end by SIGTERM or SIGHUP may take.
+const END_GRACE: Duration = Duration::from_secs(3);
+/// Bytes that may be typed ahead into a guest that takes nothing; beyond it the escape keys are not seen either.
+const TYPED_BYTES_MAX: usize = 1024 * 1024;
+/// Exit status of a session that was left by its escape keys, as ssh has it.
+const LEFT: u8 = 255;
 /// The signal of this number ends the session when the command goes on after the others.
 const SIGNALS_MAX: u32 = 3;
 
@@ -39,9 +54,14 @@ const SIGNALS_MAX: u32 = 3;
 #[derive(Debug)]
 enum End {
     Exited(ExitOutcome),
-    Failed { reason: Reason, message: String },
+    Failed {
+        reason: Reason,
+        message: String,
+    },
     OutputGone,
     Stopped(Stop),
+    /// By the escape keys.
+    Left,
 }
 
 /// Runs a process in a VM and returns its exit status.
@@ -61,12 +81,20 @@ pub(crate) async fn attach(
         None => None,
     };
     let output = Output::open().map_err(CliError::Terminal)?;
-    let ended = play(session, output.sender(), size.is_some(), signals).await;
+    let mut screen = (size.is_some() && std::io::stdout().is_terminal()).then(Screen::default);
+    let keys = if size.is_some() { process.escape_keys.clone() } else { EscapeKeys::Off };
+    let ended = play(session, output.sender(), keys, &mut screen, size.is_some(), signals).await;
+    let is_clean = matches!(ended, Ok(End::Exited(ExitOutcome::Code(_)) | End::Failed { .. }));
+    let screen = screen.filter(|_| !is_clean);
     let flushed = tokio::select! {
-        flushed = output.finish() => flushed.map_err(CliError::output),
+        flushed = put_right(output, screen) => flushed.map_err(CliError::output),
         stop = signals.next() => return Ok(stop.exit_status()),
     };
-    drop(raw);
+    match raw {
+        // What the terminal still tells of a mouse or a paste is not for the shell that started us.
+        Some(raw) if !is_clean => raw.leave_without_input(),
+        raw => drop(raw),
+    }
     let end = match ended {
         Ok(end) => end,
         Err(CliError::Agent(error)) => return Err(explain(client, vm, error).await),
@@ -74,7 +102,25 @@ pub(crate) async fn attach(
     };
     // A stdout that nobody reads any more counts for more than how the command ended because of it.
     flushed?;
+    if let End::Left = end {
+        say(&format!("left VM `{}`; the command is ended", vm.name));
+    }
     status_of(end)
+}
+
+/// Puts the terminal right and waits until everything is written. Only what a command could not put back itself is
+/// undone: one that ended by itself leaves what it wants.
+async fn put_right(output: Output, screen: Option<Screen>) -> std::io::Result<()> {
+    if let Some(screen) = screen {
+        let mut undo = screen.undo();
+        if screen.is_in_line() {
+            undo.extend_from_slice(b"\r\n");
+        }
+        let sender = output.sender();
+        // A stdout that is gone needs nothing.
+        let _ = sender.write(Piece::Stdout(Bytes::from(undo))).await;
+    }
+    output.finish().await
 }
 
 /// Starts a process that outlives us; returns its number in the guest.
@@ -120,22 +166,33 @@ async fn start(
 async fn play(
     session: ExecSession,
     sender: OutputSender,
+    keys: EscapeKeys,
+    screen: &mut Option<Screen>,
     has_terminal: bool,
     signals: &mut Signals,
 ) -> Result<End, CliError> {
     let (input, output) = session.split();
     tokio::select! {
-        end = carry_output(output, sender) => Ok(end?),
+        end = carry_output(output, sender.clone(), screen) => Ok(end?),
         end = carry_signals(input.clone(), has_terminal, signals) => end,
-        end = carry_input(input) => end,
+        end = carry_input(input, Watcher::new(keys), sender, has_terminal) => end,
     }
 }
 
-async fn carry_output(mut output: ExecOutput, sender: OutputSender) -> Result<End, AgentError> {
+async fn carry_output(
+    mut output: ExecOutput,
+    sender: OutputSender,
+    screen: &mut Option<Screen>,
+) -> Result<End, AgentError> {
     while let Some(event) = output.next().await? {
         let written = match event {
             ExecEvent::Started { .. } => Ok(()),
-            ExecEvent::Stdout(bytes) => sender.write(Piece::Stdout(bytes)).await,
+            ExecEvent::Stdout(bytes) => {
+                if let Some(screen) = screen {
+                    screen.take(&bytes);
+                }
+                sender.write(Piece::Stdout(bytes)).await
+            }
             ExecEvent::Stderr(bytes) => sender.write(Piece::Stderr(bytes)).await,
             ExecEvent::Exited(outcome) => return Ok(End::Exited(outcome)),
             ExecEvent::Failed { reason, message } => return Ok(End::Failed { reason, message }),
@@ -147,13 +204,52 @@ async fn carry_output(mut output: ExecOutput, sender: OutputSender) -> Result<En
     Err(AgentError::NoExit)
 }
 
-/// Never ends the session: a command may go on long after its input.
-async fn carry_input(input: ExecInput) -> Result<End, CliError> {
+/// Ends the session by its escape keys only: a command may go on long after its input. On a terminal, what is typed is
+/// read also while the guest takes nothing, or the keys would not be seen.
+async fn carry_input(
+    input: ExecInput,
+    mut watcher: Watcher,
+    sender: OutputSender,
+    has_terminal: bool,
+) -> Result<End, CliError> {
     if terminal::may_read_stdin() {
         let mut stdin = Input::open().map_err(CliError::Terminal)?;
-        while let Some(bytes) = stdin.next().await {
-            if input.stdin(bytes).await.is_err() {
-                break;
+        let waiting_max = if has_terminal { TYPED_BYTES_MAX } else { 1 };
+        let (mut waiting, mut waiting_bytes) = (VecDeque::new(), 0);
+        let mut is_open = true;
+        while is_open || !waiting.is_empty() {
+            let next = waiting.front().cloned();
+            tokio::select! {
+                bytes = stdin.next(), if is_open && waiting_bytes < waiting_max => {
+                    let typed = match bytes {
+                        Some(bytes) if !has_terminal => {
+                            waiting_bytes += bytes.len();
+                            waiting.push_back(bytes);
+                            continue;
+                        }
+                        Some(bytes) => watcher.take(&bytes),
+                        None => {
+                            is_open = false;
+                            vec![Typed::Send(watcher.end())]
+                        }
+                    };
+                    for typed in typed {
+                        match typed {
+                            Typed::Send(bytes) => {
+                                waiting_bytes += bytes.len();
+                                waiting.push_back(Bytes::from(bytes));
+                            }
+                            Typed::Help => drop(sender.try_write(Piece::Stderr(escape_keys::HELP.into()))),
+                            Typed::Leave => return Ok(End::Left),
+                        }
+                    }
+                }
+                sent = input.stdin(next.unwrap_or_default()), if !waiting.is_empty() => {
+                    if sent.is_err() {
+                        break;
+                    }
+                    waiting_bytes -= waiting.pop_front().map_or(0, |bytes: Bytes| bytes.len());
+                }
             }
         }
     }
@@ -164,8 +260,11 @@ async fn carry_input(input: ExecInput) -> Result<End, CliError> {
 async fn carry_signals(input: ExecInput, has_terminal: bool, signals: &mut Signals) -> Result<End, CliError> {
     let mut resized = signal(SignalKind::window_change()).map_err(CliError::Signals)?;
     let mut count = 0;
+    let mut leaving: Option<(Instant, Stop)> = None;
     loop {
+        let (moment, last) = leaving.unwrap_or((Instant::now(), Stop::Terminate));
         tokio::select! {
+            () = sleep_until(moment), if leaving.is_some() => return Ok(End::Stopped(last)),
             Some(()) = resized.recv() => {
                 if has_terminal {
                     let size = terminal::size();
@@ -175,8 +274,11 @@ async fn carry_signals(input: ExecInput, has_terminal: bool, signals: &mut Signa
             }
             stop = signals.next() => {
                 count += 1;
-                if has_terminal || count >= SIGNALS_MAX {
+                if has_terminal || leaving.is_some() || count >= SIGNALS_MAX {
                     return Ok(End::Stopped(stop));
+                }
+                if matches!(stop, Stop::Terminate | Stop::Hangup) {
+                    leaving = Some((Instant::now() + END_GRACE, stop));
                 }
                 let sent = input.signal(stop.number().into());
                 if tokio::time::timeout(SIGNAL_DEADLINE, sent).await.is_err() {
@@ -196,6 +298,7 @@ fn status_of(end: End) -> Result<u8, CliError> {
         End::Failed { reason, message } => Err(command_failed(reason, message)),
         End::OutputGone => Err(CliError::OutputClosed),
         End::Stopped(stop) => Ok(stop.exit_status()),
+        End::Left => Ok(LEFT),
     }
 }
 

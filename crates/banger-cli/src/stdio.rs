@@ -111,7 +111,7 @@ impl Output {
 }
 
 /// Takes pieces of output.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OutputSender {
     pieces: mpsc::Sender<Piece>,
 }
@@ -123,6 +123,14 @@ impl OutputSender {
     /// [`OutputGone`]; [`Output::finish`] tells why.
     pub(crate) async fn write(&self, piece: Piece) -> Result<(), OutputGone> {
         self.pieces.send(piece).await.map_err(|_unsent| OutputGone)
+    }
+
+    /// Writes a piece where there is room for it at once.
+    ///
+    /// # Errors
+    /// [`OutputGone`] when there is none.
+    pub(crate) fn try_write(&self, piece: Piece) -> Result<(), OutputGone> {
+        self.pieces.try_send(piece).map_err(|_unsent| OutputGone)
     }
 }
 

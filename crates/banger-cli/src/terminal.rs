@@ -3,7 +3,9 @@
 use std::io::{self, IsTerminal as _};
 
 use banger_agent_proto::WindowSize;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+};
 
 use crate::plan::TerminalChoice;
 
@@ -44,6 +46,7 @@ fn is_in_foreground() -> bool {
 #[derive(Debug)]
 pub(crate) struct RawTerminal {
     before: Termios,
+    drops_input: bool,
 }
 
 impl RawTerminal {
@@ -58,12 +61,22 @@ impl RawTerminal {
         raw.make_raw();
         // Written output is waited for, typed input is kept: it is for the command.
         tcsetattr(&stdin, OptionalActions::Drain, &raw)?;
-        Ok(Some(Self { before }))
+        Ok(Some(Self { before, drops_input: false }))
+    }
+}
+
+impl RawTerminal {
+    /// Gives the terminal back without what was typed, or answered by it, and not read.
+    pub(crate) fn leave_without_input(mut self) {
+        self.drops_input = true;
     }
 }
 
 impl Drop for RawTerminal {
     fn drop(&mut self) {
+        if self.drops_input {
+            let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+        }
         // Now, without waiting: a terminal that takes no output must not keep us.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }

@@ -158,3 +158,105 @@ async fn stages_are_live_on_a_terminal_and_colour_can_be_refused() {
     let terminal = Terminal::start_with(&stage, &["vm", "show", "nope"], "1");
     assert_eq!(terminal.finish().await.0, "banger: there is no such VM\r\n");
 }
+
+const EDITOR: &str = "\u{1b}[?1049h\u{1b}[?1h\u{1b}=\u{1b}[?1000h\u{1b}[?2004h\u{1b}[?25l\u{1b}[1;31m~";
+const EDITOR_UNDONE: &str = "\u{1b}[?1l\u{1b}[?1000l\u{1b}[?2004l\u{1b}>\u{1b}[0m\u{1b}[?1049l\u{1b}[?25h";
+
+#[tokio::test]
+async fn the_terminal_is_put_right_when_the_machine_dies_under_an_editor() {
+    let mut stage = Stage::new();
+    for way in ["machine", "signal", "escape", "killed"] {
+        let mut terminal = Terminal::start(&stage, &["vm", "run", "--name", "dev"]);
+        let call = stage.daemon.exec().await;
+        call.started().await;
+        call.stdout(EDITOR).await;
+        terminal.read_to("[1;31m~").await;
+        match way {
+            "machine" => stage.daemon.cut_channels(),
+            "signal" => {
+                let pid = Pid::from_raw(terminal.child.id().unwrap().try_into().unwrap()).unwrap();
+                kill_process(pid, Signal::TERM).unwrap();
+            }
+            "killed" => call.killed(9).await,
+            _ => terminal.pty.write_all(b"x\r~.").await.unwrap(),
+        }
+        let (seen, _, is_raw) = terminal.finish().await;
+        assert!(seen.starts_with(EDITOR_UNDONE), "{way}: {seen:?}");
+        assert!(!is_raw, "{way}");
+        stage.daemon.script(|script| script.vms.clear());
+    }
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_when_it_ends_by_itself_is_its_own() {
+    let mut stage = Stage::new();
+    let mut terminal = Terminal::start(&stage, &["vm", "run", "--rm"]);
+    let call = stage.daemon.exec().await;
+    call.started().await;
+    call.stdout("\u{1b}[31mred>").await;
+    terminal.read_to("red>").await;
+    call.exited(0).await;
+    let (seen, status, _) = terminal.finish().await;
+    assert_eq!((seen.as_str(), status), ("", Some(0)));
+}
+
+#[tokio::test]
+async fn a_message_begins_a_line_when_the_session_broke_within_one() {
+    let mut stage = Stage::new();
+    let mut terminal = Terminal::start(&stage, &["vm", "run", "--rm"]);
+    let call = stage.daemon.exec().await;
+    call.started().await;
+    call.stdout("# sleep 10").await;
+    terminal.read_to("sleep 10").await;
+    stage.daemon.cut_channels();
+    let (seen, ..) = terminal.finish().await;
+    assert!(seen.starts_with("\r\n\u{1b}[31mbanger:"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn escape_keys_leave_a_guest_that_takes_nothing() {
+    let mut stage = Stage::new();
+    for (keys, escape, status) in
+        [(&[][..], &b"\r~."[..], 255), (&["--escape-keys", "ctrl-p,ctrl-q"], b"\x10\x11", 255)]
+    {
+        let mut terminal = Terminal::start(&stage, &[&["vm", "run", "--rm"], keys].concat());
+        // The call is never read: the guest hangs, with more typed into it than it takes.
+        let call = stage.daemon.exec().await;
+        call.started().await;
+        call.stdout("# ").await;
+        terminal.read_to("# ").await;
+        for _ in 0..64 {
+            terminal.pty.write_all(&[b'x'; 2048]).await.unwrap();
+        }
+        terminal.pty.write_all(escape).await.unwrap();
+        call.gone().await;
+        drop(call);
+        let (seen, told, is_raw) = terminal.finish().await;
+        assert_eq!((told, is_raw), (Some(status), false), "{seen:?}");
+        assert!(seen.contains("left VM `"), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn escape_keys_help_are_typed_twice_and_can_be_switched_off() {
+    let mut stage = Stage::new();
+    let mut terminal = Terminal::start(&stage, &["vm", "run", "--rm"]);
+    let mut call = stage.daemon.exec().await;
+    call.started().await;
+    terminal.pty.write_all(b"~?").await.unwrap();
+    terminal.read_to("this text\r\n").await;
+    terminal.pty.write_all(b"~~.\r").await.unwrap();
+    assert_eq!(typed(&mut call, 3).await, b"~.\r");
+    call.exited(0).await;
+    terminal.finish().await;
+
+    let mut terminal = Terminal::start(&stage, &["vm", "run", "--rm", "--escape-keys", "none"]);
+    let mut call = stage.daemon.exec().await;
+    call.started().await;
+    call.stdout("# ").await;
+    terminal.read_to("# ").await;
+    terminal.pty.write_all(b"~.~?\r~.").await.unwrap();
+    assert_eq!(typed(&mut call, 7).await, b"~.~?\r~.");
+    call.exited(3).await;
+    assert_eq!(terminal.finish().await.1, Some(3));
+}

@@ -6,10 +6,11 @@ use std::process::Stdio;
 
 use banger_agent_proto::exec_reply::Reply;
 use bytes::Bytes;
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::daemon::vm;
-use crate::program::{Stage, run, status, told};
+use crate::program::{Stage, run, send, status, told};
 
 fn stage_with_vm() -> Stage {
     let stage = Stage::new();
@@ -229,4 +230,33 @@ async fn logs_are_printed_as_they_are() {
     let stage = stage_with_vm();
     let told = run(stage.banger(&["vm", "logs", "dev"])).await;
     assert_eq!((told.status, told.stdout.as_str()), (Some(0), "[    0.000000] Linux version 6.1\n"));
+}
+
+#[tokio::test]
+async fn one_signal_to_end_is_enough_also_for_a_command_that_ignores_it() {
+    let mut stage = stage_with_vm();
+    for (signal, number) in [(Signal::TERM, 15), (Signal::HUP, 1)] {
+        let mut child = stage.banger(&["vm", "exec", "dev", "--", "stubborn"]).spawn().unwrap();
+        let mut call = stage.daemon.exec().await;
+        call.come_up(&mut child).await;
+        send(&child, signal);
+        assert_eq!(call.signal().await, number);
+        call.gone().await;
+        drop(call);
+        assert_eq!(told(child).await.status, Some(128 + i32::try_from(number).unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn the_second_signal_to_end_does_not_wait() {
+    let mut stage = stage_with_vm();
+    let mut child = stage.banger(&["vm", "exec", "dev", "--", "stubborn"]).spawn().unwrap();
+    let mut call = stage.daemon.exec().await;
+    call.come_up(&mut child).await;
+    send(&child, Signal::TERM);
+    assert_eq!(call.signal().await, 15);
+    send(&child, Signal::INT);
+    call.gone().await;
+    drop(call);
+    assert_eq!(told(child).await.status, Some(130));
 }
