@@ -95,10 +95,36 @@ pub trait Machine: Send + Sync {
         Err(ControlError::NotSupported { vmm: self.handle().vmm, action: "take a snapshot" })
     }
 
+    /// Tells whether the guest's processors run, as far as the VMM tells.
+    async fn run_state(&self) -> Result<RunState, ControlError> {
+        Ok(RunState::Running)
+    }
+
     /// Tells what the machine uses and has moved.
     async fn stats(&self) -> Result<MachineStats, ControlError> {
         Err(ControlError::NotSupported { vmm: self.handle().vmm, action: "tell figures" })
     }
+}
+
+/// What a machine's processors do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// They run.
+    Running,
+    /// Somebody has stopped them.
+    Paused,
+    /// The VMM has stopped them in the middle of a write that the host's disk did not take. [`Machine::resume`] writes
+    /// it again. Firecracker does not do this: its guest sees an error of its disk.
+    WriteFailed(WriteFailure),
+}
+
+/// Why a write of the guest failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteFailure {
+    /// The host's disk is full.
+    NoSpace,
+    /// Another reason.
+    Other,
 }
 
 /// How a machine ended.

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use crate::contract::{ControlError, DriveTraffic, NetworkTraffic, SnapshotFiles, SnapshotKind, VmmKind};
+use crate::contract::{
+    ControlError, DriveTraffic, NetworkTraffic, RunState, SnapshotFiles, SnapshotKind, VmmKind,
+};
 
 /// What a VMM has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub(crate) trait Control: Send + Sync {
     async fn resume(&self) -> Result<(), ControlError>;
     async fn snapshot(&self, files: &SnapshotFiles, kind: SnapshotKind) -> Result<(), ControlError>;
     async fn traffic(&self) -> Result<Traffic, ControlError>;
+    /// Where the VMM never stops a guest by itself, it runs.
+    async fn run_state(&self) -> Result<RunState, ControlError> {
+        Ok(RunState::Running)
+    }
 }
 
 /// For a machine that takes no orders.

@@ -14,6 +14,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_sys::files::is_disk_full;
 use rustix::fs::SeekFrom as RawSeekFrom;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
@@ -56,7 +57,11 @@ fn rotate(log: &Path) -> io::Result<()> {
     writable.seek(SeekFrom::Start(start))?;
     let mut older =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(older_part(log))?;
-    io::copy(&mut writable, &mut older)?;
+    match io::copy(&mut writable, &mut older) {
+        // No room for two: the older part is given up, so that the log does not grow on.
+        Err(error) if is_disk_full(&error) => older.set_len(0)?,
+        copied => drop(copied?),
+    }
     writable.set_len(0)
 }
 

@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::contract::{
     AdoptError, ConnectError, ControlError, KillError, Machine, MachineEnd, MachineHandle, MachineStats,
-    SnapshotFiles, SnapshotKind, StartError,
+    RunState, SnapshotFiles, SnapshotKind, StartError,
 };
 use crate::launch::Started;
 pub(crate) use control::{Control, NoControl, Traffic};
@@ -186,6 +186,10 @@ impl Machine for RunningMachine {
 
     async fn snapshot(&self, files: &SnapshotFiles, kind: SnapshotKind) -> Result<(), ControlError> {
         self.unless_ended("take a snapshot", self.control.snapshot(files, kind)).await
+    }
+
+    async fn run_state(&self) -> Result<RunState, ControlError> {
+        self.unless_ended("tell whether it runs", self.control.run_state()).await
     }
 
     async fn stats(&self) -> Result<MachineStats, ControlError> {

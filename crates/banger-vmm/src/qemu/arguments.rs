@@ -144,7 +144,13 @@ fn add_drive(arguments: &mut Arguments, drive: &Drive, limit: Option<DriveLimit>
     let role = drive.role.as_str();
     let file = value(&drive.path);
     // Shared drives are never written, so no lock guards them; a writable one is locked against a second machine.
-    let mode = if drive.role.is_writable() { "discard=unmap" } else { "readonly=on,file.locking=off" };
+    // A write that the host's disk does not take stops the guest in its middle: it goes on with it when there is room.
+    // QEMU's default does so for ENOSPC only; for a quota it would tell the guest of a broken disk.
+    let mode = if drive.role.is_writable() {
+        "discard=unmap,werror=stop,rerror=report"
+    } else {
+        "readonly=on,file.locking=off"
+    };
     let limit = limit.map(throttling).unwrap_or_default();
     arguments
         .add("-drive", format!("if=none,id={role},file={file},format=raw,cache=writeback,{mode}{limit}"));
@@ -253,7 +259,7 @@ mod tests {
 -device virtserialport,chardev=pipe,name=banger.channel
 -drive if=none,id=base,file=/i/rootfs.ext4,format=raw,cache=writeback,readonly=on,file.locking=off
 -device virtio-blk-device,drive=base,serial=base
--drive if=none,id=work,file=/state/a,,b/work.ext4,format=raw,cache=writeback,discard=unmap
+-drive if=none,id=work,file=/state/a,,b/work.ext4,format=raw,cache=writeback,discard=unmap,werror=stop,rerror=report
 -device virtio-blk-device,drive=work,serial=work
 -netdev stream,id=network,server=off,addr.type=fd,addr.str=14
 -device virtio-net-device,netdev=network,mac=52:54:00:12:34:56,host_mtu=65520"

@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::qmp::{Qmp, QmpError};
-use crate::contract::{ControlError, DriveTraffic, MachineHandle, SnapshotFiles, SnapshotKind, VmmKind};
+use crate::contract::{
+    ControlError, DriveTraffic, MachineHandle, RunState, SnapshotFiles, SnapshotKind, VmmKind, WriteFailure,
+};
 use crate::machine::{Control, Traffic};
 
 /// QEMU answers at once, unless the host is short of everything.
@@ -70,6 +72,25 @@ impl Control for QmpControl {
             .await?;
         Ok(Traffic { drives: Some(drives), network: None })
     }
+
+    async fn run_state(&self) -> Result<RunState, ControlError> {
+        self.give("tell whether it runs", async |qmp| match qmp.status().await?.as_str() {
+            "io-error" => {
+                qmp.run("query-block").await.map(|drives| RunState::WriteFailed(failure_of(&drives)))
+            }
+            "paused" => Ok(RunState::Paused),
+            _ => Ok(RunState::Running),
+        })
+        .await
+    }
+}
+
+/// Finds in `query-block` why a write failed.
+fn failure_of(drives: &serde_json::Value) -> WriteFailure {
+    let mut drives = drives.as_array().into_iter().flatten();
+    let is_full =
+        drives.any(|drive| drive.get("io-status").and_then(serde_json::Value::as_str) == Some("nospace"));
+    if is_full { WriteFailure::NoSpace } else { WriteFailure::Other }
 }
 
 /// Adds up what `query-blockstats` tells of each drive.
@@ -93,6 +114,43 @@ fn sum(all: &serde_json::Value) -> DriveTraffic {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Serves one order as a QEMU in this run state.
+    async fn run_state(status: &str, drives: serde_json::Value) -> RunState {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("control.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let answers = [
+            serde_json::json!({"QMP": {}}),
+            serde_json::json!({"return": {}}),
+            serde_json::json!({"return": {"running": status == "running", "status": status}}),
+            serde_json::json!({"return": drives}),
+        ];
+        let served = tokio::spawn(async move {
+            use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
+            let mut stream = tokio::io::BufReader::new(listener.accept().await.unwrap().0);
+            for answer in answers {
+                stream.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+                stream.read_until(b'\n', &mut Vec::new()).await.unwrap();
+            }
+        });
+        let state = QmpControl { socket, order: Mutex::new(()) }.run_state().await.unwrap();
+        served.abort();
+        state
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_stands_still_tells_whether_the_disk_is_full() {
+        let drives =
+            |status: &str| serde_json::json!([{"device": "base"}, {"device": "work", "io-status": status}]);
+        assert_eq!(run_state("running", drives("ok")).await, RunState::Running);
+        assert_eq!(run_state("paused", drives("ok")).await, RunState::Paused);
+        assert_eq!(
+            run_state("io-error", drives("nospace")).await,
+            RunState::WriteFailed(WriteFailure::NoSpace)
+        );
+        assert_eq!(run_state("io-error", drives("failed")).await, RunState::WriteFailed(WriteFailure::Other));
+    }
 
     #[test]
     fn the_figures_of_all_drives_are_added_up() {
