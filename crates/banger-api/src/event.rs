@@ -19,6 +19,10 @@ pub enum EventKind {
     VmUnresponsive,
     /// It answers again.
     VmResponsive,
+    /// A running VM's guest stands still, because the host's disk does not take what it writes; `message` tells why.
+    VmPaused,
+    /// It goes on.
+    VmResumed,
     /// An operation has begun; `value` is its kind.
     OperationBegun,
     /// An operation has ended; `value` is its state, `message` its error.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use banger_model::{VmId, VmName, VmState};
+use banger_model::{PauseReason, VmId, VmName, VmState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -48,6 +48,9 @@ pub struct VmStats {
     pub name: VmName,
     /// Where it is in its life.
     pub state: VmState,
+    /// Why its guest stands still, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PauseReason>,
     /// As the host sees it.
     pub host: HostStats,
     /// As the guest sees itself; absent when it does not run or says nothing.

@@ -1,8 +1,8 @@
 //! VMs, as clients see them and ask for them.
 
 use banger_model::{
-    DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, Ttl, TtlChange, VcpuCount, VmId,
-    VmName, VmState,
+    DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, PauseReason, Ttl, TtlChange,
+    VcpuCount, VmId, VmName, VmState,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -162,6 +162,9 @@ pub struct VmView {
     /// Its machine runs, and its guest does not answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unresponsive: bool,
+    /// Its guest stands still: the host's disk did not take what it wrote. It goes on by itself when there is room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PauseReason>,
     /// Its sizes were changed since its machine started; they hold from the next start on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_restart: bool,

@@ -1,7 +1,7 @@
 //! `vm list`, `ps` and `vm show`.
 
 use banger_api::{PendingWork, VmView};
-use banger_model::VmState;
+use banger_model::{PauseReason, VmState};
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
@@ -38,7 +38,7 @@ pub(crate) fn vm_table(vms: &[VmView], now: Timestamp) -> String {
         vec![
             vm.id.as_str().chars().take(SHORT_ID_CHARS).collect(),
             vm.name.to_string(),
-            state_text(vm).to_owned(),
+            state_text(vm),
             vm.image.to_string(),
             vm.vcpus.to_string(),
             vm.memory_mib.to_string(),
@@ -54,7 +54,8 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
     let lines = [
         ("name", Some(vm.name.to_string())),
         ("id", Some(vm.id.to_string())),
-        ("state", Some(state_text(vm).to_owned())),
+        ("state", Some(state_text(vm))),
+        ("paused", vm.paused.map(|reason| paused_text(reason).to_owned())),
         ("image", Some(vm.image.to_string())),
         ("kernel", Some(vm.kernel.to_string())),
         ("vcpus", Some(vm.vcpus.to_string())),
@@ -73,12 +74,26 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
 }
 
 /// The state as people see it: work in its middle and a guest that hangs are no states of the VM, but what counts.
-fn state_text(vm: &VmView) -> &'static str {
-    match (vm.pending, vm.is_unresponsive) {
+fn state_text(vm: &VmView) -> String {
+    let word = match (vm.pending, vm.paused) {
         (Some(PendingWork::Delete), _) => "deleting",
         (Some(PendingWork::Create), _) if vm.state == VmState::Created => "creating",
-        (_, true) => "unresponsive",
-        (Some(PendingWork::Create) | None, false) => vm.state.as_str(),
+        (Some(PendingWork::Create) | None, Some(reason)) => return format!("paused: {reason}"),
+        (Some(PendingWork::Create) | None, None) if vm.is_unresponsive => "unresponsive",
+        (Some(PendingWork::Create) | None, None) => vm.state.as_str(),
+    };
+    word.to_owned()
+}
+
+/// What it means that a VM is paused.
+fn paused_text(reason: PauseReason) -> &'static str {
+    match reason {
+        PauseReason::HostDiskFull => {
+            "the host's disk is full; the guest goes on by itself when there is room"
+        }
+        PauseReason::HostDiskError => {
+            "the host's disk refuses what the guest writes; it is tried again by itself"
+        }
     }
 }
 
@@ -113,11 +128,15 @@ mod tests {
         let texts = [
             state_text(&running),
             state_text(&VmView { is_unresponsive: true, ..running.clone() }),
+            state_text(&VmView { paused: Some(PauseReason::HostDiskFull), ..running.clone() }),
             state_text(&pending(&created, PendingWork::Create)),
             state_text(&pending(&VmView { state: VmState::Starting, ..vm() }, PendingWork::Create)),
             state_text(&pending(&running, PendingWork::Delete)),
         ];
-        assert_eq!(texts, ["running", "unresponsive", "creating", "starting", "deleting"]);
+        assert_eq!(
+            texts,
+            ["running", "unresponsive", "paused: host disk full", "creating", "starting", "deleting"]
+        );
     }
 
     #[test]

@@ -44,14 +44,19 @@ impl Events {
     }
 
     /// Tells something about a VM that is not in its row.
-    pub(crate) fn tell_vm(&self, kind: EventKind, row: &VmRow) -> Result<(), StoreError> {
+    pub(crate) fn tell_vm(
+        &self,
+        kind: EventKind,
+        row: &VmRow,
+        message: Option<String>,
+    ) -> Result<(), StoreError> {
         self.store.add_event(&Event {
             kind: word(&kind),
             vm_id: Some(row.id.to_string()),
             name: row.name.to_string(),
             op_id: None,
             value: Some(row.state.as_str().to_owned()),
-            message: None,
+            message,
         })
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use banger_daemon::cause::chain;
 use banger_daemon::wiring::{Daemon, DaemonError};
+use banger_sys::files::is_disk_full;
 use banger_sys::paths::Paths;
 use clap::Parser;
 use tracing::{error, info};
@@ -93,10 +94,22 @@ fn start_log(path: &Path) -> Result<(), DaemonError> {
     if std::fs::metadata(path).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
         std::fs::rename(path, path.with_extension("log.1")).map_err(failed)?;
     }
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    let file = match opened {
+        // Better without a log than not at all: a daemon is what makes room.
+        Err(error) if is_disk_full(&error) => OpenOptions::new().append(true).open("/dev/null"),
+        opened => opened,
+    };
+    let file = file.map_err(failed)?;
     let level = std::env::var("BANGER_LOG_LEVEL").unwrap_or_else(|_unset| "info".to_owned());
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_bad| EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(file).init();
+    // A line that the disk does not take is lost; to complain of it on stderr would be a panic where that is closed.
+    tracing_subscriber::fmt()
+        .json()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(file)
+        .init();
     Ok(())
 }
 

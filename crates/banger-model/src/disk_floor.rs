@@ -51,6 +51,13 @@ impl DiskFloor {
         }
     }
 
+    /// Tells whether a guest that stood still because the disk was full may go on. An eighth of the floor is enough: more
+    /// would let it wait for ever on a disk that is nearly full, and with less it would stop again at once.
+    #[must_use]
+    pub fn has_room_again(self, room: &DiskRoom<'_>) -> bool {
+        room.free_bytes >= (self.bytes(room.total_bytes) / 8).max(4 * MIB)
+    }
+
     /// Refuses to write `needed_bytes` where less than the floor would stay free.
     ///
     /// # Errors
@@ -124,6 +131,14 @@ mod tests {
             "the disk of `/state` has 150M free, 51M are needed, and 100M must stay free"
         );
         assert_eq!(DiskFloor::Bytes(0).check(&room(0, 0), 0), Ok(()));
+    }
+
+    #[test]
+    fn a_guest_goes_on_with_an_eighth_of_the_floor() {
+        let goes_on =
+            |floor: DiskFloor, free_mib: u64| floor.has_room_again(&room(free_mib * MIB, 20_480 * MIB));
+        assert_eq!([63, 64].map(|free| goes_on(DiskFloor::Share, free)), [false, true]);
+        assert_eq!([3, 4].map(|free| goes_on(DiskFloor::Bytes(0), free)), [false, true]);
     }
 
     #[test]

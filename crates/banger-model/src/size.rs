@@ -242,7 +242,7 @@ fn display_bytes(bytes: u64) -> String {
 
 /// Writes bytes for people: whole MiB, from 10 GiB on tenths of GiB; rounded down.
 pub(crate) fn display_rounded(bytes: u64) -> String {
-    let tenths = bytes / (1024 * MIB / 10);
+    let tenths = u128::from(bytes) * 10 / u128::from(1024 * MIB);
     match bytes / MIB {
         0 => display_bytes(bytes),
         mib @ 1..10_240 => format!("{mib}M"),

@@ -143,10 +143,16 @@ impl Paths {
         self.firecracker().join("current")
     }
 
+    /// VMs, one directory each.
+    #[must_use]
+    pub fn vms(&self) -> PathBuf {
+        self.state.join("vms")
+    }
+
     /// The disks, console log and handle file of one VM.
     #[must_use]
     pub fn vm(&self, id: &str) -> PathBuf {
-        self.state.join("vms").join(id)
+        self.vms().join(id)
     }
 
     /// The sockets of one VM.

@@ -35,9 +35,10 @@ fn row(figures: &Figures) -> Vec<String> {
 }
 
 fn state(stats: &VmStats) -> String {
-    match stats.guest_error {
-        Some(_) => "unresponsive".to_owned(),
-        None => stats.state.to_string(),
+    match (&stats.guest_error, stats.paused) {
+        (_, Some(reason)) => format!("paused: {reason}"),
+        (Some(_), None) => "unresponsive".to_owned(),
+        (None, None) => stats.state.to_string(),
     }
 }
 

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use banger_api::{ErrorBody, ErrorCode};
 use banger_guest::AgentError;
 use banger_image::{BundlePullError, PackError, PromoteError, PullError};
-use banger_model::Denied;
+use banger_model::{BelowFloor, Denied, PauseReason};
 use banger_store::StoreError;
 use banger_vmm::StartError;
 use tracing::info;
@@ -84,6 +84,8 @@ impl Fault for VmError {
             | Self::GuestFailed { .. }
             | Self::Connect { .. }
             | Self::Ask { .. }
+            | Self::Paused { .. }
+            | Self::TooLittleRoom(_)
             | Self::Kill { .. }
             | Self::Console { .. } => ErrorCode::OperationFailed,
         }
@@ -110,6 +112,12 @@ impl Fault for VmError {
             | Self::GuestEnded { name, .. }
             | Self::GuestFailed { name, .. } => Some(format!("banger vm logs {name}")),
             Self::PortSilent { name, .. } => Some(format!("banger vm exec {name}")),
+            Self::Paused { reason: PauseReason::HostDiskFull, .. } | Self::TooLittleRoom(_) => {
+                Some(BelowFloor::HINT.to_owned())
+            }
+            Self::Paused { name, reason: PauseReason::HostDiskError } => {
+                Some(format!("banger vm show {name}"))
+            }
             Self::Connect { name, .. } => Some(format!("banger vm kill {name}")),
             Self::Ask { name, source: AgentError::Outdated { .. } } => {
                 Some(format!("banger vm restart {name}"))
@@ -149,6 +157,8 @@ impl Fault for VmError {
             | Self::PortSilent { .. }
             | Self::Connect { .. }
             | Self::Ask { .. }
+            | Self::Paused { .. }
+            | Self::TooLittleRoom(_)
             | Self::Kill { .. }
             | Self::Console { .. }
             | Self::StartCancelled { .. }

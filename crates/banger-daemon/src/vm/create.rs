@@ -33,6 +33,7 @@ impl VmService {
         if let Some(answer) = key.as_ref().map(|key| self.answer_again(key)).transpose()?.flatten() {
             return Ok(answer);
         }
+        self.refuse_below_floor()?;
         let wish = request.vmm.clone().unwrap_or_else(|| self.parts.config.vmm.clone());
         let vmm = self.choose_vmm(&wish)?;
         let rows = self.rows.list()?;

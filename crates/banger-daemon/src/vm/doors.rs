@@ -7,13 +7,13 @@ use banger_api::SshAccess;
 use banger_model::{Denied, VmState};
 use banger_store::VmRow;
 use banger_sys::files::write_atomic;
-use banger_vmm::Machine;
+use banger_vmm::{ConnectError, Machine};
 use tokio::net::UnixStream;
 
 use super::console::ConsoleReader;
 use super::service::VmService;
 use super::usage::UseEntry;
-use super::{ENTER, VmError};
+use super::{ENTER, VmError, pause};
 use crate::boot_source::BootSourceError;
 
 /// How long a running guest may take to take a stream: after it, it is called silent.
@@ -28,16 +28,35 @@ impl VmService {
         let row = self.find_usable(reference)?;
         let machine = self.machine_to_enter(&row)?;
         let in_use = self.usage.enter(&row.id);
-        let stream = machine.connect(port, CONNECT_DEADLINE).await;
-        let stream = stream.map_err(|source| VmError::Connect { name: row.name.clone(), source })?;
-        Ok((stream, in_use))
+        match machine.connect(port, CONNECT_DEADLINE).await {
+            Ok(stream) => Ok((stream, in_use)),
+            Err(source) => Err(self.connect_error(&row, &machine, source).await),
+        }
+    }
+
+    /// Tells why a guest cannot be reached: one that stands still is not to blame for its silence.
+    pub(super) async fn connect_error(
+        &self,
+        row: &VmRow,
+        machine: &Arc<dyn Machine>,
+        source: ConnectError,
+    ) -> VmError {
+        let name = row.name.clone();
+        let ConnectError::Silent { .. } = source else { return VmError::Connect { name, source } };
+        match pause::reason(machine).await {
+            Some(reason) => VmError::Paused { name, reason },
+            None => VmError::Connect { name, source },
+        }
     }
 
     /// Returns the machine of a VM whose guest can be reached.
     pub(super) fn machine_to_enter(&self, row: &VmRow) -> Result<Arc<dyn Machine>, VmError> {
         let denied = |source| Err(VmError::Denied { action: ENTER, name: row.name.clone(), source });
         match (row.state, self.machines.get(&row.id)) {
-            (VmState::Running, Some(machine)) => Ok(machine),
+            (VmState::Running, Some(machine)) => match self.paused(row) {
+                Some(reason) => Err(VmError::Paused { name: row.name.clone(), reason }),
+                None => Ok(machine),
+            },
             (VmState::Starting, _) => denied(Denied::IsStarting),
             (VmState::Stopping, _) => denied(Denied::IsStopping),
             (VmState::Running | VmState::Created | VmState::Stopped | VmState::Failed, _) => {
@@ -66,8 +85,11 @@ impl VmService {
         let alias = format!("{}.banger", row.id);
         let known_hosts = self.parts.paths.vm(row.id.as_str()).join("known_hosts");
         let line = format!("{alias} {}\n", row.guest.ssh_host_key_public);
-        write_atomic(&known_hosts, line.as_bytes(), 0o600)
-            .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
+        // Written once: entering a VM needs no room on the disk.
+        if std::fs::read(&known_hosts).ok().as_deref() != Some(line.as_bytes()) {
+            write_atomic(&known_hosts, line.as_bytes(), 0o600)
+                .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
+        }
         Ok(SshAccess {
             identity_file: self.parts.user_key.path.display().to_string(),
             known_hosts_file: known_hosts.display().to_string(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use banger_guest::AgentError;
-use banger_model::{Denied, DiskBytes, VmName};
+use banger_model::{BelowFloor, Denied, DiskBytes, PauseReason, VmName};
 use banger_store::StoreError;
 use banger_vmm::{ConnectError, KillError, MachineEnd, StartError};
 
@@ -130,6 +130,19 @@ pub enum VmError {
         /// Why.
         source: AgentError,
     },
+    /// Its guest stands still, and takes nothing until there is room.
+    #[error(
+        "the guest of VM `{name}` stands still ({reason}); it goes on when the disk takes what it writes"
+    )]
+    Paused {
+        /// Whose.
+        name: VmName,
+        /// Why.
+        reason: PauseReason,
+    },
+    /// The disk has no room for what would take more of it.
+    #[error(transparent)]
+    TooLittleRoom(BelowFloor),
     /// Its machine could not be ended.
     #[error("cannot end the machine of VM `{name}`")]
     Kill {
@@ -234,6 +247,8 @@ impl VmError {
             | Self::Launch { .. }
             | Self::PortSilent { .. }
             | Self::Ask { .. }
+            | Self::Paused { .. }
+            | Self::TooLittleRoom(_)
             | Self::Kill { .. }
             | Self::Console { .. }
             | Self::Cancelled

@@ -43,7 +43,7 @@ impl VmService {
     pub async fn stats(&self, reference: &str, host_only: bool) -> Result<VmStats, VmError> {
         let row = self.find(reference)?;
         let guest = match row.state {
-            VmState::Running if host_only => None,
+            VmState::Running if host_only || self.paused(&row).is_some() => None,
             VmState::Running => {
                 Some(self.ask(&row, "stats", async |agent| agent.stats(GUEST_DEADLINE).await).await)
             }
@@ -51,13 +51,14 @@ impl VmService {
                 None
             }
         };
-        let (guest, guest_error) = match guest {
-            Some(Ok(reply)) => (Some(guest_stats(reply)), None),
-            Some(Err(error)) => (None, Some(error.message())),
-            None => (None, None),
+        let (guest, guest_error, paused) = match guest {
+            Some(Ok(reply)) => (Some(guest_stats(reply)), None, None),
+            Some(Err(VmError::Paused { reason, .. })) => (None, None, Some(reason)),
+            Some(Err(error)) => (None, Some(error.message()), None),
+            None => (None, None, self.paused(&row)),
         };
         let host = self.host_stats(&row);
-        Ok(VmStats { id: row.id, name: row.name, state: row.state, host, guest, guest_error })
+        Ok(VmStats { id: row.id, name: row.name, state: row.state, paused, host, guest, guest_error })
     }
 
     /// Asks a running guest one thing, after a hello, all within the deadline. To be looked at is not to be used: a VM
@@ -71,8 +72,10 @@ impl VmService {
         let failed = |source| VmError::Ask { name: row.name.clone(), source };
         let talk = async {
             let machine = self.machine_to_enter(row)?;
-            let stream = machine.connect(CONTROL_PORT, CONNECT_DEADLINE).await;
-            let stream = stream.map_err(|source| VmError::Connect { name: row.name.clone(), source })?;
+            let stream = match machine.connect(CONTROL_PORT, CONNECT_DEADLINE).await {
+                Ok(stream) => stream,
+                Err(source) => return Err(self.connect_error(row, &machine, source).await),
+            };
             let agent = AgentClient::connect(stream).await.map_err(failed)?;
             // Asked at once, not one after the other: one round trip.
             let hello = agent.hello(env!("CARGO_PKG_VERSION"), GUEST_DEADLINE);

@@ -2,6 +2,7 @@
 //! away (paused, or its host asleep) gets the time of day again. A guest cannot tell that it hangs, so it is asked.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +14,17 @@ use banger_vmm::Machine;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracing::{debug, info, warn};
 
-use super::guest;
+use super::machines::Health;
 use super::service::VmService;
+use super::{guest, pause};
 use crate::clock::{slept, unix_nanos};
 
 /// Between two questions. With the deadline of one it makes the most that a guest may hang before it is told: 4.5 s.
 const PAUSE: Duration = Duration::from_millis(1500);
 /// How long a guest may take to answer.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// A guest that has not answered by then may stand still: its VMM is asked.
+const PROMPT: Duration = Duration::from_secs(1);
 /// A guest's clock that is further off than this after an absence is set.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(500);
 /// How long setting the clock may take.
@@ -39,34 +43,50 @@ impl VmService {
     }
 
     async fn ask_again_and_again(&self, id: &VmId, machine: &Arc<dyn Machine>) {
-        let mut slept_before = slept();
+        let (mut slept_before, mut tries) = (slept(), 0);
         loop {
             tokio::time::sleep(PAUSE).await;
-            let answer = ask(machine).await;
-            let was_silent = self.machines.set_silent(id, machine, answer.is_err());
-            match (&answer, was_silent) {
-                (Err(error), Some(false)) => {
-                    warn!(vm = %id, %error, "the guest does not answer");
-                    self.tell_health(id, EventKind::VmUnresponsive);
-                }
-                (Ok(_), Some(true)) => {
-                    info!(vm = %id, "the guest answers again");
-                    self.tell_health(id, EventKind::VmResponsive);
-                }
-                (Ok(_), Some(false)) | (Err(_), Some(true)) => {}
-                // Another machine has taken its place.
-                (_, None) => return,
+            let (health, heartbeat) = look(machine).await;
+            // Without one, another machine has taken its place.
+            let Some(before) = self.machines.set_health(id, machine, health) else { return };
+            self.tell_change(id, before, health);
+            match health {
+                Health::Answers => tries = 0,
+                Health::Silent => {}
+                Health::Paused(reason) => self.let_go_with_room(machine, reason, &mut tries).await,
             }
-            let Ok(Some(heartbeat)) = answer else { continue };
+            let Some(heartbeat) = heartbeat else { continue };
             if heartbeat.commands_running > 0 {
                 self.usage.note(id);
             }
             let slept_now = slept();
-            let was_away = was_silent == Some(true) || slept_now > slept_before;
+            let was_away = before != Health::Answers || slept_now > slept_before;
             slept_before = slept_now;
             if was_away && is_off(heartbeat.clock_unix_nanos, unix_nanos()) {
                 self.set_clock(id, machine).await;
             }
+        }
+    }
+
+    fn tell_change(&self, id: &VmId, before: Health, now: Health) {
+        match (before, now) {
+            (_, Health::Silent) if before != now => {
+                warn!(vm = %id, "the guest does not answer");
+                self.tell_health(id, EventKind::VmUnresponsive, None);
+            }
+            (_, Health::Paused(reason)) if before != now => {
+                warn!(vm = %id, %reason, "the guest stands still");
+                self.tell_health(id, EventKind::VmPaused, Some(reason.to_string()));
+            }
+            (Health::Silent, Health::Answers) => {
+                info!(vm = %id, "the guest answers again");
+                self.tell_health(id, EventKind::VmResponsive, None);
+            }
+            (Health::Paused(_), Health::Answers) => {
+                info!(vm = %id, "the guest goes on");
+                self.tell_health(id, EventKind::VmResumed, None);
+            }
+            (Health::Answers | Health::Silent | Health::Paused(_), _) => {}
         }
     }
 
@@ -85,10 +105,32 @@ impl VmService {
         }
     }
 
-    fn tell_health(&self, id: &VmId, kind: EventKind) {
+    fn tell_health(&self, id: &VmId, kind: EventKind, message: Option<String>) {
         let Ok(Some(row)) = self.rows.get(id) else { return };
-        if let Err(error) = self.parts.events.tell_vm(kind, &row) {
+        if let Err(error) = self.parts.events.tell_vm(kind, &row, message) {
             debug!(vm = %row.name, %error, "an event is not kept");
+        }
+    }
+}
+
+/// Looks once how a guest is. While it is silent its VMM is asked as well: a guest that stands still is not to blame.
+async fn look(machine: &Arc<dyn Machine>) -> (Health, Option<Heartbeat>) {
+    let mut asked = pin!(ask(machine));
+    let answered = match tokio::time::timeout(PROMPT, &mut asked).await {
+        Ok(answer) => answer,
+        Err(_late) => {
+            let (answer, reason) = tokio::join!(asked, pause::reason(machine));
+            match (answer, reason) {
+                (Err(_), Some(reason)) => return (Health::Paused(reason), None),
+                (answer, _) => answer,
+            }
+        }
+    };
+    match answered {
+        Ok(heartbeat) => (Health::Answers, heartbeat),
+        Err(error) => {
+            debug!(%error, "no sign of life");
+            (Health::Silent, None)
         }
     }
 }

@@ -18,7 +18,7 @@ use super::doors::CONNECT_DEADLINE;
 use super::removal::remove_directory;
 use super::service::{VmGuard, VmService};
 use super::undo::UndoList;
-use super::{VmError, guest};
+use super::{VmError, guest, pause};
 use crate::http::Fault as _;
 use crate::operation::OperationTask;
 
@@ -73,6 +73,8 @@ impl VmService {
             async move {
                 let _entry = entry;
                 let held = service.lock_unless_cancelled(&row.id, &task).await?;
+                // A VM that could not be started again is not stopped.
+                service.refuse_below_floor()?;
                 if service.reload(&row.id)?.state.has_machine() {
                     service.stop_held(&held, &row.id, grace, &task).await?;
                 }
@@ -174,11 +176,14 @@ impl VmService {
         row.pending = Some(Pending::Delete);
         row.state = VmState::Stopped;
         row.last_error = Some("it is being deleted".to_owned());
-        self.rows.update(&row)?;
+        let noted = self.rows.update(&row);
         let id = row.id.as_str();
         for path in [self.parts.paths.vm_runtime(id), self.parts.paths.vm(id)] {
             remove_directory(path).await?;
         }
+        self.room_made.notify_waiters();
+        // A wish that found no room is noted in the room that the disks have left.
+        noted.or_else(|_no_room| self.rows.update(&row))?;
         self.rows.remove(&row.id)?;
         self.usage.forget(&row.id);
         info!(vm = %row.name, "removed");
@@ -199,6 +204,7 @@ impl VmService {
         if let Err(source) = row.state.after(VmEvent::BootStarted) {
             return Err(VmError::Denied { action: "start", name: row.name, source });
         }
+        self.refuse_below_floor()?;
         let vmm = self.choose_vmm(&row.vmm_wish)?;
         let ensured = self.parts.source.ensure(&row.spec.image, Some(&row.spec.kernel), task);
         let ensured =
@@ -238,17 +244,24 @@ impl VmService {
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
         let mut row = self.reload(id)?;
+        let mut lost = None;
         self.record(held, &mut row, VmEvent::StopStarted)?;
         if let Some(machine) = self.machines.get(id) {
-            task.stage("stop guest", "");
-            if !power_off(&machine, &row, grace).await {
-                task.stage("end machine", "the guest did not stop by itself");
+            if let Some(reason) = pause::reason(&machine).await {
+                // It can neither hear nor write: to wait for it would be in vain.
+                lost = Some(format!("its guest stood still ({reason}) and was not shut down"));
+                task.stage("end machine", &format!("the guest stands still: {reason}"));
+            } else {
+                task.stage("stop guest", "");
+                if !power_off(&machine, &row, grace).await {
+                    task.stage("end machine", "the guest did not stop by itself");
+                }
             }
             // Forgotten last: a machine that does not end can still be killed.
             self.clean_up(&machine, &row).await?;
             self.machines.forget(id);
         }
-        row.last_error = None;
+        row.last_error = lost;
         self.record(held, &mut row, VmEvent::MachineEnded)?;
         Ok(row)
     }

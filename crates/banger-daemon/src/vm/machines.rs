@@ -3,14 +3,24 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger_model::VmId;
+use banger_model::{PauseReason, VmId};
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::Machine;
 
 struct Entry {
     machine: Arc<dyn Machine>,
-    /// Its guest gives no sign of life.
-    is_silent: bool,
+    health: Health,
+}
+
+/// How a running machine's guest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It answers.
+    Answers,
+    /// It gives no sign of life.
+    Silent,
+    /// It stands still, and the VMM says why.
+    Paused(PauseReason),
 }
 
 /// Machines by VM.
@@ -23,7 +33,7 @@ impl Machines {
     }
 
     pub(super) fn insert(&self, id: VmId, machine: Arc<dyn Machine>) {
-        self.lock().insert(id, Entry { machine, is_silent: false });
+        self.lock().insert(id, Entry { machine, health: Health::Answers });
     }
 
     /// Forgets this very machine; tells whether it was the VM's current one.
@@ -36,16 +46,16 @@ impl Machines {
         is_current
     }
 
-    /// Notes whether a machine's guest is silent and returns whether it was; `None` when the machine is not current.
-    pub(super) fn set_silent(&self, id: &VmId, machine: &Arc<dyn Machine>, is_silent: bool) -> Option<bool> {
+    /// Notes how a machine's guest is and returns how it was; `None` when the machine is not current.
+    pub(super) fn set_health(&self, id: &VmId, machine: &Arc<dyn Machine>, health: Health) -> Option<Health> {
         let mut machines = self.lock();
         let entry = machines.get_mut(id).filter(|entry| Arc::ptr_eq(&entry.machine, machine))?;
-        Some(std::mem::replace(&mut entry.is_silent, is_silent))
+        Some(std::mem::replace(&mut entry.health, health))
     }
 
-    /// Tells whether a VM's guest gives no sign of life.
-    pub(super) fn is_silent(&self, id: &VmId) -> bool {
-        self.lock().get(id).is_some_and(|entry| entry.is_silent)
+    /// Returns how a VM's guest is, while it has a machine.
+    pub(super) fn health(&self, id: &VmId) -> Option<Health> {
+        self.lock().get(id).map(|entry| entry.health)
     }
 
     /// Forgets the VM's machine: the caller holds the VM's lock and has ended it.

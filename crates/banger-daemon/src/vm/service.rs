@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::boot::BootContext;
 use super::boots::Boots;
 use super::error::end_text;
-use super::machines::Machines;
+use super::machines::{Health, Machines};
 use super::removal::remove_directory;
 use super::rows::Rows;
 use super::usage::Usage;
@@ -65,6 +65,8 @@ pub struct VmService {
     pub(super) usage: Usage,
     /// Told when something may become due earlier than was known.
     pub(super) lifetimes_changed: Arc<Notify>,
+    /// Told when something was removed from the disk: a guest may have waited for the room.
+    pub(super) room_made: Arc<Notify>,
     /// VMs whose end is at work because it became due. Held for a look-up only.
     pub(super) due_now: Mutex<HashSet<VmId>>,
     /// One lock per VM, held for a whole step of its life; the first in the order of locks.
@@ -94,8 +96,8 @@ impl VmService {
         let rows = Rows::new(Arc::clone(&parts.store));
         let lifetimes_changed = Arc::new(Notify::new());
         let usage = Usage::new(Arc::clone(&lifetimes_changed));
-        let due_now = Mutex::default();
-        Arc::new(Self { parts, rows, machines, boots, usage, lifetimes_changed, due_now, locks })
+        let (due_now, room_made) = (Mutex::default(), Arc::new(Notify::new()));
+        Arc::new(Self { parts, rows, machines, boots, usage, lifetimes_changed, room_made, due_now, locks })
     }
 
     /// Returns all VMs, oldest first.
@@ -161,7 +163,8 @@ impl VmService {
     pub(super) fn view(&self, row: &VmRow) -> VmView {
         let presence = Presence {
             pid: self.machines.get(&row.id).map(|machine| machine.handle().process.pid),
-            is_silent: self.machines.is_silent(&row.id),
+            is_silent: self.machines.health(&row.id) == Some(Health::Silent),
+            paused: self.paused(row),
             expires_at_ms: self.lifetime(row).expires_at_ms(),
         };
         view::view(row, presence)

@@ -1,7 +1,7 @@
 //! A VM as clients see it.
 
 use banger_api::{PendingWork, VmView};
-use banger_model::VmState;
+use banger_model::{PauseReason, VmState};
 use banger_store::{Pending, VmRow};
 use jiff::Timestamp;
 
@@ -12,6 +12,8 @@ pub(super) struct Presence {
     pub(super) pid: Option<u32>,
     /// Its guest gives no sign of life.
     pub(super) is_silent: bool,
+    /// Why its guest stands still.
+    pub(super) paused: Option<PauseReason>,
     /// When its time to live ends.
     pub(super) expires_at_ms: Option<i64>,
 }
@@ -38,6 +40,7 @@ pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
             Pending::Delete => PendingWork::Delete,
         }),
         is_unresponsive: presence.is_silent && row.state == VmState::Running,
+        paused: presence.paused.filter(|_| row.state == VmState::Running),
         needs_restart: has_changed && row.state.has_machine(),
         expires_at: presence.expires_at_ms.map(time_text),
         boot_id: row.boot_id.clone(),

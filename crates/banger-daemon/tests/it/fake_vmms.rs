@@ -1,8 +1,8 @@
 //! A VMM whose machine is the agent on this host, and which can be told to refuse, to wait, or to have silent guests.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,8 +11,8 @@ use banger_sys::process::ProcessIdentity;
 use banger_vmm::fake::FakeVmm;
 use banger_vmm::selection::{ChoiceError, WantedVmm};
 use banger_vmm::{
-    AdoptError, ConnectError, GuestNetwork, KillError, Machine, MachineEnd, MachineHandle, MachinePlan,
-    Network, StartError, Vmm, VmmKind,
+    AdoptError, ConnectError, ControlError, GuestNetwork, KillError, Machine, MachineEnd, MachineHandle,
+    MachinePlan, Network, RunState, StartError, Vmm, VmmKind, WriteFailure,
 };
 use tokio::net::UnixStream;
 
@@ -29,6 +29,8 @@ pub struct Behaviour {
     pub is_missing: AtomicBool,
     pub refuses: AtomicBool,
     pub has_silent_guests: AtomicBool,
+    /// Guests stand still for this reason, until they are let go.
+    pub stands_still: Mutex<Option<WriteFailure>>,
 }
 
 pub struct FakeVmms {
@@ -46,12 +48,19 @@ impl FakeVmms {
             is_missing: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
             has_silent_guests: AtomicBool::new(false),
+            stands_still: Mutex::default(),
         };
         Self { agent: agent.to_owned(), home: home.to_owned(), behaviour: Arc::new(behaviour) }
     }
 
     pub fn silence_guests(&self, is_silent: bool) {
         self.behaviour.has_silent_guests.store(is_silent, Ordering::SeqCst);
+    }
+
+    /// Guests stand still, as after a write that the host's disk did not take.
+    pub fn stand_still(&self, failure: WriteFailure) {
+        *self.behaviour.stands_still.lock().unwrap() = Some(failure);
+        self.silence_guests(true);
     }
 
     fn vmm(&self) -> TestVmm {
@@ -165,5 +174,16 @@ impl Machine for TestMachine {
             return Err(ConnectError::Silent { deadline });
         }
         self.inner.connect(port, deadline).await
+    }
+
+    async fn run_state(&self) -> Result<RunState, ControlError> {
+        let failure = *self.behaviour.stands_still.lock().unwrap();
+        Ok(failure.map_or(RunState::Running, RunState::WriteFailed))
+    }
+
+    async fn resume(&self) -> Result<(), ControlError> {
+        *self.behaviour.stands_still.lock().unwrap() = None;
+        self.behaviour.has_silent_guests.store(false, Ordering::SeqCst);
+        Ok(())
     }
 }

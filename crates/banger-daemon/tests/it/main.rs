@@ -21,6 +21,7 @@ mod fake_source;
 mod fake_vmms;
 mod faults;
 mod figures;
+mod full_disk;
 mod gate;
 mod health;
 mod images;

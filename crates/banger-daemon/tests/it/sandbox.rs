@@ -18,7 +18,7 @@ use banger_daemon::vm::{ReconcileReport, VmService, VmServiceParts};
 use banger_daemon::wiring::{Daemon, DaemonError};
 use banger_guest::proto::ExecStart;
 use banger_guest::{AgentClient, ExecEvent};
-use banger_model::HostSize;
+use banger_model::{DiskFloor, HostSize};
 use banger_store::Store;
 use banger_sys::lock::FileLock;
 use banger_sys::paths::Paths;
@@ -47,6 +47,8 @@ pub struct Sandbox {
     boot_deadline: Duration,
     /// How long a VM may run without use.
     pub stale_after: Option<Duration>,
+    /// What must stay free; nothing, so that no test depends on the host's disk.
+    pub disk_floor: DiskFloor,
     daemon: Option<Running>,
 }
 
@@ -87,8 +89,9 @@ impl Sandbox {
         let client = Client::new(&paths.daemon_socket());
         let source = Arc::new(FakeSource::new(home));
         let vmms = Arc::new(FakeVmms::new(&agent(), home));
-        let (home, stale_after) = (home.to_owned(), None);
-        Self { home, owner: None, paths, source, vmms, client, boot_deadline, stale_after, daemon: None }
+        let (home, stale_after, disk_floor) = (home.to_owned(), None, DiskFloor::Bytes(0));
+        let (owner, daemon) = (None, None);
+        Self { home, owner, paths, source, vmms, client, boot_deadline, stale_after, disk_floor, daemon }
     }
 
     pub async fn start_daemon(&mut self) -> ReconcileReport {
@@ -145,6 +148,7 @@ impl Sandbox {
         config.boot_deadline = self.boot_deadline;
         config.ready_ports_deadline = self.boot_deadline;
         config.auto_stop_stale_after = self.stale_after;
+        config.disk_floor = self.disk_floor;
         let supervisor = Supervisor::new();
         let operations = Operations::new(supervisor.clone());
         let store = Arc::new(self.store());

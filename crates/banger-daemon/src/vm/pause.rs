@@ -1,0 +1,63 @@
+//! A guest that stands still because the host's disk does not take what it writes. The VMM has stopped it in the middle
+//! of the write; it is let go, and writes again, when there is room. Nothing of this is kept: the VMM knows, so that the
+//! next daemon finds it as this one did.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use banger_model::PauseReason;
+use banger_store::VmRow;
+use banger_vmm::{Machine, RunState, WriteFailure};
+use tracing::{info, warn};
+
+use super::machines::Health;
+use super::service::VmService;
+
+/// How long a VMM may take to say what its guest does. One that hangs must not hold up who asks.
+const STATE_DEADLINE: Duration = Duration::from_secs(2);
+/// How often room is looked for, while a guest waits for it and nothing of ours makes any.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How long after a try that did not help the next one comes. Where a quota is full, nobody can see whether it would.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+/// Asks a machine why its guest stands still, if it does.
+pub(super) async fn reason(machine: &Arc<dyn Machine>) -> Option<PauseReason> {
+    match tokio::time::timeout(STATE_DEADLINE, machine.run_state()).await {
+        Ok(Ok(RunState::WriteFailed(WriteFailure::NoSpace))) => Some(PauseReason::HostDiskFull),
+        Ok(Ok(RunState::WriteFailed(WriteFailure::Other))) => Some(PauseReason::HostDiskError),
+        Ok(Ok(RunState::Running | RunState::Paused) | Err(_)) | Err(_) => None,
+    }
+}
+
+impl VmService {
+    /// Returns why a VM's guest stands still, as far as that is known.
+    pub(super) fn paused(&self, row: &VmRow) -> Option<PauseReason> {
+        match self.machines.health(&row.id)? {
+            Health::Paused(reason) => Some(reason),
+            Health::Answers | Health::Silent => None,
+        }
+    }
+
+    /// Waits until a guest that stands still may go on, and lets it. `tries` counts how often that was done in vain.
+    pub(super) async fn let_go_with_room(
+        &self,
+        machine: &Arc<dyn Machine>,
+        reason: PauseReason,
+        tries: &mut u32,
+    ) {
+        if *tries > 0 || reason == PauseReason::HostDiskError {
+            self.room_made_within(TRY_AGAIN).await;
+        }
+        while reason == PauseReason::HostDiskFull && !self.has_room_again() {
+            self.room_made_within(LOOK_AGAIN).await;
+        }
+        *tries += 1;
+        match machine.resume().await {
+            Ok(()) => info!(pid = machine.handle().process.pid, "the guest writes again"),
+            Err(error) => warn!(%error, "a guest that stands still cannot be let go"),
+        }
+    }
+    async fn room_made_within(&self, longest: Duration) {
+        let _ = tokio::time::timeout(longest, self.room_made.notified()).await;
+    }
+}

@@ -1,0 +1,175 @@
+//! The host's disk is full: what takes room is refused, what makes room works, and a guest that stands still goes on.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+use banger_api::{ErrorCode, EventKind};
+use banger_model::{DiskFloor, PauseReason, VmState};
+use banger_vmm::WriteFailure;
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+use serde_json::json;
+
+use crate::gate::PATIENCE;
+use crate::sandbox::Sandbox;
+
+/// More than any disk has free.
+const NO_ROOM: DiskFloor = DiskFloor::Bytes(1 << 60);
+
+/// Runs `act` in a home that is a file system of its own, as far as this user may mount one.
+#[expect(unsafe_code, reason = "a thread's mounts are its own only after unshare(2)")]
+fn on_a_small_disk(options: &str, act: impl AsyncFnOnce(&Path) + Send) {
+    let home = tempfile::tempdir().unwrap();
+    let (path, options) = (home.path(), std::ffi::CString::new(options).unwrap());
+    let mounted = || {
+        // SAFETY: nothing here relies on sharing its file system or descriptors with other threads.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;
+        mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;
+        mount("tmpfs", path, "tmpfs", MountFlags::empty(), options.as_c_str())
+    };
+    std::thread::scope(|scope| {
+        let on_it = scope.spawn(|| match mounted() {
+            Ok(()) => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(act(path));
+            }
+            Err(errno) => eprintln!("skipped: no file system can be mounted here: {errno}"),
+        });
+        on_it.join().unwrap();
+    });
+}
+
+/// Takes every byte that is left.
+fn fill(disk: &Path) {
+    let mut thief = File::options().create(true).append(true).open(disk.join("thief")).unwrap();
+    for size in [1 << 16, 4096] {
+        let block = vec![7_u8; size];
+        let full = loop {
+            if let Err(error) = thief.write_all(&block) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::StorageFull);
+    }
+}
+
+fn kinds(sandbox: &Sandbox) -> Vec<String> {
+    sandbox.store().events(0, 1000).unwrap().into_iter().map(|row| row.event.kind).collect()
+}
+
+fn word(kind: EventKind) -> String {
+    serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned()
+}
+
+/// A sandbox with a VM `dev` that runs, and a daemon that sees no room.
+async fn without_room() -> Sandbox {
+    let mut sandbox = Sandbox::start().await;
+    sandbox.create("dev").await;
+    sandbox.crash_daemon();
+    sandbox.disk_floor = NO_ROOM;
+    sandbox.start_daemon().await;
+    sandbox
+}
+
+#[tokio::test]
+async fn what_takes_room_is_refused_below_the_floor_in_one_sentence() {
+    let sandbox = without_room().await;
+    let told = |error: banger_api::ErrorBody| {
+        assert_eq!(error.code, ErrorCode::OperationFailed);
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("`banger vm delete <name>`, `banger vm prune` or `banger image cache prune` makes room")
+        );
+        let path = sandbox.paths.vms().display().to_string();
+        assert!(error.message.starts_with(&format!("the disk of `{path}` has ")), "{error:?}");
+        assert!(error.message.ends_with(" free, and 1073741824.0G must stay free"), "{error:?}");
+    };
+    told(sandbox.begin("/v1/vms", json!({ "name": "more" })).await.unwrap_err());
+    // One that could not be started again is not stopped.
+    told(sandbox.act("dev", "restart").await.unwrap_err());
+    assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Running);
+    sandbox.act("dev", "stop").await.unwrap();
+    told(sandbox.act("dev", "start").await.unwrap_err());
+    assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Stopped);
+    sandbox.act("dev", "delete").await.unwrap();
+    sandbox.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_guest_that_stands_still_is_paused_and_goes_on_by_itself_when_there_is_room() {
+    let mut sandbox = without_room().await;
+    sandbox.vmms.stand_still(WriteFailure::NoSpace);
+    let vm = sandbox.wait_for("dev", |vm| vm.paused.is_some()).await;
+    assert_eq!((vm.state, vm.paused), (VmState::Running, Some(PauseReason::HostDiskFull)));
+    assert!(!vm.is_unresponsive);
+    let path = format!("/v1/vms/dev/channel?port={}", banger_agent_proto::CONTROL_PORT);
+    let refused = crate::sandbox::refused(sandbox.client.upgrade(&path, PATIENCE).await.unwrap_err());
+    assert_eq!(
+        refused.message,
+        "the guest of VM `dev` stands still (host disk full); it goes on when the disk takes what it writes"
+    );
+    assert!(refused.hint.unwrap().contains("banger vm delete"));
+    // The next daemon finds it as this one did, and sees the room.
+    sandbox.crash_daemon();
+    sandbox.disk_floor = DiskFloor::Bytes(0);
+    sandbox.start_daemon().await;
+    sandbox.wait_for("dev", |vm| vm.paused.is_none()).await;
+    let (output, _) = {
+        let gone_on = async {
+            while !kinds(&sandbox).contains(&word(EventKind::VmResumed)) {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone_on).await.expect("nobody tells that it goes on");
+        sandbox.exec("dev", &[b"echo", b"up"]).await
+    };
+    assert_eq!(output, b"up\n");
+    let told = kinds(&sandbox);
+    assert!(told.contains(&word(EventKind::VmPaused)), "{told:?}");
+    assert!(!told.contains(&word(EventKind::VmUnresponsive)), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_guest_that_stands_still_is_stopped_without_waiting_for_it() {
+    let sandbox = without_room().await;
+    sandbox.vmms.stand_still(WriteFailure::NoSpace);
+    let begun = sandbox.begin_act("dev", "stop").await;
+    let ended = sandbox.finish(begun).await.unwrap();
+    let stages: Vec<_> =
+        ended.stages.iter().map(|stage| (stage.name.as_str(), stage.detail.as_str())).collect();
+    assert_eq!(stages, [("end machine", "the guest stands still: host disk full")]);
+    let vm = sandbox.vm("dev").await.unwrap();
+    assert_eq!(vm.state, VmState::Stopped);
+    assert_eq!(
+        vm.last_error.as_deref(),
+        Some("its guest stood still (host disk full) and was not shut down")
+    );
+}
+
+#[test]
+fn stop_kill_delete_and_the_next_daemon_work_on_a_disk_without_a_free_byte() {
+    on_a_small_disk("size=40M,mode=700", async |disk| {
+        let mut sandbox = Sandbox::at(disk, PATIENCE);
+        sandbox.start_daemon().await;
+        for name in ["stopped", "killed", "deleted", "later"] {
+            sandbox.create(name).await;
+        }
+        fill(disk);
+        assert_eq!(sandbox.act("stopped", "stop").await.unwrap().unwrap().state, VmState::Stopped);
+        fill(disk);
+        assert_eq!(sandbox.act("killed", "kill").await.unwrap().unwrap().state, VmState::Stopped);
+        fill(disk);
+        sandbox.act("deleted", "delete").await.unwrap();
+        fill(disk);
+        sandbox.crash_daemon();
+        assert_eq!(sandbox.start_daemon().await.adopted, 1);
+        fill(disk);
+        sandbox.act("later", "stop").await.unwrap();
+        for name in ["stopped", "killed", "later"] {
+            sandbox.act(name, "delete").await.unwrap();
+            fill(disk);
+        }
+        sandbox.nothing_is_left().await;
+    });
+}

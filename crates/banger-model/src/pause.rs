@@ -1,0 +1,31 @@
+//! Why a guest stands still that nobody has told to: the host's disk does not take what it writes.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a running VM's guest stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum PauseReason {
+    /// The host's disk is full.
+    HostDiskFull,
+    /// The host's disk refuses writes for another reason: a quota, a disk that fails or has become read-only.
+    HostDiskError,
+}
+
+impl PauseReason {
+    /// Returns the reason as tables and events show it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HostDiskFull => "host disk full",
+            Self::HostDiskError => "host disk error",
+        }
+    }
+}
+
+impl std::fmt::Display for PauseReason {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
