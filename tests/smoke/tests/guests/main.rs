@@ -11,6 +11,7 @@
 mod commands;
 mod concurrency;
 mod container_image;
+mod disk_full;
 mod faults;
 mod files;
 mod images;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let scenarios: Vec<Scenario> = [
         commands::SCENARIOS,
         container_image::SCENARIOS,
+        disk_full::SCENARIOS,
         system::SCENARIOS,
         shell::SCENARIOS,
         kernels::SCENARIOS,
