@@ -109,7 +109,8 @@ impl StreamPort {
         rustix::io::ioctl_fionbio(&theirs, false).map_err(|e| failed(e.into()))?;
         let output = theirs.try_clone().map_err(failed)?;
         let mut child = Command::new(program)
-            .args(["-i", "-f", "/etc/ssh/sshd_config"])
+            // Beside what the configuration accepts: the language of whoever enters.
+            .args(["-i", "-f", "/etc/ssh/sshd_config", "-o", "AcceptEnv=LANG LC_*"])
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .current_dir("/")

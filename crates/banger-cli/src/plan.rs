@@ -156,7 +156,7 @@ impl Process {
         &self,
         terminal: Option<WindowSize>,
         detached: bool,
-        ours: impl Fn(&OsStr) -> Option<OsString>,
+        ours: impl Fn(&OsStr) -> Option<OsString> + Copy,
     ) -> ExecStart {
         let mut environment = Vec::new();
         let is_set = |name: &[u8]| self.environment.iter().any(|(set, _)| set == name);
@@ -164,6 +164,7 @@ impl Process {
             // The terminal is ours, so the guest's programs must know what it understands.
             environment.extend(ours(OsStr::new("TERM")).map(|value| (Bytes::from_static(b"TERM"), value)));
         }
+        let terminal_may_fall_back = !environment.is_empty();
         for (name, value) in &self.environment {
             let value = value.as_ref().map(|value| OsString::from_vec(value.to_vec()));
             environment
@@ -181,8 +182,45 @@ impl Process {
             detached,
             log_path: Bytes::new(),
             image_command: self.may_be_images_command && self.argv.is_empty(),
+            terminal_may_fall_back,
+            locale: locale(ours),
         }
     }
+}
+
+/// Variables of a language (`locale(7)`).
+const LOCALE: [&str; 14] = [
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LC_NUMERIC",
+    "LC_TIME",
+    "LC_COLLATE",
+    "LC_MONETARY",
+    "LC_MESSAGES",
+    "LC_PAPER",
+    "LC_NAME",
+    "LC_ADDRESS",
+    "LC_TELEPHONE",
+    "LC_MEASUREMENT",
+    "LC_IDENTIFICATION",
+];
+
+/// Returns our language, which the guest takes where it has it.
+pub(crate) fn locale(ours: impl Fn(&OsStr) -> Option<OsString>) -> Vec<EnvironmentVariable> {
+    let variable = |name: &&'static str| {
+        let value = ours(OsStr::new(name)).filter(|value| !value.is_empty())?;
+        Some(EnvironmentVariable { name: Bytes::from_static(name.as_bytes()), value: into_bytes(value) })
+    };
+    LOCALE.iter().filter_map(variable).collect()
+}
+
+/// Tells whether a guest's word is a variable of a language with nothing but a name of one in it.
+pub(crate) fn is_locale(variable: &EnvironmentVariable) -> bool {
+    let is_value = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'@' | b'-');
+    LOCALE.iter().any(|name| name.as_bytes() == variable.name)
+        && (1..=64).contains(&variable.value.len())
+        && variable.value.iter().all(is_value)
 }
 
 fn into_bytes(text: OsString) -> Bytes {

@@ -12,10 +12,11 @@
 
 use std::collections::VecDeque;
 use std::io::IsTerminal as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
 use banger_agent_proto::exec_failed::Reason;
-use banger_agent_proto::{CONTROL_PORT, WindowSize};
+use banger_agent_proto::{CONTROL_PORT, HelloReply, HelloRequest, WindowSize};
 use banger_api::{Client, VmView};
 use banger_guest::{AgentClient, AgentError, ExecEvent, ExecInput, ExecOutput, ExecSession, ExitOutcome};
 use banger_model::VmState;
@@ -25,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::error::CliError;
 use crate::escape_keys::{self, EscapeKeys, Typed, Watcher};
-use crate::plan::Process;
+use crate::plan::{self, Process};
 use crate::render::say;
 use crate::screen::Screen;
 use crate::signals::{Signals, Stop};
@@ -135,10 +136,15 @@ pub(crate) async fn detach(client: &Client, vm: &VmView, process: &Process) -> R
     }
 }
 
-/// Tells whether `ssh` can enter the guest. An agent that does not say is older than images without a server.
-pub(crate) async fn has_ssh_server(client: &Client, vm: &VmView) -> Result<bool, CliError> {
+/// Asks a guest what `ssh` needs to know before it enters.
+pub(crate) async fn ask_for_ssh(client: &Client, vm: &VmView) -> Result<HelloReply, CliError> {
     let agent = connect(client, vm).await?;
-    Ok(agent.hello(VERSION, HELLO_DEADLINE).await?.has_ssh_server.unwrap_or(true))
+    let request = HelloRequest {
+        terminal_type: std::env::var_os("TERM").unwrap_or_default().into_vec().into(),
+        locale: plan::locale(|name| std::env::var_os(name)),
+        ..HelloRequest::default()
+    };
+    Ok(agent.hello_for(VERSION, request, HELLO_DEADLINE).await?)
 }
 
 async fn connect(client: &Client, vm: &VmView) -> Result<AgentClient, CliError> {

@@ -1,12 +1,13 @@
 //! `vm ssh` and `proxy`: the host's ssh through the daemon's door to the guest, so that it needs no route, and trusts
 //! the host key that the daemon gave the VM and no other.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use banger_agent_proto::STREAM_PORT;
+use banger_agent_proto::{EnvironmentVariable, STREAM_PORT};
 use banger_api::{Client, SshAccess, VmView};
 use banger_sys::host::find_program;
 use banger_sys::paths::Paths;
@@ -16,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::exec::find;
-use crate::plan::Process;
+use crate::plan::{Process, is_locale};
 use crate::session::{self, CONNECT_DEADLINE};
 use crate::signals::Signals;
 use crate::stdio::{Input, Output, Piece};
@@ -32,14 +33,20 @@ const CHUNK_BYTES: usize = 32 * 1024;
 pub(crate) async fn ssh(paths: &Paths, typed: &str, arguments: &[OsString]) -> Result<u8, CliError> {
     let client = ensure(paths).await?;
     let vm = find(&client, typed).await?;
-    if !session::has_ssh_server(&client, &vm).await? {
+    let guest = session::ask_for_ssh(&client, &vm).await?;
+    // An agent that does not say is older than images without a server.
+    if guest.has_ssh_server == Some(false) {
         return enter_without_ssh(&client, &vm, arguments).await;
     }
     let access: SshAccess = client.get(&format!("/v1/vms/{}/ssh", vm.id)).await?;
     let program = find_program("ssh").ok_or(CliError::NoSsh)?;
     let ours = std::env::current_exe().map_err(CliError::Ssh)?;
-    let error = Command::new(program).args(ssh_arguments(&ours, &access, &vm, arguments)).exec();
-    Err(CliError::Ssh(error))
+    let mut command = Command::new(program);
+    command.args(ssh_arguments(&ours, &access, &vm, &guest.locale, arguments));
+    if is_terminal_type(&guest.terminal_type) {
+        command.env("TERM", OsStr::from_bytes(&guest.terminal_type));
+    }
+    Err(CliError::Ssh(command.exec()))
 }
 
 async fn enter_without_ssh(client: &Client, vm: &VmView, words: &[OsString]) -> Result<u8, CliError> {
@@ -50,7 +57,19 @@ async fn enter_without_ssh(client: &Client, vm: &VmView, words: &[OsString]) -> 
     session::attach(client, vm, &Process::in_place_of_ssh(words), &mut signals).await
 }
 
-fn ssh_arguments(ours: &Path, access: &SshAccess, vm: &VmView, arguments: &[OsString]) -> Vec<OsString> {
+/// A guest's word, fit for a variable.
+fn is_terminal_type(name: &[u8]) -> bool {
+    let is_fit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'_');
+    (1..=64).contains(&name.len()) && name.iter().all(is_fit)
+}
+
+fn ssh_arguments(
+    ours: &Path,
+    access: &SshAccess,
+    vm: &VmView,
+    locale: &[EnvironmentVariable],
+    arguments: &[OsString],
+) -> Vec<OsString> {
     // The user's own configuration stays outside: a `ForwardAgent yes` for all hosts would hand the agent to the guest.
     let mut list: Vec<OsString> = ["-F", "none"].map(OsString::from).to_vec();
     let mut option = |text: String| list.extend(["-o".into(), OsString::from(text)]);
@@ -60,6 +79,13 @@ fn ssh_arguments(ours: &Path, access: &SshAccess, vm: &VmView, arguments: &[OsSt
     option("StrictHostKeyChecking=yes".to_owned());
     option(format!("HostKeyAlias={}", access.host_key_alias));
     option("IdentitiesOnly=yes".to_owned());
+    let locale = locale.iter().filter(|variable| is_locale(variable));
+    let locale: Vec<_> = locale.map(|v| [&v.name[..], &b"="[..], &v.value[..]].concat()).collect();
+    if !locale.is_empty() {
+        // Clients before OpenSSH 7.8 do not know it, and go on without it.
+        option("IgnoreUnknown=SetEnv".to_owned());
+        option(format!("SetEnv={}", String::from_utf8_lossy(&locale.join(&b' '))));
+    }
     list.extend(["-i".into(), OsString::from(&access.identity_file), "-l".into(), "root".into()]);
     list.push(format!("{}.vm", vm.name).into());
     list.extend(arguments.iter().cloned());
@@ -173,7 +199,18 @@ mod tests {
         }))
         .unwrap();
         let extra = ["uname".into(), "-a b".into()];
-        let list = ssh_arguments(Path::new("/opt/it's %/banger"), &access, &vm, &extra);
+        let variable = |name: &'static str, value: &'static str| EnvironmentVariable {
+            name: name.into(),
+            value: value.into(),
+        };
+        // The last two are words of a guest that wants more.
+        let locale = [
+            variable("LANG", "C.UTF-8"),
+            variable("LC_TIME", "de_DE.UTF-8"),
+            variable("LC_ALL", "x ProxyCommand=evil"),
+            variable("LD_PRELOAD", "x"),
+        ];
+        let list = ssh_arguments(Path::new("/opt/it's %/banger"), &access, &vm, &locale, &extra);
         let lines: Vec<_> = list.iter().map(|word| word.to_string_lossy()).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         -F
@@ -190,6 +227,10 @@ mod tests {
         HostKeyAlias=0123456789abcdef
         -o
         IdentitiesOnly=yes
+        -o
+        IgnoreUnknown=SetEnv
+        -o
+        SetEnv=LANG=C.UTF-8 LC_TIME=de_DE.UTF-8
         -i
         /h/state/ssh/id_ed25519
         -l

@@ -40,8 +40,23 @@ impl AgentClient {
     /// # Errors
     /// [`AgentError::VersionMismatch`] when there is no version that both speak.
     pub async fn hello(&self, host_version: &str, deadline: Duration) -> Result<HelloReply, AgentError> {
+        self.hello_for(host_version, HelloRequest::default(), deadline).await
+    }
+
+    /// Says who we are as [`AgentClient::hello`] does, and asks with it what a session of this terminal and language
+    /// should have.
+    ///
+    /// # Errors
+    /// [`AgentError::VersionMismatch`] when there is no version that both speak.
+    pub async fn hello_for(
+        &self,
+        host_version: &str,
+        request: HelloRequest,
+        deadline: Duration,
+    ) -> Result<HelloReply, AgentError> {
         let ours = vec![PROTOCOL_VERSION];
-        let request = HelloRequest { protocol_versions: ours.clone(), host_version: host_version.to_owned() };
+        let protocol_versions = ours.clone();
+        let request = HelloRequest { protocol_versions, host_version: host_version.to_owned(), ..request };
         let mut grpc = self.grpc.clone();
         let reply = within("hello", deadline, grpc.hello(request)).await?;
         if !ours.contains(&reply.protocol_version) {

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Power, listeners, readiness::ReadinessBoard};
 use crate::{
-    exec::{Commands, REPLIES_MAX},
+    exec::{Commands, REPLIES_MAX, session},
     files,
     identity::{Identity, clock},
     stats, stream_port,
@@ -78,6 +78,12 @@ impl Agent for Control {
             kernel_release: self.kernel_release.clone(),
             readiness: self.board.current().readiness.into(),
             has_ssh_server: Some(stream_port::has_ssh_server(self.commands.root())),
+            terminal_type: match request.get_ref().terminal_type.as_ref() {
+                [] => Vec::new(),
+                wanted => session::terminal_type(self.commands.root(), wanted),
+            }
+            .into(),
+            locale: self.commands.locale(&request.get_ref().locale),
         }))
     }
 

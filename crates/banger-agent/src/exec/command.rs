@@ -16,8 +16,8 @@ use std::{
 };
 
 use banger_agent_proto::{
-    ExecExited, ExecFailed, ExecReply, ExecRequest, ExecStart, ExecStarted, ProcessDefaults,
-    exec_exited::Outcome, exec_failed::Reason, exec_reply::Reply, exec_request::Request,
+    EnvironmentVariable, ExecExited, ExecFailed, ExecReply, ExecRequest, ExecStart, ExecStarted,
+    ProcessDefaults, exec_exited::Outcome, exec_failed::Reason, exec_reply::Reply, exec_request::Request,
 };
 use futures::{Stream as MessageStream, StreamExt as _};
 use rustix::{fs::AtFlags, pipe::PipeFlags, process::Pid};
@@ -34,6 +34,7 @@ use super::{
     input::{self, Input, Leader},
     output::{self, Channel, Stream},
     plan::{self, PlanError},
+    session,
     start_error::{Attempt, StartError},
     terminal,
     tree::{ProcessTree, TreeNursery},
@@ -92,6 +93,14 @@ impl Commands {
         *self.defaults.lock().unwrap_or_else(PoisonError::into_inner) = defaults;
     }
 
+    /// Returns the language of a session that begins elsewhere: the image's, or what the guest has of the caller's.
+    pub(crate) fn locale(&self, callers: &[EnvironmentVariable]) -> Vec<EnvironmentVariable> {
+        let defaults = self.defaults.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let images = defaults.map(|defaults| defaults.environment).unwrap_or_default();
+        let said: Vec<_> = images.into_iter().filter(|v| session::is_of_language(&v.name)).collect();
+        if said.is_empty() { session::locale(&self.root, &[], callers) } else { said }
+    }
+
     /// Returns where the guest's root is.
     pub(crate) fn root(&self) -> &Path {
         &self.root
@@ -133,6 +142,7 @@ impl Commands {
             let defaults = self.defaults.lock().unwrap_or_else(PoisonError::into_inner);
             filled_in(start, defaults.as_ref())
         };
+        let start = session::settled(start, &self.root);
         let reply = match self.start(&start, shell) {
             Ok(running) => {
                 self.running.fetch_add(1, Ordering::Relaxed);

@@ -13,6 +13,7 @@ mod defaults;
 mod input;
 mod output;
 mod plan;
+pub(crate) mod session;
 mod start_error;
 mod terminal;
 mod tree;

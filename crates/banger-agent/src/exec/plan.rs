@@ -16,7 +16,6 @@ use super::account::{Account, AccountError};
 use super::defaults::Shell;
 
 const PATH_DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const TERM_DEFAULT: &[u8] = b"xterm-256color";
 
 /// The command cannot be started as it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -106,9 +105,6 @@ fn variables(start: &ExecStart, account: &Account) -> Result<Variables, PlanErro
         (b"LOGNAME".to_vec(), account.name.clone()),
         (b"SHELL".to_vec(), account.shell.clone()),
     ];
-    if start.terminal.is_some() {
-        variables.push((b"TERM".to_vec(), TERM_DEFAULT.to_vec()));
-    }
     for variable in &start.environment {
         if variable.name.is_empty() || variable.name.contains(&b'=') {
             return Err(PlanError::VariableName);

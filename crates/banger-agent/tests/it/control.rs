@@ -38,11 +38,16 @@ fn mode(path: &Path) -> u32 {
 #[tokio::test]
 async fn hello_agrees_on_a_version() {
     let mut client = client(&ports()).await;
-    let common = HelloRequest { protocol_versions: vec![99, PROTOCOL_VERSION], host_version: "1".into() };
+    let common = HelloRequest {
+        protocol_versions: vec![99, PROTOCOL_VERSION],
+        host_version: "1".into(),
+        ..HelloRequest::default()
+    };
     let reply = client.hello(common).await.unwrap().into_inner();
     assert_eq!(reply.protocol_version, PROTOCOL_VERSION);
     assert_eq!(reply.boot_id.len(), 36);
-    let foreign = HelloRequest { protocol_versions: vec![99], host_version: "9".into() };
+    let foreign =
+        HelloRequest { protocol_versions: vec![99], host_version: "9".into(), ..HelloRequest::default() };
     let reply = client.hello(foreign).await.unwrap().into_inner();
     assert_eq!((reply.protocol_version, reply.supported_versions), (0, vec![PROTOCOL_VERSION]));
 }
