@@ -84,6 +84,13 @@ impl Allocator {
         }
     }
 
+    /// Returns the runs that were freed after the first `seen` ones, and takes note of them.
+    pub(crate) fn freed_since(&self, seen: &mut usize) -> Vec<Run> {
+        let runs = self.free.get(*seen..).unwrap_or_default().to_vec();
+        *seen = self.free.len();
+        runs
+    }
+
     pub(crate) fn into_usage(mut self) -> Usage {
         self.free.sort_unstable();
         Usage { front: self.front, next: self.next, free: self.free }

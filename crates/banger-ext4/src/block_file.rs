@@ -23,8 +23,8 @@ pub(crate) struct BlockFile {
 
 impl BlockFile {
     pub(crate) fn create(path: &Path) -> Result<Self, FormatError> {
-        let file =
-            File::create(path).map_err(|source| FormatError::CreateFile { path: path.to_owned(), source })?;
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
+        let file = file.map_err(|source| FormatError::CreateFile { path: path.to_owned(), source })?;
         Ok(Self { file, path: path.to_owned(), gathered: Vec::with_capacity(GATHER_BYTES), gathered_at: 0 })
     }
 
@@ -40,6 +40,20 @@ impl BlockFile {
         let padded = self.gathered.len().next_multiple_of(BLOCK_SIZE);
         self.gathered.resize(padded, 0);
         Ok(())
+    }
+
+    /// Writes behind the last block that the disk can have: what waits there for its place goes when the file gets its size.
+    pub(crate) fn set_aside(&self, offset: u64, bytes: &[u8]) -> Result<(), FormatError> {
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|source| FormatError::WriteFile { path: self.path.clone(), source })
+    }
+
+    /// Reads what was set aside.
+    pub(crate) fn take_back(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+        self.file
+            .read_exact_at(into, offset)
+            .map_err(|source| FormatError::WriteFile { path: self.path.clone(), source })
     }
 
     /// Gives blocks back to the host that were written for nothing. A host that cannot take them keeps them.

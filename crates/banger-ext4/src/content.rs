@@ -6,7 +6,7 @@ use crate::allocator::Allocator;
 use crate::block_file::BlockFile;
 use crate::bytes::{clamp32, disk_len};
 use crate::error::FormatError;
-use crate::extent::{self, Extent};
+use crate::extent::{self, Extent, Extents};
 use crate::geometry::{BLOCK_BYTES, BLOCK_SIZE};
 use crate::path::shown;
 
@@ -43,7 +43,7 @@ pub(crate) fn store(
     content: &mut dyn Content,
     allocator: &mut Allocator,
     file: &mut BlockFile,
-) -> Result<Box<[Extent]>, FormatError> {
+) -> Result<Extents, FormatError> {
     if size > FILE_BYTES_MAX {
         return Err(FormatError::FileTooLarge { path: shown(path), size });
     }
@@ -56,7 +56,7 @@ pub(crate) fn store(
         }
         return Err(error);
     }
-    Ok(extents.into_boxed_slice())
+    Ok(extents.into())
 }
 
 fn store_chunks(

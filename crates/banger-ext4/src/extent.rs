@@ -21,6 +21,43 @@ pub(crate) struct Extent {
     pub(crate) disk_block: u64,
 }
 
+/// The extents of a file: most have one, which needs no allocation.
+#[derive(Debug, Default)]
+pub(crate) enum Extents {
+    #[default]
+    None,
+    One(Extent),
+    Many(Box<[Extent]>),
+}
+
+impl Extents {
+    pub(crate) fn as_slice(&self) -> &[Extent] {
+        match self {
+            Self::None => &[],
+            Self::One(extent) => std::slice::from_ref(extent),
+            Self::Many(extents) => extents,
+        }
+    }
+
+    /// Returns the bytes of memory that they take beside this value.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Self::None | Self::One(_) => 0,
+            Self::Many(extents) => size_of_val(&**extents),
+        }
+    }
+}
+
+impl From<Vec<Extent>> for Extents {
+    fn from(extents: Vec<Extent>) -> Self {
+        match extents.as_slice() {
+            [] => Self::None,
+            [extent] => Self::One(*extent),
+            [_, _, ..] => Self::Many(extents.into_boxed_slice()),
+        }
+    }
+}
+
 impl Extent {
     pub(crate) fn run(self) -> Run {
         Run { start: self.disk_block, blocks: self.blocks.into() }

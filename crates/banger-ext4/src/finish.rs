@@ -2,12 +2,12 @@
 //! disk, and writes inode tables, bitmaps, descriptors and superblocks.
 
 use crate::allocator::Allocator;
-use crate::bytes::{clamp32, disk_len};
+use crate::bytes::clamp32;
 use crate::checksum::Checksum;
 use crate::error::FormatError;
 use crate::extent;
 use crate::geometry::{
-    BLOCK_BYTES, BLOCKS_PER_GROUP, Geometry, INODE_SIZE, INODES_PER_GROUP_MAX, inodes_for, last_group_missing,
+    BLOCK_BYTES, BLOCKS_PER_GROUP, Geometry, INODES_PER_GROUP_MAX, inodes_for, last_group_missing,
 };
 use crate::group::{self, Tables};
 use crate::inode::{FLAG_EXTENTS, FileType, Inode, JOURNAL_INODE, RESIZE_INODE};
@@ -32,7 +32,7 @@ pub(crate) fn write(mut writer: Ext4Writer, ending: Ending) -> Result<FormatSumm
     let pointer_block = writer.allocator.take_block()?;
     let geometry = measure(&writer, &table, ending)?;
     let resize_inode = resize::write(&geometry, pointer_block, writer.options.created_at, &mut writer.file)?;
-    table.set(RESIZE_INODE, &resize_inode.encode(RESIZE_INODE, seed));
+    table.set_reserved(RESIZE_INODE, &resize_inode.encode(RESIZE_INODE, seed));
 
     let tables = take_tables(&geometry, &mut writer.allocator)?;
     write_inode_tables(&mut writer, &geometry, &tables, &table)?;
@@ -115,7 +115,7 @@ fn write_journal(
         xattr_block: None,
         inline_xattrs: Vec::new(),
     };
-    table.set(JOURNAL_INODE, &inode.encode(JOURNAL_INODE, seed));
+    table.set_reserved(JOURNAL_INODE, &inode.encode(JOURNAL_INODE, seed));
     Ok(Some(JournalCopy { block_map: tree.root, size }))
 }
 
@@ -175,14 +175,13 @@ fn write_inode_tables(
     tables: &[Tables],
     table: &InodeTable,
 ) -> Result<(), FormatError> {
-    let group_bytes =
-        usize::try_from(geometry.inodes_per_group).unwrap_or(usize::MAX).saturating_mul(INODE_SIZE);
-    for (bytes, tables) in table.as_slice().chunks(group_bytes).zip(tables) {
-        writer.file.write(tables.inode_table, bytes)?;
+    for (group, tables) in (0..).zip(tables) {
+        let first = geometry.inodes_per_group.saturating_mul(group);
+        if first >= table.count() {
+            break;
+        }
+        let bytes = table.read(writer, first, geometry.inodes_per_group)?;
+        writer.file.write(tables.inode_table, &bytes)?;
     }
-    debug_assert!(
-        disk_len(table.as_slice().len()) <= geometry.inodes() * disk_len(INODE_SIZE),
-        "the measures have room for all inodes"
-    );
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Numbers the inodes, and writes what each one keeps in blocks of its own: names, long link targets, extent trees,
-//! extended attributes. Collects the inodes themselves until their tables have a place.
+//! extended attributes. The inodes themselves wait behind the end of the disk until their tables have a place: with
+//! millions of them, memory is no place to wait in.
 
 use crate::allocator::Run;
 use crate::bytes::{clamp16, clamp32, disk_len};
@@ -7,7 +8,7 @@ use crate::checksum::Checksum;
 use crate::directory::{self, DirectoryEntry, Dots};
 use crate::error::{FormatError, Resource};
 use crate::extent::{self, Extent};
-use crate::geometry::{BLOCK_SIZE, Geometry, INODE_SIZE};
+use crate::geometry::{BLOCK_BYTES, BLOCK_SIZE, Geometry, INODE_SIZE};
 use crate::group::GroupInodes;
 use crate::inode::{FLAG_EXTENTS, FLAG_INDEX, FileType, Inode, RESERVED_INODES, ROOT_INODE, device_map};
 use crate::tree::{Attributes, Body, Directory, Node, NodeId, Tree};
@@ -15,13 +16,21 @@ use crate::writer::Ext4Writer;
 
 /// Targets of this length and longer ones have a block.
 const FAST_SYMLINK_END: usize = 60;
+/// Inodes that are gathered for one write.
+const WAITING_BYTES_MAX: usize = 256 << 10;
 /// A directory with more links says 1, which means "many".
 const DIRECTORY_LINKS_MAX: u32 = 64999;
 
 /// All inodes in the order of their numbers.
 #[derive(Debug)]
 pub(crate) struct InodeTable {
-    bytes: Vec<u8>,
+    /// The reserved ones, which come in any order.
+    reserved: Vec<u8>,
+    /// Those after them that were not set aside yet.
+    waiting: Vec<u8>,
+    /// Where the reserved ones would be if they were set aside, too.
+    aside_at: u64,
+    count: u32,
     /// Indexes (numbers less one) of directories, in order.
     directories: Vec<u32>,
 }
@@ -31,34 +40,70 @@ impl InodeTable {
     pub(crate) fn write_nodes(writer: &mut Ext4Writer, seed: Checksum) -> Result<Self, FormatError> {
         let tree = std::mem::replace(&mut writer.tree, Tree::new(0));
         let numbers = Numbers::assign(&tree, writer.options.size_bytes)?;
-        let mut table = Self { bytes: vec![0; numbers.count as usize * INODE_SIZE], directories: Vec::new() };
+        let mut table = Self {
+            reserved: vec![0; RESERVED_INODES as usize * INODE_SIZE],
+            waiting: Vec::with_capacity(WAITING_BYTES_MAX),
+            aside_at: writer.options.size_bytes.next_multiple_of(BLOCK_BYTES),
+            count: numbers.count,
+            directories: Vec::new(),
+        };
+        let mut next = RESERVED_INODES + 1;
         for (id, node) in tree.nodes().filter(|(_, node)| node.is_live()) {
             let number = numbers.of(id);
             if matches!(node.body, Body::Directory(_)) {
                 table.directories.push(number - 1);
             }
             let inode = NodeBlocks { writer, tree: &tree, numbers: &numbers, number, seed }.write(node)?;
-            table.set(number, &inode.encode(number, seed));
+            let bytes = inode.encode(number, seed);
+            if number <= RESERVED_INODES {
+                table.set_reserved(number, &bytes);
+                continue;
+            }
+            debug_assert_eq!(number, next, "inodes come in the order of their numbers");
+            if table.waiting.len() + bytes.len() > WAITING_BYTES_MAX {
+                table.set_aside(writer, next)?;
+            }
+            table.waiting.extend_from_slice(&bytes);
+            next += 1;
         }
+        table.set_aside(writer, next)?;
         table.directories.sort_unstable();
         Ok(table)
     }
 
-    pub(crate) fn set(&mut self, number: u32, inode: &[u8]) {
+    /// Sets one of the reserved inodes.
+    pub(crate) fn set_reserved(&mut self, number: u32, inode: &[u8]) {
         let start = (number as usize).saturating_sub(1) * INODE_SIZE;
-        let slot = self.bytes.get_mut(start..start + INODE_SIZE);
-        debug_assert!(slot.is_some(), "the table has room for inode {number}");
+        let slot = self.reserved.get_mut(start..start + INODE_SIZE);
+        debug_assert!(slot.is_some(), "{number} is the number of a reserved inode");
         if let Some(slot) = slot {
             slot.copy_from_slice(inode);
         }
     }
 
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.bytes
+    /// Sets the waiting inodes aside, which end before the number `next`.
+    fn set_aside(&mut self, writer: &Ext4Writer, next: u32) -> Result<(), FormatError> {
+        let end = self.aside_at + u64::from(next - 1) * disk_len(INODE_SIZE);
+        writer.file.set_aside(end - disk_len(self.waiting.len()), &self.waiting)?;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Returns the bytes of so many inodes from an index on, as far as there are any.
+    pub(crate) fn read(&self, writer: &Ext4Writer, first: u32, count: u32) -> Result<Vec<u8>, FormatError> {
+        let count = count.min(self.count.saturating_sub(first));
+        let mut bytes = vec![0; count as usize * INODE_SIZE];
+        let of_reserved = self.reserved.get(first as usize * INODE_SIZE..).unwrap_or_default();
+        let split = of_reserved.len().min(bytes.len());
+        let (front, rest) = bytes.split_at_mut(split);
+        front.copy_from_slice(of_reserved.get(..split).unwrap_or_default());
+        let offset = u64::from(first) * disk_len(INODE_SIZE) + disk_len(split);
+        writer.file.take_back(self.aside_at + offset, rest)?;
+        Ok(bytes)
     }
 
     pub(crate) fn count(&self) -> u32 {
-        clamp32(disk_len(self.bytes.len() / INODE_SIZE))
+        self.count
     }
 
     /// Returns what a group has in use of the inodes.
@@ -142,7 +187,9 @@ impl NodeBlocks<'_> {
         let inode = plain(file_type(&node.body));
         match &node.body {
             Body::Directory(directory) => self.write_directory(directory, inode),
-            Body::File { size, extents } => self.with_extents(Inode { size: *size, ..inode }, extents),
+            Body::File { size, extents } => {
+                self.with_extents(Inode { size: *size, ..inode }, extents.as_slice())
+            }
             Body::Symlink(target) => self.write_symlink(target, inode),
             Body::CharDevice { major, minor } | Body::BlockDevice { major, minor } => {
                 Ok(Inode { block_map: device_map(*major, *minor), ..inode })

@@ -2,25 +2,28 @@
 
 use std::collections::BTreeMap;
 
+use crate::bytes::{clamp32, disk_len};
 use crate::entry::Metadata;
 use crate::error::FormatError;
-use crate::extent::Extent;
+use crate::extent::Extents;
 use crate::path::{names, shown};
 use crate::xattr::Xattrs;
 
 mod layers;
 
 const LINKS_MAX: u32 = 65000;
+/// What an allocation takes beside its content.
+pub(crate) const ALLOCATION_BYTES: usize = 16;
 
 /// An inode of the tree; made by the tree alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NodeId(usize);
+pub(crate) struct NodeId(u32);
 
 impl NodeId {
     pub(crate) const ROOT: Self = Self(0);
 
     pub(crate) fn index(self) -> usize {
-        self.0
+        self.0 as usize
     }
 }
 
@@ -68,7 +71,7 @@ pub(crate) struct Link {
 #[derive(Debug)]
 pub(crate) enum Body {
     Directory(Directory),
-    File { size: u64, extents: Box<[Extent]> },
+    File { size: u64, extents: Extents },
     Symlink(Box<[u8]>),
     CharDevice { major: u32, minor: u32 },
     BlockDevice { major: u32, minor: u32 },
@@ -89,11 +92,30 @@ impl Node {
     pub(crate) fn is_live(&self) -> bool {
         self.names > 0
     }
+
+    fn held_bytes(&self) -> usize {
+        let of_body = match &self.body {
+            Body::File { extents, .. } => extents.held_bytes(),
+            Body::Symlink(target) => ALLOCATION_BYTES + target.len(),
+            Body::Directory(_) => ALLOCATION_BYTES,
+            Body::CharDevice { .. } | Body::BlockDevice { .. } | Body::Fifo | Body::Socket => 0,
+        };
+        of_body + self.xattrs.held_bytes()
+    }
+}
+
+/// About what a name takes in its directory's map.
+fn name_bytes(name: &[u8]) -> usize {
+    ALLOCATION_BYTES + name.len() + 2 * size_of::<(Box<[u8]>, Link)>()
 }
 
 #[derive(Debug)]
 pub(crate) struct Tree {
     nodes: Vec<Node>,
+    /// Nodes that were replaced: the next ones take their places.
+    vacant: Vec<NodeId>,
+    /// About how many bytes of memory the names, targets, attributes and extents take, beside the nodes.
+    held_bytes: usize,
     created_at: i64,
     /// Every name that is given now belongs to this layer.
     layer: u32,
@@ -102,7 +124,7 @@ pub(crate) struct Tree {
 impl Tree {
     /// Returns a tree with a root and `lost+found`, which is therefore the first inode after the root.
     pub(crate) fn new(created_at: i64) -> Self {
-        let mut tree = Self { nodes: Vec::new(), created_at, layer: 0 };
+        let mut tree = Self { nodes: Vec::new(), vacant: Vec::new(), held_bytes: 0, created_at, layer: 0 };
         tree.push_directory(NodeId::ROOT, Attributes::of_root(0o755, created_at), Xattrs::default());
         let lost_found =
             tree.push_directory(NodeId::ROOT, Attributes::of_root(0o700, created_at), Xattrs::default());
@@ -114,17 +136,27 @@ impl Tree {
 
     #[expect(clippy::indexing_slicing, reason = "ids come from this tree, which never drops a node")]
     pub(crate) fn node(&self, id: NodeId) -> &Node {
-        &self.nodes[id.0]
+        &self.nodes[id.index()]
     }
 
     #[expect(clippy::indexing_slicing, reason = "ids come from this tree, which never drops a node")]
     pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
-        &mut self.nodes[id.0]
+        &mut self.nodes[id.index()]
     }
 
     /// Returns all nodes in the order they were made, also those that were replaced.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
-        self.nodes.iter().enumerate().map(|(index, node)| (NodeId(index), node))
+        (0..).map(NodeId).zip(&self.nodes)
+    }
+
+    /// Returns how many entries there are beside the root and `lost+found`.
+    pub(crate) fn entries(&self) -> u64 {
+        disk_len(self.nodes.len() - self.vacant.len()).saturating_sub(2)
+    }
+
+    /// Returns about how many bytes of memory the tree takes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        disk_len(self.nodes.len() * size_of::<Node>() + self.held_bytes)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -181,13 +213,13 @@ impl Tree {
     }
 
     /// Puts a new node in its place. Returns the extents of a file that has lost its last name by this.
-    pub(crate) fn place(&mut self, place: &Place<'_>, node: Node) -> Box<[Extent]> {
+    pub(crate) fn place(&mut self, place: &Place<'_>, node: Node) -> Extents {
         let id = self.push(node);
         self.link(place, id)
     }
 
     /// Gives a file one more name.
-    pub(crate) fn add_hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<Box<[Extent]>, FormatError> {
+    pub(crate) fn add_hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<Extents, FormatError> {
         let Some(id) = self.find(target)? else {
             return Err(FormatError::LinkTargetMissing { path: shown(path), target: shown(target) });
         };
@@ -201,7 +233,7 @@ impl Tree {
         let place = self.prepare(path)?;
         if self.child(place.parent, place.name) == Some(id) {
             self.claim(place.parent, place.name);
-            return Ok(Box::default());
+            return Ok(Extents::default());
         }
         self.node_mut(id).names += 1;
         Ok(self.link(&place, id))
@@ -243,8 +275,25 @@ impl Tree {
     }
 
     fn push(&mut self, node: Node) -> NodeId {
+        self.held_bytes += node.held_bytes();
+        if let Some(id) = self.vacant.pop() {
+            *self.node_mut(id) = node;
+            return id;
+        }
+        let id = NodeId(clamp32(disk_len(self.nodes.len())));
         self.nodes.push(node);
-        NodeId(self.nodes.len() - 1)
+        id
+    }
+
+    /// Lets a node go that nobody names any more. Whoever calls this has taken its last name.
+    pub(super) fn vacate(&mut self, id: NodeId) -> Body {
+        let node = self.node_mut(id);
+        let held_bytes = node.held_bytes();
+        (node.names, node.xattrs) = (0, Xattrs::default());
+        let body = std::mem::replace(&mut node.body, Body::Fifo);
+        self.held_bytes = self.held_bytes.saturating_sub(held_bytes);
+        self.vacant.push(id);
+        body
     }
 
     pub(super) fn child(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
@@ -267,31 +316,34 @@ impl Tree {
         Some(link.node)
     }
 
-    fn link(&mut self, place: &Place<'_>, id: NodeId) -> Box<[Extent]> {
+    fn link(&mut self, place: &Place<'_>, id: NodeId) -> Extents {
         match self.insert(place.parent, place.name, id) {
             Some(replaced) => self.take_name(replaced),
-            None => Box::default(),
+            None => Extents::default(),
         }
     }
 
     /// Takes a name from something that is no directory. Returns the extents of a file that has lost its last name.
-    pub(super) fn take_name(&mut self, id: NodeId) -> Box<[Extent]> {
+    pub(super) fn take_name(&mut self, id: NodeId) -> Extents {
         let node = self.node_mut(id);
         node.names -= 1;
         if node.names > 0 {
-            return Box::default();
+            return Extents::default();
         }
-        node.xattrs = Xattrs::default();
-        // The node stays for the sake of the others' ids; what it held goes.
-        match std::mem::replace(&mut node.body, Body::Fifo) {
+        match self.vacate(id) {
             Body::File { extents, .. } => extents,
             Body::Directory(_)
             | Body::Symlink(_)
             | Body::CharDevice { .. }
             | Body::BlockDevice { .. }
             | Body::Fifo
-            | Body::Socket => Box::default(),
+            | Body::Socket => Extents::default(),
         }
+    }
+
+    /// Takes note that a name is gone.
+    pub(super) fn forget(&mut self, name: &[u8]) {
+        self.held_bytes = self.held_bytes.saturating_sub(name_bytes(name));
     }
 
     fn link_directory(&mut self, parent: NodeId, name: &[u8], id: NodeId) {
@@ -303,8 +355,11 @@ impl Tree {
 
     fn insert(&mut self, parent: NodeId, name: &[u8], id: NodeId) -> Option<NodeId> {
         let link = Link { node: id, layer: self.layer };
-        let replaced = self.directory_mut(parent)?.entries.insert(name.into(), link)?;
-        Some(replaced.node)
+        let replaced = self.directory_mut(parent)?.entries.insert(name.into(), link);
+        if replaced.is_none() {
+            self.held_bytes += name_bytes(name);
+        }
+        Some(replaced?.node)
     }
 
     pub(super) fn directory_mut(&mut self, id: NodeId) -> Option<&mut Directory> {

@@ -17,6 +17,8 @@ use crate::tree::{Attributes, Body, Node, Tree};
 use crate::xattr::Xattrs;
 
 const LABEL_MAX: usize = 16;
+/// 32 MiB: giving back has a price for each run.
+const WASTE_BLOCKS_MAX: u64 = (32 << 20) / BLOCK_BYTES;
 const SYMLINK_MAX: usize = 4095;
 const MAJOR_MAX: u32 = 0xfff;
 const MINOR_MAX: u32 = 0xf_ffff;
@@ -65,6 +67,10 @@ pub struct Ext4Writer {
     pub(crate) allocator: Allocator,
     pub(crate) file: BlockFile,
     pub(crate) tree: Tree,
+    /// Blocks that were let go and that the host has not got back yet.
+    waste_blocks: u64,
+    /// How many of the freed runs it has got back.
+    punched: usize,
 }
 
 impl Ext4Writer {
@@ -77,7 +83,8 @@ impl Ext4Writer {
         let blocks = whole_groups(front, options.size_bytes / BLOCK_BYTES);
         let tree = Tree::new(options.created_at);
         let file = BlockFile::create(path)?;
-        Ok(Self { options, front, blocks, allocator: Allocator::new(front, blocks), file, tree })
+        let allocator = Allocator::new(front, blocks);
+        Ok(Self { options, front, blocks, allocator, file, tree, waste_blocks: 0, punched: 0 })
     }
 
     /// Adds an entry. Missing parents are made as 0755 of root.
@@ -93,8 +100,7 @@ impl Ext4Writer {
             }
             EntryKind::HardLink(target) => {
                 let replaced = self.tree.add_hard_link(path, target)?;
-                self.release(&replaced);
-                return Ok(());
+                return self.release(replaced.as_slice());
             }
             EntryKind::File { size, content } => {
                 return self.add_file(path, metadata, size, &mut Dense(content));
@@ -139,23 +145,32 @@ impl Ext4Writer {
     /// Removes what is at a path, with all below it; `lost+found` stays. Nothing there is fine.
     pub fn remove(&mut self, path: &[u8]) -> Result<(), FormatError> {
         let freed = self.tree.remove(path)?;
-        self.release(&freed);
-        Ok(())
+        self.release(&freed)
     }
 
     /// Removes what earlier layers have at a path and below it. What the current layer has added stays, in parents that
     /// are 0755 of root.
     pub fn remove_older(&mut self, path: &[u8]) -> Result<(), FormatError> {
         let freed = self.tree.remove_older(path)?;
-        self.release(&freed);
-        Ok(())
+        self.release(&freed)
     }
 
     /// Removes what earlier layers have below a directory; the directory itself stays as it is.
     pub fn clear_older(&mut self, path: &[u8]) -> Result<(), FormatError> {
         let freed = self.tree.clear_older(path)?;
-        self.release(&freed);
-        Ok(())
+        self.release(&freed)
+    }
+
+    /// Returns how many entries there are, parents that nobody described among them.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.tree.entries()
+    }
+
+    /// Returns about how many bytes of memory the entries take.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.tree.memory_bytes()
     }
 
     /// Writes all metadata for a file system of the full size, and syncs the file.
@@ -192,14 +207,24 @@ impl Ext4Writer {
         let body = body(self)?;
         let node = Node { attributes: Attributes::of(metadata), xattrs, names: 1, body };
         let replaced = self.tree.place(&place, node);
-        self.release(&replaced);
-        Ok(())
+        self.release(replaced.as_slice())
     }
 
-    fn release(&mut self, extents: &[Extent]) {
+    /// Lets blocks go that nobody has any more. They are given back to the host while the work goes on: what replaces
+    /// itself again and again must not fill its disk.
+    fn release(&mut self, extents: &[Extent]) -> Result<(), FormatError> {
         for extent in extents {
             self.allocator.release(extent.run());
+            self.waste_blocks += u64::from(extent.blocks);
         }
+        if self.waste_blocks < WASTE_BLOCKS_MAX {
+            return Ok(());
+        }
+        self.waste_blocks = 0;
+        for run in self.allocator.freed_since(&mut self.punched) {
+            self.file.punch(run.start, run.blocks)?;
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use crate::error::FormatError;
 use crate::geometry::{BLOCK_SIZE, INODE_SIZE};
 use crate::inode::XATTR_OFFSET;
 use crate::path::shown;
+use crate::tree::ALLOCATION_BYTES;
 
 pub(crate) const MAGIC: u32 = 0xea02_0000;
 const ENTRY_HEADER: usize = 16;
@@ -49,9 +50,12 @@ impl Xattr {
     }
 }
 
-/// The extended attributes of one inode; they are known to fit.
+/// The extended attributes of one inode; they are known to fit. Most inodes have none.
 #[derive(Debug, Default)]
-pub(crate) struct Xattrs {
+pub(crate) struct Xattrs(Option<Box<Places>>);
+
+#[derive(Debug, Default)]
+struct Places {
     inline: Vec<Xattr>,
     block: Vec<Xattr>,
 }
@@ -68,45 +72,64 @@ impl Xattrs {
         }
         let mut inline_free = INLINE_BYTES - END_BYTES;
         let mut block_free = BLOCK_SIZE - BLOCK_HEADER - END_BYTES;
-        let mut xattrs = Self::default();
+        if parsed.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut places = Places::default();
         for xattr in parsed {
             let size = xattr.size();
             if size <= inline_free {
                 inline_free -= size;
-                xattrs.inline.push(xattr);
+                places.inline.push(xattr);
             } else if size <= block_free {
                 block_free -= size;
-                xattrs.block.push(xattr);
+                places.block.push(xattr);
             } else {
                 return Err(FormatError::XattrsTooLarge { path: shown(path) });
             }
         }
-        Ok(xattrs)
+        Ok(Self(Some(Box::new(places))))
+    }
+
+    /// Returns about how many bytes of memory they take beside this value.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let all = self.inline().iter().chain(self.block());
+        let of_one =
+            |xattr: &Xattr| size_of::<Xattr>() + 2 * ALLOCATION_BYTES + xattr.name.len() + xattr.value.len();
+        all.map(of_one).sum::<usize>() + self.0.as_ref().map_or(0, |_| size_of::<Places>() + ALLOCATION_BYTES)
+    }
+
+    fn inline(&self) -> &[Xattr] {
+        self.0.as_ref().map_or(&[], |places| &places.inline)
+    }
+
+    fn block(&self) -> &[Xattr] {
+        self.0.as_ref().map_or(&[], |places| &places.block)
     }
 
     /// Returns what follows the fields of the inode.
     pub(crate) fn encode_inline(&self) -> Vec<u8> {
-        if self.inline.is_empty() {
+        if self.inline().is_empty() {
             return Vec::new();
         }
         let mut record = Record::with_capacity(INLINE_BYTES + 4);
         record.u32(MAGIC);
         // Offsets of values count from the first entry, and the kernel leaves hashes out here.
-        put_xattrs(&mut record, &self.inline, 4, INLINE_BYTES, |_| 0);
+        put_xattrs(&mut record, self.inline(), 4, INLINE_BYTES, |_| 0);
         record.into_bytes()
     }
 
     pub(crate) fn needs_block(&self) -> bool {
-        !self.block.is_empty()
+        !self.block().is_empty()
     }
 
     /// Returns the block for the attributes that do not fit in the inode.
     pub(crate) fn encode_block(&self, block: u64, seed: Checksum) -> Vec<u8> {
-        let hash = self.block.iter().fold(0_u32, |hash, xattr| hash.rotate_left(16) ^ xattr.hash());
+        let hash = self.block().iter().fold(0_u32, |hash, xattr| hash.rotate_left(16) ^ xattr.hash());
         let mut record = Record::with_capacity(BLOCK_SIZE);
         record.u32(MAGIC).u32(1).u32(1).u32(hash);
         record.at(BLOCK_HEADER);
-        put_xattrs(&mut record, &self.block, 0, BLOCK_SIZE, Xattr::hash);
+        put_xattrs(&mut record, self.block(), 0, BLOCK_SIZE, Xattr::hash);
         let checksum = seed.with(&block.to_le_bytes()).with(record.as_slice());
         record.patch_u32(CHECKSUM_OFFSET, checksum.value());
         record.into_bytes()

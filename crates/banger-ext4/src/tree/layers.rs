@@ -169,7 +169,8 @@ impl Tree {
                 link.layer = current;
             }
             Body::Directory(_) if is_older => {
-                node.names = 0;
+                self.vacate(link.node);
+                self.forget(&name);
                 if let Some(parent) = self.directory_mut(parent) {
                     parent.subdirectories -= 1;
                 }
@@ -183,7 +184,8 @@ impl Tree {
             | Body::Socket
                 if is_older =>
             {
-                freed.extend(self.take_name(link.node));
+                freed.extend(self.take_name(link.node).as_slice());
+                self.forget(&name);
                 return;
             }
             Body::Directory(_)

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use banger_ext4::{EntryKind, Ext4Writer, FormatError, Found, Metadata};
 use ext4_view::Ext4;
 
-use crate::support::{Disk, Fill, MIB, metadata, options};
+use crate::support::{Disk, Fill, GIB, MIB, metadata, options};
 
 /// Every path of a file system with the content of its files, sorted.
 fn listing(view: &Ext4) -> Vec<String> {
@@ -221,4 +221,50 @@ fn a_tree_as_deep_as_a_path_can_be_is_removed_without_a_deep_stack() {
         assert_eq!(writer.look_up(b"d").expect("looks"), None);
         assert!(matches!(writer.remove(b"/"), Err(FormatError::PathIsRoot { .. })));
     });
+}
+
+#[test]
+fn what_replaces_itself_again_and_again_takes_neither_disk_nor_memory() {
+    let disk = Disk::new();
+    let mut writer = Ext4Writer::create(&disk.path, options(4 * GIB)).expect("the disk is created");
+    let content = vec![7; 40 << 20];
+    let taken = || std::fs::metadata(&disk.path).expect("the disk is there").blocks() * 512;
+    let mut memory_bytes = 0;
+    for layer in 0..10 {
+        writer.begin_layer();
+        writer.file("dir/once more", "x");
+        let kind = EntryKind::File { size: content.len() as u64, content: &mut content.as_slice() };
+        writer.add(b"dir/large", &metadata(0o644), kind).expect("the file is added");
+        writer.remove(b"dir/once more").expect("the file is removed");
+        assert!(taken() <= 130 * MIB, "{layer}: {} MiB are on the disk", taken() / MIB);
+        assert_eq!(writer.entries(), 2, "the directory and the file");
+        if layer == 2 {
+            memory_bytes = writer.memory_bytes();
+        }
+    }
+    assert!(writer.memory_bytes() < memory_bytes + 1024, "the number of extents may differ");
+    writer.finish_shrunk(0).expect("the disk is finished");
+    assert!(taken() <= 60 * MIB);
+    disk.assert_clean();
+}
+
+#[test]
+fn the_memory_of_entries_is_counted_by_what_they_hold() {
+    let disk = Disk::new();
+    let mut writer = Ext4Writer::create(&disk.path, options(64 * MIB)).expect("the disk is created");
+    let mut grown = |add: &mut dyn FnMut(&mut Ext4Writer)| {
+        let before = writer.memory_bytes();
+        add(&mut writer);
+        writer.memory_bytes() - before
+    };
+    let target = vec![b'x'; 4000];
+    let plain = grown(&mut |writer| writer.file("plain", "x"));
+    let link = grown(&mut |writer| writer.entry("link", &metadata(0o777), EntryKind::Symlink(&target)));
+    let attributed = Metadata { xattrs: vec![(b"user.a".to_vec(), vec![1; 3000])], ..metadata(0o644) };
+    let attributed = grown(&mut |writer| writer.entry("attributed", &attributed, EntryKind::Fifo));
+    let deep = grown(&mut |writer| writer.file(&"d/".repeat(500), "x"));
+    assert!(
+        plain < 300 && link > 4000 && attributed > 3000 && deep > 50_000,
+        "{plain} {link} {attributed} {deep}"
+    );
 }
