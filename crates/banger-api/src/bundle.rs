@@ -25,6 +25,9 @@ pub struct PullBundle {
     /// Also when an image of this name is here already.
     #[serde(default)]
     pub force: bool,
+    /// Bytes that it may unpack to; what the configuration says when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
 }
 
 /// Asks to make a bundle of an image.

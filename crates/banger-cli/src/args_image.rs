@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use banger_model::{ImageName, KernelName, Sha256};
+use banger_model::{ByteCount, ImageName, KernelName, Sha256};
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 
@@ -96,6 +96,9 @@ pub(crate) struct PullImageArgs {
     /// Ask a registry of another host without TLS; passwords and images go there unencrypted
     #[arg(long)]
     pub(crate) insecure_http: bool,
+    /// Refuse an image that unpacks to more [default: 64G]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<ByteCount>,
     #[command(flatten)]
     pub(crate) pull: PullArgs,
 }

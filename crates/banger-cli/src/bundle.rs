@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use banger_api::{BundleView, OperationView, PackBundle, PullBundle};
-use banger_model::ImageName;
+use banger_model::{ByteCount, ImageName};
 use banger_sys::paths::Paths;
 
 use crate::args_image::PullImageArgs;
@@ -30,6 +30,7 @@ pub(crate) async fn pull_bundle(
         sha256: args.sha256,
         minisign_key: args.minisign_key,
         force: args.pull.force,
+        max_bytes: args.max_size.map(ByteCount::get),
     };
     pull(paths, "/v1/images:pull-bundle", &request, args.pull.json, board).await
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_api::{ImageDetails, ImageView, PruneCache, PrunedCache, PullImage, RegisterImage};
+use banger_model::ByteCount;
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
@@ -72,6 +73,7 @@ fn request(args: PullImageArgs) -> Result<PullImage, CliError> {
         kernel: args.kernel,
         force: args.pull.force,
         insecure_http: args.insecure_http,
+        max_bytes: args.max_size.map(ByteCount::get),
         docker_config: match std::env::var_os("DOCKER_CONFIG").filter(|directory| !directory.is_empty()) {
             Some(directory) => Some(absolute(Path::new(&directory))?),
             None => None,

@@ -6,8 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_image::{PullLimits, PullRules};
 use banger_model::{
-    DiskBytes, DiskFloor, HostSize, ImageName, MemoryMib, Ttl, VcpuCount, default_memory, default_vcpus,
+    ByteCount, DiskBytes, DiskFloor, HostSize, ImageName, MemoryMib, Ttl, VcpuCount, default_memory,
+    default_vcpus,
 };
 use banger_sys::paths::Paths;
 use banger_vmm::firecracker::{JailWish, Tuning};
@@ -101,6 +103,21 @@ pub struct Config {
 pub struct PullsSection {
     /// Places (`host` or `host:port`) where answers may lead though they are on this host or in a private network.
     pub redirects_to: Vec<String>,
+    /// Bytes that an image may unpack to.
+    pub max_size: Option<ByteCount>,
+    /// Files and directories that an image may have.
+    pub max_entries: Option<u64>,
+}
+
+impl PullsSection {
+    /// The rules of pulls, which leave so much of the disk free.
+    #[must_use]
+    pub fn rules(&self, floor: DiskFloor) -> PullRules {
+        let mut limits = PullLimits::default();
+        limits.unpacked_bytes_max = self.max_size.map_or(limits.unpacked_bytes_max, ByteCount::get);
+        limits.entries_max = self.max_entries.unwrap_or(limits.entries_max);
+        PullRules { trusted: self.redirects_to.clone(), limits, floor }
+    }
 }
 
 /// How Firecracker runs machines: see [`Tuning`].
@@ -330,9 +347,12 @@ mod tests {
     }
 
     #[test]
-    fn places_to_trust_are_read() {
-        let config = Config::parse("[pulls]\nredirects_to = ['localhost:8080']", HOST).unwrap();
-        assert_eq!(config.pulls.redirects_to, ["localhost:8080"]);
+    fn the_rules_of_pulls_are_read() {
+        let text = "[pulls]\nredirects_to = ['localhost:8080']\nmax_size = '2G'\nmax_entries = 7";
+        let rules = Config::parse(text, HOST).unwrap().pulls.rules(DiskFloor::Bytes(3));
+        assert_eq!(rules.trusted, ["localhost:8080"]);
+        assert_eq!((rules.limits.unpacked_bytes_max, rules.limits.entries_max), (2 << 30, 7));
+        assert_eq!(rules.floor, DiskFloor::Bytes(3));
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Daemon {
             &program,
             user_key.authorized_key.clone(),
             Arc::clone(&store),
-            &config.pulls,
+            config.pulls.rules(config.disk_floor),
         ));
         let kernels =
             Arc::new(KernelOperations::new(source.images(), Arc::clone(&store), operations.clone()));

@@ -18,6 +18,7 @@ pub mod fuzzing;
 mod host_tools;
 mod image;
 mod kernel;
+mod limits;
 mod linked_file;
 mod oci;
 mod progress;
@@ -51,6 +52,7 @@ pub use kernel::{
     KernelBundleError, KernelEntry, KernelImport, KernelManifest, ModuleTreeError, ModulesDriveError,
     ModulesError, PackageError, RefreshError, StackError, kernel_catalog,
 };
+pub use limits::{OverLimit, PullLimits};
 pub use linked_file::LinkedFile;
 pub use oci::{
     CacheError, CredentialsError, DocumentError, FlattenError, LayerError, LayerReadError, LocalImageError,
@@ -59,5 +61,5 @@ pub use oci::{
 };
 pub use progress::{Progress, Stage, StagePart};
 pub use pull::{PullError, Removal, Replace, Users};
-pub use service::{Hold, ImageService};
+pub use service::{Hold, ImageService, PullRules};
 pub use store::{Listing, Store, StoreError};

@@ -10,9 +10,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_model::VmName;
+use banger_model::{BelowFloor, DiskFloor, VmName};
 use banger_sys::files::{FileError, StagedDirectory, create_private_directory, remove_whole};
 use banger_sys::keyed_lock::{AloneGuard, KeyedGuard, KeyedLock, SharedGuard, SharedKeyedLock};
+use banger_sys::memory::give_back;
 use futures::future::BoxFuture;
 
 use crate::artifact::{Artifact, Kind, Manifest};
@@ -20,8 +21,9 @@ use crate::blocking::run_blocking;
 use crate::bundle::BundlePullError;
 use crate::image::{FinishError, ImageBuildError, PromoteError};
 use crate::kernel::{ImportError, KernelBuildError, RefreshError};
+use crate::limits::check_floor;
 use crate::oci::OciPullError;
-use crate::space::{ran_out_of_space, shortage};
+use crate::space::ran_out_of_space;
 use crate::store::{Store, StoreError};
 
 /// What a pull does with a kernel or image that is there already.
@@ -119,21 +121,14 @@ pub enum PullError {
         source: StoreError,
     },
     /// There is not enough room to begin.
-    #[error(
-        "the {kind} `{name}` needs {} MB in `{}`, and {} MB are free",
-        needed.div_ceil(1_000_000), path.display(), free / 1_000_000
-    )]
+    #[error("cannot begin to get the {kind} `{name}`")]
     TooLittleSpace {
         /// Kernel or image.
         kind: Kind,
         /// Its name.
         name: String,
-        /// Where.
-        path: PathBuf,
-        /// Bytes.
-        needed: u64,
-        /// Bytes.
-        free: u64,
+        /// What is free, and what must be.
+        source: BelowFloor,
     },
     /// The disk became full on the way. Nothing is left of the pull.
     #[error("the disk became full while the {kind} `{name}` was pulled")]
@@ -250,9 +245,8 @@ impl PullError {
             Self::Oci { source, .. } => source.hint(),
             Self::Bundle { source, .. } => source.hint(),
             Self::NameOfCatalog { command, .. } => Some(format!("banger image {command} --name <name>")),
-            Self::TooLittleSpace { .. }
-            | Self::DiskFull { .. }
-            | Self::Refresh { .. }
+            Self::TooLittleSpace { .. } | Self::DiskFull { .. } => Some(BelowFloor::HINT.to_owned()),
+            Self::Refresh { .. }
             | Self::Users { .. }
             | Self::Register { .. }
             | Self::Promote { .. }
@@ -296,6 +290,8 @@ pub(crate) struct Pulls<M: Manifest> {
     uses: SharedKeyedLock<M::Name>,
     /// Free bytes that a pull needs to begin.
     bytes_needed: u64,
+    /// How much of the disk stays free beside that.
+    pub(crate) floor: DiskFloor,
     /// Which VMs use what is there.
     users: Option<Users<M::Name>>,
 }
@@ -309,7 +305,7 @@ impl<M: Manifest> std::fmt::Debug for Pulls<M> {
 impl<M: Manifest> Pulls<M> {
     pub(crate) fn new(store: Store<M>, bytes_needed: u64) -> Self {
         let (locks, uses) = (KeyedLock::default(), SharedKeyedLock::default());
-        Self { store, locks, uses, bytes_needed, users: None }
+        Self { store, locks, uses, bytes_needed, floor: DiskFloor::default(), users: None }
     }
 
     /// From now on, what has users is not removed, nor replaced by another one if its kind cannot bear that.
@@ -454,13 +450,13 @@ impl<M: Manifest> Pulls<M> {
         self.refuse_replacing(name, successor)?;
         let unpublished = |source| PullError::Publish { kind, name: name.to_string(), source };
         create_private_directory(self.store.directory()).map_err(unpublished)?;
-        if let Some(shortage) = shortage(self.store.directory(), bytes_needed) {
-            let path = self.store.directory().to_owned();
-            let (needed, free) = (shortage.needed, shortage.free);
-            return Err(PullError::TooLittleSpace { kind, name: name.to_string(), path, needed, free });
-        }
+        check_floor(self.floor, self.store.directory(), bytes_needed)
+            .map_err(|source| PullError::TooLittleSpace { kind, name: name.to_string(), source })?;
         let staged = StagedDirectory::create(&place).map_err(unpublished)?;
-        let filled = build(staged).await.map_err(|error| disk_full(kind, name, error))?;
+        let filled = build(staged).await;
+        // A large image takes much of it for a while, and the daemon has a long life.
+        run_blocking(|_| give_back()).await;
+        let filled = filled.map_err(|error| disk_full(kind, name, error))?;
         let guards = (held, self.alone(name).await);
         // A VM may have come while it was built. With the guard, none comes any more.
         self.refuse_replacing(name, successor)?;

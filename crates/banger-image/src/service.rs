@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_model::{ImageName, KernelName};
+use banger_model::{DiskFloor, ImageName, KernelName};
 use banger_sys::files::StagedDirectory;
 use banger_sys::keyed_lock::SharedGuard;
 use banger_sys::paths::Paths;
@@ -20,6 +20,7 @@ use crate::kernel::{
     AgentProgram, AptPackages, DebianKernels, Kernel, KernelEntry, KernelImport, KernelManifest,
     KernelSource, is_stale, kernel_catalog, refresh_initramfs,
 };
+use crate::limits::PullLimits;
 use crate::oci::{CacheError, OciImages, OciPull, OciSource, Patience, PlainHttp, Prune, Pruned};
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Pulls, Removal, Replace, Successor, Users};
@@ -34,6 +35,17 @@ const REGISTER_BYTES_NEEDED: u64 = 1 << 20;
 const WORK_SEED_BYTES_NEEDED: u64 = 64 << 20;
 /// A bundle's size is not known before it comes.
 const BUNDLE_BYTES_NEEDED: u64 = 256 << 20;
+
+/// What pulls keep to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PullRules {
+    /// Places (`host` or `host:port`) where answers may lead wherever they are.
+    pub trusted: Vec<String>,
+    /// What one pull may take.
+    pub limits: PullLimits,
+    /// How much of the disk stays free.
+    pub floor: DiskFloor,
+}
 
 /// All kernels and images of one state directory. Share it; every method takes `&self`.
 pub struct ImageService {
@@ -79,7 +91,7 @@ impl ImageService {
             bundles: BundleImages {
                 key: Arc::clone(&key),
                 patience: Patience::default(),
-                trusted: Vec::new(),
+                rules: PullRules::default(),
             },
             agent,
             key,
@@ -93,10 +105,11 @@ impl ImageService {
         self.images.keep_for(image_users);
     }
 
-    /// From now on, answers of registries and others may lead to these places (`host` or `host:port`), wherever they are.
-    pub fn trust(&mut self, places: &[String]) {
-        self.oci.trust(places.to_owned());
-        places.clone_into(&mut self.bundles.trusted);
+    /// From now on, pulls keep to these rules. Before the first pull.
+    pub fn set_rules(&mut self, rules: PullRules) {
+        (self.kernels.floor, self.images.floor) = (rules.floor, rules.floor);
+        self.bundles.rules = rules.clone();
+        self.oci.set_rules(rules);
     }
 
     /// The local kernels.
@@ -518,6 +531,7 @@ impl ImageService {
                             kernel: Some(entry.kernel.clone()),
                             sha256: Some(bundle.sha256.clone()),
                             key: bundle.key.clone(),
+                            bytes_max: None,
                         };
                         self.build_bundle(&wanted, staged, progress).await
                     }
@@ -528,6 +542,7 @@ impl ImageService {
                             kernel: entry.kernel.clone(),
                             plain_http: PlainHttp::default(),
                             docker_directory: None,
+                            bytes_max: None,
                         };
                         self.build_oci(&wanted, staged, progress).await
                     }

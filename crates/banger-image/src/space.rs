@@ -1,23 +1,7 @@
-//! Room on the disk: checked before a pull, recognised when it ends during one.
+//! Room on the disk that ends during a pull: recognised whoever finds out.
 
 use std::error::Error;
 use std::io;
-use std::path::Path;
-
-use banger_sys::host::free_bytes;
-
-/// Free and needed bytes of a place that is too small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shortage {
-    pub(crate) needed: u64,
-    pub(crate) free: u64,
-}
-
-/// Returns what is missing at `path`, or nothing when there is room, or when the file system does not tell.
-pub(crate) fn shortage(path: &Path, needed: u64) -> Option<Shortage> {
-    let free = free_bytes(path).ok()?;
-    (free < needed).then_some(Shortage { needed, free })
-}
 
 /// Tells whether something failed because the disk was full; also when it was a tool that found out.
 pub(crate) fn ran_out_of_space(error: &(dyn Error + 'static)) -> bool {
@@ -46,11 +30,5 @@ mod tests {
         assert!(ran_out_of_space(&FormatError::WriteFile { path: "/x".into(), source: full }));
         let other = io::Error::from(io::ErrorKind::PermissionDenied);
         assert!(!ran_out_of_space(&FormatError::WriteFile { path: "/x".into(), source: other }));
-    }
-
-    #[test]
-    fn only_too_little_room_is_a_shortage() {
-        assert_eq!(shortage(Path::new("/"), 0), None);
-        assert_eq!(shortage(Path::new("/"), u64::MAX).unwrap().needed, u64::MAX);
     }
 }

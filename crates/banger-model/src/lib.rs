@@ -21,6 +21,9 @@ pub use lifetime::{Due, LifetimeFacts, Ttl, TtlChange, TtlError};
 pub use name::{NameError, VmId, VmName, generate_name};
 pub use pause::PauseReason;
 pub use signal::{KillSignal, UnknownSignal};
-pub use size::{DiskBytes, HostSize, MemoryMib, SizeError, VcpuCount, default_memory, default_vcpus};
+pub use size::{
+    ByteCount, DiskBytes, HostSize, MemoryMib, SizeError, VcpuCount, default_memory, default_vcpus,
+    display_rounded,
+};
 pub use spec::VmSpec;
 pub use vm::{Denied, VmEvent, VmState};

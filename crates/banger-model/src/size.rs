@@ -208,6 +208,42 @@ impl fmt::Display for DiskBytes {
     }
 }
 
+/// A number of bytes as people write it, without bounds of its own: `64G`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ByteCount(u64);
+
+impl ByteCount {
+    /// Returns it in bytes.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for ByteCount {
+    type Err = SizeError;
+
+    fn from_str(text: &str) -> Result<Self, SizeError> {
+        let bad = |_error| SizeError::NotASize { text: text.to_owned(), example: "64G" };
+        u64::try_from(parse_bytes(text, 1, "64G")?).map(Self).map_err(bad)
+    }
+}
+
+impl TryFrom<String> for ByteCount {
+    type Error = SizeError;
+
+    fn try_from(text: String) -> Result<Self, SizeError> {
+        text.parse()
+    }
+}
+
+impl From<ByteCount> for String {
+    fn from(count: ByteCount) -> Self {
+        count.0.to_string()
+    }
+}
+
 /// Reads a number with an optional unit; without one it counts `bare_unit`s.
 pub(crate) fn parse_bytes(text: &str, bare_unit: u64, example: &'static str) -> Result<i128, SizeError> {
     let bad = || SizeError::NotASize { text: text.to_owned(), example };
@@ -241,7 +277,8 @@ fn display_bytes(bytes: u64) -> String {
 }
 
 /// Writes bytes for people: whole MiB, from 10 GiB on tenths of GiB; rounded down.
-pub(crate) fn display_rounded(bytes: u64) -> String {
+#[must_use]
+pub fn display_rounded(bytes: u64) -> String {
     let tenths = u128::from(bytes) * 10 / u128::from(1024 * MIB);
     match bytes / MIB {
         0 => display_bytes(bytes),

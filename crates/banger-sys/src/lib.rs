@@ -9,6 +9,7 @@ pub mod host;
 pub mod id;
 pub mod keyed_lock;
 pub mod lock;
+pub mod memory;
 pub mod paths;
 pub mod process;
 pub mod tuning;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_image::{
-    AuthorizedKey, Hold, ImageService, Kernel, Kind, Progress, PullError, StoreError, make_overlay_disk,
-    make_work_disk,
+    AuthorizedKey, Hold, ImageService, Kernel, Kind, Progress, PullError, PullRules, StoreError,
+    make_overlay_disk, make_work_disk,
 };
 use banger_model::{ImageName, KernelName, VmSpec};
 use banger_store::Store;
@@ -16,7 +16,6 @@ use futures::future::BoxFuture;
 use super::kernel_check::KernelCheck;
 use super::{progress_of, vms_where};
 use crate::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace};
-use crate::config::PullsSection;
 use crate::operation::OperationTask;
 use crate::program::RunningProgram;
 
@@ -41,11 +40,11 @@ impl ImageBootSource {
         program: &RunningProgram,
         key: AuthorizedKey,
         rows: Arc<Store>,
-        pulls: &PullsSection,
+        pulls: PullRules,
     ) -> Self {
         let agent = find_agent(&program.directory());
         let mut images = ImageService::new(paths, agent.clone(), key.clone());
-        images.trust(&pulls.redirects_to);
+        images.set_rules(pulls);
         let rows_of_kernels = Arc::clone(&rows);
         images.keep_for(
             Arc::new(move |kernel| Ok(vms_where(&rows_of_kernels, |spec| spec.kernel == *kernel)?)),

@@ -82,6 +82,7 @@ impl ImageOperations {
             kernel: request.kernel.as_ref().map(|kernel| self.kernel(Some(kernel))).transpose()?,
             sha256: request.sha256.clone(),
             key: key.map_err(ImageOperationError::MinisignKey)?,
+            bytes_max: request.max_bytes,
         })
     }
 }

@@ -47,6 +47,7 @@ impl ImageOperations {
             kernel: self.kernel(request.kernel.as_ref())?,
             plain_http: if request.insecure_http { PlainHttp::Allowed } else { PlainHttp::OnLoopback },
             docker_directory: request.docker_config.as_ref().map(PathBuf::from),
+            bytes_max: request.max_bytes,
         })
     }
 

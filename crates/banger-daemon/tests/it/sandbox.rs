@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger_api::{Client, ClientError, ErrorBody, OperationState, OperationView, VmView};
-use banger_daemon::config::{Config, PullsSection};
+use banger_daemon::config::Config;
 use banger_daemon::doctor::Doctor;
 use banger_daemon::events::Events;
 use banger_daemon::http::{ApiState, PrivateListener, serve};
@@ -18,6 +18,7 @@ use banger_daemon::vm::{ReconcileReport, VmService, VmServiceParts};
 use banger_daemon::wiring::{Daemon, DaemonError};
 use banger_guest::proto::ExecStart;
 use banger_guest::{AgentClient, ExecEvent};
+use banger_image::PullRules;
 use banger_model::{DiskFloor, HostSize};
 use banger_store::Store;
 use banger_sys::lock::FileLock;
@@ -114,7 +115,7 @@ impl Sandbox {
                 &program,
                 key,
                 Arc::clone(&rows),
-                &PullsSection::default(),
+                PullRules::default(),
             ));
             let shutdown = CancellationToken::new();
             let state = ApiState {

@@ -262,7 +262,7 @@ fn the_memory_of_entries_is_counted_by_what_they_hold() {
     let link = grown(&mut |writer| writer.entry("link", &metadata(0o777), EntryKind::Symlink(&target)));
     let attributed = Metadata { xattrs: vec![(b"user.a".to_vec(), vec![1; 3000])], ..metadata(0o644) };
     let attributed = grown(&mut |writer| writer.entry("attributed", &attributed, EntryKind::Fifo));
-    let deep = grown(&mut |writer| writer.file(&"d/".repeat(500), "x"));
+    let deep = grown(&mut |writer| writer.file("d/".repeat(500), "x"));
     assert!(
         plain < 300 && link > 4000 && attributed > 3000 && deep > 50_000,
         "{plain} {link} {attributed} {deep}"

@@ -8,6 +8,7 @@ use banger_sys::exec::ToolError;
 use banger_sys::files::FileError;
 
 use super::unpack::ROOTFS_BYTES_MAX;
+use crate::limits::OverLimit;
 
 /// Why a bundle is refused. Nothing is left of it.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub enum BundleError {
     Missing { entry: &'static str },
     #[error("its root has more than {} GiB", ROOTFS_BYTES_MAX >> 30)]
     TooLarge,
+    #[error(transparent)]
+    Limit(OverLimit),
     #[error("its manifest makes no sense")]
     Manifest(#[source] serde_json::Error),
     #[error("its manifest has format {version}, and this banger knows {known}")]

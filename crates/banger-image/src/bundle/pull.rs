@@ -13,8 +13,10 @@ use super::manifest::BundleManifest;
 use super::unpack::unpack_bundle;
 use crate::blocking::{Cancelled, run_blocking};
 use crate::image::{AuthorizedKey, FinishError, finish_image};
+use crate::limits::Allowance;
 use crate::oci::Patience;
 use crate::progress::{CountingReader, Progress};
+use crate::service::PullRules;
 
 const STAGE: &str = "unpack bundle";
 /// A signature is four lines.
@@ -33,6 +35,8 @@ pub struct BundlePull {
     pub sha256: Option<Sha256>,
     /// With whose key it must be signed.
     pub key: Option<MinisignKey>,
+    /// Bytes that it may unpack to, where other than the rules say.
+    pub bytes_max: Option<u64>,
 }
 
 /// Why an image could not be made of a bundle.
@@ -61,6 +65,7 @@ impl BundlePullError {
             Self::Unchecked => Some("--sha256 <digest> or --minisign-key <key>".to_owned()),
             Self::UnknownKernel { .. } => Some("--kernel <name>".to_owned()),
             Self::Fetch { source, .. } | Self::FetchSignature { source, .. } => source.hint(),
+            Self::Refused { source: BundleError::Limit(over), .. } => over.hint(),
             Self::Refused { .. } | Self::Finish(_) => None,
         }
     }
@@ -84,8 +89,7 @@ impl BundlePull {
 pub(crate) struct BundleImages {
     pub(crate) key: Arc<AuthorizedKey>,
     pub(crate) patience: Patience,
-    /// Places where an address may lead though they are close to this host.
-    pub(crate) trusted: Vec<String>,
+    pub(crate) rules: PullRules,
 }
 
 impl BundleImages {
@@ -101,10 +105,15 @@ impl BundleImages {
         let location = || wanted.location.clone();
         let expected = self.expected(wanted).await?;
         progress.stage(STAGE, wanted.location.to_string());
-        let opened = fetch::open(&wanted.location, self.patience, &self.trusted).await;
+        let opened = fetch::open(&wanted.location, self.patience, &self.rules.trusted).await;
         let (source, size) =
             opened.map_err(|source| BundlePullError::Fetch { location: location(), source })?;
-        let (staged, unpacked) = unpack(source, size, expected, staged, progress).await;
+        let limits = self.rules.limits.with_bytes_max(wanted.bytes_max);
+        // Without a size nothing is known of how well it is packed.
+        let packed = size.unwrap_or(u64::MAX);
+        let allowance = Allowance::new(limits, self.rules.floor, staged.path().to_owned(), packed);
+        let checks = Checks { expected, allowance };
+        let (staged, unpacked) = unpack(source, size, checks, staged, progress).await;
         let manifest =
             unpacked.map_err(|source| BundlePullError::Refused { location: location(), source })?;
         if wanted.kernel.is_none() && !is_known_kernel(&manifest.kernel) {
@@ -122,7 +131,8 @@ impl BundleImages {
             Some(key) => {
                 let location = wanted.location.signature();
                 let text =
-                    fetch::read_text(&location, SIGNATURE_BYTES_MAX, self.patience, &self.trusted).await;
+                    fetch::read_text(&location, SIGNATURE_BYTES_MAX, self.patience, &self.rules.trusted)
+                        .await;
                 let text = text.map_err(|source| BundlePullError::FetchSignature { location, source })?;
                 Some((key.clone(), text))
             }
@@ -132,18 +142,24 @@ impl BundleImages {
     }
 }
 
+/// What a bundle is held against while it is unpacked.
+struct Checks {
+    expected: Expected,
+    allowance: Allowance,
+}
+
 /// Unpacks while it comes. The staging directory travels with the work, and comes back with its end.
 async fn unpack(
     source: Source,
     size: Option<u64>,
-    expected: Expected,
+    checks: Checks,
     staged: StagedDirectory,
     progress: &Progress,
 ) -> (StagedDirectory, Result<BundleManifest, BundleError>) {
     let progress = progress.clone();
     let work = move |packed: Box<dyn std::io::Read + Send>, cancelled: &Cancelled| {
         let packed = CountingReader::new(cancelled.reader(packed), STAGE, size, &progress);
-        let unpacked = unpack_bundle(packed, &expected, staged.path());
+        let unpacked = unpack_bundle(packed, &checks.expected, &checks.allowance, staged.path());
         (staged, unpacked)
     };
     match source {

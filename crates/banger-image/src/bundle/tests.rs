@@ -15,8 +15,10 @@ use super::unpack::unpack_bundle;
 use super::*;
 use crate::digest::{FileRecord, sha256_hex};
 use crate::image::{Image, ROOTFS};
+use crate::limits::Allowance;
 use crate::oci::Patience;
 use crate::progress::Progress;
+use crate::service::PullRules;
 use crate::test_files::{assert_clean, key, managed_image};
 
 fn silent() -> Progress {
@@ -34,7 +36,14 @@ async fn packed(home: &Path) -> (Image, PathBuf) {
 
 fn wanted(location: &str) -> BundlePull {
     let name = "mine".parse().unwrap();
-    BundlePull { location: location.parse().unwrap(), name, kernel: None, sha256: None, key: None }
+    BundlePull {
+        location: location.parse().unwrap(),
+        name,
+        kernel: None,
+        sha256: None,
+        key: None,
+        bytes_max: None,
+    }
 }
 
 /// Pulls into a directory; what fails must leave nothing of it.
@@ -46,7 +55,7 @@ async fn pull(home: &Path, wanted: &BundlePull) -> Result<PathBuf, BundlePullErr
         first_pause: Duration::from_millis(1),
         ..Patience::default()
     };
-    let images = BundleImages { key: Arc::new(key()), patience, trusted: Vec::new() };
+    let images = BundleImages { key: Arc::new(key()), patience, rules: PullRules::default() };
     let staged = StagedDirectory::create(&place).unwrap();
     match images.build(wanted, |kernel| kernel.as_str() == "debian-12", staged, &silent()).await {
         Ok(staged) => staged.publish().map(|()| place).map_err(|error| panic!("{error}")),
@@ -232,7 +241,7 @@ fn archives_that_are_no_bundles_are_refused_by_what_is_wrong() {
     let told = |members: &[Member<'_>], after: &[u8]| {
         let directory = tempfile::tempdir().unwrap();
         let packed = archive(members, after);
-        match unpack_bundle(&*packed, &Expected::default(), directory.path()) {
+        match unpack_bundle(&*packed, &Expected::default(), &Allowance::endless(), directory.path()) {
             Ok(_) => "taken".to_owned(),
             Err(error) => error.to_string(),
         }
@@ -315,7 +324,8 @@ fn zeros_of_a_root_are_holes() {
         Member("manifest.json", tar::EntryType::Regular, manifest.as_bytes()),
     ];
     let directory = tempfile::tempdir().unwrap();
-    unpack_bundle(&*archive(&members, &[]), &Expected::default(), directory.path()).unwrap();
+    unpack_bundle(&*archive(&members, &[]), &Expected::default(), &Allowance::endless(), directory.path())
+        .unwrap();
     let path = directory.path().join(ROOTFS);
     assert!(fs::read(&path).unwrap() == rootfs);
     assert!(fs::metadata(&path).unwrap().blocks() * 512 < 1 << 20);
@@ -341,7 +351,7 @@ proptest! {
         }
         let directory = tempfile::tempdir().unwrap();
         let expected = Expected { sha256, signed: None };
-        prop_assert!(unpack_bundle(&*packed, &expected, directory.path()).is_err());
+        prop_assert!(unpack_bundle(&*packed, &expected, &Allowance::endless(), directory.path()).is_err());
     }
 }
 

@@ -14,6 +14,7 @@ use super::manifest::BundleManifest;
 use crate::artifact::MANIFEST_FILE;
 use crate::digest::FileRecord;
 use crate::image::ROOTFS;
+use crate::limits::Allowance;
 use crate::sparse::SparseFile;
 use crate::zstd_frames::ZstdFrames;
 
@@ -28,13 +29,14 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub(super) fn unpack_bundle(
     packed: impl Read,
     expected: &Expected,
+    allowance: &Allowance,
     directory: &Path,
 ) -> Result<BundleManifest, BundleError> {
     let signature = signature(expected)?;
     let mut packed = Checking::begin(packed, expected, signature.as_ref())?;
     let (manifest, rootfs) = {
         let mut content = ZstdFrames::new(BufReader::with_capacity(CHUNK_BYTES, &mut packed));
-        let entries = unpack_entries(&mut content, directory)?;
+        let entries = unpack_entries(&mut content, allowance, directory)?;
         let trailer = io::copy(&mut content.by_ref().take(TRAILER_BYTES_MAX + 1), &mut io::sink());
         if trailer.map_err(BundleError::Read)? > TRAILER_BYTES_MAX {
             return Err(BundleError::Trailer);
@@ -51,6 +53,7 @@ pub(super) fn unpack_bundle(
 
 fn unpack_entries(
     content: &mut dyn Read,
+    allowance: &Allowance,
     directory: &Path,
 ) -> Result<(BundleManifest, FileRecord), BundleError> {
     let mut archive = tar::Archive::new(content);
@@ -76,7 +79,7 @@ fn unpack_entries(
         if is_manifest {
             manifest = Some(read_manifest(&mut entry)?);
         } else {
-            rootfs = Some(write_rootfs(&mut entry, &directory.join(ROOTFS))?);
+            rootfs = Some(write_rootfs(&mut entry, allowance, &directory.join(ROOTFS))?);
         }
     }
     Ok((
@@ -104,7 +107,11 @@ fn read_manifest(entry: &mut impl Read) -> Result<BundleManifest, BundleError> {
     BundleManifest::parse(&text)
 }
 
-fn write_rootfs(entry: &mut tar::Entry<'_, impl Read>, path: &Path) -> Result<FileRecord, BundleError> {
+fn write_rootfs(
+    entry: &mut tar::Entry<'_, impl Read>,
+    allowance: &Allowance,
+    path: &Path,
+) -> Result<FileRecord, BundleError> {
     let size = entry.size();
     if size > ROOTFS_BYTES_MAX {
         return Err(BundleError::TooLarge);
@@ -117,6 +124,10 @@ fn write_rootfs(entry: &mut tar::Entry<'_, impl Read>, path: &Path) -> Result<Fi
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
         let chunk = buffer.get_mut(..wanted).unwrap_or_default();
         entry.read_exact(chunk).map_err(BundleError::Read)?;
+        // Blocks of zeros take no room: a root may be as large as it likes where it is empty.
+        if chunk.iter().any(|byte| *byte != 0) {
+            allowance.take(chunk.len()).map_err(BundleError::Limit)?;
+        }
         file.append(chunk).map_err(failed)?;
         left -= chunk.len() as u64;
     }

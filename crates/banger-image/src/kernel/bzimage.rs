@@ -131,6 +131,9 @@ fn unpack_lz4_legacy(payload: &[u8]) -> io::Result<Vec<u8>> {
         let packed_bytes = u32::from_le_bytes(*packed_bytes) as usize;
         let (packed, after) = after.split_at_checked(packed_bytes).ok_or_else(|| damaged("cut block"))?;
         let count = lz4_flex::block::decompress_into(packed, &mut block).map_err(io::Error::other)?;
+        if vmlinux.len() + count > size {
+            return Err(damaged("another length than promised"));
+        }
         vmlinux.extend_from_slice(block.get(..count).unwrap_or_default());
         rest = after;
     }

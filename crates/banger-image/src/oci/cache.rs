@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use banger_model::DiskFloor;
 use banger_sys::files::{FileError, create_private_directory, is_staging, remove_any, sibling, sync_parent};
 use banger_sys::id::random_hex;
 use banger_sys::keyed_lock::{KeyedGuard, KeyedLock};
@@ -54,6 +55,8 @@ pub enum Prune {
 pub(crate) struct BlobCache {
     home: PathBuf,
     locks: KeyedLock<BlobDigest>,
+    /// How much of the disk stays free.
+    pub(crate) floor: DiskFloor,
 }
 
 /// A blob that is growing. Its file is locked, so that neither another process nor a prune touches it.
@@ -66,7 +69,17 @@ pub(crate) struct PartialBlob {
 impl BlobCache {
     /// The cache in this directory, which need not exist.
     pub(crate) fn new(home: PathBuf) -> Self {
-        Self { home, locks: KeyedLock::default() }
+        Self { home, locks: KeyedLock::default(), floor: DiskFloor::default() }
+    }
+
+    /// The same cache, for who keeps another floor.
+    pub(crate) fn keeping(self, floor: DiskFloor) -> Self {
+        Self { floor, ..self }
+    }
+
+    /// Where it is.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
     }
 
     /// Waits until nobody else fetches the blob.

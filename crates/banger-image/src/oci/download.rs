@@ -3,8 +3,10 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use banger_model::{BelowFloor, DiskFloor};
 use banger_sys::keyed_lock::KeyedGuard;
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -16,7 +18,10 @@ use super::patience::Tries;
 use super::registry::Registry;
 use super::registry_error::RegistryError;
 use crate::blocking::run_blocking;
+use crate::limits::check_floor;
 
+/// How much may be written before the free space is looked at again.
+const LOOK_BYTES: u64 = 64 << 20;
 const READ_BYTES: usize = 256 << 10;
 /// Chunks of the network that wait for the disk, each of some kilobytes.
 const CHUNKS_WAITING_MAX: usize = 64;
@@ -53,7 +58,7 @@ pub(crate) async fn fetch(
         return Ok(file);
     }
     let partial = cache.partial(&held, &blob.digest).map_err(DownloadError::Cache)?;
-    let growth = Growth::taken_up(partial, held, blob.size).await.map_err(DownloadError::Write)?;
+    let growth = Growth::taken_up(partial, held, blob.size, cache).await.map_err(DownloadError::Write)?;
     let growth = grow_whole(growth, registry, blob, &told).await?;
     let (cache, digest) = (Arc::clone(cache), blob.digest.clone());
     let published = run_blocking(move |_| {
@@ -61,6 +66,11 @@ pub(crate) async fn fetch(
         cache.publish(partial, &digest)
     });
     published.await.map_err(DownloadError::Cache)
+}
+
+/// Returns what is said about the free space, where that is why something was not written.
+pub(crate) fn below_floor(error: &io::Error) -> Option<&BelowFloor> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// Tries until the blob is whole.
@@ -100,13 +110,21 @@ struct Growth {
     _held: KeyedGuard,
     hasher: BlobHasher,
     bytes: u64,
+    /// What must stay free, and where.
+    floor: (DiskFloor, PathBuf),
 }
 
 impl Growth {
     /// Reads what an earlier pull has left.
-    async fn taken_up(partial: PartialBlob, held: KeyedGuard, size: u64) -> io::Result<Self> {
+    async fn taken_up(
+        partial: PartialBlob,
+        held: KeyedGuard,
+        size: u64,
+        cache: &BlobCache,
+    ) -> io::Result<Self> {
+        let floor = (cache.floor, cache.home().to_owned());
         run_blocking(move |cancelled| {
-            let mut growth = Self { partial, _held: held, hasher: BlobHasher::default(), bytes: 0 };
+            let mut growth = Self { partial, _held: held, hasher: BlobHasher::default(), bytes: 0, floor };
             if growth.partial.file.metadata()?.len() > size {
                 growth.start_over()?;
             }
@@ -133,6 +151,11 @@ impl Growth {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let after = self.bytes + bytes.len() as u64;
+        if self.bytes / LOOK_BYTES != after / LOOK_BYTES {
+            let (floor, path) = &self.floor;
+            check_floor(*floor, path, LOOK_BYTES).map_err(io::Error::other)?;
+        }
         self.partial.file.write_all(bytes)?;
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;

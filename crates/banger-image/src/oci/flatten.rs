@@ -13,6 +13,7 @@ use super::digest::BlobDigest;
 use super::layer::{Chunks, Layer, LayerReadError};
 use super::text::plain;
 use crate::blocking::Cancelled;
+use crate::limits::{Allowance, OverLimit};
 
 const WHITEOUT: &[u8] = b".wh.";
 /// Names with this start are about layers and no files; only one of them has a meaning today.
@@ -38,6 +39,8 @@ pub enum LayerError {
     Unpack(#[source] FormatError),
     #[error(transparent)]
     Read(LayerReadError),
+    #[error(transparent)]
+    Limit(OverLimit),
     #[error("the thread that read it died")]
     Thread,
 }
@@ -52,14 +55,22 @@ impl From<FormatError> for LayerError {
 pub(crate) fn add_layer(
     writer: &mut Ext4Writer,
     layer: Layer,
+    allowance: &Allowance,
     cancelled: &Cancelled,
 ) -> Result<u64, LayerError> {
     writer.begin_layer();
     let (sender, receiver) = sync_channel(CHUNKS_WAITING_MAX);
     // Unpacking and writing take about as long as each other.
     let (added, unpacked) = std::thread::scope(|scope| {
-        let unpacking = scope.spawn(move || layer.unpack(&sender, cancelled));
-        let added = writer.add_tar_members(Chunks::new(receiver), visit);
+        let unpacking = scope.spawn(move || layer.unpack(&sender, allowance, cancelled));
+        let added = writer.add_tar_members(Chunks::new(receiver), |writer, member| {
+            allowance.check_entries(writer).map_err(LayerError::Limit)?;
+            visit(writer, member)
+        });
+        let added = added.and_then(|added| {
+            allowance.check_entries(writer).map_err(LayerError::Limit)?;
+            Ok(added)
+        });
         (added, unpacking.join())
     });
     match (unpacked, added) {
@@ -188,11 +199,25 @@ fn keep_xattrs(metadata: &mut Metadata) {
 pub enum FlattenError {
     #[error("cannot use the layer {layer}")]
     Layer { layer: BlobDigest, source: LayerError },
+    #[error("the image is too large")]
+    Limit(#[source] OverLimit),
     #[error("cannot write the image's root `{}`", path.display())]
     Write { path: std::path::PathBuf, source: FormatError },
 }
 
 impl FlattenError {
+    /// What to type or do next, where that is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Limit(over)
+            | Self::Layer {
+                source: LayerError::Limit(over) | LayerError::Read(LayerReadError::Limit(over)),
+                ..
+            } => over.hint(),
+            Self::Layer { .. } | Self::Write { .. } => None,
+        }
+    }
+
     pub(crate) fn write(path: &Path, source: FormatError) -> Self {
         Self::Write { path: path.to_owned(), source }
     }

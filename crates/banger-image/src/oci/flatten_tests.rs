@@ -225,7 +225,7 @@ fn a_layer_with_other_bytes_than_its_digest_says_is_refused() {
     let mut writer = Ext4Writer::create(&directory.path().join("x"), options).unwrap();
     let mut layer = crate::oci::test_layers::layer(&tar);
     layer.diff_id = BlobDigest::of(b"other");
-    let refused = add_layer(&mut writer, layer, &Cancelled::default());
+    let refused = add_layer(&mut writer, layer, &crate::limits::Allowance::endless(), &Cancelled::default());
     assert!(matches!(refused, Err(LayerError::Read(LayerReadError::WrongDigest { .. }))));
 }
 

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::digest::{BlobDigest, BlobHasher};
 use crate::blocking::Cancelled;
+use crate::limits::{Allowance, OverLimit};
 use crate::zstd_frames::ZstdFrames;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
@@ -39,6 +40,8 @@ pub enum LayerReadError {
     WrongDigest { wanted: BlobDigest, found: BlobDigest },
     #[error("it is compressed in a way that is not known here")]
     UnknownCompression,
+    #[error(transparent)]
+    Limit(OverLimit),
     /// Whoever reads has had enough.
     #[error("it was not read to its end")]
     Stopped,
@@ -49,6 +52,7 @@ impl Layer {
     pub(crate) fn unpack(
         self,
         chunks: &SyncSender<Vec<u8>>,
+        allowance: &Allowance,
         cancelled: &Cancelled,
     ) -> Result<(), LayerReadError> {
         let Self { mut file, offset, size, unchecked, diff_id } = self;
@@ -68,6 +72,7 @@ impl Layer {
                     break;
                 }
                 chunk.truncate(count);
+                allowance.take(count).map_err(LayerReadError::Limit)?;
                 hasher.update(&chunk);
                 chunks.send(chunk).map_err(|_reader_is_gone| LayerReadError::Stopped)?;
             }
@@ -183,7 +188,7 @@ mod tests {
 
     fn unpack(layer: Layer) -> Result<Vec<u8>, LayerReadError> {
         let (sender, receiver) = sync_channel(64);
-        let ended = layer.unpack(&sender, &Cancelled::default());
+        let ended = layer.unpack(&sender, &Allowance::endless(), &Cancelled::default());
         drop(sender);
         let mut read = Vec::new();
         Chunks::new(receiver).read_to_end(&mut read).unwrap();
@@ -247,7 +252,7 @@ mod tests {
         let (sender, receiver) = sync_channel(1);
         drop(receiver);
         let content = content();
-        let ended = layer(&content, &content).unpack(&sender, &Cancelled::default());
+        let ended = layer(&content, &content).unpack(&sender, &Allowance::endless(), &Cancelled::default());
         assert!(matches!(ended, Err(LayerReadError::Stopped)));
     }
 }

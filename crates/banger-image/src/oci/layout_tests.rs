@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::blocking::Cancelled;
+use crate::limits::Allowance;
 use crate::oci::layer::Chunks;
 use crate::oci::test_layers::Tar;
 
@@ -59,7 +60,7 @@ fn tagged(mut descriptor: Value, tag: &str) -> Value {
 fn unpacked(image: LocalImage) -> Vec<Vec<u8>> {
     let unpack = |layer: Layer| {
         let (sender, receiver) = sync_channel(64);
-        layer.unpack(&sender, &Cancelled::default()).unwrap();
+        layer.unpack(&sender, &Allowance::endless(), &Cancelled::default()).unwrap();
         drop(sender);
         let mut read = Vec::new();
         Chunks::new(receiver).read_to_end(&mut read).unwrap();

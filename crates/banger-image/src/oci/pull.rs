@@ -1,6 +1,7 @@
 //! A pull from its source to a whole image in a staging directory: layers come at the same time, and each is unpacked as
 //! soon as it and those below it are here.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use banger_ext4::{Ext4Reader, Ext4Writer, Journal};
-use banger_model::{ImageName, KernelName};
+use banger_model::{BelowFloor, ImageName, KernelName};
 use banger_sys::files::StagedDirectory;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
@@ -20,7 +21,7 @@ use super::digest::BlobDigest;
 use super::documents::{
     ConfigDocument, Descriptor, Document, DocumentError, ImageDocument, Platform, choose,
 };
-use super::download::{DownloadError, fetch};
+use super::download::{DownloadError, below_floor, fetch};
 use super::flatten::{FlattenError, LayerError, add_layer};
 use super::layer::{Layer, LayerReadError};
 use super::layer_progress::LayerProgress;
@@ -36,8 +37,9 @@ use crate::digest::FileRecord;
 use crate::image::{
     AuthorizedKey, FinishError, ImageFacts, ROOTFS, finish_image, format_options, record_rootfs,
 };
+use crate::limits::{Allowance, OverLimit, check_floor};
 use crate::progress::{Progress, StagePart};
-use crate::space::{Shortage, shortage};
+use crate::service::PullRules;
 
 /// Layers that are fetched at the same time.
 const FETCHES_MAX: usize = 4;
@@ -63,6 +65,8 @@ pub struct OciPull {
     pub plain_http: PlainHttp,
     /// Where docker's configuration is; none means where docker looks for it.
     pub docker_directory: Option<PathBuf>,
+    /// Bytes that it may unpack to, where other than the rules say.
+    pub bytes_max: Option<u64>,
 }
 
 /// Why an image could not be pulled.
@@ -79,11 +83,8 @@ pub enum OciPullError {
     Cache(CacheError),
     #[error("cannot write a layer into the cache")]
     Write(#[source] io::Error),
-    #[error(
-        "pulling it needs at least {} MB in `{}`, and {} MB are free",
-        needed.div_ceil(1_000_000), path.display(), free / 1_000_000
-    )]
-    TooLittleSpace { path: PathBuf, needed: u64, free: u64 },
+    #[error("the image takes more than it may")]
+    Limit(#[source] OverLimit),
     #[error("cannot make a root of the image's layers")]
     Flatten(#[source] FlattenError),
     #[error(transparent)]
@@ -102,14 +103,12 @@ impl OciPullError {
                 let path = path.display();
                 Some(format!("gunzip --keep '{path}' (or zstd --decompress '{path}')"))
             }
-            Self::TooLittleSpace { .. } => Some("banger image cache prune".to_owned()),
-            Self::Credentials(_)
-            | Self::Local(_)
-            | Self::Cache(_)
-            | Self::Write(_)
-            | Self::Flatten(_)
-            | Self::Finish(_)
-            | Self::Incomplete => None,
+            Self::Limit(over) => over.hint(),
+            Self::Flatten(error) => error.hint(),
+            Self::Write(error) => below_floor(error).map(|_| BelowFloor::HINT.to_owned()),
+            Self::Credentials(_) | Self::Local(_) | Self::Cache(_) | Self::Finish(_) | Self::Incomplete => {
+                None
+            }
         }
     }
 }
@@ -130,8 +129,7 @@ pub(crate) struct OciImages {
     cache: Arc<BlobCache>,
     key: Arc<AuthorizedKey>,
     patience: Patience,
-    /// Places where registries may lead though they are close to this host.
-    trusted: Vec<String>,
+    rules: PullRules,
 }
 
 /// An image whose config is known and whose layers are to be had.
@@ -153,13 +151,15 @@ impl OciImages {
             cache: Arc::new(BlobCache::new(cache)),
             key,
             patience: Patience::default(),
-            trusted: Vec::new(),
+            rules: PullRules::default(),
         }
     }
 
-    /// From now on, answers may lead to these places, wherever they are.
-    pub(crate) fn trust(&mut self, places: Vec<String>) {
-        self.trusted = places;
+    /// From now on, pulls keep to these rules.
+    pub(crate) fn set_rules(&mut self, rules: PullRules) {
+        let home = self.cache.home().to_owned();
+        self.cache = Arc::new(BlobCache::new(home).keeping(rules.floor));
+        self.rules = rules;
     }
 
     #[cfg(test)]
@@ -189,8 +189,9 @@ impl OciImages {
                 Layers::Remote { blobs, .. } => blobs.clone(),
                 Layers::Local(_) => Vec::new(),
             };
-            self.check_space(&layers, staged.path())?;
-            let (back, flattened) = self.flatten(layers, &config.diff_ids, staged, progress).await?;
+            let allowance = self.allowance(wanted, &layers, staged.path())?;
+            let (back, flattened) =
+                self.flatten(layers, &config.diff_ids, (staged, allowance), progress).await?;
             staged = back;
             match flattened {
                 Ok(init) => return self.finish(wanted, staged, config, &digest, init, progress).await,
@@ -237,7 +238,7 @@ impl OciImages {
             plain_http: wanted.plain_http,
             patience: self.patience,
             certificates: certificates::directories(),
-            trusted: self.trusted.clone(),
+            trusted: self.rules.trusted.clone(),
         };
         let registry = Registry::of(reference, credentials.map_err(OciPullError::Credentials)?, &options)
             .map_err(OciPullError::Registry)?;
@@ -268,24 +269,29 @@ impl OciImages {
             .map_err(OciPullError::Registry)
     }
 
-    /// Refuses before anything is fetched what cannot fit.
-    fn check_space(&self, layers: &Layers, staged: &Path) -> Result<(), OciPullError> {
+    /// Refuses before anything is fetched what cannot fit, and returns what the rest may take.
+    fn allowance(&self, wanted: &OciPull, layers: &Layers, staged: &Path) -> Result<Allowance, OciPullError> {
+        let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
         let (missing, all) = match layers {
             Layers::Remote { blobs, .. } => {
-                let is_here =
-                    |blob: &&Descriptor| matches!(self.cache.open(&blob.digest, blob.size), Ok(Some(_)));
-                let here: u64 = blobs.iter().filter(is_here).map(|blob| blob.size).sum();
-                let all: u64 = blobs.iter().map(|blob| blob.size).sum();
-                (all - here, all)
+                // One that is named twice is fetched once.
+                let blobs: BTreeMap<_, _> = blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
+                let is_missing =
+                    |digest: &BlobDigest, size| !matches!(self.cache.open(digest, size), Ok(Some(_)));
+                let missing = blobs.iter().filter(|(digest, size)| is_missing(digest, **size));
+                (sum(&mut missing.map(|(_, size)| *size)), sum(&mut blobs.values().copied()))
             }
-            Layers::Local(layers) => (0, layers.iter().map(|layer| layer.size).sum()),
+            Layers::Local(layers) => (0, sum(&mut layers.iter().map(|layer| layer.size))),
         };
+        let limits = self.rules.limits.with_bytes_max(wanted.bytes_max);
+        if all > limits.unpacked_bytes_max {
+            let bytes_max = limits.unpacked_bytes_max;
+            return Err(OciPullError::Limit(OverLimit::Bytes { bytes_max }));
+        }
         let needed = missing.saturating_add(all.saturating_mul(UNPACKED_RATIO_MIN));
-        match shortage(staged, needed) {
-            Some(Shortage { needed, free }) => {
-                Err(OciPullError::TooLittleSpace { path: staged.to_owned(), needed, free })
-            }
-            None => Ok(()),
+        match check_floor(self.rules.floor, staged, needed) {
+            Err(below) => Err(OciPullError::Limit(OverLimit::Floor(below))),
+            Ok(()) => Ok(Allowance::new(limits, self.rules.floor, staged.to_owned(), all)),
         }
     }
 
@@ -294,7 +300,7 @@ impl OciImages {
         &self,
         layers: Layers,
         diff_ids: &[BlobDigest],
-        staged: StagedDirectory,
+        (staged, allowance): (StagedDirectory, Allowance),
         progress: &Progress,
     ) -> Result<(StagedDirectory, Result<Option<String>, FlattenError>), OciPullError> {
         let parts = match &layers {
@@ -305,7 +311,8 @@ impl OciImages {
         let (sender, receiver) = channel();
         let (count, writing) = (diff_ids.len(), Arc::clone(&told));
         let mut unpacking = pin!(run_blocking(move |cancelled| {
-            let result = write_rootfs(&staged.path().join(ROOTFS), count, &receiver, &writing, cancelled);
+            let rootfs = Rootfs { path: staged.path().join(ROOTFS), count, allowance };
+            let result = rootfs.write(&receiver, &writing, cancelled);
             (staged, result)
         }));
         let mut fetching = pin!(self.send_layers(layers, diff_ids, &told, sender));
@@ -468,28 +475,43 @@ fn read_whole(mut file: File) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Writes the root from layers as they come.
-fn write_rootfs(
-    path: &Path,
+/// The root that is made of so many layers.
+struct Rootfs {
+    path: PathBuf,
     count: usize,
-    layers: &Receiver<Layer>,
-    told: &LayerProgress,
-    cancelled: &Cancelled,
-) -> Result<Written, FlattenError> {
-    let failed = |source| FlattenError::write(path, source);
-    let options = format_options("banger-root", ROOTFS_BYTES_MAX, Journal::None);
-    let now = options.created_at;
-    let mut writer = Ext4Writer::create(path, options).map_err(failed)?;
-    for _ in 0..count {
-        let Ok(layer) = layers.recv() else { return Ok(Written::NotAll) };
-        let digest = layer.diff_id.clone();
-        let bytes = add_layer(&mut writer, layer, cancelled)
-            .map_err(|source| FlattenError::Layer { layer: digest, source })?;
-        told.unpacked(bytes);
+    allowance: Allowance,
+}
+
+impl Rootfs {
+    /// Writes it from layers as they come.
+    fn write(
+        &self,
+        layers: &Receiver<Layer>,
+        told: &LayerProgress,
+        cancelled: &Cancelled,
+    ) -> Result<Written, FlattenError> {
+        let failed = |source| FlattenError::write(&self.path, source);
+        let options = format_options("banger-root", ROOTFS_BYTES_MAX, Journal::None);
+        let now = options.created_at;
+        let mut writer = Ext4Writer::create(&self.path, options).map_err(failed)?;
+        let mut last = None;
+        for _ in 0..self.count {
+            let Ok(layer) = layers.recv() else { return Ok(Written::NotAll) };
+            let digest = layer.diff_id.clone();
+            // The same layer over itself changes nothing; its bytes were checked the first time.
+            if last.as_ref() == Some(&digest) && layer.unchecked.is_none() {
+                continue;
+            }
+            last = Some(digest.clone());
+            let bytes = add_layer(&mut writer, layer, &self.allowance, cancelled)
+                .map_err(|source| FlattenError::Layer { layer: digest, source })?;
+            told.unpacked(bytes);
+        }
+        let init = complete(&mut writer, now).map_err(failed)?;
+        self.allowance.check_end(&writer).map_err(FlattenError::Limit)?;
+        writer.finish_shrunk(0).map_err(failed)?;
+        Ok(Written::Root { init })
     }
-    let init = complete(&mut writer, now).map_err(failed)?;
-    writer.finish_shrunk(0).map_err(failed)?;
-    Ok(Written::Root { init })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use banger_model::DiskFloor;
 use banger_sys::files::is_staging;
 use banger_sys::paths::Paths;
 use futures::future::join_all;
@@ -12,6 +13,7 @@ use tokio::sync::{Barrier, Notify};
 
 use super::*;
 use crate::image::Image;
+use crate::limits::PullLimits;
 use crate::oci::fake_registry::{FakeRegistry, Reply, Stop, impatience};
 use crate::oci::test_layers::Tar;
 use crate::test_files::key;
@@ -33,6 +35,7 @@ fn wanted(fake: &FakeRegistry, home: &Path, name: &str, tag: &str) -> OciPull {
         plain_http: PlainHttp::OnLoopback,
         // Nobody's credentials belong to a test.
         docker_directory: Some(home.join("docker")),
+        bytes_max: None,
     }
 }
 
@@ -328,6 +331,7 @@ async fn pull_until_killed() {
         kernel: "debian-12".parse().unwrap(),
         plain_http: PlainHttp::OnLoopback,
         docker_directory: Some(home.join("docker")),
+        bytes_max: None,
     };
     let mut service = ImageService::new(&Paths::under(home).unwrap(), home.join("agent"), key());
     service.make_impatient(Patience { idle: Duration::from_secs(60), ..impatience() });
@@ -379,4 +383,104 @@ async fn after_a_pull_that_was_killed_the_next_goes_on_and_no_directory_is_left(
     assert_eq!(names(&home.path().join("cache/oci/partial")), [""; 0]);
     let first = BlobDigest::of(&gzip(&layer(0).bytes()));
     assert_eq!(fake.asked(first.hex()).len(), 1, "what was whole is not fetched again");
+}
+
+/// A service whose pulls keep to these limits, with nothing kept free.
+fn limited(home: &Path, limits: PullLimits) -> ImageService {
+    let mut service = Arc::into_inner(service(home)).unwrap();
+    service.set_rules(PullRules { limits, floor: DiskFloor::Bytes(0), ..PullRules::default() });
+    service
+}
+
+async fn refused(service: &ImageService, wanted: &OciPull, home: &Path) -> OverLimit {
+    let Err(PullError::Oci { source, .. }) = pull(service, wanted).await else {
+        panic!("it was not refused")
+    };
+    assert!(names(&home.join("state/images")).is_empty(), "nothing is left");
+    match *source {
+        OciPullError::Limit(over)
+        | OciPullError::Flatten(
+            FlattenError::Limit(over)
+            | FlattenError::Layer {
+                source: LayerError::Limit(over) | LayerError::Read(LayerReadError::Limit(over)),
+                ..
+            },
+        ) => over,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_last_entry_that_is_allowed_is_allowed() {
+    let (fake, home) = (FakeRegistry::good().await, tempfile::tempdir().unwrap());
+    let files = |count: u32| (0..count).fold(Tar::new(), |tar, number| tar.file(&format!("d/{number}"), "x"));
+    put(&fake, "nine", vec![files(4), files(8)], &json!({}));
+    put(&fake, "ten", vec![files(9)], &json!({}));
+    let service = limited(home.path(), PullLimits { entries_max: 9, ..PullLimits::default() });
+    assert_eq!(
+        refused(&service, &wanted(&fake, home.path(), "ten", "ten"), home.path()).await,
+        OverLimit::Entries { entries_max: 9 }
+    );
+    pull(&service, &wanted(&fake, home.path(), "nine", "nine")).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_image_that_unpacks_to_too_much_is_refused_unless_its_user_says_so() {
+    let (fake, home) = (FakeRegistry::good().await, tempfile::tempdir().unwrap());
+    put(&fake, "v1", vec![layer(1), layer(2)], &json!({}));
+    let bytes_max = 2 * layer(1).bytes().len() as u64 - 1;
+    let service = limited(home.path(), PullLimits { unpacked_bytes_max: bytes_max, ..PullLimits::default() });
+    let mut wanted = wanted(&fake, home.path(), "a", "v1");
+    assert_eq!(refused(&service, &wanted, home.path()).await, OverLimit::Bytes { bytes_max });
+    wanted.bytes_max = Some(bytes_max + 1);
+    pull(&service, &wanted).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_image_that_is_packed_as_no_image_is_is_refused() {
+    let (fake, home) = (FakeRegistry::good().await, tempfile::tempdir().unwrap());
+    put(&fake, "v1", vec![Tar::new().file("zeros", &"\0".repeat(4 << 20))], &json!({}));
+    let limits = PullLimits { ratio_free_bytes: 1 << 20, ratio_max: 10, ..PullLimits::default() };
+    let service = limited(home.path(), limits);
+    let over = refused(&service, &wanted(&fake, home.path(), "a", "v1"), home.path()).await;
+    assert!(matches!(over, OverLimit::Ratio { .. }), "{over:?}");
+}
+
+#[tokio::test]
+async fn one_layer_that_is_named_many_times_is_unpacked_once() {
+    let (fake, home) = (FakeRegistry::good().await, tempfile::tempdir().unwrap());
+    put(&fake, "v1", (0..40).map(|_| layer(1)).collect(), &json!({}));
+    let bytes_max = layer(1).bytes().len() as u64;
+    let service = limited(home.path(), PullLimits { unpacked_bytes_max: bytes_max, ..PullLimits::default() });
+    pull(&service, &wanted(&fake, home.path(), "a", "v1")).await.unwrap();
+    assert_eq!(fake.asked("blobs").len(), 2, "the config and the layer");
+}
+
+#[tokio::test]
+async fn a_pull_keeps_the_floor_and_sizes_without_sense_do_not_overflow() {
+    let (fake, home) = (FakeRegistry::good().await, tempfile::tempdir().unwrap());
+    put(&fake, "v1", vec![layer(1)], &json!({}));
+    let mut full = Arc::into_inner(service(home.path())).unwrap();
+    full.set_rules(PullRules { floor: DiskFloor::Bytes(u64::MAX / 2), ..PullRules::default() });
+    let error = pull(&full, &wanted(&fake, home.path(), "a", "v1")).await.unwrap_err();
+    assert!(matches!(error, PullError::TooLittleSpace { .. }), "{error:?}");
+    assert!(error.hint().is_some());
+    let mut manifest: Value = serde_json::from_slice(&fake.content("manifests/v1")).unwrap();
+    let entry = manifest["layers"][0].clone();
+    let mut other = entry.clone();
+    other["digest"] = json!(BlobDigest::of(b"other").to_string());
+    manifest["layers"] = json!([entry, other]);
+    for layer in manifest["layers"].as_array_mut().unwrap() {
+        layer["size"] = json!(u64::MAX);
+    }
+    let builds = json!({
+        "os": "linux", "architecture": Platform::of_guests().architecture(),
+        "rootfs": {"type": "layers", "diff_ids": [BlobDigest::of(b"a").to_string(), BlobDigest::of(b"b").to_string()]}
+    });
+    let config = fake.blob(builds.to_string().as_bytes());
+    manifest["config"] = json!({"digest": config.digest.to_string(), "size": config.size});
+    fake.manifest("v2", &manifest);
+    let service = limited(home.path(), PullLimits::default());
+    let over = refused(&service, &wanted(&fake, home.path(), "b", "v2"), home.path()).await;
+    assert!(matches!(over, OverLimit::Bytes { .. }), "{over:?}");
 }

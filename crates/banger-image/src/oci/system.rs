@@ -108,7 +108,13 @@ mod tests {
         let path = directory.path().join("rootfs.ext4");
         let options: FormatOptions = format_options("root", 1 << 30, banger_ext4::Journal::None);
         let mut writer = Ext4Writer::create(&path, options).unwrap();
-        add_layer(&mut writer, layer(&tar.bytes()), &Cancelled::default()).unwrap();
+        add_layer(
+            &mut writer,
+            layer(&tar.bytes()),
+            &crate::limits::Allowance::endless(),
+            &Cancelled::default(),
+        )
+        .unwrap();
         let init = complete(&mut writer, 0).unwrap();
         writer.finish_shrunk(0).unwrap();
         (init, directory)

@@ -142,7 +142,7 @@ impl Root {
         };
         let mut writer = Ext4Writer::create(&path, options).unwrap();
         for tar in layers {
-            add_layer(&mut writer, layer(tar), &Cancelled::default())?;
+            add_layer(&mut writer, layer(tar), &crate::limits::Allowance::endless(), &Cancelled::default())?;
         }
         writer.finish_shrunk(0).unwrap();
         assert_clean(&path);

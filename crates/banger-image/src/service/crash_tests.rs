@@ -40,7 +40,14 @@ fn service(home: &Path, key: AuthorizedKey) -> ImageService {
 
 fn bundle(home: &Path) -> BundlePull {
     let location = home.join("dev.tar.zst").to_str().unwrap().parse().unwrap();
-    BundlePull { location, name: "dev".parse().unwrap(), kernel: None, sha256: None, key: None }
+    BundlePull {
+        location,
+        name: "dev".parse().unwrap(),
+        kernel: None,
+        sha256: None,
+        key: None,
+        bytes_max: None,
+    }
 }
 
 /// What is there before the act.

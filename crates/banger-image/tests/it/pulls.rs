@@ -33,6 +33,7 @@ impl Place {
             kernel: "debian-12".parse().unwrap(),
             plain_http: PlainHttp::OnLoopback,
             docker_directory: Some(self.home.path().join("docker")),
+            bytes_max: None,
         };
         self.service.pull_oci(&wanted, Replace::Never, &Progress::silent()).await
     }
