@@ -31,7 +31,7 @@ impl HostVmms {
 
     fn driver(&self, choice: &Choice) -> Arc<dyn Vmm> {
         match choice.vmm {
-            VmmKind::Qemu => Arc::new(Qemu::new(choice).with_network_gate(&self.helper)),
+            VmmKind::Qemu => Arc::new(Qemu::new(choice, &self.helper)),
             VmmKind::Firecracker => Arc::new(Firecracker::new(choice, &self.helper).with_tuning(self.tuning)),
         }
     }

@@ -43,6 +43,16 @@ impl ProcessIdentity {
         (start_ticks == self.start_ticks).then(|| parse_usage(&stat)).flatten()
     }
 
+    /// Returns the processes that this very process's first thread has started and that still run.
+    #[must_use]
+    pub fn children(&self) -> Vec<Self> {
+        let children =
+            fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid)).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|pid| Self::of(pid.parse().ok()?)).collect();
+        // Looked at after the list: it is of whoever had the pid then.
+        if self.is_alive() { children } else { Vec::new() }
+    }
+
     /// Opens the process, so that its end is an event and a signal cannot reach another one. `None`: it is gone.
     ///
     /// # Errors

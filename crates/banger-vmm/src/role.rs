@@ -2,6 +2,7 @@
 //! that drives machines calls [`play`] before anything else.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::firecracker::{cell, pager};
@@ -14,9 +15,9 @@ pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let words: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
     let is = |word: &OsStr, wanted: &str| word == wanted;
     match words.as_slice() {
-        [role] if is(role, network_gate::ARGUMENT) => Some(told(network_gate::run())),
-        [role, kind] if is(role, network_gate::ARGUMENT) && is(kind, network_gate::TAP_ARGUMENT) => {
-            Some(told(network_gate::run_for_tap()))
+        [role, attachment, passt, directory] if is(role, network_gate::ARGUMENT) => {
+            let attachment = network_gate::Attachment::of(attachment)?;
+            Some(told(network_gate::run(attachment, Path::new(passt), Path::new(directory))))
         }
         [role, ..] if is(role, cell::ARGUMENT) => Some(cell::run()),
         [role, listener] if is(role, pager::ARGUMENT) => Some(told(pager::run(listener))),
@@ -41,7 +42,14 @@ mod tests {
 
     #[test]
     fn only_the_words_of_a_role_start_one() {
-        for words in [&["--help"][..], &[], &["--ready-fd", "3"], &["network-gate", "x"], &["pager"]] {
+        for words in [
+            &["--help"][..],
+            &[],
+            &["--ready-fd", "3"],
+            &["network-gate"],
+            &["pager"],
+            &["network-gate", "x", "/passt", "/d"],
+        ] {
             assert!(play(words.iter().map(Into::into)).is_none(), "{words:?}");
         }
     }

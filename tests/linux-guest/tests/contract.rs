@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 fn qemu() -> Arc<dyn Vmm> {
     let choice = choose(WantedVmm::Qemu, &HostFacts::look(None))
         .unwrap_or_else(|error| panic!("{error}; these tests need the packages qemu-system-x86 and passt"));
-    Arc::new(Qemu::new(&choice))
+    Arc::new(Qemu::new(&choice, std::env::current_exe().expect("this program has a file")))
 }
 
 fn firecracker_trials(guest: &Arc<dyn Guest>) -> Vec<Trial> {

@@ -117,7 +117,9 @@ impl VmService {
 fn machine_stats(machine: &dyn Machine) -> Option<MachineStats> {
     let handle = machine.handle();
     let vmm = ProcessIdentity::from(handle.process).usage()?;
-    let companions = handle.companions.iter().filter_map(|process| ProcessIdentity::from(*process).usage());
+    let companions = handle.companions.iter().copied().map(ProcessIdentity::from);
+    let companions = companions.flat_map(|process| process.children().into_iter().chain([process]));
+    let companions = companions.filter_map(|process| process.usage());
     let (cpu, resident) = companions.fold((vmm.cpu_time, vmm.resident_bytes), |(cpu, resident), usage| {
         (cpu.saturating_add(usage.cpu_time), resident.saturating_add(usage.resident_bytes))
     });

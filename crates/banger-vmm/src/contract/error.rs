@@ -32,6 +32,12 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// Nobody knows what to keep the guest from.
+    #[error("cannot read which addresses are this host's own, so a guest with a network would reach them")]
+    HostAddresses {
+        /// Why.
+        source: std::io::Error,
+    },
     /// The process could not be started.
     #[error("cannot start `{program}`")]
     Spawn {

@@ -30,6 +30,7 @@ use crate::contract::{
 };
 use crate::launch::{Inherited, Launch, kill_process, launch};
 use crate::machine::{Presence, RunningMachine, clean_up, create_log, last_words};
+use crate::network_gate::Attachment;
 use crate::socket::{self, listen_async};
 use crate::{handle, plan_check, user_network};
 
@@ -144,7 +145,8 @@ async fn make(
     let (mut companions, gate) = match &plan.network {
         Network::None => (Companions::default(), None),
         Network::UserMode { .. } => {
-            let (network, gate) = user_network::start_for_tap(&driver.helper, &errors)?;
+            let (helper, directory) = (&driver.helper, &plan.state_directory);
+            let (network, gate) = user_network::start(helper, Attachment::Tap, directory, &errors)?;
             (network, Some(gate))
         }
     };

@@ -34,22 +34,15 @@ pub use qmp::QmpError;
 pub struct Qemu {
     program: PathBuf,
     accelerator: Accelerator,
-    network_gate: Option<PathBuf>,
+    helper: PathBuf,
 }
 
 impl Qemu {
-    /// Makes the driver for what was chosen.
+    /// Makes the driver for what was chosen. `helper` is a program that calls [`crate::role::play`] first of all: it becomes
+    /// the network of a machine.
     #[must_use]
-    pub fn new(choice: &Choice) -> Self {
-        Self { program: choice.program.clone(), accelerator: choice.accelerator, network_gate: None }
-    }
-
-    /// Puts a gate between guests and the network: a program that runs [`crate::network_gate::run`] when its only argument
-    /// is [`crate::network_gate::ARGUMENT`]. Without one a guest can reach what listens on the host.
-    #[must_use]
-    pub fn with_network_gate(mut self, program: impl Into<PathBuf>) -> Self {
-        self.network_gate = Some(program.into());
-        self
+    pub fn new(choice: &Choice, helper: impl Into<PathBuf>) -> Self {
+        Self { program: choice.program.clone(), accelerator: choice.accelerator, helper: helper.into() }
     }
 }
 

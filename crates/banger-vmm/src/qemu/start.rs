@@ -19,6 +19,7 @@ use crate::companions::Companions;
 use crate::contract::{MachineHandle, MachinePlan, Network, StartError, VmmKind};
 use crate::launch::{Inherited, Launch, Started, launch};
 use crate::machine::{Presence, RunningMachine, create_log, last_words};
+use crate::network_gate::Attachment;
 use crate::selection::QEMU_PROGRAM;
 use crate::socket::{listen, listen_async};
 use crate::{handle, plan_check, user_network};
@@ -77,7 +78,8 @@ fn spawn(
     let (network, socket) = match &plan.network {
         Network::None => (Companions::default(), None),
         Network::UserMode { .. } => {
-            let (network, socket) = user_network::start_for_stream(driver.network_gate.as_deref(), &errors)?;
+            let (helper, directory) = (&driver.helper, &plan.state_directory);
+            let (network, socket) = user_network::start(helper, Attachment::Stream, directory, &errors)?;
             (network, Some(socket))
         }
     };

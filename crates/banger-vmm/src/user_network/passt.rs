@@ -3,56 +3,75 @@
 //! QEMU's own stack (slirp) leads the gateway's address to the host's loopback, where a guest has no business; it is
 //! never used.
 
-use std::fs::File;
+use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
-use banger_sys::host;
+use rustix::io::FdFlags;
 
-use crate::contract::{GuestNetwork, StartError};
-use crate::launch::{Inherited, Launch, Started, launch};
+use super::pair;
+use crate::contract::GuestNetwork;
+use crate::network_gate::Prefix;
 
 pub(crate) const PROGRAM: &str = "passt";
 
-const ADDRESS: &str = "10.0.2.15";
-const PREFIX_LENGTH: u8 = 24;
-const GATEWAY: &str = "10.0.2.2";
+/// The guest's own address.
+pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 /// Queries to this address go to the host's own resolver, wherever it listens.
 pub(crate) const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
+const PREFIX_LENGTH: u8 = 24;
 const GATEWAY_MAC: &str = "52:55:0a:00:02:02";
+
+/// The network of the three.
+pub(crate) const SUBNET: Prefix = Prefix::new([10, 0, 2, 0], PREFIX_LENGTH);
 
 pub(crate) fn guest_network(mac: &str) -> GuestNetwork {
     GuestNetwork {
         mac: mac.to_owned(),
         address: format!("{ADDRESS}/{PREFIX_LENGTH}"),
-        gateway: GATEWAY.to_owned(),
+        gateway: GATEWAY.to_string(),
         dns_servers: vec![NAME_SERVER.to_string()],
         mtu: None,
     }
 }
 
-/// Starts passt on its end of the socket pair.
-pub(crate) fn start(socket: OwnedFd, errors: File) -> Result<Started, StartError> {
-    let program =
-        host::find_program(PROGRAM).ok_or(StartError::Missing { program: PROGRAM, package: "passt" })?;
-    let mut inherited = Inherited::default();
-    let socket = inherited.add(socket);
-    let arguments = arguments(socket, has_default_route()).into_iter().map(Into::into).collect();
-    launch(Launch { program, arguments, input: None, output: None, errors, inherited })
-        .map_err(|source| StartError::Spawn { program: PROGRAM, source })
+/// Names the machine's directory to whoever looks for its processes: nothing on passt's command line does.
+const DIRECTORY_VARIABLE: &str = "BANGER_VM_DIRECTORY";
+
+/// Starts passt and returns the socket to it. It ends with the socket.
+#[expect(unsafe_code, reason = "what runs between fork and exec may only make system calls")]
+pub(crate) fn spawn(program: &Path, directory: &Path) -> io::Result<(UnixStream, Child)> {
+    let (ours, passts) = pair()?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments(passts.as_raw_fd(), has_default_route()))
+        .current_dir("/")
+        .env_clear()
+        .env(DIRECTORY_VARIABLE, directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let inherit = move || rustix::io::fcntl_setfd(&passts, FdFlags::empty()).map_err(io::Error::from);
+    // SAFETY: the closure makes one system call; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(inherit) };
+    let child = command.spawn()?;
+    Ok((ours, child))
 }
 
 fn arguments(socket: i32, has_default_route: bool) -> Vec<String> {
     let mut arguments: Vec<String> =
         ["--foreground", "--quiet", "--stderr", "--ipv4-only"].map(str::to_owned).into();
     let prefix_length = PREFIX_LENGTH.to_string();
-    let name_server = NAME_SERVER.to_string();
+    let [address, gateway, name_server] = [ADDRESS, GATEWAY, NAME_SERVER].map(|address| address.to_string());
     for (name, value) in [
         ("--fd", socket.to_string().as_str()),
-        ("--address", ADDRESS),
+        ("--address", &address),
         ("--netmask", &prefix_length),
-        ("--gateway", GATEWAY),
+        ("--gateway", &gateway),
         ("--mac-addr", GATEWAY_MAC),
         ("--dns-forward", &name_server),
         ("--tcp-ports", "none"),

@@ -26,7 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn qemu() -> Arc<dyn Vmm> {
     let choice = choose(WantedVmm::Qemu, &HostFacts::look(None))
         .unwrap_or_else(|error| panic!("{error}; these tests need the packages qemu-system-x86 and passt"));
-    Arc::new(Qemu::new(&choice))
+    Arc::new(Qemu::new(&choice, std::env::current_exe().expect("this program has a file")))
 }
 
 async fn no_snapshots() {
