@@ -3,7 +3,7 @@
 //! it starts.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -17,12 +17,29 @@ pub(crate) const SCENARIOS: &[Scenario] =
 const HOST: &str = "192.0.2.1";
 const NEIGHBOUR: &str = "192.0.2.2";
 
+/// What clouds tell their machines' credentials by.
+const METADATA: &str = "169.254.169.254";
+
+/// A port of the guest, which a program of the host may want, too.
+const GUEST_PORT: u16 = 8126;
+
+/// Bytes that are fetched and sent in one go.
+const BYTES: usize = 8 << 20;
+
+/// Asks the neighbour by UDP and tells whatever comes back, until the end is told.
+const LISTEN: &str = r#"use Socket; $| = 1;
+socket(my $s, PF_INET, SOCK_DGRAM, 17); bind($s, sockaddr_in(8126, INADDR_ANY)) or die;
+send($s, "question", 0, sockaddr_in(9000, inet_aton("192.0.2.2")));
+my $text = ""; while ($text ne "end") { recv($s, $text, 2000, 0); print "$text\n"; }"#;
+
 /// Runs both sides, each on a thread of its own.
 fn nat() {
     let (namespace, of_neighbour) = channel();
     let (is_joined, joined) = channel();
-    let neighbour = std::thread::spawn(move || be_the_neighbour(&namespace, &joined));
-    let host = std::thread::spawn(move || be_the_host(&of_neighbour, &is_joined));
+    let (is_asked, asked) = channel();
+    let (is_over, over) = channel();
+    let neighbour = std::thread::spawn(move || be_the_neighbour(&namespace, &joined, &is_asked, &over));
+    let host = std::thread::spawn(move || be_the_host(&of_neighbour, &is_joined, &asked, &is_over));
     for side in [host, neighbour] {
         if let Err(panic) = side.join() {
             std::panic::resume_unwind(panic);
@@ -30,7 +47,12 @@ fn nat() {
     }
 }
 
-fn be_the_neighbour(namespace: &Sender<String>, joined: &Receiver<()>) {
+fn be_the_neighbour(
+    namespace: &Sender<String>,
+    joined: &Receiver<()>,
+    is_asked: &Sender<()>,
+    over: &Receiver<()>,
+) {
     enter_network_of_its_own();
     let thread = rustix::thread::gettid().as_raw_nonzero();
     namespace.send(format!("/proc/self/task/{thread}/ns/net")).unwrap();
@@ -38,11 +60,31 @@ fn be_the_neighbour(namespace: &Sender<String>, joined: &Receiver<()>) {
     ip("link set lo up");
     ip("address add 192.0.2.2/24 dev cable1");
     ip("link set cable1 up");
+    ip(&format!("address add {METADATA}/32 dev lo"));
     serve(NEIGHBOUR, 8080, "from the network");
+    serve(METADATA, 80, "credentials");
+    serve_bulk(NEIGHBOUR, 8082);
+    answer_twice(is_asked, over);
     // The namespace lives as long as this thread, or a socket of it.
 }
 
-fn be_the_host(neighbour: &Receiver<String>, is_joined: &Sender<()>) {
+/// Answers a question twice: at once, and when the host is done.
+fn answer_twice(is_asked: &Sender<()>, over: &Receiver<()>) {
+    let socket = UdpSocket::bind((NEIGHBOUR, 9000)).unwrap();
+    let mut question = [0; 100];
+    let (_, guest) = socket.recv_from(&mut question).unwrap();
+    socket.send_to(b"answer", guest).unwrap();
+    is_asked.send(()).unwrap();
+    over.recv().unwrap();
+    socket.send_to(b"end", guest).unwrap();
+}
+
+fn be_the_host(
+    neighbour: &Receiver<String>,
+    is_joined: &Sender<()>,
+    asked: &Receiver<()>,
+    is_over: &Sender<()>,
+) {
     enter_network_of_its_own();
     ip("link set lo up");
     ip("link add cable0 type veth peer name cable1");
@@ -52,18 +94,30 @@ fn be_the_host(neighbour: &Receiver<String>, is_joined: &Sender<()>) {
     ip("address add 192.0.2.1/24 dev cable0");
     ip("link set cable0 up");
     ip("route add default via 192.0.2.2 dev cable0");
-    for (address, port) in [("127.0.0.1", 8080), ("127.0.0.1", 8081), (HOST, 8081)] {
+    // A range that the kernel takes for its own, without an address of an interface.
+    ip("route add local 203.0.113.0/24 dev lo");
+    for (address, port) in [("127.0.0.1", 8080), ("127.0.0.1", 8081), (HOST, 8081), ("203.0.113.7", 8081)] {
         serve(address, port, "from the host");
     }
     let home = Home::ready();
     let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
     let fetch = |url: &str| home.banger(&["vm", "exec", "dev", "--", "curl", "-sS", "-m", "3", url]).run();
     assert_eq!(fetch("http://192.0.2.2:8080/").stdout, "from the network");
-    for url in
-        ["http://10.0.2.2:8081/", "http://10.0.2.2:8080/", "http://10.0.2.3:8081/", "http://192.0.2.1:8081/"]
-    {
+    ip("address add 198.51.100.9/32 dev lo");
+    serve("198.51.100.9", 8081, "from the host");
+    for url in [
+        "http://198.51.100.9:8081/",
+        "http://10.0.2.2:8081/",
+        "http://10.0.2.2:8080/",
+        "http://10.0.2.3:8081/",
+        "http://192.0.2.1:8081/",
+        "http://203.0.113.7:8081/",
+        "http://169.254.169.254/",
+    ] {
         refuse(&fetch(url), url);
     }
+    carry_much(&home);
+    hear_only_answers(&home, asked, is_over);
     // Root in the guest sends what it likes, even packets to the host's loopback.
     let _ = home.text(&[
         "vm",
@@ -80,6 +134,43 @@ fn be_the_host(neighbour: &Receiver<String>, is_joined: &Sender<()>) {
     ]);
     refuse(&fetch("http://127.0.0.1:8081/"), "its loopback by force");
     assert_eq!(fetch("http://192.0.2.2:8080/").stdout, "from the network");
+}
+
+fn carry_much(home: &Home) {
+    let script = format!(
+        "curl -sS http://{NEIGHBOUR}:8082/ | wc -c
+         head -c {BYTES} /dev/urandom > /tmp/much
+         curl -sS -H Expect: -T /tmp/much http://{NEIGHBOUR}:8082/ | cmp - /tmp/much && echo same"
+    );
+    assert_eq!(home.text(&["vm", "exec", "dev", "--", "sh", "-ec", &script]), format!("{BYTES}\nsame\n"));
+}
+
+/// What programs of the host send to each other, the guest does not hear, and it takes no port away from them.
+fn hear_only_answers(home: &Home, asked: &Receiver<()>, is_over: &Sender<()>) {
+    let guest = home.banger(&["vm", "exec", "dev", "--", "perl", "-e", LISTEN]);
+    let guest = std::thread::spawn(move || guest.run());
+    asked.recv().unwrap();
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, GUEST_PORT)).expect("the guest's port is the guest's alone");
+    let mut ports = bound_udp_ports();
+    assert!(ports.len() > 1, "nobody has a port for the guest: {ports:?}");
+    ports.push(GUEST_PORT);
+    for address in ["127.0.0.1", HOST] {
+        for port in &ports {
+            // A refusal of an earlier one may be told here.
+            let _ = socket.send_to(b"secret", (address, *port));
+        }
+    }
+    is_over.send(()).unwrap();
+    let heard = guest.join().unwrap();
+    assert_eq!(heard.stdout, "answer\nend\n", "{heard:?}");
+}
+
+/// Returns the UDP ports that programs of this thread's network have.
+fn bound_udp_ports() -> Vec<u16> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/udp").unwrap();
+    let port = |line: &str| u16::from_str_radix(line.split_whitespace().nth(1)?.rsplit_once(':')?.1, 16).ok();
+    table.lines().skip(1).filter_map(port).collect()
 }
 
 fn refuse(answer: &banger_smoke::Answer, what: &str) {
@@ -108,6 +199,28 @@ fn serve(address: &str, port: u16, text: &'static str) {
             let mut request = [0; 1024];
             let _ = stream.read(&mut request);
             let _ = write!(stream, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        }
+    });
+}
+
+/// Gives much, and gives back what it is sent.
+fn serve_bulk(address: &str, port: u16) {
+    let listener = TcpListener::bind((address, port)).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            let mut body = vec![b'x'; BYTES];
+            if head.starts_with(b"PUT") {
+                stream.read_exact(&mut body).unwrap();
+            }
+            let _ = write!(stream, "HTTP/1.0 200 OK\r\nContent-Length: {BYTES}\r\n\r\n");
+            let _ = stream.write_all(&body);
         }
     });
 }
