@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use banger_sys::host::find_program;
+use banger_sys::inheritance::{Heir, limit};
 use banger_sys::paths::Paths;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -95,6 +96,7 @@ fn find() -> Option<PathBuf> {
 fn spawn(program: &Path) -> io::Result<Receiver> {
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
     let mut command = Command::new(program);
+    limit(&mut command, Heir::Daemon);
     command
         .arg("--ready-fd")
         .arg(theirs.as_raw_fd().to_string())

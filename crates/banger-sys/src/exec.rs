@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use crate::host::find_program;
+use crate::inheritance::{Heir, limit};
 
 /// How much of a tool's stderr is kept: the end of it.
 const STDERR_BYTES_MAX: usize = 16 * 1024;
@@ -160,6 +161,7 @@ impl Tool {
             find_program(&self.name).ok_or_else(|| ToolError::Missing { tool: self.name.clone() })?;
         let failed = |source| ToolError::Run { tool: self.name.clone(), source };
         let mut command = Command::new(program);
+        limit(command.as_std_mut(), Heir::Tool);
         command
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))

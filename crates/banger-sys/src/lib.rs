@@ -7,6 +7,7 @@ pub mod failpoint;
 pub mod files;
 pub mod host;
 pub mod id;
+pub mod inheritance;
 pub mod keyed_lock;
 pub mod lock;
 pub mod memory;

@@ -61,6 +61,7 @@ impl Vmm for FakeVmm {
         arguments.push(plan.runtime_directory.clone().into());
         let mut agent = launch(Launch {
             program: self.program.clone(),
+            directory: plan.state_directory.clone(),
             arguments,
             input: None,
             output: Some(output.into()),

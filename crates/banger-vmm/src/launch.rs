@@ -1,4 +1,5 @@
-//! Starts a program that outlives us: in a session of its own, with nothing open but what it was given.
+//! Starts a program that outlives us: in a session of its own, with nothing open but what it was given, and with nothing of
+//! our environment that it does not need ([`banger_sys::inheritance`]).
 //!
 //! Sockets are opened here and handed over by number, so that they listen before the program runs: nobody has to wait
 //! for them to appear.
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use banger_sys::failpoint;
+use banger_sys::inheritance::{Heir, limit};
 use banger_sys::process::ProcessIdentity;
 use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags};
@@ -22,10 +24,15 @@ use tokio::sync::watch;
 
 use crate::contract::MachineEnd;
 
+/// Names the machine's directory to whoever looks for its processes: not every command line does.
+pub(crate) const DIRECTORY_VARIABLE: &str = "BANGER_VM_DIRECTORY";
+
 /// A program that is about to be started.
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
+    /// The machine's state directory, by which its processes are known.
+    pub(crate) directory: PathBuf,
     /// Its stdin; empty without one.
     pub(crate) input: Option<OwnedFd>,
     /// Where its stdout goes; nowhere without one.
@@ -150,10 +157,12 @@ fn exit_status(status: &WaitIdStatus) -> ExitStatus {
 
 /// Starts the program. Its parent's death does not reach it; no terminal does.
 pub(crate) fn launch(launch: Launch) -> io::Result<Started> {
-    let Launch { program, arguments, input, output, errors, inherited } = launch;
+    let Launch { program, arguments, directory, input, output, errors, inherited } = launch;
     let mut command = Command::new(program);
+    limit(command.as_std_mut(), Heir::Machine);
     command
         .args(arguments)
+        .env(DIRECTORY_VARIABLE, directory)
         .current_dir("/")
         .stdin(input.map_or_else(Stdio::null, Stdio::from))
         .stdout(output.map_or_else(Stdio::null, Stdio::from))

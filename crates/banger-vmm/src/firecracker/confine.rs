@@ -83,6 +83,7 @@ pub(super) async fn in_cell(
     let log = |path: &Path| File::options().append(true).open(path);
     let mut starter = launch(Launch {
         program: driver.helper.clone(),
+        directory: places.state.clone(),
         arguments: [cell::ARGUMENT, "--id", plan.vm.as_str()].map(Into::into).into(),
         input: Some(in_memory(&cell_plan).map_err(failed)?),
         output: Some(log(&places.console_log).map_err(failed)?.into()),

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use banger_sys::inheritance::{Heir, limit};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -86,7 +87,9 @@ impl FileKey {
 
 fn ask(program: &Path) -> Result<Version, ProbeError> {
     let failed = |source| ProbeError::Run { program: program.to_owned(), source };
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    limit(&mut command, Heir::Machine);
+    let mut child = command
         .arg("--version")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

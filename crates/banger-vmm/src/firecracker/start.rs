@@ -225,6 +225,7 @@ fn start_pager(
     let number = inherited.add(listener);
     let process = launch(Launch {
         program: driver.helper.clone(),
+        directory: places.state.clone(),
         arguments: vec![pager::ARGUMENT.into(), number.to_string().into()],
         input: Some(far_end.into()),
         output: Some(memory_file.into()),

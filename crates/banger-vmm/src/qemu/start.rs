@@ -91,6 +91,7 @@ fn spawn(
     };
     let qemu = launch(Launch {
         program: driver.program.clone(),
+        directory: plan.state_directory.clone(),
         arguments: arguments(plan, &places, processor, append, descriptors),
         input: None,
         output: None,

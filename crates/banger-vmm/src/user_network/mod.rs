@@ -35,6 +35,7 @@ const PROGRAM: &str = "network";
 pub(crate) fn start(
     helper: &Path,
     attachment: Attachment,
+    directory: &Path,
     errors: &File,
 ) -> Result<(Companions, OwnedFd), StartError> {
     let passt = host::find_program(passt::PROGRAM)
@@ -44,6 +45,7 @@ pub(crate) fn start(
     let (machine, far_end) = pair().map_err(failed)?;
     let process = launch(Launch {
         program: helper.to_owned(),
+        directory: directory.to_owned(),
         arguments: vec![
             network_gate::ARGUMENT.into(),
             attachment.word().into(),

@@ -11,10 +11,12 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use banger_sys::inheritance::{Heir, limit};
 use rustix::io::FdFlags;
 
 use super::pair;
 use crate::contract::GuestNetwork;
+use crate::launch::DIRECTORY_VARIABLE;
 use crate::network_gate::Prefix;
 
 pub(crate) const PROGRAM: &str = "passt";
@@ -40,18 +42,15 @@ pub(crate) fn guest_network(mac: &str) -> GuestNetwork {
     }
 }
 
-/// Names the machine's directory to whoever looks for its processes: nothing on passt's command line does.
-const DIRECTORY_VARIABLE: &str = "BANGER_VM_DIRECTORY";
-
 /// Starts passt and returns the socket to it. It ends with the socket.
 #[expect(unsafe_code, reason = "what runs between fork and exec may only make system calls")]
 pub(crate) fn spawn(program: &Path, directory: &Path) -> io::Result<(UnixStream, Child)> {
     let (ours, passts) = pair()?;
     let mut command = Command::new(program);
+    limit(&mut command, Heir::Machine);
     command
         .args(arguments(passts.as_raw_fd(), has_default_route()))
         .current_dir("/")
-        .env_clear()
         .env(DIRECTORY_VARIABLE, directory)
         .stdin(Stdio::null())
         .stdout(Stdio::null());

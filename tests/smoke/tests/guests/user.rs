@@ -8,13 +8,21 @@ use std::process::Command;
 use banger_smoke::harness::{Need, Scenario};
 use banger_smoke::{Answer, Home, programs};
 
-pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
-    "no_root",
-    4,
-    "a user without any right runs VMs, and nothing is written beside banger's own places",
-    no_root,
-)
-.needs(Need::Root)];
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::pure(
+        "no_root",
+        4,
+        "a user without any right runs VMs, and nothing is written beside banger's own places",
+        no_root,
+    )
+    .needs(Need::Root),
+    Scenario::pure(
+        "nothing_inherited",
+        4,
+        "the first caller's descriptors and secrets reach neither the daemon nor a VM's processes",
+        nothing_inherited,
+    ),
+];
 
 /// `nobody`: it owns nothing, and is in no group.
 const USER: u32 = 65534;
@@ -54,6 +62,36 @@ fn no_root() {
     assert_eq!(banger(&["vm", "delete", "-q", "dev"]).status, 0);
     assert_eq!(banger(&["daemon", "stop"]).status, 0);
     assert_eq!(home.processes(), [0; 0]);
+}
+
+/// The daemon and the machine live on for long after the command that started them.
+fn nothing_inherited() {
+    let home = Home::ready();
+    let file = fs::File::create(home.path().join("lock")).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    // As a shell's `9>lock` and `3>&1 |`: open in every program that it starts.
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let banger = banger_smoke::Banger::new(
+        home.path(),
+        &["vm", "run", "-d", "-q", "--memory", "512M", "--name", "dev"],
+    )
+    .env("SECRET", "hunter2")
+    .env("AWS_SECRET_ACCESS_KEY", "hunter2");
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
+    let answer = banger.run();
+    assert_eq!(answer.status, 0, "{answer:?}");
+    drop((file, writer));
+    let file = fs::File::open(home.path().join("lock")).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        .expect("nobody has the lock");
+    assert_eq!(rustix::io::read(&reader, &mut [0; 1]).unwrap(), 0, "nobody has the pipe");
+    let processes = home.processes();
+    assert!(processes.len() >= 4, "daemon, VMM, gate and passt: {processes:?}");
+    for process in processes {
+        let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+        let environment = String::from_utf8_lossy(&environment);
+        assert!(!environment.contains("hunter2"), "{process}: {environment}");
+    }
 }
 
 /// Real, effective, saved and file system user of a process.

@@ -1,0 +1,170 @@
+//! What a program that we start gets of ours: no descriptor but those that it is given, and of the environment what it needs.
+//!
+//! The daemon is started by whoever calls first, and it, its machines and their networks live on for days: a lock, a pipe or
+//! a credential of that caller's must not. A credential helper that reads credentials from its environment therefore finds
+//! none; files below `HOME` and what `DOCKER_CONFIG` leads to it finds.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rustix::io::Errno;
+
+/// Who is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Heir {
+    /// What belongs to a machine and lives as long: it serves a guest, which may be hostile.
+    Machine,
+    /// A tool of the host that ends with its work.
+    Tool,
+    /// The daemon: it needs all that its tools need, and its own settings.
+    Daemon,
+}
+
+/// Where programs are and which language they speak.
+const OF_ALL: &[&str] = &["PATH", "LANG", "LANGUAGE", "TZ"];
+
+/// Where a user's files are, and how the network is reached.
+const OF_TOOLS: &[&str] = &[
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "APT_CONFIG",
+    "DOCKER_CONFIG",
+    "REGISTRY_AUTH_FILE",
+    // Stores of credentials that their helpers ask: a keyring over the bus, `pass`.
+    "DBUS_SESSION_BUS_ADDRESS",
+    "GNUPGHOME",
+    "PASSWORD_STORE_DIR",
+];
+
+const OF_THE_DAEMON: &[&str] = &["RUST_LOG", "RUST_BACKTRACE"];
+
+/// Tells whether a variable is passed on.
+fn is_passed(name: &OsStr, to: Heir) -> bool {
+    let begins = |prefix: &str| name.as_bytes().starts_with(prefix.as_bytes());
+    let is_in = |names: &[&str]| names.iter().any(|known| name == *known);
+    is_in(OF_ALL)
+        || begins("LC_")
+        || (to >= Heir::Tool && (is_in(OF_TOOLS) || begins("XDG_")))
+        || (to >= Heir::Daemon && (is_in(OF_THE_DAEMON) || begins("BANGER_")))
+}
+
+/// Returns what of this process's environment is passed on.
+#[must_use]
+pub fn environment(to: Heir) -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| is_passed(name, to)).collect()
+}
+
+/// Leaves a program that is about to be started with what its kind needs: its environment is ours as far as it is passed on,
+/// and no descriptor stays open but the standard streams and those that a later `pre_exec` opens to it. Call it before
+/// variables are set and before other `pre_exec`s.
+#[expect(unsafe_code, reason = "descriptors can only be closed to a program between fork and exec")]
+pub fn limit(command: &mut Command, to: Heir) {
+    command.env_clear().envs(environment(to));
+    // SAFETY: the closure makes system calls; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(close_at_exec) };
+}
+
+/// Marks every descriptor but the standard streams to be closed when the next program begins.
+#[expect(unsafe_code, reason = "a system call without a wrapper")]
+fn close_at_exec() -> io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: numbers only; nothing is closed before exec.
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result == 0 {
+        return Ok(());
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        // A kernel before 5.11, or a filter that does not know the call.
+        Some(libc::ENOSYS | libc::EINVAL | libc::EPERM) => mark_each(),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[expect(unsafe_code, reason = "a number is tried without knowing that it is a descriptor")]
+fn mark_each() -> io::Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let end = limit.and_then(|limit| libc::c_int::try_from(limit).ok()).unwrap_or(libc::c_int::MAX);
+    for number in 3..end {
+        // SAFETY: a flag of a descriptor that only this process has; a number that is none is refused.
+        if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+            let error = io::Error::last_os_error();
+            if error.raw_os_error() != Some(Errno::BADF.raw_os_error()) {
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::process::CommandExt as _;
+
+    use super::*;
+
+    #[test]
+    fn secrets_stay_behind_and_what_is_needed_comes_along() {
+        for (name, least) in [
+            ("PATH", Heir::Machine),
+            ("LC_ALL", Heir::Machine),
+            ("HOME", Heir::Tool),
+            ("XDG_RUNTIME_DIR", Heir::Tool),
+            ("https_proxy", Heir::Tool),
+            ("DOCKER_CONFIG", Heir::Tool),
+            ("BANGER_HOME", Heir::Daemon),
+            ("RUST_LOG", Heir::Daemon),
+        ] {
+            for heir in [Heir::Machine, Heir::Tool, Heir::Daemon] {
+                assert_eq!(is_passed(OsStr::new(name), heir), heir >= least, "{name} to {heir:?}");
+            }
+        }
+        for secret in
+            ["AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "SSH_AUTH_SOCK", "SECRET", "LD_PRELOAD", "PATHS", ""]
+        {
+            assert!(!is_passed(OsStr::new(secret), Heir::Daemon), "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_program_has_no_descriptor_of_ours() {
+        let leak = std::fs::File::open("/dev/null").unwrap();
+        rustix::io::fcntl_setfd(&leak, rustix::io::FdFlags::empty()).unwrap();
+        let path = format!("/proc/self/fd/{}", leak.as_raw_fd());
+        let sees = |command: &mut Command| command.status().unwrap().success();
+        let look = || {
+            let mut command = Command::new("/usr/bin/test");
+            command.args(["-e", &path]);
+            command
+        };
+        assert!(sees(&mut look()), "it leaks without a limit");
+        let mut limited = look();
+        limit(&mut limited, Heir::Tool);
+        assert!(!sees(&mut limited));
+        let mut marked = look();
+        // SAFETY: as in `limit`.
+        #[expect(unsafe_code, reason = "the fallback is what is tested")]
+        unsafe {
+            marked.pre_exec(mark_each)
+        };
+        assert!(!sees(&mut marked));
+    }
+}
