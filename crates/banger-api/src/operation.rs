@@ -91,6 +91,12 @@ pub struct OperationView {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
+    /// It was as asked for already, and nothing was done: a start of a VM that runs, a stop of one that does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_already: bool,
+    /// What the caller should know although nothing failed, in one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One step of an operation.

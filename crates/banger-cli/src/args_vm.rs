@@ -34,7 +34,7 @@ pub(crate) enum VmCommand {
         #[command(flatten)]
         json: JsonArgs,
     },
-    /// Start stopped VMs
+    /// Start stopped VMs; one that runs already is no error
     #[command(after_help = "Example:\n  banger vm start dev")]
     Start {
         #[command(flatten)]
@@ -42,7 +42,7 @@ pub(crate) enum VmCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Stop running VMs gracefully; their disks stay
+    /// Stop running VMs gracefully; their disks stay. One that does not run is no error
     #[command(after_help = "Example:\n  banger vm stop dev test")]
     Stop {
         #[command(flatten)]
@@ -72,6 +72,9 @@ pub(crate) enum VmCommand {
     Delete {
         #[command(flatten)]
         vms: ManyVms,
+        /// Do not fail for VMs that do not exist
+        #[arg(short, long)]
+        force: bool,
     },
     /// Delete all VMs that have no machine: stopped ones, failed ones, those never started
     #[command(after_help = "Example:\n  banger vm prune --force")]

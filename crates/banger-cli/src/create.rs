@@ -31,7 +31,10 @@ pub(crate) async fn make(
     let mut progress = board.progress(None);
     let begin = client.post::<OperationView>("/v1/vms", request);
     match operation::follow(client, begin, signals, OnStop::Cancel, &mut progress).await? {
-        Ended::Succeeded(operation) => Ok((operation::result(operation, "VM")?, progress)),
+        Ended::Succeeded(operation) => {
+            operation.notes.iter().for_each(|note| render::say(note));
+            Ok((operation::result(operation, "VM")?, progress))
+        }
         Ended::TooLate { operation, stop } => {
             let vm: VmView = operation::result(operation, "VM")?;
             delete(client, &vm, signals).await?;

@@ -1,18 +1,17 @@
 //! `vm start|stop|restart|kill|delete|set|touch`: several VMs at once, told in the order in which they were typed.
 
-use banger_api::{Client, DeleteVm, KillVm, OperationView, SetVm, StartVm, StopVm, VmView};
+use banger_api::{Client, DeleteVm, ErrorCode, KillVm, OperationView, SetVm, StartVm, StopVm, VmView};
 use banger_model::KillSignal;
 use banger_sys::paths::Paths;
 use futures::future::join_all;
-use serde_json::Value;
 
 use crate::args_vm::ManyVms;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::operation::{self, Ended, OnStop};
-use crate::outcome::{Outcome, tell};
+use crate::outcome::{Done, Outcome, tell};
 use crate::progress::Board;
-use crate::resolve::{Target, resolve};
+use crate::resolve::{ResolveError, Target, resolve};
 use crate::signals::Signals;
 
 /// What is done to VMs.
@@ -22,7 +21,11 @@ pub(crate) enum Action {
     Stop(StopVm),
     Restart(StopVm),
     Kill(KillVm),
-    Delete(DeleteVm),
+    Delete {
+        request: DeleteVm,
+        /// One that is gone already is fine.
+        may_be_gone: bool,
+    },
     Set(SetVm),
     Touch,
 }
@@ -34,7 +37,7 @@ impl Action {
             Self::Stop(_) => "stop",
             Self::Restart(_) => "restart",
             Self::Kill(_) => "kill",
-            Self::Delete(_) => "delete",
+            Self::Delete { .. } => "delete",
             Self::Set(_) => "set",
             Self::Touch => "touch",
         }
@@ -47,7 +50,7 @@ impl Action {
             Self::Restart(_) => "restarted",
             Self::Kill(kill) if kill.signal != KillSignal::Kill => "signalled",
             Self::Kill(_) => "killed",
-            Self::Delete(_) => "deleted",
+            Self::Delete { .. } => "deleted",
             Self::Set(_) => "set",
             Self::Touch => "touched",
         }
@@ -60,9 +63,19 @@ impl Action {
             Self::Stop(_)
             | Self::Restart(_)
             | Self::Kill(_)
-            | Self::Delete(_)
+            | Self::Delete { .. }
             | Self::Set(_)
             | Self::Touch => OnStop::Leave,
+        }
+    }
+
+    /// Tells whether a VM that does not exist is as it should be.
+    fn forgives(&self, error: &CliError) -> bool {
+        let Self::Delete { may_be_gone: true, .. } = self else { return false };
+        match error {
+            CliError::Resolve(ResolveError::Missing { .. }) => true,
+            CliError::Refused(body) => body.code == ErrorCode::NotFound,
+            _ => false,
         }
     }
 
@@ -72,7 +85,7 @@ impl Action {
             Self::Start(start) => client.post(&path, start).await,
             Self::Stop(stop) | Self::Restart(stop) => client.post(&path, stop).await,
             Self::Kill(kill) => client.post(&path, kill).await,
-            Self::Delete(delete) => client.post(&path, delete).await,
+            Self::Delete { request, .. } => client.post(&path, request).await,
             Self::Set(set) => client.post(&path, set).await,
             Self::Touch => client.post(&path, &()).await,
         }
@@ -101,13 +114,18 @@ pub(crate) async fn act_on_all(
 ) -> Result<(), CliError> {
     let has_several = targets.len() > 1;
     let each = targets.into_iter().map(|(typed, found)| async move {
-        match found {
-            Ok(vm) => Outcome {
-                target: vm.name.to_string(),
-                result: act_on(client, action, vm, has_several, board).await,
-            },
-            Err(error) => Outcome { target: typed.to_owned(), result: Err(error.into()) },
-        }
+        let (target, result) = match found {
+            Ok(vm) => (vm.name.to_string(), act_on(client, action, vm, has_several, board).await),
+            Err(error) => (typed.to_owned(), Err(error.into())),
+        };
+        let result = match result {
+            Err(error) if action.forgives(&error) => {
+                let note = format!("there is no VM `{target}`");
+                Ok(Done { was_already: true, notes: vec![note], ..Done::default() })
+            }
+            result => result,
+        };
+        Outcome { target, result }
     });
     let outcomes = join_all(each).await;
     tell(action.done(), "vm", &outcomes, as_json)
@@ -119,12 +137,12 @@ async fn act_on(
     vm: &VmView,
     has_several: bool,
     board: &Board,
-) -> Result<Option<Value>, CliError> {
+) -> Result<Done, CliError> {
     let mut signals = Signals::listen().map_err(CliError::Signals)?;
     let mut progress = board.progress(has_several.then_some(vm.name.as_str()));
     let begin = action.begin(client, vm);
     let ended = operation::follow(client, begin, &mut signals, action.on_stop(), &mut progress).await?;
     match ended {
-        Ended::Succeeded(operation) | Ended::TooLate { operation, .. } => Ok(operation.result),
+        Ended::Succeeded(operation) | Ended::TooLate { operation, .. } => Ok(operation.into()),
     }
 }

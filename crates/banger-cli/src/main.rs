@@ -140,8 +140,9 @@ async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result
         VmCommand::Kill { vms, signal } => {
             lifecycle::act(paths, &Action::Kill(KillVm { signal }), &vms, board).await?;
         }
-        VmCommand::Delete { vms } => {
-            lifecycle::act(paths, &Action::Delete(DeleteVm::default()), &vms, board).await?;
+        VmCommand::Delete { vms, force } => {
+            let action = Action::Delete { request: DeleteVm::default(), may_be_gone: force };
+            lifecycle::act(paths, &action, &vms, board).await?;
         }
         VmCommand::Prune(args) => prune::prune(paths, &args, board).await?,
         VmCommand::Set { vms, change } => {

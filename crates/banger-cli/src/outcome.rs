@@ -1,14 +1,32 @@
 //! What came of a command with several targets: told in the order in which they were typed; one failure is a failure.
 
+use banger_api::OperationView;
 use serde_json::{Value, json};
 
 use crate::error::{CliError, chain};
-use crate::render::{self, complain};
+use crate::render::{self, complain, say};
 
 /// What came of one target.
 pub(crate) struct Outcome {
     pub(crate) target: String,
-    pub(crate) result: Result<Option<Value>, CliError>,
+    pub(crate) result: Result<Done, CliError>,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// What came out, as JSON shows it.
+    pub(crate) value: Option<Value>,
+    /// It was so already.
+    pub(crate) was_already: bool,
+    /// What the user should know.
+    pub(crate) notes: Vec<String>,
+}
+
+impl From<OperationView> for Done {
+    fn from(operation: OperationView) -> Self {
+        Self { value: operation.result, was_already: operation.was_already, notes: operation.notes }
+    }
 }
 
 /// Tells what was done to which target, and what failed. In JSON, what came out stands under `kind`.
@@ -20,7 +38,12 @@ pub(crate) fn tell(done: &str, kind: &str, outcomes: &[Outcome], as_json: bool) 
     for outcome in outcomes {
         match &outcome.result {
             Ok(_) if as_json => {}
-            Ok(_) => render::print(&format!("{done} {}\n", outcome.target))?,
+            Ok(what) => {
+                what.notes.iter().for_each(|note| say(note));
+                if !what.was_already {
+                    render::print(&format!("{done} {}\n", outcome.target))?;
+                }
+            }
             Err(error) => {
                 complain((outcomes.len() > 1).then_some(outcome.target.as_str()), error);
                 worst = match (worst, error) {
@@ -37,7 +60,16 @@ pub(crate) fn tell(done: &str, kind: &str, outcomes: &[Outcome], as_json: bool) 
 fn as_value(kind: &str, outcome: &Outcome) -> Value {
     let target = &outcome.target;
     match &outcome.result {
-        Ok(result) => json!({ "target": target, "ok": true, kind: result }),
+        Ok(Done { value, was_already, notes }) => {
+            let parts = [
+                Some(("target", json!(target))),
+                Some(("ok", json!(true))),
+                Some((kind, json!(value))),
+                was_already.then(|| ("was_already", json!(true))),
+                (!notes.is_empty()).then(|| ("notes", json!(notes))),
+            ];
+            parts.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect()
+        }
         Err(CliError::Refused(body)) => json!({ "target": target, "ok": false, "error": body }),
         Err(error) => json!({ "target": target, "ok": false, "error": { "message": chain(error) } }),
     }

@@ -31,7 +31,7 @@ pub(crate) async fn prune(paths: &Paths, args: &PruneArgs, board: &Board) -> Res
         return Ok(());
     }
     let targets = stopped.iter().map(|vm| (vm.name.as_str(), Ok(vm))).collect();
-    let action = Action::Delete(DeleteVm { only_stopped: true });
+    let action = Action::Delete { request: DeleteVm { only_stopped: true }, may_be_gone: true };
     lifecycle::act_on_all(&client, &action, targets, args.json, board).await
 }
 

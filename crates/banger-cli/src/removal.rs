@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use banger_api::Client;
 use banger_sys::paths::Paths;
 use futures::future::join_all;
-use serde_json::Value;
 
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::operation::{self, Ended, OnStop};
-use crate::outcome::{Outcome, tell};
+use crate::outcome::{Done, Outcome, tell};
 use crate::progress::Board;
 use crate::signals::Signals;
 
@@ -57,13 +56,13 @@ async fn remove_one(
     name: &str,
     has_several: bool,
     board: &Board,
-) -> Result<Option<Value>, CliError> {
+) -> Result<Done, CliError> {
     let mut signals = Signals::listen().map_err(CliError::Signals)?;
     let mut progress = board.progress(has_several.then_some(name));
     let path = format!("{}/{name}/delete", what.route);
     let begin = client.post(&path, &());
     let ended = operation::follow(client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
     match ended {
-        Ended::Succeeded(_) | Ended::TooLate { .. } => Ok(None),
+        Ended::Succeeded(_) | Ended::TooLate { .. } => Ok(Done::default()),
     }
 }

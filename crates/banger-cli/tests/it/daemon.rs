@@ -439,6 +439,8 @@ impl Shared {
             stages: vec![step("disks", Some(120)), step("boot", state.is_final().then_some(900))],
             result,
             error: None,
+            was_already: false,
+            notes: Vec::new(),
         };
         operations.insert(view.id.clone(), watch::Sender::new(view.clone()));
         view

@@ -39,6 +39,8 @@ impl OperationTask {
             stages: Vec::new(),
             result: None,
             error: None,
+            was_already: false,
+            notes: Vec::new(),
         };
         let view = watch::Sender::new(view);
         let (begun, cancelled) = (Instant::now(), CancellationToken::new());
@@ -96,6 +98,19 @@ impl OperationTask {
                 stage.total_bytes = total_bytes;
                 stage.parts = parts;
             }
+        });
+    }
+
+    /// Tells the caller something although nothing fails, in one sentence.
+    pub fn note(&self, sentence: String) {
+        self.change(|view| view.notes.push(sentence));
+    }
+
+    /// Tells that there is nothing to do, and why.
+    pub fn was_already(&self, sentence: String) {
+        self.change(|view| {
+            view.was_already = true;
+            view.notes.push(sentence);
         });
     }
 

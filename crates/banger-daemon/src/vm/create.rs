@@ -74,6 +74,8 @@ impl VmService {
             stages: Vec::new(),
             result,
             error,
+            was_already: false,
+            notes: Vec::new(),
         }))
     }
 

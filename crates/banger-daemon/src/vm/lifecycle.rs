@@ -30,7 +30,7 @@ const SIGNAL_WAIT: Duration = Duration::from_secs(5);
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 impl VmService {
-    /// Begins to start a VM.
+    /// Begins to start a VM. One that runs already is left as it is, and its caller is told.
     ///
     /// # Errors
     /// [`VmError`] of finding it.
@@ -48,7 +48,7 @@ impl VmService {
         }))
     }
 
-    /// Begins to stop a VM.
+    /// Begins to stop a VM. One that does not run is left as it is, and its caller is told.
     ///
     /// # Errors
     /// [`VmError`] of finding it.
@@ -83,7 +83,8 @@ impl VmService {
         }))
     }
 
-    /// Begins to end a VM's machine at once, whatever else is done with the VM. Another signal than `KILL` is sent to its
+    /// Begins to end a VM's machine at once, whatever else is done with the VM. Where there is none, nothing is to be done,
+    /// and the caller is told. Another signal than `KILL` is sent to its
     /// process once; the machine may go on after it.
     ///
     /// # Errors
@@ -109,7 +110,7 @@ impl VmService {
                 row.last_error = None;
                 service.record(&held, &mut row, VmEvent::MachineEnded)?;
             } else if !was_at_work {
-                return Err(VmError::Denied { action: "kill", name: row.name, source: Denied::NotRunning });
+                task.was_already(not_running(&row));
             } else if row.state == VmState::Stopped && row.last_error.take().is_some() {
                 // Its watch was faster than we: a machine that was ended on purpose has no error.
                 service.rows.update(&row)?;
@@ -201,6 +202,9 @@ impl VmService {
         if row.pending == Some(Pending::Delete) {
             return Err(VmError::BeingDeleted { name: row.name });
         }
+        if row.state == VmState::Running {
+            return self.runs_already(row, wait, task).await;
+        }
         if let Err(source) = row.state.after(VmEvent::BootStarted) {
             return Err(VmError::Denied { action: "start", name: row.name, source });
         }
@@ -236,6 +240,24 @@ impl VmService {
         Err(error)
     }
 
+    /// Answers a start of a VM that runs: at once, or when its system is ready, where that is waited for.
+    async fn runs_already(&self, row: VmRow, wait: WaitFor, task: &OperationTask) -> Result<VmRow, VmError> {
+        task.was_already(format!("VM `{}` is already running", row.name));
+        let machine = match wait {
+            WaitFor::Agent => None,
+            WaitFor::System => self.machines.get(&row.id),
+        };
+        let Some(machine) = machine else { return Ok(row) };
+        task.stage("wait for the system", "");
+        let deadline = self.parts.config.boot_deadline;
+        let system = Box::pin(async {
+            let client = guest::connect(&machine, &row, CONNECT_DEADLINE).await?;
+            guest::wait_for_system(&machine, &client, &row, deadline).await
+        });
+        task.unless_cancelled(guest::unless_ended(&machine, &row, system)).await??;
+        Ok(row)
+    }
+
     async fn stop_held(
         &self,
         held: &VmGuard,
@@ -244,6 +266,10 @@ impl VmService {
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
         let mut row = self.reload(id)?;
+        if !row.state.has_machine() {
+            task.was_already(not_running(&row));
+            return Ok(row);
+        }
         let mut lost = None;
         self.record(held, &mut row, VmEvent::StopStarted)?;
         if let Some(machine) = self.machines.get(id) {
@@ -308,6 +334,10 @@ fn number(signal: KillSignal) -> Signal {
         KillSignal::Usr1 => Signal::USR1,
         KillSignal::Usr2 => Signal::USR2,
     }
+}
+
+fn not_running(row: &VmRow) -> String {
+    format!("VM `{}` is not running", row.name)
 }
 
 fn not_found(row: &VmRow) -> VmError {

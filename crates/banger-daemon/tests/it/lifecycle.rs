@@ -70,18 +70,39 @@ async fn a_restart_of_a_stopped_vm_starts_it() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_in_a_state_is_denied_with_a_reason() {
+async fn what_is_so_already_succeeds_and_says_so() {
+    let sandbox = Sandbox::start().await;
+    let running = sandbox.create("dev").await;
+    let done = async |verb: &str, body: serde_json::Value| {
+        let begun = sandbox.begin(&format!("/v1/vms/dev/{verb}"), body).await.unwrap();
+        let ended = sandbox.finish(begun).await.unwrap();
+        (ended.was_already, ended.notes)
+    };
+    let already = |sentence: &str| (true, vec![sentence.to_owned()]);
+    assert_eq!(done("start", json!({})).await, already("VM `dev` is already running"));
+    assert_eq!(done("start", json!({ "wait": "system" })).await, already("VM `dev` is already running"));
+    assert_eq!(sandbox.vm("dev").await.unwrap(), running);
+    assert_eq!(done("stop", json!({})).await, (false, Vec::new()));
+    for verb in ["stop", "kill"] {
+        assert_eq!(done(verb, json!({})).await, already("VM `dev` is not running"));
+    }
+    assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Stopped);
+    // A signal that nobody got is another matter.
+    let begun = sandbox.begin("/v1/vms/dev/kill", json!({ "signal": "TERM" })).await.unwrap();
+    assert_eq!(sandbox.finish(begun).await.unwrap_err().code, ErrorCode::NotRunning);
+}
+
+#[tokio::test]
+async fn two_who_want_the_same_at_once_both_get_it() {
     let sandbox = Sandbox::start().await;
     sandbox.create("dev").await;
-    let error = sandbox.act("dev", "start").await.unwrap_err();
-    assert_eq!(error.message, "cannot start VM `dev`: the VM is already running");
-    assert_eq!(error.hint.as_deref(), Some("banger vm exec dev -- <command>"));
-    sandbox.act("dev", "stop").await.unwrap();
-    for verb in ["stop", "kill"] {
-        let error = sandbox.act("dev", verb).await.unwrap_err();
-        assert_eq!(error.code, ErrorCode::NotRunning);
-        assert_eq!(error.message, format!("cannot {verb} VM `dev`: the VM is not running"));
-        assert_eq!(error.hint.as_deref(), Some("banger vm show dev"));
+    for (verb, state) in [("stop", VmState::Stopped), ("start", VmState::Running), ("kill", VmState::Stopped)]
+    {
+        let (one, other) = (sandbox.begin_act("dev", verb).await, sandbox.begin_act("dev", verb).await);
+        let (one, other) = tokio::join!(sandbox.finish(one), sandbox.finish(other));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert!(!(one.was_already && other.was_already), "nobody did the {verb}");
+        assert_eq!(sandbox.vm("dev").await.unwrap().state, state);
     }
 }
 
