@@ -14,6 +14,7 @@ use banger_sys::process::ProcessIdentity;
 
 use crate::contract::{MachineHandle, VmmKind};
 use crate::firecracker;
+use crate::handle::{self, HandleError};
 use crate::launch::kill_process;
 
 /// Returns this user's VMM processes whose command line names a path below `state_root`, with the machine's state
@@ -75,10 +76,11 @@ fn names_a_directory_of(command_line: &[u8], handle: &MachineHandle) -> bool {
 /// Finds the state directory of a VMM's machine.
 fn state_directory(command_line: &[u8], state_root: &Path) -> Option<PathBuf> {
     if let Some(id) = firecrackers_id(command_line) {
-        // Ids are random: a directory of that name is this machine's.
+        // Ids are random: a directory of that name is this machine's, or a copy of it.
         let id: VmId = id.parse().ok()?;
         let directory = state_root.join(id.as_str());
-        return directory.is_dir().then_some(directory);
+        let is_copy = matches!(handle::load(&directory), Err(HandleError::Elsewhere { .. }));
+        return (directory.is_dir() && !is_copy).then_some(directory);
     }
     qemus_state_directory(command_line, state_root)
 }
@@ -170,5 +172,12 @@ mod tests {
         assert_eq!(find(ours), Some(root.path().join(ours)));
         assert_eq!(find(theirs), None);
         assert_eq!(find(".."), None);
+        // A copy of the original's directory has the same name, and its machine is not ours.
+        let (original, copy) = (tempfile::tempdir().unwrap(), root.path().join(ours));
+        let frozen = include_str!("../testdata/machine-1.json");
+        let handle: MachineHandle = serde_json::from_str(frozen).unwrap();
+        handle::store(original.path(), &handle).unwrap();
+        std::fs::copy(original.path().join(handle::HANDLE_FILE), copy.join(handle::HANDLE_FILE)).unwrap();
+        assert_eq!(find(ours), None);
     }
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use banger_model::VmState;
 use banger_store::{Pending, VmRow};
 use banger_sys::files::{remove_any, sweep_staging};
-use banger_vmm::Machine;
+use banger_sys::process::ProcessIdentity;
+use banger_vmm::handle::HandleError;
+use banger_vmm::{Machine, MachineHandle};
 use futures::{StreamExt as _, stream};
 use tracing::{info, warn};
 
@@ -52,6 +54,8 @@ enum Found {
     Nothing,
     /// One may run, and nobody can speak to it.
     OutOfReach(String),
+    /// One runs that belongs to the directory of which this one is a copy.
+    Elsewhere(String),
 }
 
 impl VmService {
@@ -121,11 +125,22 @@ impl VmService {
                 report.ended += 1;
                 self.demote(&mut row, &reason).await
             }
-            (None, Found::Nothing | Found::OutOfReach(_)) => Ok(()),
+            // Neither the machine nor its sockets are touched.
+            (None, Found::Elsewhere(reason)) if row.state.has_machine() => {
+                report.ended += 1;
+                warn!(vm = %row.name, reason);
+                self.note_stopped(&mut row, &reason)
+            }
+            (None, Found::Nothing | Found::OutOfReach(_) | Found::Elsewhere(_)) => Ok(()),
         }
     }
 
     async fn demote(&self, row: &mut VmRow, reason: &str) -> Result<(), VmError> {
+        self.note_stopped(row, reason)?;
+        remove_directory(self.parts.paths.vm_runtime(row.id.as_str())).await
+    }
+
+    fn note_stopped(&self, row: &mut VmRow, reason: &str) -> Result<(), VmError> {
         row.last_error = (row.state != VmState::Stopping).then(|| reason.to_owned());
         row.state = match row.state {
             VmState::Starting => VmState::Failed,
@@ -133,8 +148,7 @@ impl VmService {
                 VmState::Stopped
             }
         };
-        self.rows.update(row)?;
-        remove_directory(self.parts.paths.vm_runtime(row.id.as_str())).await
+        self.rows.update(row)
     }
 
     async fn find_machine(&self, row: &VmRow) -> Found {
@@ -146,6 +160,7 @@ impl VmService {
         let handle = match banger_vmm::handle::load(&self.parts.paths.vm(row.id.as_str())) {
             Ok(Some(handle)) => handle,
             Ok(None) => return Found::Nothing,
+            Err(HandleError::Elsewhere { handle }) => return elsewhere(&handle),
             Err(error) => return out_of_reach(&error),
         };
         let Some(vmm) = self.parts.vmms.of_kind(handle.vmm) else { return Found::Nothing };
@@ -178,5 +193,16 @@ impl VmService {
             }
         }
         removed
+    }
+}
+
+/// Judges the machine of a directory of which the VM's is a copy.
+fn elsewhere(handle: &MachineHandle) -> Found {
+    match ProcessIdentity::from(handle.process).open() {
+        Ok(Some(_)) => {
+            let original = handle.console_log.parent().unwrap_or(&handle.console_log).display();
+            Found::Elsewhere(format!("its machine runs for `{original}`, of which this is a copy"))
+        }
+        Ok(None) | Err(_) => Found::Nothing,
     }
 }

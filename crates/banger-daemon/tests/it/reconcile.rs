@@ -179,3 +179,27 @@ async fn a_vm_whose_removal_did_not_end_is_no_use_but_to_be_deleted() {
     sandbox.act("dev", "delete").await.unwrap();
     sandbox.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn a_copy_of_a_state_directory_leaves_the_machines_of_the_original_alone() {
+    let original = Sandbox::start().await;
+    let vm = original.create("dev").await;
+    let place = tempfile::tempdir().unwrap();
+    let home = place.path().join("copy");
+    let state_home = original.paths.state.parent().unwrap();
+    let copied = std::process::Command::new("cp").arg("-a").arg(state_home).arg(&home).status().unwrap();
+    assert!(copied.success());
+    let mut copy = Sandbox::at(&home, crate::gate::PATIENCE);
+    assert_eq!(copy.start_daemon().await.adopted, 0);
+    let told = copy.vm("dev").await.unwrap();
+    let directory = original.paths.vm(vm.id.as_str());
+    let reason = format!("its machine runs for `{}`, of which this is a copy", directory.display());
+    assert_eq!((told.state, told.pid, told.last_error), (VmState::Stopped, None, Some(reason)));
+    // Both live their own lives from here on.
+    copy.act("dev", "start").await.unwrap();
+    copy.act("dev", "stop").await.unwrap();
+    copy.act("dev", "delete").await.unwrap();
+    let (output, _) = original.exec("dev", &[b"echo", b"up"]).await;
+    assert_eq!(output, b"up\n");
+    assert_eq!(original.vm("dev").await.unwrap(), vm);
+}
