@@ -2,7 +2,7 @@
 
 use banger_model::{
     DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, PauseReason, Ttl, TtlChange,
-    VcpuCount, VmId, VmName, VmState,
+    VcpuCount, VmId, VmName, VmSizes, VmState,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -37,9 +37,15 @@ pub struct CreateVm {
     /// Memory in MiB.
     #[serde(default, rename = "memory_mib", skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryMib>,
-    /// Work disk (`/root`) in bytes.
+    /// Size in bytes of each of its two disks: the overlay (`/`) and the work disk (`/root`).
     #[serde(default, rename = "disk_bytes", skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskBytes>,
+    /// Overlay (`/`) in bytes, where it is another size.
+    #[serde(default, rename = "overlay_bytes", skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<DiskBytes>,
+    /// Work disk (`/root`) in bytes, where it is another size.
+    #[serde(default, rename = "work_bytes", skip_serializing_if = "Option::is_none")]
+    pub work: Option<DiskBytes>,
     /// Only make it.
     #[serde(default)]
     pub no_start: bool,
@@ -70,9 +76,15 @@ pub struct SetVm {
     /// Memory in MiB, from the next start on.
     #[serde(default, rename = "memory_mib", skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryMib>,
-    /// Work disk in bytes, from the next start on; it can only grow.
+    /// Size in bytes of each of its two disks, from the next start on; they can only grow.
     #[serde(default, rename = "disk_bytes", skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskBytes>,
+    /// Overlay (`/`) in bytes, where it is another size.
+    #[serde(default, rename = "overlay_bytes", skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<DiskBytes>,
+    /// Work disk (`/root`) in bytes, where it is another size.
+    #[serde(default, rename = "work_bytes", skip_serializing_if = "Option::is_none")]
+    pub work: Option<DiskBytes>,
     /// Seconds to live from now on; 0: for ever.
     #[serde(default, rename = "ttl_secs", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
@@ -143,8 +155,14 @@ pub struct VmView {
     pub vcpus: VcpuCount,
     /// Memory in MiB.
     pub memory_mib: MemoryMib,
-    /// Work disk in bytes.
+    /// Work disk (`/root`) in bytes.
     pub disk_bytes: DiskBytes,
+    /// Overlay (`/`) in bytes.
+    #[serde(default = "DiskBytes::default_size")]
+    pub overlay_bytes: DiskBytes,
+    /// The sizes of the machine that runs, where they are other ones: those above hold from the next start on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<VmSizes>,
     /// When it was made (RFC 3339).
     pub created_at: String,
     /// When its machine was started (RFC 3339).

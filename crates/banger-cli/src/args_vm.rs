@@ -225,9 +225,15 @@ pub(crate) struct SizingArgs {
     /// Memory, as in 512M or 2G [default: an eighth of the host's, 512M to 8G]
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) memory: Option<MemoryMib>,
-    /// Work disk (/root in the guest), as in 8G [default: 8G; only what is written takes room]
+    /// Size of `/` and of `/root`, each on a disk of its own [default: 8G; only what is written takes room]
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) disk_size: Option<DiskBytes>,
+    /// Size of the overlay (`/` in the guest) where it differs from --disk-size
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) overlay_size: Option<DiskBytes>,
+    /// Size of the work disk (`/root` in the guest) where it differs from --disk-size
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) work_size: Option<DiskBytes>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
     /// Delete the VM after this time, as in 90m, 8h or 7d, counted anew by `vm touch` [default: never]
@@ -251,6 +257,8 @@ impl SizingArgs {
             vcpus: self.vcpu,
             memory: self.memory,
             disk: self.disk_size,
+            overlay: self.overlay_size,
+            work: self.work_size,
             no_start,
             wait: self.wait.boundary(),
             command_follows: false,
@@ -271,9 +279,15 @@ pub(crate) struct SetArgs {
     /// Memory, as in 512M or 2G
     #[arg(long, allow_hyphen_values = true)]
     memory: Option<MemoryMib>,
-    /// Work disk (/root in the guest), as in 20G; it can only grow
+    /// Size of `/` and of `/root`, each on a disk of its own, as in 20G; they can only grow
     #[arg(long, allow_hyphen_values = true)]
     disk_size: Option<DiskBytes>,
+    /// Size of the overlay (`/` in the guest) where it differs from --disk-size
+    #[arg(long, allow_hyphen_values = true)]
+    overlay_size: Option<DiskBytes>,
+    /// Size of the work disk (`/root` in the guest) where it differs from --disk-size
+    #[arg(long, allow_hyphen_values = true)]
+    work_size: Option<DiskBytes>,
     /// Delete the VM after this time from now on, as in 90m, 8h or 7d; `none`: never
     #[arg(long)]
     ttl: Option<TtlChange>,
@@ -282,7 +296,14 @@ pub(crate) struct SetArgs {
 impl SetArgs {
     /// Returns the request for this change.
     pub(crate) fn request(&self) -> SetVm {
-        SetVm { vcpus: self.vcpu, memory: self.memory, disk: self.disk_size, ttl: self.ttl }
+        SetVm {
+            vcpus: self.vcpu,
+            memory: self.memory,
+            disk: self.disk_size,
+            overlay: self.overlay_size,
+            work: self.work_size,
+            ttl: self.ttl,
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! `vm list`, `ps` and `vm show`.
 
+use std::fmt::Display;
+
 use banger_api::{PendingWork, VmView};
-use banger_model::{PauseReason, VmState};
+use banger_model::{PauseReason, VmSizes, VmState};
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
@@ -40,9 +42,9 @@ pub(crate) fn vm_table(vms: &[VmView], now: Timestamp) -> String {
             vm.name.to_string(),
             state_text(vm),
             vm.image.to_string(),
-            vm.vcpus.to_string(),
-            vm.memory_mib.to_string(),
-            vm.disk_bytes.to_string(),
+            now_and_next(vm, |sizes| sizes.vcpus, vm.vcpus, " -> "),
+            now_and_next(vm, |sizes| sizes.memory, vm.memory_mib, " -> "),
+            now_and_next(vm, |sizes| sizes.work_disk, vm.disk_bytes, " -> "),
             ago(&vm.created_at, now),
         ]
     };
@@ -58,10 +60,16 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
         ("paused", vm.paused.map(|reason| paused_text(reason).to_owned())),
         ("image", Some(vm.image.to_string())),
         ("kernel", Some(vm.kernel.to_string())),
-        ("vcpus", Some(vm.vcpus.to_string())),
-        ("memory", Some(vm.memory_mib.to_string())),
-        ("disk", Some(vm.disk_bytes.to_string())),
-        ("sizes", vm.needs_restart.then(|| "changed; they hold from the next start on".to_owned())),
+        ("vcpus", Some(now_and_next(vm, |sizes| sizes.vcpus, vm.vcpus, NEXT))),
+        ("memory", Some(now_and_next(vm, |sizes| sizes.memory, vm.memory_mib, NEXT))),
+        ("disk /", Some(now_and_next(vm, |sizes| sizes.overlay_disk, vm.overlay_bytes, NEXT))),
+        ("disk /root", Some(now_and_next(vm, |sizes| sizes.work_disk, vm.disk_bytes, NEXT))),
+        (
+            "sizes",
+            // Of a machine of an older version it is not known what it has now.
+            (vm.needs_restart && vm.running.is_none())
+                .then(|| "changed; they hold from the next start on".to_owned()),
+        ),
         ("created", Some(moment(&vm.created_at))),
         ("started", vm.started_at.as_deref().map(moment)),
         ("expires", vm.expires_at.clone()),
@@ -71,6 +79,22 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
         ("last error", vm.last_error.clone()),
     ];
     render::sheet(12, lines.into_iter().filter_map(|(name, value)| Some((name, value?))))
+}
+
+/// Stands between what a machine has and what its next one will have.
+const NEXT: &str = ", from the next start on ";
+
+/// Returns a size; where the machine that runs has another one, both.
+fn now_and_next<T: Copy + PartialEq + Display>(
+    vm: &VmView,
+    of: impl FnOnce(&VmSizes) -> T,
+    next: T,
+    between: &str,
+) -> String {
+    match vm.running.as_ref().map(of).filter(|now| *now != next) {
+        Some(now) => format!("{now}{between}{next}"),
+        None => next.to_string(),
+    }
 }
 
 /// The state as people see it: work in its middle and a guest that hangs are no states of the VM, but what counts.
@@ -140,6 +164,27 @@ mod tests {
     }
 
     #[test]
+    fn both_sizes_are_shown_where_the_next_start_changes_them() {
+        let now = "2026-01-01T02:00:00Z".parse().unwrap();
+        let running = serde_json::json!({
+            "vcpus": 1, "memory_mib": 1536, "disk_bytes": 8_589_934_592_u64, "overlay_bytes": 4_294_967_296_u64
+        });
+        let vm = VmView {
+            state: VmState::Running,
+            running: serde_json::from_value(running).unwrap(),
+            needs_restart: true,
+            ..vm()
+        };
+        insta::assert_snapshot!(vm_table(std::slice::from_ref(&vm), now), @r"
+        ID        NAME  STATE    IMAGE            VCPU    MEM    DISK  CREATED
+        01234567  dev   running  debian-bookworm  1 -> 2  1536M  8G    2 hours ago
+        ");
+        let sheet = vm_sheet(&vm, now);
+        assert!(sheet.contains("vcpus       1, from the next start on 2\n"), "{sheet}");
+        assert!(sheet.contains("disk /      4G, from the next start on 8G\ndisk /root  8G\n"), "{sheet}");
+    }
+
+    #[test]
     fn a_vm_is_shown_with_what_is_known() {
         let now = "2026-01-01T02:00:00Z".parse().unwrap();
         insta::assert_snapshot!(vm_sheet(&vm(), now), @r"
@@ -150,7 +195,8 @@ mod tests {
         kernel      debian-12
         vcpus       2
         memory      1536M
-        disk        8G
+        disk /      8G
+        disk /root  8G
         created     2 hours ago (2026-01-01T00:00:00Z)
         last error  the guest never said hello
         ");

@@ -25,5 +25,5 @@ pub use size::{
     ByteCount, DiskBytes, HostSize, MemoryMib, SizeError, VcpuCount, default_memory, default_vcpus,
     display_rounded,
 };
-pub use spec::VmSpec;
+pub use spec::{VmSizes, VmSpec};
 pub use vm::{Denied, VmEvent, VmState};

@@ -7,7 +7,7 @@ use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
 
 use crate::StoreError;
 
-const STEPS: &[M<'static>] = &[M::up(VMS), M::up(LIFETIME_AND_EVENTS)];
+const STEPS: &[M<'static>] = &[M::up(VMS), M::up(LIFETIME_AND_EVENTS), M::up(MACHINE_SIZES)];
 
 const VMS: &str = "CREATE TABLE vms (
         id TEXT PRIMARY KEY NOT NULL,
@@ -52,6 +52,13 @@ const LIFETIME_AND_EVENTS: &str = "
         message TEXT
     ) STRICT;";
 
+/// The sizes that a VM's latest machine was started with; its row has those of its next one.
+const MACHINE_SIZES: &str = "
+    ALTER TABLE vms ADD COLUMN machine_vcpus INTEGER;
+    ALTER TABLE vms ADD COLUMN machine_memory_mib INTEGER;
+    ALTER TABLE vms ADD COLUMN machine_work_disk_bytes INTEGER;
+    ALTER TABLE vms ADD COLUMN machine_overlay_disk_bytes INTEGER;";
+
 pub(crate) fn apply(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     Migrations::from_slice(STEPS).to_latest(connection).map_err(|source| match source {
         rusqlite_migration::Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => {
@@ -88,6 +95,7 @@ mod tests {
         let [row] = &*rows else { panic!("{rows:?}") };
         assert_eq!((row.name.as_str(), row.spec.memory.get()), ("old", 1024));
         assert_eq!((row.ttl, row.touched_at_ms, &row.request), (None, None, &None));
+        assert_eq!(row.machine, None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use banger_model::{Ttl, VmId, VmName, VmSpec, VmState};
+use banger_model::{Ttl, VmId, VmName, VmSizes, VmSpec, VmState};
 use banger_sys::failpoint;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
@@ -75,6 +75,8 @@ pub struct VmRow {
     pub pending: Option<Pending>,
     /// What it is made of.
     pub spec: VmSpec,
+    /// The sizes of its latest machine; absent before its first, and where an older version started it.
+    pub machine: Option<VmSizes>,
     /// Who its guest is.
     pub guest: GuestIdentity,
     /// VMM that was asked for: `auto`, `qemu`, `firecracker`.
@@ -99,7 +101,7 @@ pub struct VmRow {
     pub request: Option<CreateRequest>,
 }
 
-const COLUMNS: [&str; 26] = [
+const COLUMNS: [&str; 30] = [
     "id",
     "name",
     "state",
@@ -126,6 +128,10 @@ const COLUMNS: [&str; 26] = [
     "request_key",
     "request_sha256",
     "request_op_id",
+    "machine_vcpus",
+    "machine_memory_mib",
+    "machine_work_disk_bytes",
+    "machine_overlay_disk_bytes",
 ];
 
 /// Returns where a column is in [`COLUMNS`]. SQLite would compare the names anew for every cell of every row, so this is
@@ -306,6 +312,10 @@ fn execute(connection: &Connection, sql: &str, vm: &VmRow) -> rusqlite::Result<u
         ":request_key": request.map(|request| &request.key),
         ":request_sha256": request.map(|request| &request.sha256),
         ":request_op_id": request.map(|request| &request.op_id),
+        ":machine_vcpus": vm.machine.map(|sizes| i64::from(sizes.vcpus)),
+        ":machine_memory_mib": vm.machine.map(|sizes| i64::from(sizes.memory)),
+        ":machine_work_disk_bytes": vm.machine.map(|sizes| i64::from(sizes.work_disk)),
+        ":machine_overlay_disk_bytes": vm.machine.map(|sizes| i64::from(sizes.overlay_disk)),
     })
 }
 
@@ -371,6 +381,20 @@ fn read(row: &Row<'_>) -> Result<VmRow, StoreError> {
                 .try_into()
                 .map_err(|error| damaged(&error))?,
         },
+        machine: match (
+            moment(column!("machine_vcpus"))?,
+            moment(column!("machine_memory_mib"))?,
+            moment(column!("machine_work_disk_bytes"))?,
+            moment(column!("machine_overlay_disk_bytes"))?,
+        ) {
+            (Some(vcpus), Some(memory), Some(work_disk), Some(overlay_disk)) => Some(VmSizes {
+                vcpus: vcpus.try_into().map_err(|error| damaged(&error))?,
+                memory: memory.try_into().map_err(|error| damaged(&error))?,
+                work_disk: work_disk.try_into().map_err(|error| damaged(&error))?,
+                overlay_disk: overlay_disk.try_into().map_err(|error| damaged(&error))?,
+            }),
+            _ => None,
+        },
         guest: GuestIdentity {
             machine_id: text(column!("machine_id"))?,
             ssh_host_key: text(column!("ssh_host_key"))?,
@@ -419,6 +443,7 @@ mod tests {
                 work_disk: "8G".parse().unwrap(),
                 overlay_disk: "8G".parse().unwrap(),
             },
+            machine: None,
             guest: GuestIdentity {
                 machine_id: "0".repeat(32),
                 ssh_host_key: "secret".into(),
@@ -453,6 +478,7 @@ mod tests {
         vm.state = VmState::Running;
         vm.pending = None;
         vm.vmm = Some("qemu/tcg".into());
+        vm.machine = Some(vm.spec.sizes());
         vm.last_error = Some("x".into());
         vm.started_at_ms = Some(5);
         vm.ttl = Ttl::try_from(60).ok();

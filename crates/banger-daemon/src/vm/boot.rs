@@ -117,6 +117,7 @@ impl DisksReady {
         self.row.boot_id = None;
         self.row.last_error = None;
         self.row.started_at_ms = Some(now_ms());
+        self.row.machine = Some(self.row.spec.sizes());
         context.rows.update(&self.row)?;
         let runtime = context.paths.vm_runtime(self.row.id.as_str());
         undo.push(Undo::Sockets(runtime.clone()));

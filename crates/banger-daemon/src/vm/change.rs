@@ -9,9 +9,10 @@ use banger_model::DiskBytes;
 use banger_store::VmRow;
 use banger_sys::failpoint;
 
-use super::VmError;
 use super::service::{VmGuard, VmService};
+use super::{VmError, view};
 use crate::clock::now_ms;
+use crate::operation::OperationTask;
 
 impl VmService {
     /// Begins to change a VM's sizes or its time to live. New sizes hold from the next start on; a work disk's file
@@ -24,27 +25,45 @@ impl VmService {
         if request == SetVm::default() {
             return Err(VmError::NothingToChange { name: row.name });
         }
-        check_growth(&row, request.disk)?;
+        check_growth(&row, request)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmSet, &target, move |service, task| async move {
             let held = service.lock_unless_cancelled(&row.id, &task).await?;
             let row = service.reload(&row.id)?;
-            service.set_held(&held, row, request).map(Some)
+            service.set_held(&held, row, request, &task).map(Some)
         }))
     }
 
-    fn set_held(&self, _held: &VmGuard, mut row: VmRow, request: SetVm) -> Result<VmRow, VmError> {
-        check_growth(&row, request.disk)?;
+    fn set_held(
+        &self,
+        _held: &VmGuard,
+        mut row: VmRow,
+        request: SetVm,
+        task: &OperationTask,
+    ) -> Result<VmRow, VmError> {
+        check_growth(&row, request)?;
         let before = row.spec.clone();
         row.spec.vcpus = request.vcpus.unwrap_or(row.spec.vcpus);
         row.spec.memory = request.memory.unwrap_or(row.spec.memory);
-        if let Some(disk) = request.disk {
-            // The disk first: one that is larger than its row says is as good as before.
-            grow(&self.parts.paths.vm(row.id.as_str()).join("work.ext4"), disk)?;
-            row.spec.work_disk = disk;
+        // The disks first: one that is larger than its row says is as good as before.
+        let directory = self.parts.paths.vm(row.id.as_str());
+        if let Some(size) = request.overlay.or(request.disk) {
+            grow(&directory.join("overlay.ext4"), size)?;
+            row.spec.overlay_disk = size;
+        }
+        if let Some(size) = request.work.or(request.disk) {
+            grow(&directory.join("work.ext4"), size)?;
+            row.spec.work_disk = size;
         }
         if row.spec != before {
             row.changed_at_ms = Some(now_ms());
+            self.warn_of_size(&row.spec, task);
+        }
+        if view::other_sizes(&row).is_some() {
+            let name = &row.name;
+            task.note(format!(
+                "VM `{name}` has the new sizes from its next start on: `banger vm restart {name}` makes one"
+            ));
         }
         if let Some(ttl) = request.ttl {
             row.ttl = ttl.ttl();
@@ -73,13 +92,16 @@ impl VmService {
     }
 }
 
-fn check_growth(row: &VmRow, wanted: Option<DiskBytes>) -> Result<(), VmError> {
-    match wanted {
-        Some(wanted) if wanted < row.spec.work_disk => {
-            Err(VmError::DiskShrinks { name: row.name.clone(), is: row.spec.work_disk, wanted })
+fn check_growth(row: &VmRow, request: SetVm) -> Result<(), VmError> {
+    for (disk, is, wanted) in [
+        ("overlay", row.spec.overlay_disk, request.overlay.or(request.disk)),
+        ("work disk", row.spec.work_disk, request.work.or(request.disk)),
+    ] {
+        if let Some(wanted) = wanted.filter(|wanted| *wanted < is) {
+            return Err(VmError::DiskShrinks { name: row.name.clone(), disk, is, wanted });
         }
-        Some(_) | None => Ok(()),
     }
+    Ok(())
 }
 
 /// Makes a disk's file longer; the new part is a hole.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::{CreateVm, OperationKind, OperationState, OperationView, WaitFor};
-use banger_model::{DiskBytes, VmEvent, VmId, VmName, VmSpec, VmState, generate_name};
+use banger_model::{VmEvent, VmId, VmName, VmSpec, VmState, generate_name};
 use banger_store::{CreateRequest, GuestIdentity, Pending, StoreError, VmRow};
 use banger_sys::id::{random_bytes, random_hex};
 use sha2::{Digest as _, Sha256};
@@ -96,9 +96,10 @@ impl VmService {
             kernel: files.kernel_name.clone(),
             vcpus: request.vcpus.unwrap_or(config.vcpus),
             memory: request.memory.unwrap_or(config.memory),
-            work_disk: request.disk.unwrap_or(config.disk),
-            overlay_disk: DiskBytes::default_size(),
+            work_disk: request.work.or(request.disk).unwrap_or(config.disk),
+            overlay_disk: request.overlay.or(request.disk).unwrap_or(config.disk),
         };
+        self.warn_of_size(&spec, task);
         let id = new_id()?;
         let held = self.lock(&id).await;
         // From the row's insert on, others find the VM: a kill or delete of it cancels us.
@@ -246,6 +247,7 @@ fn new_row(id: VmId, name: VmName, spec: VmSpec, vmm_wish: String) -> Result<VmR
             ssh_host_key_public: key.public_line,
             mac: format!("52:54:00:{a:02x}:{b:02x}:{c:02x}"),
         },
+        machine: None,
         vmm_wish,
         vmm: None,
         boot_id: None,

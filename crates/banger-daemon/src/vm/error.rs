@@ -187,10 +187,12 @@ pub enum VmError {
         name: VmName,
     },
     /// A disk cannot become smaller without losing what is on it.
-    #[error("the work disk of VM `{name}` has {is} and cannot shrink to {wanted}")]
+    #[error("the {disk} of VM `{name}` has {is} and cannot shrink to {wanted}")]
     DiskShrinks {
         /// Whose.
         name: VmName,
+        /// Overlay or work disk.
+        disk: &'static str,
         /// What it has.
         is: DiskBytes,
         /// What was asked for.

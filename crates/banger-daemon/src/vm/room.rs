@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use banger_model::DiskRoom;
+use banger_model::{DiskRoom, VmSpec};
 use banger_sys::host::disk_space;
 
 use super::VmError;
 use super::service::VmService;
+use crate::operation::OperationTask;
 
 impl VmService {
     /// Refuses what would take room where too little of it is left.
@@ -28,6 +29,17 @@ impl VmService {
             let room = DiskRoom { path: &path, free_bytes: space.free_bytes, total_bytes: space.total_bytes };
             self.parts.config.disk_floor.has_room_again(&room)
         })
+    }
+
+    /// Says when a VM's disks can grow beyond the host's: they take only what is written, so that this is no error.
+    pub(super) fn warn_of_size(&self, spec: &VmSpec, task: &OperationTask) {
+        let total = spec.overlay_disk.get().saturating_add(spec.work_disk.get());
+        let Ok(space) = disk_space(&self.disk()) else { return };
+        if total > space.total_bytes {
+            let (overlay, work) = (spec.overlay_disk, spec.work_disk);
+            let has = space.total_bytes >> 30;
+            task.note(format!("its disks can grow to {overlay} and {work}, and the host's disk has {has}G"));
+        }
     }
 
     /// What lies on the disk that matters.

@@ -1,7 +1,7 @@
 //! A VM as clients see it.
 
 use banger_api::{PendingWork, VmView};
-use banger_model::{PauseReason, VmState};
+use banger_model::{PauseReason, VmSizes, VmState};
 use banger_store::{Pending, VmRow};
 use jiff::Timestamp;
 
@@ -31,6 +31,8 @@ pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
         vcpus: row.spec.vcpus,
         memory_mib: row.spec.memory,
         disk_bytes: row.spec.work_disk,
+        overlay_bytes: row.spec.overlay_disk,
+        running: other_sizes(row),
         created_at: time_text(row.created_at_ms),
         started_at: row.started_at_ms.map(time_text),
         vmm: row.vmm.clone(),
@@ -41,11 +43,20 @@ pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
         }),
         is_unresponsive: presence.is_silent && row.state == VmState::Running,
         paused: presence.paused.filter(|_| row.state == VmState::Running),
-        needs_restart: has_changed && row.state.has_machine(),
+        needs_restart: match row.machine {
+            Some(_) => other_sizes(row).is_some(),
+            // An older version started it, and did not note with what.
+            None => has_changed && row.state.has_machine(),
+        },
         expires_at: presence.expires_at_ms.map(time_text),
         boot_id: row.boot_id.clone(),
         last_error: row.last_error.clone(),
     }
+}
+
+/// Returns the sizes of a machine that runs with other ones than its next one will have.
+pub(super) fn other_sizes(row: &VmRow) -> Option<VmSizes> {
+    row.machine.filter(|sizes| row.state.has_machine() && *sizes != row.spec.sizes())
 }
 
 /// Returns a time as RFC 3339 text.

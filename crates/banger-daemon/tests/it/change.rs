@@ -31,12 +31,53 @@ async fn new_sizes_hold_from_the_next_start_on_and_say_so() {
 }
 
 #[tokio::test]
+async fn a_size_is_that_of_both_disks_unless_they_shall_differ() {
+    let sandbox = Sandbox::start().await;
+    let gib = |count: u64| count << 30;
+    let body = json!({ "name": "dev", "disk_bytes": gib(20), "work_bytes": gib(9) });
+    let created = sandbox.finish(sandbox.begin("/v1/vms", body).await.unwrap()).await.unwrap();
+    let vm: VmView = serde_json::from_value(created.result.unwrap()).unwrap();
+    assert_eq!((vm.overlay_bytes.get(), vm.disk_bytes.get(), vm.running), (gib(20), gib(9), None));
+    let request = json!({ "disk_bytes": gib(30), "overlay_bytes": gib(40), "vcpus": 3 });
+    let begun = sandbox.begin("/v1/vms/dev/set", request).await.unwrap();
+    let ended = sandbox.finish(begun).await.unwrap();
+    let note = "VM `dev` has the new sizes from its next start on: `banger vm restart dev` makes one";
+    assert!(ended.notes.contains(&note.to_owned()), "{:?}", ended.notes);
+    let set_vm: VmView = serde_json::from_value(ended.result.unwrap()).unwrap();
+    assert_eq!((set_vm.overlay_bytes.get(), set_vm.disk_bytes.get()), (gib(40), gib(30)));
+    let running = set_vm.running.expect("the machine has other sizes");
+    assert_eq!((running.overlay_disk.get(), running.work_disk.get()), (gib(20), gib(9)));
+    assert_eq!(running.vcpus, vm.vcpus);
+    for (file, length) in [("overlay.ext4", gib(40)), ("work.ext4", gib(30))] {
+        let disk = sandbox.paths.vm(vm.id.as_str()).join(file);
+        assert_eq!(std::fs::metadata(disk).unwrap().len(), length, "{file}");
+    }
+    let error = set(&sandbox, "dev", json!({ "work_bytes": gib(10) })).await.unwrap_err();
+    assert_eq!(error.message, "the work disk of VM `dev` has 30G and cannot shrink to 10G");
+    let vm = sandbox.act("dev", "restart").await.unwrap().unwrap();
+    assert_eq!((vm.running, vm.needs_restart), (None, false));
+}
+
+#[tokio::test]
+async fn sizes_that_are_set_back_need_no_restart_and_larger_ones_than_the_host_has_are_warned_of() {
+    let sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    assert!(set(&sandbox, "dev", json!({ "vcpus": 3 })).await.unwrap().needs_restart);
+    let before = json!({ "vcpus": vm.vcpus });
+    assert!(!set(&sandbox, "dev", before).await.unwrap().needs_restart);
+    let body = json!({ "name": "huge", "disk_bytes": 2_u64 << 40, "no_start": true });
+    let created = sandbox.finish(sandbox.begin("/v1/vms", body).await.unwrap()).await.unwrap();
+    let [note] = created.notes.as_slice() else { panic!("{:?}", created.notes) };
+    assert!(note.starts_with("its disks can grow to 2T and 2T, and the host's disk has "), "{note}");
+}
+
+#[tokio::test]
 async fn a_change_that_makes_no_sense_changes_nothing() {
     let sandbox = Sandbox::start().await;
     let before = sandbox.create("dev").await;
     for (change, told) in [
         (json!({}), "nothing is to be changed of VM `dev`"),
-        (json!({ "disk_bytes": 1_u64 << 30 }), "the work disk of VM `dev` has 8G and cannot shrink to 1G"),
+        (json!({ "disk_bytes": 1_u64 << 30 }), "the overlay of VM `dev` has 8G and cannot shrink to 1G"),
         (json!({ "vcpus": 0 }), "a number of processors of 0 is not possible"),
         (
             json!({ "ttl_secs": 1 }),

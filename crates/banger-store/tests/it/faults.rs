@@ -20,6 +20,7 @@ pub(crate) fn row(number: u32) -> VmRow {
             work_disk: "8G".parse().unwrap(),
             overlay_disk: "8G".parse().unwrap(),
         },
+        machine: None,
         guest: GuestIdentity {
             machine_id: "0".repeat(32),
             ssh_host_key: "k".repeat(400),

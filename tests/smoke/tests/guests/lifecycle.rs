@@ -78,24 +78,40 @@ fn machine(home: &Home, vm: &str) -> Pid {
 
 fn vm_set() {
     let home = Home::ready();
-    let _ = home.text(&["vm", "create", "-q", "--name", "dev", "--memory", "512M", "--disk-size", "1G"]);
+    let _ = home.text(&[
+        "vm",
+        "create",
+        "-q",
+        "--name",
+        "dev",
+        "--vcpu",
+        "1",
+        "--memory",
+        "512M",
+        "--disk-size",
+        "1G",
+    ]);
     let guest = |script: &str| home.text(&["vm", "exec", "dev", "--", "sh", "-c", script]);
     let sizes = || {
         guest(
-            "nproc; df -BM --output=size /root | tail -1; awk '/MemTotal/{print int($2/1024/100)}' /proc/meminfo",
+            "nproc; df -BM --output=size / /root | tail -2; awk '/MemTotal/{print int($2/1024/100)}' /proc/meminfo",
         )
     };
     guest("echo kept > /root/file");
     let before = sizes();
     let _ = home.text(&["vm", "set", "dev", "--vcpu", "2", "--memory", "700M", "--disk-size", "2G"]);
-    assert_eq!(home.show("dev")["needs_restart"], true);
+    let changed = home.show("dev");
+    assert_eq!(changed["needs_restart"], true);
+    assert_eq!((&changed["vcpus"], &changed["running"]["vcpus"]), (&2.into(), &1.into()), "{changed}");
+    assert!(home.text(&["vm", "list"]).contains("512M -> 700M"));
     assert_eq!(sizes(), before, "a running guest has changed");
     let _ = home.text(&["vm", "restart", "-q", "dev"]);
     assert_eq!(home.show("dev")["needs_restart"], serde_json::Value::Null);
     let after = sizes();
     let numbers: Vec<u64> =
         after.split_whitespace().map(|word| word.trim_end_matches('M').parse().unwrap()).collect();
-    assert!(numbers[0] == 2 && numbers[1] > 1900 && numbers[2] >= 6, "{before} became {after}");
+    assert!(numbers[0] == 2 && numbers[3] >= 6, "{before} became {after}");
+    assert!(numbers[1] > 1900 && numbers[2] > 1900, "{before} became {after}");
     assert_eq!(guest("cat /root/file"), "kept\n");
     let shrink = home.banger(&["vm", "set", "dev", "--disk-size", "1G"]).run();
     assert_eq!(shrink.status, 1);
