@@ -95,6 +95,24 @@ pub struct Config {
     pub firecracker: FirecrackerSection,
     /// What pulls may do.
     pub pulls: PullsSection,
+    /// What guests get of the host.
+    pub guest: GuestSection,
+}
+
+/// What guests get of how the host reaches the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuestSection {
+    /// Certificate authorities that the user added to the host's own.
+    pub host_certificates: bool,
+    /// Proxies of the daemon's environment.
+    pub host_proxies: bool,
+}
+
+impl Default for GuestSection {
+    fn default() -> Self {
+        Self { host_certificates: true, host_proxies: false }
+    }
 }
 
 /// What pulls may do.
@@ -168,6 +186,8 @@ struct ConfigFile {
     ready_ports_deadline_secs: Option<u32>,
     auto_stop_stale_after: Option<StaleAfter>,
     disk_floor: Option<FloorWish>,
+    #[serde(default)]
+    guest: GuestSection,
     #[serde(default)]
     vm_defaults: VmDefaultsSection,
     #[serde(default)]
@@ -292,6 +312,7 @@ impl Config {
             disk,
             firecracker_bin: file.firecracker_bin.map(|AbsolutePath(path)| path),
             firecracker: file.firecracker,
+            guest: file.guest,
             pulls: file.pulls,
         })
     }
@@ -335,6 +356,15 @@ mod tests {
     }
 
     #[test]
+    fn guests_get_the_hosts_authorities_and_its_proxies_when_asked_for() {
+        let guest = |text: &str| Config::parse(text, HOST).unwrap().guest;
+        assert_eq!(guest(""), GuestSection { host_certificates: true, host_proxies: false });
+        let both = "[guest]\nhost_certificates = false\nhost_proxies = true";
+        assert_eq!(guest(both), GuestSection { host_certificates: false, host_proxies: true });
+        assert!(Config::parse("[guest]\nhost_keys = true", HOST).is_err());
+    }
+
+    #[test]
     fn what_the_file_says_wins() {
         let text = "vmm = 'qemu'\nboot_deadline_secs = 5\nready_ports_deadline_secs = 7\n[vm_defaults]\nvcpu = 3\nmemory_mib = 700\ndisk_size = '2G'";
         let config = Config::parse(text, HOST).unwrap();
@@ -374,7 +404,7 @@ mod tests {
         ];
         let table: String = texts.into_iter().map(|text| told(text) + "\n").collect();
         insta::assert_snapshot!(table, @r"
-        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `disk_floor`, `vm_defaults`, `pulls`
+        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `disk_floor`, `guest`, `vm_defaults`, `pulls`
         the configuration `config.toml` is wrong in line 1 (`vmm = 'xen'`): unknown variant `xen`, expected one of `auto`, `qemu`, `firecracker`
         the configuration `config.toml` is wrong in line 2 (`vcpu = 0`): a number of processors of 0 is not possible; it can be 1 to 32
         the configuration `config.toml` is wrong in line 3 (`disk_size = '1X'`): `1X` is not a size; write a number with M, G or T, as in `8G`

@@ -15,6 +15,7 @@ use banger_vmm::firecracker::JailFacts;
 use banger_vmm::selection::{Choice, ChoiceError, HostFacts, WantedVmm, choose};
 
 use crate::config::Config;
+use crate::host_trust::HostTrust;
 use crate::image::ImageBootSource;
 use crate::vmm_choice;
 
@@ -66,6 +67,7 @@ impl Doctor {
         checks.push(store(&self.paths.database()));
         checks.push(self.default_image());
         checks.push(self.vm_defaults());
+        checks.push(host_trust(&HostTrust::of_this_host(self.config.guest)));
         DoctorReport { checks }
     }
 
@@ -87,6 +89,18 @@ impl Doctor {
     fn vm_defaults(&self) -> CheckView {
         let Config { vcpus, memory, disk, .. } = &self.config;
         check("vm defaults", CheckOutcome::Pass, format!("{vcpus} vcpu | {memory} memory | {disk} disk"))
+    }
+}
+
+/// What guests get of how the host reaches the world, and what cannot reach them.
+fn host_trust(trust: &HostTrust) -> CheckView {
+    let proxies = if trust.proxies.is_empty() { "no proxies" } else { "proxies" };
+    let count = trust.authorities.len();
+    let plural = if count == 1 { "y" } else { "ies" };
+    let come = format!("guests get {count} authorit{plural} and {proxies} of the host");
+    match trust.left_out.as_slice() {
+        [] => check("host trust", CheckOutcome::Pass, come),
+        left_out => check("host trust", CheckOutcome::Warn, format!("{come}\n{}", left_out.join("\n"))),
     }
 }
 

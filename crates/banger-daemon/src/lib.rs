@@ -8,6 +8,7 @@ pub mod config;
 pub mod doctor;
 pub mod events;
 mod file_identity;
+mod host_trust;
 pub mod http;
 pub mod image;
 pub mod operation;

@@ -8,11 +8,11 @@ use std::{
 };
 
 use banger_agent_proto::{
-    ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply,
-    IdentifyRequest, ListenersReply, ListenersRequest, PROTOCOL_VERSION, ReadTreeReply, ReadTreeRequest,
-    Readiness, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply, StatsRequest,
-    WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply, WriteTreeRequest,
-    agent_server::Agent,
+    EnvironmentVariable, ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest,
+    IdentifyReply, IdentifyRequest, ListenersReply, ListenersRequest, PROTOCOL_VERSION, ReadTreeReply,
+    ReadTreeRequest, Readiness, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply,
+    StatsRequest, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply,
+    WriteTreeRequest, agent_server::Agent,
 };
 use futures::Stream;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -89,7 +89,15 @@ impl Agent for Control {
 
     async fn identify(&self, request: Request<IdentifyRequest>) -> Result<Response<IdentifyReply>, Status> {
         let init_delay = Duration::from_millis(request.get_ref().init_delay_millis.into());
-        let warnings = self.identity.lock().await.apply(request.get_ref());
+        let (warnings, trust) = {
+            let mut identity = self.identity.lock().await;
+            (identity.apply(request.get_ref()), identity.trust_variables().to_vec())
+        };
+        let trust = trust
+            .into_iter()
+            .map(|(name, value)| EnvironmentVariable { name: name.into(), value: value.into_bytes().into() });
+        self.commands
+            .set_session_variables(trust.chain(request.get_ref().session_environment.clone()).collect());
         self.commands.set_defaults(request.get_ref().process.clone());
         self.board.identified();
         let first = self.identified.lock().map(|mut sender| sender.take()).unwrap_or_default();

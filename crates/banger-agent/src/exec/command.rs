@@ -59,6 +59,8 @@ pub(crate) struct Commands {
     ended: Notify,
     /// What the image says about its processes; held for a moment only.
     defaults: Mutex<Option<ProcessDefaults>>,
+    /// What every command has beneath what image and caller say; held for a moment only.
+    session_variables: Mutex<Vec<EnvironmentVariable>>,
 }
 
 /// The agent's ends of the command's streams.
@@ -85,6 +87,7 @@ impl Commands {
             running: AtomicU32::new(0),
             ended: Notify::new(),
             defaults: Mutex::default(),
+            session_variables: Mutex::default(),
         }
     }
 
@@ -99,6 +102,11 @@ impl Commands {
         let images = defaults.map(|defaults| defaults.environment).unwrap_or_default();
         let said: Vec<_> = images.into_iter().filter(|v| session::is_of_language(&v.name)).collect();
         if said.is_empty() { session::locale(&self.root, &[], callers) } else { said }
+    }
+
+    /// From now on commands have these variables where neither image nor caller says another value.
+    pub(crate) fn set_session_variables(&self, variables: Vec<EnvironmentVariable>) {
+        *self.session_variables.lock().unwrap_or_else(PoisonError::into_inner) = variables;
     }
 
     /// Returns where the guest's root is.
@@ -142,7 +150,9 @@ impl Commands {
             let defaults = self.defaults.lock().unwrap_or_else(PoisonError::into_inner);
             filled_in(start, defaults.as_ref())
         };
-        let start = session::settled(start, &self.root);
+        let mut start = session::settled(start, &self.root);
+        let beneath = self.session_variables.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        start.environment.splice(0..0, beneath);
         let reply = match self.start(&start, shell) {
             Ok(running) => {
                 self.running.fetch_add(1, Ordering::Relaxed);

@@ -4,6 +4,7 @@ use std::{fs, io, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use banger_agent_proto::{IdentifyRequest, NetworkConfig};
 
+use super::trust::{self, Trust};
 use super::{clock, files, network, texts};
 use crate::os::ioctl;
 
@@ -13,17 +14,18 @@ pub(crate) struct Identity {
     root: PathBuf,
     is_guest: bool,
     network: Option<NetworkConfig>,
+    trust: Trust,
 }
 
 impl Identity {
     /// The identity of this machine.
     pub(crate) fn of_guest() -> Self {
-        Self { root: PathBuf::from("/"), is_guest: true, network: None }
+        Self { root: PathBuf::from("/"), is_guest: true, network: None, trust: Trust::default() }
     }
 
     /// An identity that is made of files below `root` only: name, network and clock of the machine stay untouched.
     pub(crate) fn of_directory(root: PathBuf) -> Self {
-        Self { root, is_guest: false, network: None }
+        Self { root, is_guest: false, network: None, trust: Trust::default() }
     }
 
     /// Does this identity own the machine?
@@ -41,11 +43,23 @@ impl Identity {
         warnings.note(self.host_key(wanted));
         warnings.note(self.authorized_keys(wanted));
         warnings.note(self.resolv_conf(wanted));
+        warnings.note(self.trust(wanted));
         if self.is_guest {
             warnings.0.extend(network::apply(self.network.as_ref(), wanted.network.as_ref()));
         }
         self.network.clone_from(&wanted.network);
         warnings.0
+    }
+
+    /// Returns the variables that commands get so that they trust what the guest trusts.
+    pub(crate) fn trust_variables(&self) -> &[(&'static str, String)] {
+        &self.trust.variables
+    }
+
+    fn trust(&mut self, wanted: &IdentifyRequest) -> Step {
+        self.trust = Trust::default();
+        self.trust = trust::apply(&self.root, &wanted.certificate_authorities)?;
+        Ok(())
     }
 
     fn set_clock(&self, wanted: &IdentifyRequest) -> Step {

@@ -7,5 +7,6 @@ mod files;
 mod netlink;
 mod network;
 mod texts;
+mod trust;
 
 pub(crate) use apply::Identity;

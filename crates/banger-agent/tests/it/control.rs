@@ -73,6 +73,14 @@ async fn processes_start_as_the_image_says_where_their_callers_say_nothing() {
     let start = ExecStart { environment: caller, image_command: true, ..ExecStart::default() };
     let outcome = start_on(client.clone(), start).await.finish().await;
     assert_eq!(String::from_utf8_lossy(&outcome.stdout), "image caller /usr arg\n");
+    // What the host adds comes beneath.
+    let variable = |name: &'static str| EnvironmentVariable { name: name.into(), value: "host".into() };
+    let session_environment = vec![variable("B"), variable("http_proxy")];
+    client.identify(IdentifyRequest { session_environment, ..identity() }).await.unwrap();
+    let caller = vec![EnvironmentVariable { name: "B".into(), value: "caller".into() }];
+    let start = ExecStart { environment: caller, ..shell("echo \"$B $http_proxy\"") };
+    let outcome = start_on(client.clone(), start).await.finish().await;
+    assert_eq!(outcome.stdout, b"caller host\n");
     // The next identity may be that of another image.
     client.identify(identity()).await.unwrap();
     let outcome = start_on(client.clone(), shell("echo \"$A\"")).await.finish().await;
@@ -157,4 +165,23 @@ async fn the_clocks_distance_is_told() {
     let mut client = client(&ports()).await;
     let reply = client.set_clock(SetClockRequest { clock_unix_nanos: 1 }).await.unwrap().into_inner();
     assert!(reply.moved_nanos < -1_000_000_000);
+}
+
+#[tokio::test]
+async fn commands_trust_the_authorities_of_the_host_until_they_are_gone() {
+    let root = tempfile::tempdir().unwrap();
+    let ports = test_guest::ports(root.path()).unwrap();
+    let mut client = client(&ports).await;
+    let pem = "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n".to_owned();
+    client
+        .identify(IdentifyRequest { certificate_authorities: vec![pem.clone()], ..identity() })
+        .await
+        .unwrap();
+    let outcome = start_on(client.clone(), shell("echo $SSL_CERT_FILE")).await.finish().await;
+    assert_eq!(outcome.stdout, b"/etc/ssl/certs/ca-certificates.crt\n");
+    let bundle = root.path().join("etc/ssl/certs/ca-certificates.crt");
+    assert!(fs::read_to_string(&bundle).unwrap().contains(&pem));
+    client.identify(identity()).await.unwrap();
+    let outcome = start_on(client.clone(), shell("echo $SSL_CERT_FILE")).await.finish().await;
+    assert_eq!((outcome.stdout.as_slice(), bundle.exists()), (&b"\n"[..], false));
 }

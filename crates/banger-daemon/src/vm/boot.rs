@@ -24,6 +24,7 @@ use super::undo::{Undo, UndoList};
 use super::{VmError, guest};
 use crate::boot_source::{BootFiles, BootSource, BootSourceError};
 use crate::clock::now_ms;
+use crate::config::GuestSection;
 use crate::operation::OperationTask;
 use crate::vmm_source::ChosenVmm;
 
@@ -38,6 +39,7 @@ pub(super) struct BootContext<'a> {
     pub(super) boot_deadline: Duration,
     pub(super) ready_ports_deadline: Duration,
     pub(super) init_delay: Duration,
+    pub(super) guest: GuestSection,
     pub(super) task: &'a OperationTask,
 }
 
@@ -166,6 +168,7 @@ impl Launched {
             network,
             context.authorized_key,
             context.init_delay,
+            context.guest,
             context.files.image.manifest.process.as_ref(),
         ));
         task.unless_cancelled(guest::unless_ended(&self.machine, &self.row, identified)).await??;

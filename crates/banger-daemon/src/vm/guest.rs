@@ -16,6 +16,8 @@ use tracing::warn;
 
 use super::{VmError, console};
 use crate::clock::unix_nanos;
+use crate::config::GuestSection;
+use crate::host_trust::HostTrust;
 
 /// How long a guest that has said hello may take for anything else.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
@@ -96,8 +98,10 @@ pub(super) async fn identify(
     network: Option<GuestNetwork>,
     authorized_key: &str,
     init_delay: Duration,
+    wish: GuestSection,
     process: Option<&ImageProcess>,
 ) -> Result<(), VmError> {
+    let trust = host_trust(wish, row).await;
     let request = IdentifyRequest {
         hostname: row.name.to_string(),
         machine_id: row.guest.machine_id.clone(),
@@ -117,6 +121,8 @@ pub(super) async fn identify(
         random_seed: random_bytes::<64>().to_vec().into(),
         init_delay_millis: u32::try_from(init_delay.as_millis()).unwrap_or(u32::MAX),
         process: process.map(process_defaults),
+        certificate_authorities: trust.authorities,
+        session_environment: trust.proxies.into_iter().map(variable).collect(),
     };
     let reply =
         client.identify(request, ANSWER_DEADLINE).await.map_err(|source| failed(machine, row, source))?;
@@ -125,6 +131,19 @@ pub(super) async fn identify(
         warn!(vm = %row.name, warning, "guest works with a limitation");
     }
     Ok(())
+}
+
+/// Read anew for each guest: the user may have changed it.
+async fn host_trust(wish: GuestSection, row: &VmRow) -> HostTrust {
+    let trust = tokio::task::spawn_blocking(move || HostTrust::of_this_host(wish)).await.unwrap_or_default();
+    for left_out in &trust.left_out {
+        warn!(vm = %row.name, left_out, "something of the host's trust does not reach the guest");
+    }
+    trust
+}
+
+fn variable((name, value): (String, String)) -> EnvironmentVariable {
+    EnvironmentVariable { name: name.into(), value: value.into() }
 }
 
 fn process_defaults(process: &ImageProcess) -> ProcessDefaults {

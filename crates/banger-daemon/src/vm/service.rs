@@ -240,6 +240,7 @@ impl VmService {
             boot_deadline: self.parts.config.boot_deadline,
             ready_ports_deadline: self.parts.config.ready_ports_deadline,
             init_delay: Duration::ZERO,
+            guest: self.parts.config.guest,
             task,
         }
     }
