@@ -320,7 +320,7 @@ mod tests {
     fn causes_are_told_once() {
         let source = io::Error::other("no such device");
         assert_eq!(chain(&CliError::Terminal(source)), "cannot set up the terminal: no such device");
-        let repeated = CliError::Paths(PathsError::RelativeHome("b".into()));
+        let repeated = CliError::Paths(PathsError::Relative { variable: "BANGER_HOME", path: "b".into() });
         assert_eq!(chain(&repeated), "`BANGER_HOME` is `b`, which is not an absolute path");
     }
 
@@ -358,7 +358,7 @@ mod tests {
             CliError::GuestTree { what: foul(), source: refused() },
             CliError::SameVm { vm: foul() },
             CliError::TreeCutOff { what: foul() },
-            CliError::Paths(PathsError::RelativeHome(FOUL.into())),
+            CliError::Paths(PathsError::Relative { variable: "BANGER_HOME", path: FOUL.into() }),
             CliError::Refused(Box::new(body())),
             CliError::Agent(refused()),
             CliError::Agent(mismatch),

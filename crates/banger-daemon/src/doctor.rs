@@ -1,5 +1,6 @@
 //! What is missing on this host, and the command that fixes it. Looks, and changes nothing.
 
+mod first_run;
 mod tuning;
 
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use banger_api::{CheckOutcome, CheckView, DoctorReport};
 use banger_image::HOST_TOOLS;
 use banger_store::Store;
-use banger_sys::host::{self, find_program};
+use banger_sys::host::find_program;
 use banger_sys::paths::Paths;
 use banger_sys::tuning::HostTuning;
 use banger_vmm::firecracker::JailFacts;
@@ -18,9 +19,6 @@ use crate::config::Config;
 use crate::host_trust::HostTrust;
 use crate::image::ImageBootSource;
 use crate::vmm_choice;
-
-/// Free bytes under which a pull will not fit.
-const FREE_BYTES_MIN: u64 = 2 * 1024 * 1024 * 1024;
 
 /// The checks.
 pub struct Doctor {
@@ -63,7 +61,10 @@ impl Doctor {
             is_root(),
         ));
         checks.push(agent(&self.source.agent()));
-        checks.push(space(&self.paths.state));
+        let is_image_here = matches!(self.source.has_image(&self.config.default_image), Ok(true));
+        let memory_bytes = u64::from(self.config.memory.get()) << 20;
+        let facts = first_run::Facts::look(&self.paths.state, is_image_here, memory_bytes);
+        checks.extend(first_run::rows(&facts, self.config.disk_floor));
         checks.push(store(&self.paths.database()));
         checks.push(self.default_image());
         checks.push(self.vm_defaults());
@@ -164,22 +165,6 @@ fn agent(path: &Path) -> CheckView {
     } else {
         let detail = format!("`{}` is missing: install banger again", path.display());
         check("guest agent", CheckOutcome::Fail, detail)
-    }
-}
-
-fn space(state: &Path) -> CheckView {
-    match host::free_bytes(state) {
-        Ok(free) if free >= FREE_BYTES_MIN => check(
-            "disk space",
-            CheckOutcome::Pass,
-            format!("{} MiB free in `{}`", free >> 20, state.display()),
-        ),
-        Ok(free) => {
-            let detail =
-                format!("only {} MiB free in `{}`: an image needs 2048", free >> 20, state.display());
-            check("disk space", CheckOutcome::Warn, detail)
-        }
-        Err(error) => check("disk space", CheckOutcome::Fail, format!("`{}`: {error}", state.display())),
     }
 }
 

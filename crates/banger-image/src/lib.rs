@@ -31,7 +31,7 @@ mod store;
 mod test_files;
 mod zstd_frames;
 
-pub use apt::AptError;
+pub use apt::{AptError, PackageSources};
 pub use artifact::{Artifact, Kind, Manifest};
 pub use bundle::{
     BundleError, BundleLocation, BundleLocationError, BundlePull, BundlePullError, FetchError, MinisignKey,
@@ -42,10 +42,10 @@ pub use digest::FileRecord;
 pub use disk::{DiskError, make_overlay_disk, make_work_disk};
 pub use host_tools::{HOST_TOOLS, HostTool, MissingTool};
 pub use image::{
-    AuthorizedKey, AuthorizedKeyError, BundleEntry, EntrySource, FinishError, Image, ImageBuildError,
-    ImageEntry, ImageManifest, ImageProcess, ImageRegistration, KeyFingerprint, KeyFingerprintError,
-    LinkedFiles, ManagedFiles, PromoteError, Recipe, RegisterError, RegisterRequest, Source, WorkSeedError,
-    image_catalog,
+    AuthorizedKey, AuthorizedKeyError, BUILD_DIRECTORY, BundleEntry, EntrySource, FinishError, Image,
+    ImageBuildError, ImageEntry, ImageManifest, ImageProcess, ImageRegistration, KeyFingerprint,
+    KeyFingerprintError, LinkedFiles, ManagedFiles, PromoteError, Recipe, RegisterError, RegisterRequest,
+    Source, WorkSeedError, has_sub_ids, image_catalog,
 };
 pub use kernel::{
     BzImageError, ElfError, ImportError, ImportRequest, InitramfsError, Kernel, KernelBuildError,

@@ -4,8 +4,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy as _;
-
 /// The product's directories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
@@ -22,12 +20,19 @@ pub struct Paths {
 /// Why there are no directories.
 #[derive(Debug, thiserror::Error)]
 pub enum PathsError {
-    /// Neither `BANGER_HOME` nor a home directory.
-    #[error("this user has no home directory")]
-    NoHome(#[source] etcetera::HomeDirError),
-    /// A relative `BANGER_HOME` would mean another place for each working directory.
-    #[error("`BANGER_HOME` is `{}`, which is not an absolute path", .0.display())]
-    RelativeHome(PathBuf),
+    /// Neither `BANGER_HOME` nor `HOME` is set.
+    #[error(
+        "`HOME` is not set; set it to your home directory, or `BANGER_HOME` to a directory of banger's own"
+    )]
+    NoHome,
+    /// A relative path would mean another place for each working directory.
+    #[error("`{variable}` is `{}`, which is not an absolute path", path.display())]
+    Relative {
+        /// Name in the environment.
+        variable: &'static str,
+        /// What it says.
+        path: PathBuf,
+    },
     /// A Unix socket's path has at most 107 bytes (`unix(7)`, `sun_path`).
     #[error("`{}` is too long for sockets: at most {RUNTIME_BYTES_MAX} bytes", .0.display())]
     TooLong(PathBuf),
@@ -42,9 +47,36 @@ impl Paths {
     /// # Errors
     /// [`PathsError`].
     pub fn from_environment() -> Result<Self, PathsError> {
-        let paths = match std::env::var_os("BANGER_HOME").filter(|home| !home.is_empty()) {
-            Some(home) => Self::under(Path::new(&home))?,
-            None => Self::from_xdg(std::env::var_os("XDG_RUNTIME_DIR"))?,
+        Self::from_variables(|name| std::env::var_os(name))
+    }
+
+    /// Finds the directories from variables; one that is empty counts as absent.
+    ///
+    /// # Errors
+    /// [`PathsError`].
+    pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, PathsError> {
+        let absolute = |name: &'static str| match variable(name).filter(|value| !value.is_empty()) {
+            None => Ok(None),
+            Some(value) if Path::new(&value).is_absolute() => Ok(Some(PathBuf::from(value))),
+            Some(value) => Err(PathsError::Relative { variable: name, path: value.into() }),
+        };
+        let paths = match absolute("BANGER_HOME")? {
+            Some(home) => Self::under(&home)?,
+            None => {
+                let home = absolute("HOME")?;
+                let of_user = |name, default: &str| {
+                    let chosen = absolute(name)?.or_else(|| home.as_ref().map(|home| home.join(default)));
+                    chosen.map(|base| base.join("banger")).ok_or(PathsError::NoHome)
+                };
+                let state = of_user("XDG_STATE_HOME", ".local/state")?;
+                let runtime = absolute("XDG_RUNTIME_DIR")?.map(|base| base.join("banger"));
+                Self {
+                    config: of_user("XDG_CONFIG_HOME", ".config")?,
+                    cache: of_user("XDG_CACHE_HOME", ".cache")?,
+                    runtime: runtime.unwrap_or_else(|| state.join("run")),
+                    state,
+                }
+            }
         };
         if paths.runtime.as_os_str().len() > RUNTIME_BYTES_MAX {
             return Err(PathsError::TooLong(paths.runtime));
@@ -55,31 +87,16 @@ impl Paths {
     /// All directories under one home.
     ///
     /// # Errors
-    /// [`PathsError::RelativeHome`].
+    /// [`PathsError::Relative`].
     pub fn under(home: &Path) -> Result<Self, PathsError> {
         if !home.is_absolute() {
-            return Err(PathsError::RelativeHome(home.to_owned()));
+            return Err(PathsError::Relative { variable: "BANGER_HOME", path: home.to_owned() });
         }
         Ok(Self {
             config: home.join("config"),
             state: home.join("state"),
             cache: home.join("cache"),
             runtime: home.join("run"),
-        })
-    }
-
-    fn from_xdg(runtime: Option<OsString>) -> Result<Self, PathsError> {
-        let base = etcetera::base_strategy::Xdg::new().map_err(PathsError::NoHome)?;
-        let state = base.state_dir().unwrap_or_else(|| base.home_dir().join(".local/state")).join("banger");
-        let runtime = match runtime.map(PathBuf::from).filter(|path| path.is_absolute()) {
-            Some(directory) => directory.join("banger"),
-            None => state.join("run"),
-        };
-        Ok(Self {
-            config: base.config_dir().join("banger"),
-            cache: base.cache_dir().join("banger"),
-            state,
-            runtime,
         })
     }
 
@@ -174,16 +191,48 @@ mod tests {
         assert_eq!(paths.vm("12"), Path::new("/b/state/vms/12"));
     }
 
+    fn paths(variables: &[(&str, &str)]) -> Result<Paths, PathsError> {
+        Paths::from_variables(|name| {
+            let mut known = variables.iter();
+            known.find(|(known, _)| *known == name).map(|(_, value)| value.into())
+        })
+    }
+
     #[test]
-    fn a_relative_home_is_refused() {
-        assert!(matches!(Paths::under(Path::new("b")), Err(PathsError::RelativeHome(_))));
+    fn a_relative_or_missing_directory_is_refused_by_its_name() {
+        let told = |variables: &[(&str, &str)]| paths(variables).unwrap_err().to_string();
+        let home = ("HOME", "/home/ada");
+        for name in
+            ["BANGER_HOME", "HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"]
+        {
+            let variables = if name == "HOME" { vec![(name, "a/b")] } else { vec![home, (name, "a/b")] };
+            assert_eq!(told(&variables), format!("`{name}` is `a/b`, which is not an absolute path"));
+        }
+        let missing = "`HOME` is not set; set it to your home directory, or `BANGER_HOME` to a directory of banger's own";
+        for variables in [&[][..], &[("HOME", "")], &[("XDG_STATE_HOME", "/s")]] {
+            assert_eq!(told(variables), missing);
+        }
+        assert!(
+            told(&[("BANGER_HOME", &format!("/{}", "h".repeat(90)))]).contains("is too long for sockets")
+        );
+    }
+
+    #[test]
+    fn without_a_home_those_who_name_every_directory_need_none() {
+        let all = [("XDG_STATE_HOME", "/s"), ("XDG_CONFIG_HOME", "/c"), ("XDG_CACHE_HOME", "/x")];
+        assert_eq!(paths(&all).unwrap().config, Path::new("/c/banger"));
+        assert_eq!(
+            paths(&[("BANGER_HOME", "/b"), ("HOME", "relative")]).unwrap().state,
+            Path::new("/b/state")
+        );
     }
 
     #[test]
     fn without_a_runtime_directory_the_sockets_are_in_the_state() {
-        let paths = Paths::from_xdg(None).unwrap();
-        assert_eq!(paths.runtime, paths.state.join("run"));
-        let relative = Paths::from_xdg(Some("run".into())).unwrap();
-        assert_eq!(relative.runtime, relative.state.join("run"));
+        let found = paths(&[("HOME", "/home/ada"), ("XDG_RUNTIME_DIR", "")]).unwrap();
+        assert_eq!(found.state, Path::new("/home/ada/.local/state/banger"));
+        assert_eq!(found.runtime, found.state.join("run"));
+        let found = paths(&[("HOME", "/home/ada"), ("XDG_RUNTIME_DIR", "/run/user/7")]).unwrap();
+        assert_eq!(found.runtime, Path::new("/run/user/7/banger"));
     }
 }

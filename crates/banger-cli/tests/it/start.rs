@@ -88,6 +88,34 @@ async fn a_daemon_that_refuses_to_start_is_told_in_its_words() {
 }
 
 #[tokio::test]
+async fn a_relative_or_missing_home_is_one_sentence_before_anything_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    for (variables, expected) in [
+        (&[("HOME", "h")][..], "`HOME` is `h`, which is not an absolute path"),
+        (
+            &[],
+            "`HOME` is not set; set it to your home directory, or `BANGER_HOME` to a directory of banger's own",
+        ),
+        (&[("BANGER_HOME", "b")], "`BANGER_HOME` is `b`, which is not an absolute path"),
+        (
+            &[("HOME", "/h"), ("XDG_STATE_HOME", "s")],
+            "`XDG_STATE_HOME` is `s`, which is not an absolute path",
+        ),
+    ] {
+        for arguments in
+            [&["doctor"][..], &["vm", "list"], &["image", "pull", "x"], &["setup", "firecracker"]]
+        {
+            let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_banger"));
+            command.args(arguments).env_clear().envs(variables.iter().copied()).current_dir(directory.path());
+            let told = command.output().await.unwrap();
+            assert_eq!(told.status.code(), Some(1), "{arguments:?}");
+            assert_eq!(String::from_utf8_lossy(&told.stderr), format!("banger: {expected}\n"));
+        }
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn a_daemon_that_dies_at_once_is_told_with_its_log() {
     let home = Home::with_bangerd("exit 3");
     let told = run(home.banger(&["vm", "list"])).await;

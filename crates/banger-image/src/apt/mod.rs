@@ -13,6 +13,12 @@ use banger_sys::exec::{Tool, ToolError};
 pub(crate) use settings::carried_settings;
 pub(crate) use sources::{read_source_files, select_sources};
 
+/// Where apt keeps what it knows of packages.
+const LISTS: &str = "/var/lib/apt/lists";
+/// Keys of Debian's archive, by the package that has them or by hand.
+const KEYS: [&str; 2] = ["/usr/share/keyrings/debian-archive-keyring.gpg", "/etc/apt/trusted.gpg.d"];
+/// The suite that the first kernel and the first image come from.
+const FIRST_SUITE: &str = "bookworm";
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 /// Why the host's package client gave no package.
@@ -41,6 +47,35 @@ impl AptError {
             )),
             Self::Download { .. } => Some("sudo apt-get update".to_owned()),
             Self::Ask { .. } | Self::NoDependency { .. } | Self::NothingDownloaded { .. } => None,
+        }
+    }
+}
+
+/// Whether this host's apt can give the first kernel and image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackageSources {
+    /// The suite that they come from.
+    pub suite: &'static str,
+    /// Has apt a source of it?
+    pub has_suite: bool,
+    /// Has apt fetched any lists of packages?
+    pub has_lists: bool,
+    /// Are there keys to check them by?
+    pub has_keys: bool,
+}
+
+impl PackageSources {
+    /// Looks at this host.
+    #[must_use]
+    pub fn look() -> Self {
+        let names = |directory: &str| fs::read_dir(directory).into_iter().flatten().flatten();
+        let mirrors = |path: &str| fs::read_to_string(path).ok();
+        let has_keys = KEYS.iter().any(|path| Path::new(path).is_file() || names(path).next().is_some());
+        Self {
+            suite: FIRST_SUITE,
+            has_suite: select_sources(&read_source_files(), FIRST_SUITE, mirrors).is_some(),
+            has_lists: names(LISTS).any(|entry| entry.file_name().to_string_lossy().contains("_Packages")),
+            has_keys,
         }
     }
 }

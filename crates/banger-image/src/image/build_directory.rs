@@ -14,7 +14,8 @@ use banger_sys::id::random_hex;
 use crate::digest::sha256_hex;
 
 const MEMORY: &str = "/dev/shm";
-const DISK: &str = "/var/tmp";
+/// Where images are built by those who are not root.
+pub const BUILD_DIRECTORY: &str = "/var/tmp";
 /// What a bootstrap of a few hundred packages takes, with slack.
 const FREE_BYTES_MIN: u64 = 1 << 30;
 const MEMORY_KIB_MIN: u64 = 3 << 20;
@@ -43,7 +44,7 @@ impl BuildDirectory {
             Privilege::Root if has_memory_to_spare() => Path::new(MEMORY).join(name),
             Privilege::Root => staged.join("build"),
             // In memory, mmdebstrap 1.3 cannot mount the namespace's own `/dev/shm` over the one it works in.
-            Privilege::UserNamespace => Path::new(DISK).join(name),
+            Privilege::UserNamespace => Path::new(BUILD_DIRECTORY).join(name),
         };
         fs::create_dir(&path)?;
         // Whatever our own umask is: inside a user namespace another user has to come in.
@@ -65,7 +66,7 @@ impl Drop for BuildDirectory {
 /// Removes what builds for this images directory left behind when their process died.
 pub(crate) fn sweep_build_directories(images: &Path) {
     let prefix = prefix(images);
-    for place in [MEMORY, DISK] {
+    for place in [MEMORY, BUILD_DIRECTORY] {
         for entry in fs::read_dir(place).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(&prefix) {
                 remove(&entry.path());
@@ -116,7 +117,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (ours, theirs) = (home.path().join("ours"), home.path().join("theirs"));
         let made = |images: &Path| {
-            let path = Path::new(DISK).join(format!("{}{}", prefix(images), random_hex::<6>()));
+            let path = Path::new(BUILD_DIRECTORY).join(format!("{}{}", prefix(images), random_hex::<6>()));
             fs::create_dir(&path).unwrap();
             path
         };

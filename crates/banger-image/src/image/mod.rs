@@ -19,6 +19,7 @@ mod work_seed;
 pub use authorized_key::{AuthorizedKey, AuthorizedKeyError, KeyFingerprint, KeyFingerprintError};
 pub use build::ImageBuildError;
 pub(crate) use build::{DebianImages, ImageSource};
+pub use build_directory::BUILD_DIRECTORY;
 pub(crate) use build_directory::sweep_build_directories;
 pub use catalog::{BundleEntry, EntrySource, ImageEntry, Recipe, image_catalog};
 pub use finish::FinishError;
@@ -29,6 +30,7 @@ pub use process::ImageProcess;
 pub(crate) use registered::copy_registered;
 pub use registered::{ImageRegistration, PromoteError, RegisterError, RegisterRequest};
 pub(crate) use sshd::{SSHD_DROP_IN, SSHD_DROP_IN_PATH};
+pub use sub_ids::has_sub_ids;
 pub use work_seed::WorkSeedError;
 pub(crate) use work_seed::{
     HomeSource, is_stale, options as format_options, refresh_work_seed, sweep_refreshes,

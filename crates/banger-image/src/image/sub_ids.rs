@@ -4,7 +4,8 @@
 use std::fs;
 
 /// Tells whether this process's user has subordinate user and group ids.
-pub(crate) fn has_sub_ids() -> bool {
+#[must_use]
+pub fn has_sub_ids() -> bool {
     let uid = rustix::process::geteuid().as_raw();
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let passwd = read("/etc/passwd");
