@@ -13,4 +13,5 @@ pub mod lock;
 pub mod memory;
 pub mod paths;
 pub mod process;
+pub mod shortage;
 pub mod tuning;
