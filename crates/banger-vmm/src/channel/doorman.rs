@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use super::session::{GuestStream, STREAMS_MAX, Session, SessionEnded};
+use super::screen::Record;
+use super::session::{STREAMS_MAX, Session};
+use super::stream::GuestStream;
 
 /// Longest first line, with its newline: `CONNECT 4294967295\n`.
 const LINE_BYTES_MAX: usize = 64;
@@ -25,8 +27,9 @@ const BUFFER_BYTES: usize = 32 * 1024;
 /// A caller that connects says at once what it wants.
 const LINE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A guest that sends nothing at all for this long after a question has lost the session.
-const SILENCE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a caller may take nothing when the callers of its guest leave so much unread that nothing more is taken from
+/// the guest: those that read shall not wait for those that do not.
+const CROWDED_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Callers at once. More wait in the socket's queue.
 const CALLERS_MAX: usize = 2 * STREAMS_MAX;
@@ -48,6 +51,7 @@ pub(super) async fn receive(listener: UnixListener, sessions: watch::Receiver<Op
                 }
                 Err(error) => {
                     // Out of descriptors: those that are served give some back.
+                    banger_sys::shortage::note_if(&error);
                     warn!(%error, "cannot take a caller of the guest channel");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -92,32 +96,13 @@ async fn ask(session: &Session, opening: Vec<u8>) -> Asked {
         return ended_or_refused(session).await;
     }
     let mut answer = vec![0; LINE_BYTES_MAX];
-    match read_or_give_up(session, &mut guest, &mut answer).await {
-        Ok(Ok(count)) if count > 0 => {
+    session.expect_answer();
+    match guest.read(&mut answer).await {
+        Ok(count) if count > 0 => {
             answer.truncate(count);
             Asked::Answered(guest, answer)
         }
-        Ok(_) => ended_or_refused(session).await,
-        Err(SessionEnded) => Asked::SessionEnded,
-    }
-}
-
-/// Reads; ends the session when the guest sends nothing at all on any stream for too long.
-async fn read_or_give_up(
-    session: &Session,
-    guest: &mut GuestStream,
-    answer: &mut [u8],
-) -> Result<io::Result<usize>, SessionEnded> {
-    loop {
-        let before = session.received_bytes();
-        match tokio::time::timeout(SILENCE_DEADLINE, guest.read(answer)).await {
-            Ok(read) => return Ok(read),
-            Err(_late) if session.received_bytes() != before => {}
-            Err(_late) => {
-                session.end();
-                return Err(SessionEnded);
-            }
-        }
+        Ok(_) | Err(_) => ended_or_refused(session).await,
     }
 }
 
@@ -178,6 +163,7 @@ async fn read_line(caller: &mut UnixStream) -> io::Result<Vec<u8>> {
 
 /// Carries bytes both ways until both ways have ended.
 async fn splice(mut caller: UnixStream, guest: GuestStream, early: &[u8]) -> io::Result<()> {
+    let record = guest.record();
     let (mut guest_output, mut guest_input) = tokio::io::split(guest);
     let (mut from_caller, mut to_caller) = caller.split();
     let inward = async {
@@ -191,10 +177,31 @@ async fn splice(mut caller: UnixStream, guest: GuestStream, early: &[u8]) -> io:
         guest_input.shutdown().await
     };
     let outward = async {
-        carry(&mut guest_output, &mut to_caller).await?;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let count = guest_output.read(&mut buffer).await?;
+            if count == 0 {
+                break;
+            }
+            let written = to_caller.write_all(buffer.get(..count).unwrap_or_default());
+            unless_crowded(&record, written).await?;
+        }
         to_caller.shutdown().await
     };
     tokio::try_join!(inward, outward).map(|((), ())| ())
+}
+
+/// Writes to a caller, which may take its time while there is room for others.
+async fn unless_crowded(record: &Record, written: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    let crowded = async {
+        record.full().await;
+        tokio::time::sleep(CROWDED_DEADLINE).await;
+    };
+    tokio::select! {
+        biased;
+        written = written => written,
+        () = crowded => Err(io::Error::new(io::ErrorKind::TimedOut, "the caller left too much unread")),
+    }
 }
 
 async fn carry(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {

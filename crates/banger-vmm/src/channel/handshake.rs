@@ -14,6 +14,13 @@ const REPEAT_BOOT: Duration = Duration::from_secs(30);
 
 const REPEAT_LAST: Duration = Duration::from_secs(60);
 
+/// What may come before the answer at any speed: the rest of an older session.
+const NOISE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What is read at a time after that.
+const NOISE_PIECE_BYTES: usize = 64 * 1024;
+/// Pause between two pieces: noise costs next to nothing then.
+const NOISE_PAUSE: Duration = Duration::from_millis(100);
+
 /// What the guest may have read before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Past {
@@ -33,10 +40,10 @@ pub(super) async fn shake<P: AsyncRead + AsyncWrite + Unpin>(pipe: &mut P, past:
         Past::Unknown => REPEAT_FIRST,
     };
     let mut nonce = new_nonce();
-    let mut scanner = LineScanner::default();
+    let mut answers = Answers::default();
     let mut request = Line::Syn(nonce).encode();
     loop {
-        match tokio::time::timeout(repeat, exchange(pipe, &request, nonce, &mut scanner)).await {
+        match tokio::time::timeout(repeat, exchange(pipe, &request, nonce, &mut answers)).await {
             Ok(granted) => {
                 granted?;
                 return pipe.write_all(&Line::Go(nonce).encode()).await;
@@ -58,7 +65,7 @@ async fn exchange<P: AsyncRead + AsyncWrite + Unpin>(
     pipe: &mut P,
     request: &[u8],
     nonce: u64,
-    scanner: &mut LineScanner,
+    answers: &mut Answers,
 ) -> io::Result<()> {
     let (mut input, mut output) = tokio::io::split(pipe);
     let ask = async {
@@ -66,16 +73,71 @@ async fn exchange<P: AsyncRead + AsyncWrite + Unpin>(
         output.flush().await
     };
     let answer = async {
-        loop {
-            let byte = input.read_u8().await?;
-            if scanner.push(byte) == Some(Line::Ack(nonce)) {
-                return Ok(());
-            }
-        }
+        while answers.next(&mut input).await? != Line::Ack(nonce) {}
+        Ok(())
     };
     tokio::try_join!(ask, answer).map(|((), ())| ())
 }
 
-fn new_nonce() -> u64 {
+/// Lines of the guest, in whatever else it sends.
+#[derive(Default)]
+struct Answers {
+    scanner: LineScanner,
+    noise_bytes: usize,
+}
+
+impl Answers {
+    async fn next(&mut self, input: &mut (impl AsyncRead + Unpin)) -> io::Result<Line> {
+        loop {
+            let byte = input.read_u8().await?;
+            if let Some(line) = self.scanner.push(byte) {
+                return Ok(line);
+            }
+            self.noise_bytes += 1;
+            if self.noise_bytes > NOISE_BYTES_MAX && self.noise_bytes % NOISE_PIECE_BYTES == 0 {
+                tokio::time::sleep(NOISE_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Returns a number that no older request had.
+pub(super) fn new_nonce() -> u64 {
     u64::from_str_radix(&banger_sys::id::random_hex::<8>(), 16).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// A guest that says one letter for ever.
+    struct Babble(usize);
+
+    impl AsyncRead for Babble {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let count = buffer.remaining();
+            buffer.put_slice(&vec![b'A'; count]);
+            self.0 += count;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn noise_is_read_at_a_small_rate_after_a_while() {
+        let mut babble = Babble(0);
+        let answers = &mut Answers::default();
+        let listened = tokio::time::timeout(Duration::from_secs(60), answers.next(&mut babble)).await;
+        assert!(listened.is_err());
+        assert!(babble.0 > NOISE_BYTES_MAX, "{} bytes", babble.0);
+        assert!(babble.0 < NOISE_BYTES_MAX + 610 * NOISE_PIECE_BYTES, "{} bytes", babble.0);
+    }
 }

@@ -6,12 +6,17 @@
 //!                                    ┘    └ link: connects, shakes hands, starts anew when a session breaks
 //! ```
 //! Nothing polls: the opening of the handshake waits in the pipe until the guest opens its end, callers wait for a
-//! session. Memory is bounded by the windows of the streams.
+//! session. What a guest sends is judged before it is kept ([`conduct`]): it opens no stream, and what its streams hold is
+//! bounded for all of them together.
 
+mod conduct;
 mod doorman;
+mod frames;
 mod handshake;
 mod link;
+mod screen;
 mod session;
+mod stream;
 #[cfg(test)]
 mod tests;
 

@@ -1,19 +1,25 @@
 //! One yamux session: its task drives the connection, callers ask it for streams.
+//!
+//! A guest that says nothing may be busy, stopped, or lost: its agent began anew and waits for a handshake. From here
+//! they look alike, so a silent guest is told how to begin anew in a way that disturbs no session: a busy guest goes on
+//! where it was, whenever that is, and a lost one ends this session with its answer. Time ends none.
 
-use std::io;
-use std::pin::Pin;
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use banger_agent_proto::sync::Line;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
-use tokio_util::sync::CancellationToken;
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 use yamux::{Config, Connection, ConnectionError, Mode};
 
-/// A stream to the guest.
-pub(super) type GuestStream = Compat<yamux::Stream>;
+use super::conduct::Offence;
+use super::frames;
+use super::handshake::new_nonce;
+use super::screen::{Record, Screened};
+use super::stream::GuestStream;
 
 /// The guest ends a session with more than 256 streams, and sees the end of a stream later than we do.
 pub(super) const STREAMS_MAX: usize = 192;
@@ -30,6 +36,10 @@ const FRAME_BYTES: usize = 32 * 1024;
 
 const _: () = assert!(FRAME_BYTES < banger_agent_proto::sync::FLUSH_BYTES);
 
+/// How long a guest may leave a question open before it is told how to begin anew; doubled each time.
+const SILENCE_FIRST: Duration = Duration::from_secs(5);
+const SILENCE_LAST: Duration = Duration::from_secs(60);
+
 /// The session has ended.
 #[derive(Debug)]
 pub(super) struct SessionEnded;
@@ -38,10 +48,7 @@ pub(super) struct SessionEnded;
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     requests: mpsc::Sender<Request>,
-    /// Counts what came from the guest.
-    received_bytes: Arc<AtomicU64>,
-    /// Ends the session.
-    end: CancellationToken,
+    record: Record,
     /// One permit per stream; held by the caller for as long as the stream lives.
     pub(super) places: Arc<Semaphore>,
 }
@@ -58,27 +65,22 @@ impl Session {
     where
         P: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let received_bytes = Arc::new(AtomicU64::new(0));
         let (sender, requests) = mpsc::channel(STREAMS_MAX);
-        let end = CancellationToken::new();
-        let counted = Counted { pipe, received_bytes: Arc::clone(&received_bytes) };
+        let record = Record::new();
         let mut config = Config::default();
         config
             .set_max_connection_receive_window(None)
             .set_max_num_streams(COUNTED_STREAMS_MAX)
             .set_max_connection_receive_window(Some(WINDOW_BYTES_MAX))
             .set_split_send_size(FRAME_BYTES);
-        let connection = Connection::new(counted.compat(), config, Mode::Client);
-        let session = Self {
-            requests: sender,
-            received_bytes,
-            end: end.clone(),
-            places: Arc::new(Semaphore::new(STREAMS_MAX)),
-        };
+        let connection = Connection::new(Screened::new(pipe, record.clone()).compat(), config, Mode::Client);
+        let session =
+            Self { requests: sender, record: record.clone(), places: Arc::new(Semaphore::new(STREAMS_MAX)) };
         let driven = async move {
+            // In one task: what is said aside goes out with the next turn of the connection.
             tokio::select! {
-                () = end.cancelled() => ConnectionError::Closed,
-                error = drive(connection, requests) => error,
+                error = drive(connection, requests, &record) => error,
+                never = call_back(&record) => match never {},
             }
         };
         (session, driven)
@@ -94,13 +96,14 @@ impl Session {
         self.ask(Request::Ping).await.is_ok()
     }
 
-    pub(super) fn received_bytes(&self) -> u64 {
-        self.received_bytes.load(Ordering::Relaxed)
+    /// Notes that a caller waits for the guest from now on.
+    pub(super) fn expect_answer(&self) {
+        self.record.ask();
     }
 
-    /// Gives the session up.
-    pub(super) fn end(&self) {
-        self.end.cancel();
+    /// Returns what the guest did to end the session.
+    pub(super) fn offence(&self) -> Option<Offence> {
+        self.record.offence()
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, SessionEnded> {
@@ -110,9 +113,28 @@ impl Session {
     }
 }
 
+/// Tells a silent guest how to begin anew.
+async fn call_back(record: &Record) -> Infallible {
+    loop {
+        record.asked().await;
+        let mut silence = SILENCE_FIRST;
+        while record.is_waiting() {
+            tokio::time::sleep(silence).await;
+            if !record.is_waiting() {
+                break;
+            }
+            record.say_aside(frames::unheard(&Line::Syn(new_nonce()).encode()));
+            silence = (silence * 2).min(SILENCE_LAST);
+            // The connection gets a turn.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 async fn drive<P>(
-    mut connection: Connection<Compat<Counted<P>>>,
+    mut connection: Connection<Compat<Screened<P>>>,
     mut requests: mpsc::Receiver<Request>,
+    record: &Record,
 ) -> ConnectionError
 where
     P: AsyncRead + AsyncWrite + Unpin,
@@ -122,7 +144,7 @@ where
         loop {
             // First what happened to the streams there are: a place that was given back is free before it is taken.
             match connection.poll_next_inbound(context) {
-                // The guest has nothing to ask of the host.
+                // The guest has nothing to ask of the host, and was judged before it got here.
                 Poll::Ready(Some(Ok(_uninvited))) => continue,
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(error),
                 Poll::Ready(None) => return Poll::Ready(ConnectionError::Closed),
@@ -139,7 +161,7 @@ where
             if let Some(sender) = wanted.take() {
                 match connection.poll_new_outbound(context) {
                     // A caller that has gone drops its stream at once.
-                    Poll::Ready(Ok(stream)) => drop(sender.send(stream.compat())),
+                    Poll::Ready(Ok(stream)) => drop(sender.send(GuestStream::new(stream, record.clone()))),
                     Poll::Ready(Err(error)) => return Poll::Ready(error),
                     Poll::Pending => {
                         wanted = Some(sender);
@@ -150,42 +172,4 @@ where
         }
     })
     .await
-}
-
-/// A pipe that counts what is read.
-struct Counted<P> {
-    pipe: P,
-    received_bytes: Arc<AtomicU64>,
-}
-
-impl<P: AsyncRead + Unpin> AsyncRead for Counted<P> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.pipe).poll_read(context, buffer))?;
-        let count = buffer.filled().len() - before;
-        self.received_bytes.fetch_add(count as u64, Ordering::Relaxed);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<P: AsyncWrite + Unpin> AsyncWrite for Counted<P> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.pipe).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_shutdown(context)
-    }
 }

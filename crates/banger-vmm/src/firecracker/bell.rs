@@ -18,6 +18,7 @@ pub(super) fn answer(listener: UnixListener) -> (watch::Receiver<bool>, AbortOnD
                 }
                 Err(error) => {
                     // Out of descriptors: who waits for the agent tries without a ring.
+                    banger_sys::shortage::note_if(&error);
                     warn!(%error, "cannot answer the bell of a guest");
                     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
                 }
