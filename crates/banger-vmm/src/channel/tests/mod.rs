@@ -1,6 +1,7 @@
 //! The channel against a guest that speaks the guest's side.
 
 mod guest;
+mod hostile;
 
 use std::path::PathBuf;
 use std::time::Duration;
