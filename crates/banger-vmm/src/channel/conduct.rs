@@ -119,7 +119,10 @@ impl Conduct {
 
     /// The host sends a frame.
     pub(super) fn sent(&mut self, header: Header) {
-        self.empty_frames = (self.empty_frames + EMPTY_FRAMES_PER_SENT).min(EMPTY_FRAMES_MAX);
+        // What only answers the guest earns it nothing.
+        if matches!(header.kind, Kind::Data(_) | Kind::WindowUpdate(_)) {
+            self.empty_frames = (self.empty_frames + EMPTY_FRAMES_PER_SENT).min(EMPTY_FRAMES_MAX);
+        }
         if let (Kind::WindowUpdate(credit), Some(stream)) =
             (header.kind, self.streams.get_mut(&header.stream))
         {
@@ -280,6 +283,11 @@ mod tests {
             let taken =
                 (0..100_000).take_while(|_| conduct.received(frame(kind, 0, stream), now).is_ok()).count();
             assert_eq!(taken, 2048, "{kind:?}");
+            for _ in 0..10 {
+                conduct.sent(frame(Kind::Ping, ACK, 0));
+                conduct.sent(frame(Kind::GoAway, 0, 0));
+            }
+            assert!(conduct.received(frame(kind, 0, stream), now).is_err(), "{kind:?}");
             for _ in 0..100_000 {
                 conduct.sent(frame(Kind::Data(1), 0, 1));
                 conduct.sent(frame(Kind::Data(1), 0, 1));

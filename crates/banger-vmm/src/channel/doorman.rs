@@ -66,6 +66,7 @@ async fn serve(mut caller: UnixStream, mut sessions: watch::Receiver<Option<Sess
         let session = meanwhile(&mut caller, &mut early, current(&mut sessions)).await??;
         let place = meanwhile(&mut caller, &mut early, session.places.clone().acquire_owned()).await?;
         let Ok(_place) = place else { continue };
+        meanwhile(&mut caller, &mut early, session.turn()).await?;
         let asked = early.len();
         let opening = early.clone();
         match meanwhile(&mut caller, &mut early, ask(&session, opening)).await? {
@@ -91,12 +92,12 @@ enum Asked {
 
 /// Opens a stream, sends the opening bytes and waits for the first bytes back.
 async fn ask(session: &Session, opening: Vec<u8>) -> Asked {
+    session.expect_answer();
     let Ok(mut guest) = session.open().await else { return Asked::SessionEnded };
     if guest.write_all(&opening).await.is_err() || guest.flush().await.is_err() {
         return ended_or_refused(session).await;
     }
     let mut answer = vec![0; LINE_BYTES_MAX];
-    session.expect_answer();
     match guest.read(&mut answer).await {
         Ok(count) if count > 0 => {
             answer.truncate(count);

@@ -3,13 +3,12 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::conduct::{Conduct, Offence};
 use super::frames::FrameReader;
@@ -23,9 +22,8 @@ pub(super) struct Record {
 
 #[derive(Debug)]
 struct Shared {
-    /// A caller waits for a guest that has sent nothing since.
-    is_waiting: AtomicBool,
-    asked: Notify,
+    /// Questions since the guest has sent anything.
+    unanswered: watch::Sender<usize>,
     /// Bytes that are to go between two frames.
     aside: Mutex<Vec<u8>>,
     offence: Mutex<Option<Offence>>,
@@ -35,8 +33,7 @@ struct Shared {
 impl Record {
     pub(super) fn new() -> Self {
         let shared = Shared {
-            is_waiting: false.into(),
-            asked: Notify::new(),
+            unanswered: watch::Sender::new(0),
             aside: Mutex::new(Vec::new()),
             offence: Mutex::new(None),
             is_full: watch::Sender::new(false),
@@ -50,17 +47,13 @@ impl Record {
 
     /// A caller waits for the guest from now on.
     pub(super) fn ask(&self) {
-        self.shared.is_waiting.store(true, Ordering::Relaxed);
-        self.shared.asked.notify_one();
+        self.shared.unanswered.send_modify(|count| *count += 1);
     }
 
-    /// Waits until a caller waits for the guest.
-    pub(super) async fn asked(&self) {
-        self.shared.asked.notified().await;
-    }
-
-    pub(super) fn is_waiting(&self) -> bool {
-        self.shared.is_waiting.load(Ordering::Relaxed)
+    /// Waits until the number of callers that began to wait since the guest has sent anything is as it is wanted.
+    pub(super) async fn unanswered_is(&self, is_wanted: impl Fn(usize) -> bool) {
+        // The sender is here, too: this cannot fail.
+        let _ = self.shared.unanswered.subscribe().wait_for(|count| is_wanted(*count)).await;
     }
 
     /// Sends bytes between two frames, with the next flush; not when such bytes wait already.
@@ -105,7 +98,7 @@ impl<P> Screened<P> {
 
     fn judge(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !bytes.is_empty() {
-            self.record.shared.is_waiting.store(false, Ordering::Relaxed);
+            self.record.shared.unanswered.send_if_modified(|count| std::mem::take(count) > 0);
         }
         let mut conduct = lock(&self.record.conduct);
         let judged = self.inward.take(bytes, |header| conduct.received(header, Instant::now()));

@@ -28,13 +28,18 @@ pub(super) const STREAMS_MAX: usize = 192;
 /// places keep the number of live ones far below.
 const COUNTED_STREAMS_MAX: usize = 16 * STREAMS_MAX;
 
-/// The least that the multiplexer takes: windows stay at their first size, so live streams hold 48 MiB at most.
+/// The least that the multiplexer takes, so that windows stay at their first size. What all streams hold together is bounded
+/// in [`super::conduct`].
 const WINDOW_BYTES_MAX: usize = COUNTED_STREAMS_MAX * yamux::DEFAULT_CREDIT as usize;
 
 /// Payload of one frame. Below the flush that pushes a peer out of an old frame.
 const FRAME_BYTES: usize = 32 * 1024;
 
 const _: () = assert!(FRAME_BYTES < banger_agent_proto::sync::FLUSH_BYTES);
+
+/// Questions that a silent guest may find when it wakes up, most of them of callers that have gone: far fewer streams
+/// than it takes at once.
+const UNANSWERED_MAX: usize = 64;
 
 /// How long a guest may leave a question open before it is told how to begin anew; doubled each time.
 const SILENCE_FIRST: Duration = Duration::from_secs(5);
@@ -96,6 +101,14 @@ impl Session {
         self.ask(Request::Ping).await.is_ok()
     }
 
+    /// Waits while a silent guest has as many questions before it as it will find when it wakes up.
+    pub(super) async fn turn(&self) {
+        tokio::select! {
+            () = self.record.unanswered_is(|count| count < UNANSWERED_MAX) => {}
+            () = self.requests.closed() => {}
+        }
+    }
+
     /// Notes that a caller waits for the guest from now on.
     pub(super) fn expect_answer(&self) {
         self.record.ask();
@@ -116,13 +129,9 @@ impl Session {
 /// Tells a silent guest how to begin anew.
 async fn call_back(record: &Record) -> Infallible {
     loop {
-        record.asked().await;
+        record.unanswered_is(|count| count > 0).await;
         let mut silence = SILENCE_FIRST;
-        while record.is_waiting() {
-            tokio::time::sleep(silence).await;
-            if !record.is_waiting() {
-                break;
-            }
+        while tokio::time::timeout(silence, record.unanswered_is(|count| count == 0)).await.is_err() {
             record.say_aside(frames::unheard(&Line::Syn(new_nonce()).encode()));
             silence = (silence * 2).min(SILENCE_LAST);
             // The connection gets a turn.
