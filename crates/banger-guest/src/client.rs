@@ -17,9 +17,16 @@ use crate::connection::Connection;
 use crate::exec::ExecSession;
 use crate::words::{SENTENCES_MAX, sentence, sentences};
 
+/// Longest answer to a single question. A guest is a stranger: what it says is kept whole before it is looked at.
+pub(crate) const ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+/// Longest message of a stream. Agents send a quarter of it at most.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
 /// Speaks to the agent of one guest. Clones share the connection.
 #[derive(Clone, Debug)]
 pub struct AgentClient {
+    /// Takes short answers only.
     pub(crate) grpc: Generated<Connection>,
 }
 
@@ -32,7 +39,13 @@ impl AgentClient {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<Self, AgentError> {
         let connection = Connection::open(stream).await?;
-        Ok(Self { grpc: Generated::with_origin(connection, Uri::from_static("http://guest")) })
+        let grpc = Generated::with_origin(connection, Uri::from_static("http://guest"));
+        Ok(Self { grpc: grpc.max_decoding_message_size(ANSWER_BYTES_MAX) })
+    }
+
+    /// Returns a client for calls that answer with a stream.
+    pub(crate) fn streaming(&self) -> Generated<Connection> {
+        self.grpc.clone().max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Says who we are and asks who is there: the first call on every connection.
@@ -166,7 +179,7 @@ impl AgentClient {
     /// # Errors
     /// [`AgentError`]; a command that cannot be started is [`ExecEvent::Failed`](crate::ExecEvent::Failed) instead.
     pub async fn exec(&self, start: ExecStart, deadline: Duration) -> Result<ExecSession, AgentError> {
-        let opened = ExecSession::open(self.grpc.clone(), start);
+        let opened = ExecSession::open(self.streaming(), start);
         tokio::time::timeout(deadline, opened)
             .await
             .map_err(|_elapsed| AgentError::Silent { call: "exec", deadline })?

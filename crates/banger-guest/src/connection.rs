@@ -2,12 +2,11 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::body::Body;
 use tower::Service;
@@ -20,12 +19,11 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Largest frame: as long as the channel's own.
 const FRAME_BYTES_MAX: u32 = 64 * 1024;
-/// How often a guest that says nothing is asked for a sign of life.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// How long it may take to give one. A loaded host without hardware virtualisation is slow, not dead.
-const PING_DEADLINE: Duration = Duration::from_secs(15);
+/// Longest head of an answer, as it counts for HTTP/2.
+const HEAD_BYTES_MAX: u32 = 16 * 1024;
 
-/// The connection. Clones share it; it ends with the last clone and the last stream.
+/// The connection. Clones share it; it ends with the last clone and the last stream, or with its stream to the guest, which
+/// lives as long as the machine: a guest that says nothing may be busy, so nothing here ends it for that.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     sender: SendRequest<Body>,
@@ -36,12 +34,10 @@ impl Connection {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<Self, AgentError> {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_frame_size(FRAME_BYTES_MAX)
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_DEADLINE)
+            .max_header_list_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|source| AgentError::Handshake { source })?;

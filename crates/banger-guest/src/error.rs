@@ -49,6 +49,12 @@ pub enum AgentError {
         /// Why.
         source: BrokenCause,
     },
+    /// The answer is longer than any that an agent gives.
+    #[error("the guest's answer to `{call}` is too long")]
+    TooLong {
+        /// What was asked.
+        call: &'static str,
+    },
     /// The agent said no.
     #[error("the guest refuses `{call}`: {message}")]
     Refused {
@@ -100,6 +106,8 @@ impl AgentError {
         match (status.code(), deadline) {
             (Code::DeadlineExceeded, Some(deadline)) => Self::Silent { call, deadline },
             (Code::Unimplemented, _) => Self::Outdated { call },
+            // The agent never uses it: our own decoder refuses what is too long.
+            (Code::OutOfRange, _) => Self::TooLong { call },
             _ if status.source().is_some() => Self::Broken { call, source: BrokenCause(Box::new(status)) },
             // The agent never uses these two: its runtime is going away, or the stream was reset.
             (Code::Unavailable | Code::Cancelled, _) => {
@@ -130,9 +138,13 @@ impl fmt::Display for BrokenCause {
 
 impl Error for BrokenCause {}
 
+/// Versions that are listed.
+const VERSIONS_MAX: usize = 8;
+
 fn list(versions: &[u32]) -> String {
     if versions.is_empty() {
         return "none".to_owned();
     }
-    versions.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+    let rest = if versions.len() > VERSIONS_MAX { ", …" } else { "" };
+    versions.iter().take(VERSIONS_MAX).map(u32::to_string).collect::<Vec<_>>().join(", ") + rest
 }

@@ -23,6 +23,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) struct FakeAgent {
     pub(crate) versions: Vec<u32>,
+    /// What it says of its figures; absent: it does not know the question.
+    pub(crate) stats: Option<StatsReply>,
     calls: mpsc::Sender<ExecCall>,
 }
 
@@ -35,18 +37,22 @@ impl Default for FakeAgent {
 impl FakeAgent {
     pub(crate) fn with_exec() -> (Self, mpsc::Receiver<ExecCall>) {
         let (calls, receiver) = mpsc::channel(4);
-        (Self { versions: vec![1], calls }, receiver)
+        (Self { versions: vec![1], stats: None, calls }, receiver)
     }
 
     pub(crate) async fn serve(self) -> AgentClient {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        self.serve_on(theirs);
+        AgentClient::connect(ours).await.unwrap()
+    }
+
+    pub(crate) fn serve_on(self, stream: tokio::io::DuplexStream) {
         tokio::spawn(async move {
             let service = TowerToHyperService::new(AgentServer::new(self));
             let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(theirs), service)
+                .serve_connection(TokioIo::new(stream), service)
                 .await;
         });
-        AgentClient::connect(ours).await.unwrap()
     }
 }
 
@@ -135,7 +141,7 @@ impl Agent for FakeAgent {
     }
 
     async fn stats(&self, _request: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
-        Err(Status::unimplemented("stats"))
+        self.stats.clone().map(Response::new).ok_or_else(|| Status::unimplemented("stats"))
     }
 
     type ReadTreeStream = Pin<Box<dyn Stream<Item = Result<ReadTreeReply, Status>> + Send>>;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use banger_guest::proto::exec_reply::Reply;
 use banger_guest::proto::exec_request::Request as Input;
 use banger_guest::proto::{
-    ExecExited, ExecFailed, ExecStart, ExecStarted, IdentifyRequest, Readiness, exec_exited, exec_failed,
+    ExecExited, ExecFailed, ExecStart, ExecStarted, FileSystemFigures, IdentifyRequest, Readiness,
+    StatsReply, exec_exited, exec_failed,
 };
 use banger_guest::{AgentClient, AgentError, ExecEvent, ExitOutcome, InputClosed};
 use bytes::Bytes;
@@ -73,6 +74,90 @@ async fn an_agent_that_does_not_know_a_call_is_told_as_older() {
     let error = client.stats(SOON).await.unwrap_err();
     assert_eq!(error.to_string(), "the guest's agent is older than this banger and does not know `stats`");
     assert!(matches!(client.listeners(SOON).await, Err(AgentError::Outdated { call: "listeners" })));
+}
+
+#[tokio::test]
+async fn an_answer_has_a_length_that_it_may_have() {
+    let answer = |count: usize| StatsReply {
+        file_systems: vec![FileSystemFigures::default(); count],
+        ..StatsReply::default()
+    };
+    let mut agent = FakeAgent::default();
+    agent.stats = Some(answer(128 * 1024));
+    assert_eq!(agent.serve().await.stats(SOON).await.unwrap().file_systems.len(), 128 * 1024);
+    let mut agent = FakeAgent::default();
+    agent.stats = Some(answer(128 * 1024 + 1));
+    let error = agent.serve().await.stats(SOON).await.unwrap_err();
+    assert_eq!(error.to_string(), "the guest's answer to `stats` is too long");
+}
+
+#[tokio::test]
+async fn a_message_of_a_command_has_a_length_that_it_may_have() {
+    let (agent, mut calls) = FakeAgent::with_exec();
+    let client = agent.serve().await;
+    let played = async {
+        let call = calls.recv().await.unwrap();
+        call.reply(Reply::Stdout(vec![b'x'; 1024 * 1024 + 1].into())).await;
+        call
+    };
+    let (started, _call) = tokio::join!(client.exec(ExecStart::default(), SOON), played);
+    assert_eq!(started.unwrap_err().to_string(), "the guest's answer to `exec` is too long");
+}
+
+#[tokio::test]
+async fn what_an_agent_says_is_cut_to_what_a_person_reads() {
+    let (agent, mut calls) = FakeAgent::with_exec();
+    let client = agent.serve().await;
+    let played = async {
+        let call = calls.recv().await.unwrap();
+        let failed = ExecFailed { message: "é".repeat(10_000), ..ExecFailed::default() };
+        call.reply(Reply::Failed(failed)).await;
+        call
+    };
+    let (started, _call) = tokio::join!(client.exec(ExecStart::default(), SOON), played);
+    let event = started.unwrap().next().await.unwrap();
+    let Some(ExecEvent::Failed { message, .. }) = event else { panic!("{event:?}") };
+    assert_eq!(message.chars().count(), 513);
+    let mut agent = FakeAgent::default();
+    agent.versions = (2..10_000).collect();
+    let error = agent.serve().await.hello("0.1.0", SOON).await.unwrap_err().to_string();
+    assert!(error.ends_with("speaks 2, 3, 4, 5, 6, 7, 8, 9, …"), "{error}");
+}
+
+/// A guest that stands still for an hour and then goes on.
+#[tokio::test(start_paused = true)]
+async fn a_command_outlives_a_guest_that_stands_still() {
+    let (agent, mut calls) = FakeAgent::with_exec();
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let (still_ours, still_theirs) = tokio::io::duplex(64 * 1024);
+    let (mut theirs, mut still_theirs) = (theirs, still_theirs);
+    let (stops, mut stopped) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            let goes = stopped.wait_for(|stopped| !stopped).await.map(drop);
+            goes.unwrap();
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut theirs, &mut still_theirs) => return,
+                stops = stopped.wait_for(|stopped| *stopped) => drop(stops),
+            }
+        }
+    });
+    agent.serve_on(still_ours);
+    let client = AgentClient::connect(ours).await.unwrap();
+    let (started, call) = tokio::join!(client.exec(ExecStart::default(), SOON), async {
+        let call = calls.recv().await.unwrap();
+        call.reply(Reply::Started(ExecStarted { pid: 7 })).await;
+        call
+    });
+    let mut session = started.unwrap();
+    assert_eq!(session.next().await.unwrap(), Some(ExecEvent::Started { pid: 7 }));
+    stops.send_replace(true);
+    call.reply(Reply::Stdout("said while it stood still".into())).await;
+    let next = tokio::time::timeout(Duration::from_secs(3600), session.next()).await;
+    assert!(next.is_err(), "{next:?}");
+    stops.send_replace(false);
+    let next = session.next().await.unwrap();
+    assert_eq!(next, Some(ExecEvent::Stdout("said while it stood still".into())));
 }
 
 #[tokio::test]
