@@ -61,7 +61,8 @@ fn rate(before: u64, now: u64, divisor: f64) -> Option<f64> {
 
 fn per(amount: Option<f64>, seconds: Option<f64>) -> Option<f64> {
     let (amount, seconds) = amount.zip(seconds)?;
-    (seconds > 0.0).then(|| amount / seconds)
+    // A guest's clock may say anything; what comes out must be a number.
+    (seconds > 0.0).then(|| amount / seconds).filter(|rate| rate.is_finite())
 }
 
 /// Returns a share as a percentage with one digit.
@@ -118,6 +119,19 @@ pub(super) mod tests {
             sent_bytes_per_second: Some(20.0),
         };
         assert_eq!(figures.rates, expected);
+    }
+
+    #[test]
+    fn a_clock_that_lies_makes_no_rate_that_is_not_a_number() {
+        for (before, now) in [(0.0, f64::MIN_POSITIVE), (1e12, 1e12), (5.0, 1.0), (0.0, f64::MAX)] {
+            let (mut first, mut second) = (stats("dev", 100), stats("dev", 102));
+            first.guest.as_mut().unwrap().uptime_seconds = before;
+            let guest = second.guest.as_mut().unwrap();
+            (guest.uptime_seconds, guest.cpu_busy_ms) = (now, u64::MAX);
+            let rates = Figures::new(Some(&first), second).rates;
+            let all = [rates.guest_cpu_percent, rates.received_bytes_per_second, rates.sent_bytes_per_second];
+            assert!(all.iter().flatten().all(|rate| rate.is_finite()), "{before} {now}: {rates:?}");
+        }
     }
 
     #[test]

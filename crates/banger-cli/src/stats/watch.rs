@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use banger_api::{Client, VmStats, VmView};
+use banger_api::{Client, ClientError, VmStats, VmView};
 use banger_model::{VmId, VmName};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
@@ -100,6 +100,14 @@ impl Watch {
             }
             // It went away between the list and the question: the next list tells.
             Err(CliError::Refused(_)) => {
+                self.latest.remove(&id);
+                Ok(())
+            }
+            // One VM's answer that makes no sense costs no other's.
+            Err(error @ CliError::Api(ClientError::Unreadable { .. })) => {
+                if self.told.insert(id.to_string()) {
+                    complain(None, &error);
+                }
                 self.latest.remove(&id);
                 Ok(())
             }

@@ -4,21 +4,17 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
-use banger_agent_proto::listener::Protocol;
-use banger_agent_proto::{CONTROL_PORT, Listener, StatsReply};
-use banger_api::{
-    DiskStats, FileSystemStats, GuestStats, HostStats, InterfaceStats, ListenerProcess, ListenerView,
-    MachineStats, TransportProtocol, VmStats,
-};
+use banger_agent_proto::CONTROL_PORT;
+use banger_api::{DiskStats, HostStats, ListenerView, MachineStats, VmStats};
 use banger_guest::{AgentClient, AgentError};
 use banger_model::VmState;
 use banger_store::VmRow;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::{DriveRole, Machine};
 
-use super::VmError;
 use super::doors::CONNECT_DEADLINE;
 use super::service::VmService;
+use super::{VmError, guest_words};
 use crate::http::Fault as _;
 
 /// How long a guest may take for all that it is asked here: who asked hears within 5 s that it is silent.
@@ -33,7 +29,7 @@ impl VmService {
         let row = self.find_usable(reference)?;
         let listeners =
             self.ask(&row, "listeners", async |agent| agent.listeners(GUEST_DEADLINE).await).await?;
-        Ok(listeners.into_iter().filter_map(listener_view).collect())
+        Ok(guest_words::listeners(listeners))
     }
 
     /// Returns what a VM uses; with `host_only` its guest is not asked.
@@ -52,7 +48,7 @@ impl VmService {
             }
         };
         let (guest, guest_error, paused) = match guest {
-            Some(Ok(reply)) => (Some(guest_stats(reply)), None, None),
+            Some(Ok(reply)) => (Some(guest_words::stats(reply)), None, None),
             Some(Err(VmError::Paused { reason, .. })) => (None, None, Some(reason)),
             Some(Err(error)) => (None, Some(error.message()), None),
             None => (None, None, self.paused(&row)),
@@ -127,58 +123,4 @@ fn machine_stats(machine: &dyn Machine) -> Option<MachineStats> {
         cpu_ms: u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX),
         resident_bytes: resident,
     })
-}
-
-/// Reads what a guest says of a listener; what makes no sense is left out.
-fn listener_view(listener: Listener) -> Option<ListenerView> {
-    let protocol = match listener.protocol() {
-        Protocol::Tcp => TransportProtocol::Tcp,
-        Protocol::Udp => TransportProtocol::Udp,
-        Protocol::Unspecified => return None,
-    };
-    let processes = listener.processes.into_iter();
-    Some(ListenerView {
-        protocol,
-        address: listener.address.parse().ok()?,
-        port: listener.port.try_into().ok()?,
-        processes: processes
-            .map(|process| ListenerProcess { pid: process.pid, name: process.name })
-            .collect(),
-    })
-}
-
-fn guest_stats(reply: StatsReply) -> GuestStats {
-    let (cpu, memory) = (reply.cpu.unwrap_or_default(), reply.memory.unwrap_or_default());
-    GuestStats {
-        uptime_seconds: reply.uptime_seconds,
-        cpus: cpu.count,
-        cpu_busy_ms: cpu.busy_millis,
-        cpu_idle_ms: cpu.idle_millis,
-        cpu_steal_ms: cpu.steal_millis,
-        memory_total_bytes: memory.total_bytes,
-        memory_available_bytes: memory.available_bytes,
-        swap_total_bytes: memory.swap_total_bytes,
-        swap_free_bytes: memory.swap_free_bytes,
-        file_systems: reply
-            .file_systems
-            .into_iter()
-            .map(|found| FileSystemStats {
-                mount_point: found.mount_point,
-                total_bytes: found.total_bytes,
-                used_bytes: found.used_bytes,
-                available_bytes: found.available_bytes,
-            })
-            .collect(),
-        interfaces: reply
-            .interfaces
-            .into_iter()
-            .map(|found| InterfaceStats {
-                name: found.name,
-                received_bytes: found.received_bytes,
-                sent_bytes: found.sent_bytes,
-            })
-            .collect(),
-        load: reply.load,
-        tasks: reply.tasks,
-    }
 }

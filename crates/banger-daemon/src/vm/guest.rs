@@ -14,13 +14,15 @@ use banger_sys::id::random_bytes;
 use banger_vmm::{ConnectError, GuestNetwork, Machine};
 use tracing::warn;
 
-use super::{VmError, console};
+use super::{VmError, console, guest_words};
 use crate::clock::unix_nanos;
 use crate::config::GuestSection;
 use crate::host_trust::HostTrust;
 
 /// How long a guest that has said hello may take for anything else.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+/// Limitations that a guest may tell.
+const WARNINGS_MAX: usize = 32;
 /// How long after a broken channel the end of its machine may be seen.
 const END_WAIT: Duration = Duration::from_secs(1);
 
@@ -51,7 +53,7 @@ pub(super) async fn wait_for_hello(
             .hello(env!("CARGO_PKG_VERSION"), deadline)
             .await
             .map_err(|source| failed(machine, row, source))?;
-        Ok((client, hello.boot_id))
+        Ok((client, guest_words::name(hello.boot_id)))
     };
     match tokio::time::timeout(deadline, greeting).await {
         Err(_elapsed) => Err(silent()),
@@ -127,7 +129,7 @@ pub(super) async fn identify(
     let reply =
         client.identify(request, ANSWER_DEADLINE).await.map_err(|source| failed(machine, row, source))?;
     failpoint::pass("guest identified");
-    for warning in reply.warnings {
+    for warning in reply.warnings.into_iter().take(WARNINGS_MAX).map(guest_words::name) {
         warn!(vm = %row.name, warning, "guest works with a limitation");
     }
     Ok(())

@@ -11,6 +11,7 @@ mod doors;
 mod error;
 mod figures;
 mod guest;
+mod guest_words;
 mod health;
 mod keeper;
 mod lifecycle;
