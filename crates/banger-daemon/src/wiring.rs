@@ -180,7 +180,7 @@ impl Daemon {
                 _ = interrupt.recv() => {}
             }
         };
-        serve(self.listener, self.state, told_to_end).await.map_err(failed)?;
+        serve(self.listener, self.state, told_to_end).await;
         // The next daemon removes a socket that stays.
         let _ = std::fs::remove_file(&socket);
         Ok(())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
@@ -12,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tracing::debug;
 
+use super::connections::Patience;
 use super::extract::{Parameters, Segment};
 use super::fault::Refusal;
 use super::router::ApiState;
@@ -29,12 +31,14 @@ pub(super) struct ChannelQuery {
 #[utoipa::path(get, path = "/v1/vms/{vm}/channel", operation_id = "open_vm_channel", params(("vm" = String, Path), ChannelQuery), responses((status = 101), (status = 409, body = ErrorBody)))]
 pub(super) async fn open(
     State(state): State<ApiState>,
+    Extension(patience): Extension<Patience>,
     Segment(vm): Segment,
     Parameters(query): Parameters<ChannelQuery>,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     check(&request, query.port)?;
     let (mut guest, in_use) = state.vms.connect(&vm, query.port).await?;
+    patience.grant();
     let upgrade = hyper::upgrade::on(&mut request);
     let open = OpenStream::count(&state.streams);
     state.supervisor.spawn("guest stream", async move {

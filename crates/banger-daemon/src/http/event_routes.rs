@@ -1,5 +1,6 @@
 //! Events, a line of JSON each.
 
+use axum::Extension;
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use futures::stream;
 use serde::Deserialize;
 
+use super::connections::Patience;
 use super::extract::Parameters;
 use super::fault::Refusal;
 use super::router::ApiState;
@@ -29,8 +31,10 @@ pub(super) struct EventsQuery {
 #[utoipa::path(get, path = "/v1/events", operation_id = "list_events", params(EventsQuery), responses((status = 200, body = EventView, content_type = "application/x-ndjson"), (status = 400, body = ErrorBody)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
+    Extension(patience): Extension<Patience>,
     Parameters(query): Parameters<EventsQuery>,
 ) -> Result<Response, Refusal> {
+    patience.grant();
     let reader = state.events.read_after(query.after).map_err(VmError::Store)?;
     let shutdown = state.shutdown.clone();
     let chunks = stream::try_unfold(reader, move |mut reader| {

@@ -1,5 +1,7 @@
 //! Request bodies and queries, with our own errors: the place where text from outside becomes types.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -8,6 +10,9 @@ use serde::de::DeserializeOwned;
 
 use super::fault::Refusal;
 
+/// How long a client may take to send a body.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
 /// A JSON body; an empty one, and `null`, mean that nothing was said: older clients of routes that had no body say that.
 pub(super) struct Body<T>(pub(super) T);
 
@@ -15,8 +20,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|error| bad_request(&error.body_text()))?;
+        let bytes = tokio::time::timeout(BODY_DEADLINE, Bytes::from_request(request, state))
+            .await
+            .map_err(|_late| bad_request(&"its body does not come"))?
+            .map_err(|error| bad_request(&error.body_text()))?;
         let text: &[u8] = if matches!(bytes.trim_ascii(), b"" | b"null") { b"{}" } else { &bytes };
         serde_json::from_slice(text).map(Self).map_err(|error| bad_request(&error))
     }

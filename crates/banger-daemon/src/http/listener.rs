@@ -4,11 +4,15 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
-use axum::serve::Listener;
-use tokio::net::unix::SocketAddr;
+use banger_sys::shortage;
 use tokio::net::{UnixListener, UnixStream};
 use tracing::warn;
+
+/// Between two tries to take a connection, when the daemon has run out of something.
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
+const PAUSE_LAST: Duration = Duration::from_secs(1);
 
 /// A socket that only its owner may use.
 #[derive(Debug)]
@@ -31,24 +35,27 @@ impl PrivateListener {
     }
 }
 
-impl Listener for PrivateListener {
-    type Io = UnixStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+impl PrivateListener {
+    /// Waits for the next connection of this user. Nothing ends it: a daemon that has run out of something serves those
+    /// that it has, and gets it back from them.
+    pub(super) async fn accept(&self) -> UnixStream {
+        let mut pause = PAUSE_FIRST;
         loop {
-            let (stream, address) = Listener::accept(&mut self.0).await;
-            match stream.peer_cred() {
-                Ok(peer) if peer.uid() == rustix::process::geteuid().as_raw() || peer.uid() == 0 => {
-                    return (stream, address);
+            match self.0.accept().await {
+                Ok((stream, _address)) => match stream.peer_cred() {
+                    Ok(peer) if peer.uid() == rustix::process::geteuid().as_raw() || peer.uid() == 0 => {
+                        return stream;
+                    }
+                    Ok(peer) => warn!(uid = peer.uid(), "refused a connection of another user"),
+                    Err(error) => warn!(%error, "refused a connection of nobody"),
+                },
+                Err(error) => {
+                    shortage::note_if(&error);
+                    warn!(%error, "the daemon cannot take a connection");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_LAST);
                 }
-                Ok(peer) => warn!(uid = peer.uid(), "refused a connection of another user"),
-                Err(error) => warn!(%error, "refused a connection of nobody"),
             }
         }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
     }
 }

@@ -1,6 +1,7 @@
 //! The daemon's HTTP API on its Unix socket: one line per route, errors as [`banger_api::ErrorBody`].
 
 mod channel;
+mod connections;
 mod daemon_routes;
 mod event_routes;
 mod extract;

@@ -1,10 +1,10 @@
 //! VMs.
 
-use axum::Json;
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use banger_api::{
     CreateVm, DeleteVm, ErrorBody, KillVm, ListenerView, OperationView, SetVm, SshAccess, StartVm, StopVm,
     VmStats, VmView,
@@ -12,6 +12,7 @@ use banger_api::{
 use futures::stream;
 use serde::Deserialize;
 
+use super::connections::Patience;
 use super::extract::{Body, Parameters, Segment};
 use super::fault::Refusal;
 use super::router::ApiState;
@@ -150,9 +151,11 @@ pub(super) async fn ssh(State(state): State<ApiState>, Segment(vm): Segment) -> 
 #[utoipa::path(get, path = "/v1/vms/{vm}/logs", operation_id = "show_vm_logs", params(("vm" = String, Path), LogsQuery), responses((status = 200, body = String, content_type = "application/octet-stream")))]
 pub(super) async fn logs(
     State(state): State<ApiState>,
+    Extension(patience): Extension<Patience>,
     Segment(vm): Segment,
     Parameters(query): Parameters<LogsQuery>,
 ) -> Result<ResponseBody, Refusal> {
+    patience.grant();
     let reader = state.vms.console(&vm)?;
     let shutdown = state.shutdown.clone();
     let chunks = stream::try_unfold(reader, move |mut reader| {

@@ -57,7 +57,7 @@ pub struct Sandbox {
 struct Running {
     runtime: Runtime,
     shutdown: CancellationToken,
-    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    served: tokio::task::JoinHandle<()>,
     _lock: FileLock,
 }
 
@@ -186,7 +186,7 @@ impl Sandbox {
     /// Waits until the daemon has ended by itself.
     pub async fn daemon_ended(&mut self) {
         let mut daemon = self.daemon.take().unwrap();
-        tokio::time::timeout(PATIENCE, &mut daemon.served).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, &mut daemon.served).await.unwrap().unwrap();
         daemon.runtime.shutdown_background();
     }
 
