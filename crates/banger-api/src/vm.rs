@@ -180,6 +180,9 @@ pub struct VmView {
     /// Its machine runs, and its guest does not answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unresponsive: bool,
+    /// Since when its guest does not answer or stands still (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unresponsive_since: Option<String>,
     /// Its guest stands still: the host's disk did not take what it wrote. It goes on by itself when there is room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<PauseReason>,

@@ -13,6 +13,7 @@ use banger_daemon::cause::chain;
 use banger_daemon::wiring::{Daemon, DaemonError};
 use banger_sys::files::is_disk_full;
 use banger_sys::paths::Paths;
+use banger_sys::shortage;
 use clap::Parser;
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
@@ -39,10 +40,11 @@ fn main() -> ExitCode {
         return code;
     }
     keep_memory_small();
+    let open_files_max = shortage::raise_file_limit();
     let arguments = Arguments::parse();
     let mut ready = Announcer::new(arguments.ready_fd);
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    match run(&mut ready) {
+    match run(&mut ready, open_files_max) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let text = chain(error.as_ref());
@@ -67,7 +69,7 @@ fn keep_memory_small() {
     }
 }
 
-fn run(ready: &mut Announcer) -> Result<(), Box<dyn Error>> {
+fn run(ready: &mut Announcer, open_files_max: Option<u64>) -> Result<(), Box<dyn Error>> {
     let paths = Paths::from_environment()?;
     let lock = Daemon::take_place(&paths)?;
     start_log(&paths.daemon_log())?;
@@ -78,7 +80,12 @@ fn run(ready: &mut Announcer) -> Result<(), Box<dyn Error>> {
         .build()?;
     let served = runtime.block_on(async {
         let daemon = Daemon::build(paths, lock).await?;
-        info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "daemon is ready");
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            pid = std::process::id(),
+            open_files_max,
+            "daemon is ready"
+        );
         ready.announce("ready");
         daemon.serve().await
     });

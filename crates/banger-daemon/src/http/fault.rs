@@ -10,6 +10,7 @@ use banger_guest::AgentError;
 use banger_image::{BundlePullError, PackError, PromoteError, PullError};
 use banger_model::{BelowFloor, Denied, PauseReason};
 use banger_store::StoreError;
+use banger_sys::shortage;
 use banger_vmm::StartError;
 use tracing::info;
 
@@ -118,9 +119,11 @@ impl Fault for VmError {
             Self::Paused { name, reason: PauseReason::HostDiskError } => {
                 Some(format!("banger vm show {name}"))
             }
-            Self::Connect { name, .. } => Some(format!("banger vm kill {name}")),
-            Self::Ask { name, source: AgentError::Outdated { .. } } => {
-                Some(format!("banger vm restart {name}"))
+            Self::Connect { source, .. } if shortage::is_shortage(source) => Some("banger doctor".to_owned()),
+            // It may only be busy: what would end its work is the user's own idea.
+            Self::Connect { name, .. } => Some(format!("banger vm logs {name}")),
+            Self::Ask { source: AgentError::Outdated { .. }, .. } => {
+                Some("the agent is renewed when the VM is started the next time".to_owned())
             }
             Self::Ask { name, .. } => Some(format!("banger vm logs {name}")),
             Self::StartCancelled { name } => Some(format!("banger vm start {name}")),

@@ -10,6 +10,7 @@ use banger_agent_proto::STREAM_PORT;
 use banger_agent_proto::heartbeat::{ANSWER_BYTES_MAX, Heartbeat, REQUEST};
 use banger_api::EventKind;
 use banger_model::VmId;
+use banger_sys::shortage;
 use banger_vmm::Machine;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracing::{debug, info, warn};
@@ -17,7 +18,7 @@ use tracing::{debug, info, warn};
 use super::machines::Health;
 use super::service::VmService;
 use super::{guest, pause};
-use crate::clock::{slept, unix_nanos};
+use crate::clock::{now_ms, slept, unix_nanos};
 
 /// Between two questions. With the deadline of one it makes the most that a guest may hang before it is told: 4.5 s.
 const PAUSE: Duration = Duration::from_millis(1500);
@@ -46,9 +47,15 @@ impl VmService {
         let (mut slept_before, mut tries) = (slept(), 0);
         loop {
             tokio::time::sleep(PAUSE).await;
+            let (shortages, asked_ms) = (shortage::count(), now_ms());
             let (health, heartbeat) = look(machine).await;
+            if health == Health::Silent && shortage::count() != shortages {
+                // It says nothing of the guest that this daemon could not ask it.
+                warn!(vm = %id, "the daemon has run out of something and could not ask a guest");
+                continue;
+            }
             // Without one, another machine has taken its place.
-            let Some(before) = self.machines.set_health(id, machine, health) else { return };
+            let Some(before) = self.machines.set_health(id, machine, health, asked_ms) else { return };
             self.tell_change(id, before, health);
             match health {
                 Health::Answers => tries = 0,
@@ -129,6 +136,7 @@ async fn look(machine: &Arc<dyn Machine>) -> (Health, Option<Heartbeat>) {
     match answered {
         Ok(heartbeat) => (Health::Answers, heartbeat),
         Err(error) => {
+            shortage::note_if(&error);
             debug!(%error, "no sign of life");
             (Health::Silent, None)
         }

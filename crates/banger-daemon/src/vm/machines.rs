@@ -10,6 +10,8 @@ use banger_vmm::Machine;
 struct Entry {
     machine: Arc<dyn Machine>,
     health: Health,
+    /// Since when it does not answer.
+    away_since_ms: Option<i64>,
 }
 
 /// How a running machine's guest is.
@@ -33,7 +35,7 @@ impl Machines {
     }
 
     pub(super) fn insert(&self, id: VmId, machine: Arc<dyn Machine>) {
-        self.lock().insert(id, Entry { machine, health: Health::Answers });
+        self.lock().insert(id, Entry { machine, health: Health::Answers, away_since_ms: None });
     }
 
     /// Forgets this very machine; tells whether it was the VM's current one.
@@ -46,16 +48,32 @@ impl Machines {
         is_current
     }
 
-    /// Notes how a machine's guest is and returns how it was; `None` when the machine is not current.
-    pub(super) fn set_health(&self, id: &VmId, machine: &Arc<dyn Machine>, health: Health) -> Option<Health> {
+    /// Notes how a machine's guest is, asked at a moment, and returns how it was; `None` when the machine is not current.
+    pub(super) fn set_health(
+        &self,
+        id: &VmId,
+        machine: &Arc<dyn Machine>,
+        health: Health,
+        asked_ms: i64,
+    ) -> Option<Health> {
         let mut machines = self.lock();
         let entry = machines.get_mut(id).filter(|entry| Arc::ptr_eq(&entry.machine, machine))?;
+        entry.away_since_ms = match health {
+            Health::Answers => None,
+            // The first moment counts.
+            Health::Silent | Health::Paused(_) => Some(entry.away_since_ms.unwrap_or(asked_ms)),
+        };
         Some(std::mem::replace(&mut entry.health, health))
     }
 
     /// Returns how a VM's guest is, while it has a machine.
     pub(super) fn health(&self, id: &VmId) -> Option<Health> {
         self.lock().get(id).map(|entry| entry.health)
+    }
+
+    /// Tells since when a VM's guest does not answer.
+    pub(super) fn away_since_ms(&self, id: &VmId) -> Option<i64> {
+        self.lock().get(id).and_then(|entry| entry.away_since_ms)
     }
 
     /// Forgets the VM's machine: the caller holds the VM's lock and has ended it.

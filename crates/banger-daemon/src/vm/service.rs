@@ -164,6 +164,7 @@ impl VmService {
         let presence = Presence {
             pid: self.machines.get(&row.id).map(|machine| machine.handle().process.pid),
             is_silent: self.machines.health(&row.id) == Some(Health::Silent),
+            away_since_ms: self.machines.away_since_ms(&row.id),
             paused: self.paused(row),
             expires_at_ms: self.lifetime(row).expires_at_ms(),
         };

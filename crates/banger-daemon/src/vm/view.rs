@@ -12,6 +12,8 @@ pub(super) struct Presence {
     pub(super) pid: Option<u32>,
     /// Its guest gives no sign of life.
     pub(super) is_silent: bool,
+    /// Since when its guest does not answer.
+    pub(super) away_since_ms: Option<i64>,
     /// Why its guest stands still.
     pub(super) paused: Option<PauseReason>,
     /// When its time to live ends.
@@ -42,6 +44,10 @@ pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
             Pending::Delete => PendingWork::Delete,
         }),
         is_unresponsive: presence.is_silent && row.state == VmState::Running,
+        unresponsive_since: presence
+            .away_since_ms
+            .filter(|_since| row.state == VmState::Running)
+            .map(time_text),
         paused: presence.paused.filter(|_| row.state == VmState::Running),
         needs_restart: match row.machine {
             Some(_) => other_sizes(row).is_some(),

@@ -8,6 +8,7 @@ use banger_daemon::http::Fault as _;
 use banger_daemon::image::KernelOperationError;
 use banger_daemon::vm::VmError;
 use banger_daemon::vmm_source::VmmSourceError;
+use banger_guest::AgentError;
 use banger_image::{Kind, PullError};
 use banger_model::{Denied, VmName};
 use banger_store::StoreError;
@@ -56,6 +57,16 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
         silent(),
         VmError::GuestEnded { name: name(), end: MachineEnd::Exited(1), console: Vec::new() },
         VmError::Connect { name: name(), source: ConnectError::Silent { deadline: Duration::from_secs(5) } },
+        VmError::Connect {
+            name: name(),
+            source: ConnectError::Channel(io::Error::from_raw_os_error(libc::EMFILE)),
+        },
+        VmError::Ask {
+            name: name(),
+            source: AgentError::Silent { call: "stats", deadline: Duration::from_secs(4) },
+        },
+        VmError::Ask { name: name(), source: AgentError::Outdated { call: "stats" } },
+        VmError::Ask { name: name(), source: AgentError::TooLong { call: "stats" } },
         VmError::Kill {
             name: name(),
             source: KillError::StillAlive { pid: 7, deadline: Duration::from_secs(10) },
@@ -65,6 +76,14 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
         undo(silent()),
         undo(VmError::Cancelled),
     ];
+    for error in &errors {
+        let hint = error.hint().unwrap_or_default();
+        // Only where the user has asked for that very thing already.
+        let is_asked_for = matches!(error, VmError::BeingDeleted { .. });
+        let is_destructive =
+            ["vm kill", "vm delete", "vm restart", "vm stop"].iter().any(|end| hint.contains(end));
+        assert!(!is_destructive || is_asked_for, "{error}: {hint}");
+    }
     let table: String = errors.iter().map(line).collect();
     insta::assert_snapshot!(table, @r"
     not_found | there is no VM `x` | banger vm list
@@ -83,7 +102,11 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
     operation_failed | the machine of VM `dev` does not start: `qemu` ended at once: no KVM | banger doctor
     operation_failed | the guest of VM `dev` did not answer within 90 s | banger vm logs dev
     operation_failed | the guest of VM `dev` ended before it was ready (its machine ended with status 1) | banger vm logs dev
-    operation_failed | cannot reach the guest of VM `dev`: the guest did not answer within 5 s | banger vm kill dev
+    operation_failed | cannot reach the guest of VM `dev`: the guest did not answer within 5 s | banger vm logs dev
+    operation_failed | cannot reach the guest of VM `dev`: the guest channel failed: Too many open files (os error 24) | banger doctor
+    operation_failed | cannot ask the guest of VM `dev`: the guest did not answer `stats` within 4 s | banger vm logs dev
+    operation_failed | cannot ask the guest of VM `dev`: the guest's agent is older than this banger and does not know `stats` | the agent is renewed when the VM is started the next time
+    operation_failed | cannot ask the guest of VM `dev`: the guest's answer to `stats` is too long | banger vm logs dev
     operation_failed | cannot end the machine of VM `dev`: process 7 did not end within 10 s | banger doctor
     cancelled | cancelled; nothing is left behind | -
     cancelled | cancelled; VM `dev` is stopped | banger vm start dev
