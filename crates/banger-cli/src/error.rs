@@ -67,6 +67,8 @@ pub(crate) enum CliError {
     Deleted(Box<CliError>),
     #[error("the VM `{vm}` stopped while its command ran")]
     VmStopped { vm: String, source: AgentError },
+    #[error("the guest of `{vm}` is not answering since {since}")]
+    GuestAway { vm: String, since: String, source: Box<CliError> },
     /// Told of one VM among others, beside its figures.
     #[error("{why}")]
     GuestSilent { vm: String, why: String },
@@ -177,6 +179,7 @@ impl CliError {
             | Self::Refused(_)
             | Self::Agent(_)
             | Self::VmStopped { .. }
+            | Self::GuestAway { .. }
             | Self::GuestSilent { .. }
             | Self::NoResult { .. }
             | Self::BadResult { .. }
@@ -212,6 +215,9 @@ impl CliError {
             Self::Setup(error) => error.hint(),
             Self::Resolve(error) => Some(error.hint()),
             Self::VmStopped { vm, .. } | Self::GuestSilent { vm, .. } => Some(format!("banger vm logs {vm}")),
+            Self::GuestAway { vm, .. } => {
+                Some(format!("it may be busy and come back; see `banger vm logs {vm}`"))
+            }
             Self::Agent(AgentError::Broken { .. } | AgentError::NoExit) => {
                 Some("the VM may go on; see `banger vm list`".to_owned())
             }
@@ -227,7 +233,7 @@ impl CliError {
                 Some("the guest hangs or is very busy; see `banger vm list`".to_owned())
             }
             Self::Agent(AgentError::Outdated { .. }) => {
-                Some("start its guest anew with `banger vm restart`".to_owned())
+                Some("the agent is renewed when the VM is started the next time".to_owned())
             }
             Self::NoSshServer { vm } => Some(format!("banger vm exec {vm} -- <command>")),
             Self::NoSsh => Some("sudo apt-get install openssh-client".to_owned()),
@@ -314,6 +320,54 @@ mod tests {
         let coloured = error.draw(Some("dev"), Colour::On);
         assert!(coloured.as_str().starts_with("\u{1b}[31mbanger:\u{1b}[0m dev: the guest"), "{coloured:?}");
         assert!(coloured.as_str().contains("\u{1b}[2m(op-12ab)\u{1b}[0m"), "{coloured:?}");
+    }
+
+    fn broken() -> serde_json::Error {
+        serde_json::from_str::<u8>("x").unwrap_err()
+    }
+
+    /// Errors of a guest or a daemon that may only be busy, and all others that have a hint of their own.
+    fn with_hints() -> Vec<CliError> {
+        let vm = || "dev".to_owned();
+        let silent =
+            || ClientError::Silent { path: "/v1/vms".into(), deadline: std::time::Duration::from_secs(10) };
+        let agent_silent = AgentError::Silent { call: "hello", deadline: std::time::Duration::from_secs(5) };
+        vec![
+            CliError::Api(silent()),
+            CliError::Api(ClientError::Unreadable { path: "/v1/vms".into(), source: broken() }),
+            CliError::Ensure(EnsureError::Ask { source: silent() }),
+            CliError::Ensure(EnsureError::Newer { daemon: "9".into() }),
+            CliError::Ensure(EnsureError::AtWork { daemon: "0".into() }),
+            CliError::Ensure(EnsureError::DoesNotEnd { pid: 7 }),
+            CliError::VmStopped { vm: vm(), source: AgentError::NoExit },
+            CliError::GuestSilent { vm: vm(), why: "the guest did not answer".into() },
+            CliError::GuestAway { vm: vm(), since: "12:03:05".into(), source: Box::new(CliError::Told) },
+            CliError::Agent(agent_silent),
+            CliError::Agent(AgentError::NoExit),
+            CliError::Agent(AgentError::TooLong { call: "stats" }),
+            CliError::Agent(AgentError::Stalled { silence: std::time::Duration::from_secs(30) }),
+            CliError::Agent(AgentError::Outdated { call: "stats" }),
+            CliError::Agent(AgentError::VersionMismatch {
+                host_version: "1".into(),
+                ours: vec![1],
+                agent_version: "2".into(),
+                theirs: vec![2],
+            }),
+            CliError::NobodyToAsk,
+            CliError::SameVm { vm: vm() },
+            CliError::NoSshServer { vm: vm() },
+            CliError::NoSsh,
+        ]
+    }
+
+    #[test]
+    fn no_hint_ends_the_work_of_a_guest_that_may_only_be_busy() {
+        let hints: String =
+            with_hints().iter().map(|error| error.hint().unwrap_or("-".into()) + "\n").collect();
+        for destructive in ["vm kill", "vm delete", "vm restart", "vm stop"] {
+            assert!(!hints.contains(destructive), "{hints}");
+        }
+        insta::assert_snapshot!(hints, @"");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use banger_sys::paths::Paths;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
+use crate::absence;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::exec::find;
@@ -28,7 +29,13 @@ pub(crate) async fn logs(
     let output = Output::open().map_err(CliError::Output)?;
     let sender = output.sender();
     let mut console = Console::default();
-    while let Some(frame) = body.frame().await {
+    let mut absence = std::pin::pin!(absence::tell(&client, &vm));
+    loop {
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            never = &mut absence, if is_followed => match never {},
+        };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|source| CliError::Log { source: Box::new(source) })?;
         let Ok(bytes) = frame.into_data() else { continue };
         let bytes = if is_raw { bytes } else { Bytes::from(console.take(&bytes)) };

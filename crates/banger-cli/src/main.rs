@@ -4,6 +4,7 @@
 //! the daemon is made sure of (`ensure`), does the work as an operation (`operation`, `progress`), and a command in
 //! the guest is connected to our own stdin, stdout and signals (`session`).
 
+mod absence;
 mod args;
 mod args_image;
 mod args_kernel;

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
+use crate::absence;
 use crate::error::CliError;
 use crate::escape_keys::{self, EscapeKeys, Typed, Watcher};
 use crate::plan::{self, Process};
@@ -84,7 +85,10 @@ pub(crate) async fn attach(
     let output = Output::open().map_err(CliError::Terminal)?;
     let mut screen = (size.is_some() && std::io::stdout().is_terminal()).then(Screen::default);
     let keys = if size.is_some() { process.escape_keys.clone() } else { EscapeKeys::Off };
-    let ended = play(session, output.sender(), keys, &mut screen, size.is_some(), signals).await;
+    let ended = tokio::select! {
+        ended = play(session, output.sender(), keys, &mut screen, size.is_some(), signals) => ended,
+        never = absence::tell(client, vm) => match never {},
+    };
     let is_clean = matches!(ended, Ok(End::Exited(ExitOutcome::Code(_)) | End::Failed { .. }));
     let screen = screen.filter(|_| !is_clean);
     let flushed = tokio::select! {
@@ -138,13 +142,17 @@ pub(crate) async fn detach(client: &Client, vm: &VmView, process: &Process) -> R
 
 /// Asks a guest what `ssh` needs to know before it enters.
 pub(crate) async fn ask_for_ssh(client: &Client, vm: &VmView) -> Result<HelloReply, CliError> {
-    let agent = connect(client, vm).await?;
     let request = HelloRequest {
         terminal_type: std::env::var_os("TERM").unwrap_or_default().into_vec().into(),
         locale: plan::locale(|name| std::env::var_os(name)),
         ..HelloRequest::default()
     };
-    Ok(agent.hello_for(VERSION, request, HELLO_DEADLINE).await?)
+    let asked =
+        async { Ok(connect(client, vm).await?.hello_for(VERSION, request, HELLO_DEADLINE).await?) };
+    match asked.await {
+        Ok(hello) => Ok(hello),
+        Err(error) => Err(absence::explain(client, vm, error).await),
+    }
 }
 
 async fn connect(client: &Client, vm: &VmView) -> Result<AgentClient, CliError> {
@@ -154,6 +162,19 @@ async fn connect(client: &Client, vm: &VmView) -> Result<AgentClient, CliError> 
 }
 
 async fn start(
+    client: &Client,
+    vm: &VmView,
+    process: &Process,
+    terminal: Option<WindowSize>,
+    detached: bool,
+) -> Result<ExecSession, CliError> {
+    match open(client, vm, process, terminal, detached).await {
+        Ok(session) => Ok(session),
+        Err(error) => Err(absence::explain(client, vm, error).await),
+    }
+}
+
+async fn open(
     client: &Client,
     vm: &VmView,
     process: &Process,

@@ -14,6 +14,7 @@ use banger_sys::paths::Paths;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use crate::absence;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::exec::find;
@@ -107,8 +108,14 @@ pub(crate) async fn proxy(paths: &Paths, host: &str, port: u16) -> Result<(), Cl
     let typed = crate::args::parse_vm(host.strip_suffix(".vm").unwrap_or(host)).map_err(CliError::BadHost)?;
     let client = ensure(paths).await?;
     let vm = find(&client, &typed).await?;
-    let stream = open(&client, &vm, port).await?;
-    splice(stream).await
+    let stream = match open(&client, &vm, port).await {
+        Ok(stream) => stream,
+        Err(error) => return Err(absence::explain(&client, &vm, error).await),
+    };
+    tokio::select! {
+        spliced = splice(stream) => spliced,
+        never = absence::tell(&client, &vm) => match never {},
+    }
 }
 
 async fn open(

@@ -1,6 +1,7 @@
 //! Files and directories of a guest. What comes out of one is the entry that was asked for and nothing else: a
-//! [`TreeSource`] knows the request that it answers. A guest that neither gives nor takes anything for a while is given up: how fast a
-//! transfer has to be cannot be said, that it goes on can.
+//! [`TreeSource`] knows the request that it answers. A guest that neither gives nor takes anything for a while is given
+//! up: how fast a transfer has to be cannot be said, that it goes on can. One that is away altogether (stopped, or its
+//! host is busy) is waited for: the transfer lives as long as the machine.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -32,7 +33,8 @@ pub struct TreeSource {
 }
 
 impl TreeSource {
-    /// Returns the next items, without [`Item::End`]; `None` when the tree is whole.
+    /// Returns the next items, without [`Item::End`]; `None` when the tree is whole. After [`AgentError::Stalled`] it can
+    /// be asked again, and nothing is lost.
     ///
     /// # Errors
     /// [`AgentError`]: [`AgentError::NotAsked`] when it is not the tree that was asked for, [`AgentError::TreeCutOff`]
@@ -79,7 +81,7 @@ impl AgentClient {
     }
 
     /// Writes a tree up to the end of `batches`; the last item must be [`Item::End`]. `silence` is how long the guest
-    /// may take nothing.
+    /// may take nothing, unless `is_away` says that it is away.
     ///
     /// # Errors
     /// [`AgentError`].
@@ -88,24 +90,33 @@ impl AgentClient {
         start: WriteTreeStart,
         mut batches: mpsc::Receiver<Vec<Item>>,
         silence: Duration,
+        is_away: impl AsyncFn() -> bool,
     ) -> Result<WriteTreeReply, AgentError> {
         let (sender, requests) = mpsc::channel(QUEUE_MAX);
         let mut grpc = self.grpc.clone();
+        let stalled = async || {
+            tokio::time::sleep(silence).await;
+            while is_away().await {
+                tokio::time::sleep(silence).await;
+            }
+        };
         let answer = grpc.write_tree(ReceiverStream::new(requests));
         let feed = async {
             let mut request = WriteTreeRequest { start: Some(start), items: Vec::new() };
             loop {
-                match tokio::time::timeout(silence, sender.send(request)).await {
-                    Ok(Ok(())) => {}
-                    // It takes no more: its answer comes.
-                    Ok(Err(_unsent)) => break,
-                    Err(_elapsed) => return AgentError::Stalled { silence },
+                let sent = tokio::select! {
+                    sent = sender.send(request) => sent,
+                    () = stalled() => return AgentError::Stalled { silence },
+                };
+                // It takes no more: its answer comes.
+                if sent.is_err() {
+                    break;
                 }
                 let Some(batch) = batches.recv().await else { break };
                 request = WriteTreeRequest { start: None, items: batch.into_iter().map(to_wire).collect() };
             }
             drop(sender);
-            tokio::time::sleep(silence).await;
+            stalled().await;
             AgentError::Stalled { silence }
         };
         tokio::select! {

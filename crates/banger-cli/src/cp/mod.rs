@@ -13,6 +13,7 @@ mod plan;
 mod tar_input;
 mod tar_output;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use banger_agent_proto::{CONTROL_PORT, ReadTreeRequest, WriteTreeStart};
@@ -22,6 +23,7 @@ use banger_sys::paths::Paths;
 use banger_tree::{Item, Owners, TreeReader, TreeWriter, WriterOptions};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
+use crate::absence;
 use crate::args_vm::CpArgs;
 use crate::ensure::ensure;
 use crate::error::CliError;
@@ -38,7 +40,7 @@ pub(crate) use tar_input::TarError;
 
 /// Batches that wait between two parts.
 const QUEUE_MAX: usize = 4;
-/// How long a guest may neither give nor take anything.
+/// How long a guest that is there may neither give nor take anything.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long the guest's agent may take to say who it is.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
@@ -48,15 +50,50 @@ const INCOMPLETE: u8 = 1;
 /// Where items come from, opened.
 enum Source {
     Host(Vec<TreeReader>),
-    Guest(Vec<(GuestPath, AgentClient)>),
+    Guest(Vec<(GuestPath, Guest)>),
     Stream,
 }
 
 /// Where items go, opened.
 enum Sink {
     Host(TreeWriter),
-    Guest(GuestPath, AgentClient),
+    Guest(GuestPath, Guest),
     Stream,
+}
+
+/// A guest that is spoken to.
+#[derive(Clone)]
+struct Guest {
+    agent: AgentClient,
+    client: Client,
+    vm: VmView,
+}
+
+impl Guest {
+    async fn enter(client: &Client, vm: &VmView) -> Result<Self, CliError> {
+        let entered = async {
+            let path = format!("/v1/vms/{}/channel?port={CONTROL_PORT}", vm.id);
+            let stream = client.upgrade(&path, CONNECT_DEADLINE).await?;
+            let agent = AgentClient::connect(stream).await?;
+            agent.hello(VERSION, HELLO_DEADLINE).await?;
+            Ok(agent)
+        };
+        match entered.await {
+            Ok(agent) => Ok(Self { agent, client: client.clone(), vm: vm.clone() }),
+            Err(error) => Err(absence::explain(client, vm, error).await),
+        }
+    }
+
+    async fn is_away(&self) -> bool {
+        absence::is_away(&self.client, &self.vm).await
+    }
+}
+
+/// Tells of guests that are away while they are copied from and to.
+async fn tell_absence(guests: Vec<Guest>) -> Infallible {
+    let all = guests.iter().map(|guest| absence::tell(&guest.client, &guest.vm));
+    futures::future::join_all(all).await;
+    std::future::pending().await
 }
 
 /// Copies; returns the exit status.
@@ -73,10 +110,12 @@ pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8,
         opened = opened => opened?,
         stop = signals.next() => return Ok(stop.exit_status()),
     };
+    let guests = guests_of(&source, &sink);
     let mut meter = Meter::new(board);
     let work = Work::default();
     let tally = tokio::select! {
         tally = transfer(&plan, source, sink, &mut meter, &work) => tally,
+        never = tell_absence(guests) => match never {},
         stop = signals.next() => {
             work.abandoned().await;
             meter.clear();
@@ -119,7 +158,7 @@ async fn open_guests(client: &Client, plan: &CpPlan, here: Here) -> Result<(Sour
             let mut guests = Vec::new();
             for path in paths {
                 let vm = find(client, &path.vm).await?;
-                guests.push((path.clone(), enter(client, &vm).await?));
+                guests.push((path.clone(), Guest::enter(client, &vm).await?));
                 from.push(vm.id);
             }
             Source::Guest(guests)
@@ -132,19 +171,25 @@ async fn open_guests(client: &Client, plan: &CpPlan, here: Here) -> Result<(Sour
             if from.contains(&vm.id) {
                 return Err(CliError::SameVm { vm: vm.name.to_string() });
             }
-            Sink::Guest(path.clone(), enter(client, &vm).await?)
+            Sink::Guest(path.clone(), Guest::enter(client, &vm).await?)
         }
         Place::Host(_) | Place::Stream => writer.map_or(Sink::Stream, Sink::Host),
     };
     Ok((source, sink))
 }
 
-async fn enter(client: &Client, vm: &VmView) -> Result<AgentClient, CliError> {
-    let path = format!("/v1/vms/{}/channel?port={CONTROL_PORT}", vm.id);
-    let stream = client.upgrade(&path, CONNECT_DEADLINE).await?;
-    let agent = AgentClient::connect(stream).await?;
-    agent.hello(VERSION, HELLO_DEADLINE).await?;
-    Ok(agent)
+/// The guests on both sides, each once.
+fn guests_of(source: &Source, sink: &Sink) -> Vec<Guest> {
+    let mut guests: Vec<Guest> = match source {
+        Source::Guest(guests) => guests.iter().map(|(_, guest)| guest.clone()).collect(),
+        Source::Host(_) | Source::Stream => Vec::new(),
+    };
+    if let Sink::Guest(_, guest) = sink {
+        guests.push(guest.clone());
+    }
+    guests.sort_by(|one, other| one.vm.id.as_str().cmp(other.vm.id.as_str()));
+    guests.dedup_by(|one, other| one.vm.id == other.vm.id);
+    guests
 }
 
 /// Carries everything; the first part that fails ends the others.
@@ -173,11 +218,16 @@ async fn give(plan: &CpPlan, source: Source, sender: Sender<Vec<Item>>, work: &W
         Source::Host(readers) => host::read(work, readers, sender).await,
         Source::Stream => tar_input::read(work, sender).await,
         Source::Guest(guests) => {
-            for (path, agent) in guests {
+            for (path, guest) in guests {
                 let told = |error| guest_error(&path, error);
                 let request = ReadTreeRequest { path: path.path.clone(), follow_link: plan.follows_links };
-                let mut tree = agent.read_tree(request, SILENCE).await.map_err(told)?;
-                while let Some(batch) = tree.next().await.map_err(told)? {
+                let mut tree = guest.agent.read_tree(request, SILENCE).await.map_err(told)?;
+                loop {
+                    let batch = match tree.next().await {
+                        Err(AgentError::Stalled { .. }) if guest.is_away().await => continue,
+                        batch => batch.map_err(told)?,
+                    };
+                    let Some(batch) = batch else { break };
                     if sender.send(batch).await.is_err() {
                         return Ok(());
                     }
@@ -193,13 +243,14 @@ async fn take(plan: &CpPlan, sink: Sink, receiver: Receiver<Vec<Item>>, work: &W
     match sink {
         Sink::Host(writer) => host::write(work, writer, receiver).await,
         Sink::Stream => tar_output::write(work, plan.keeps_owners, receiver).await,
-        Sink::Guest(path, agent) => {
+        Sink::Guest(path, guest) => {
             let start = WriteTreeStart {
                 destination: path.path.clone(),
                 into_directory: plan.into_directory,
                 keep_owners: plan.keeps_owners,
             };
-            let written = agent.write_tree(start, receiver, SILENCE).await;
+            let is_away = async || guest.is_away().await;
+            let written = guest.agent.write_tree(start, receiver, SILENCE, is_away).await;
             written.map(drop).map_err(|error| guest_error(&path, error))
         }
     }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use banger_agent_proto::exec_reply::Reply;
 use bytes::Bytes;
 use rustix::process::Signal;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::daemon::vm;
 use crate::program::{Stage, run, send, status, told};
@@ -154,6 +154,55 @@ async fn a_guest_that_hangs_is_reported_within_five_seconds() {
     banger: the guest did not answer `hello` within 5 s
     hint: the guest hangs or is very busy; see `banger vm logs`
     ");
+}
+
+/// Makes the guest of `dev` one that stands still, or one that answers again.
+fn stand_still(stage: &Stage, since: Option<&str>) {
+    stage.daemon.script(|script| {
+        script.vms[0].is_unresponsive = since.is_some();
+        script.vms[0].unresponsive_since = since.map(str::to_owned);
+    });
+}
+
+#[tokio::test]
+async fn a_command_that_starts_while_its_guest_is_away_says_so() {
+    let stage = stage_with_vm();
+    stage.daemon.script(|script| script.are_guests_silent = true);
+    stand_still(&stage, Some("2026-01-01T12:03:05Z"));
+    for words in
+        [&["vm", "exec", "dev", "--", "true"][..], &["vm", "ssh", "dev"], &["vm", "cp", "dev:/x", "."]]
+    {
+        let told = run(stage.banger(words)).await;
+        assert_eq!(told.status, Some(1), "{told:?}");
+        let message = "banger: the guest of `dev` is not answering since ";
+        assert!(told.stderr.starts_with(message), "{words:?}: {}", told.stderr);
+        assert!(
+            told.stderr.contains(":03:05: the guest did not answer `hello` within 5 s\nhint: it may be busy")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_running_command_tells_that_its_guest_is_away_and_back_and_goes_on() {
+    let mut stage = stage_with_vm();
+    let mut child = stage.banger(&["vm", "exec", "dev", "--", "make"]).spawn().unwrap();
+    let mut call = stage.daemon.exec().await;
+    call.started().await;
+    stand_still(&stage, Some("2026-01-01T12:03:05Z"));
+    // Ends at once, as a daemon's does that goes away: its successor is asked.
+    stage.daemon.script(|script| script.events.push_back(String::new()));
+    let mut stderr = tokio::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = stderr.next_line().await.unwrap().unwrap();
+    assert!(
+        line.starts_with("banger: the guest of `dev` is not answering since ") && line.contains(":03:05;")
+    );
+    stand_still(&stage, None);
+    let line = stderr.next_line().await.unwrap().unwrap();
+    assert_eq!(line, "banger: the guest of `dev` answers again");
+    call.stdout("made\n").await;
+    call.exited(0).await;
+    let told = told(child).await;
+    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "made\n"));
 }
 
 #[tokio::test]

@@ -1,0 +1,131 @@
+//! A guest that is away: it gives no sign of life because it hangs, is stopped, or its host is busy. Streams live as long as
+//! their machine, so whoever uses one is told, and goes on when the guest does.
+
+use std::convert::Infallible;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use banger_api::{Client, ErrorCode, EventView, VmView};
+use banger_guest::AgentError;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::error::CliError;
+
+/// A command that is over sooner asks nothing.
+const QUIET_TIME: Duration = Duration::from_secs(2);
+/// Between two tries to follow a daemon that went away.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+/// Tells on stderr when the guest of a VM is away, and when it is back; for as long as it is polled.
+pub(crate) async fn tell(client: &Client, vm: &VmView) -> Infallible {
+    let mut told = Told { name: vm.name.to_string(), is_away: false };
+    loop {
+        tokio::time::sleep(if told.is_away { RETRY_PAUSE } else { QUIET_TIME }).await;
+        // The daemon tells what changes from now on; what is so by now is asked.
+        let Ok(mut events) = client.stream("/v1/events?follow=true").await else { continue };
+        loop {
+            let since = since(client, vm).await;
+            told.tell(since.as_deref());
+            if wait_for_change(&mut events, vm).await.is_none() {
+                break;
+            }
+        }
+    }
+}
+
+/// Tells whether the guest of a VM is away.
+pub(crate) async fn is_away(client: &Client, vm: &VmView) -> bool {
+    since(client, vm).await.is_some()
+}
+
+/// An error of a guest that may be away is told as that.
+pub(crate) async fn explain(client: &Client, vm: &VmView, error: CliError) -> CliError {
+    let may_be_away = match &error {
+        CliError::Agent(error) => matches!(error, AgentError::Silent { .. } | AgentError::Stalled { .. }),
+        CliError::Refused(body) => body.code == ErrorCode::OperationFailed,
+        CliError::Api(banger_api::ClientError::Silent { .. }) => true,
+        CliError::Stream(error) => error.kind() == io::ErrorKind::TimedOut,
+        _ => false,
+    };
+    if !may_be_away {
+        return error;
+    }
+    match since(client, vm).await {
+        Some(since) => CliError::GuestAway {
+            vm: vm.name.to_string(),
+            since: clock_time(&since),
+            source: Box::new(error),
+        },
+        None => error,
+    }
+}
+
+async fn since(client: &Client, vm: &VmView) -> Option<String> {
+    let now: VmView = client.get(&format!("/v1/vms/{}", vm.id)).await.ok()?;
+    let is_away = now.is_unresponsive || now.unresponsive_since.is_some();
+    is_away.then(|| now.unresponsive_since.unwrap_or_default())
+}
+
+/// Waits until something has happened to the VM; `None`: the daemon says nothing more.
+async fn wait_for_change(events: &mut (impl BodyExt<Data = Bytes> + Unpin), vm: &VmView) -> Option<()> {
+    let mut waiting = Vec::new();
+    loop {
+        let Ok(bytes) = events.frame().await?.ok()?.into_data() else { continue };
+        waiting.extend_from_slice(&bytes);
+        let Some(last) = waiting.iter().rposition(|byte| *byte == b'\n') else { continue };
+        let rest = waiting.split_off(last + 1);
+        let lines = waiting.split(|byte| *byte == b'\n');
+        let mut events = lines.filter_map(|line| serde_json::from_slice::<EventView>(line).ok());
+        let is_change = |event: EventView| event.vm_id.as_deref() == Some(vm.id.as_str());
+        if events.any(is_change) {
+            return Some(());
+        }
+        waiting = rest;
+    }
+}
+
+/// What was told last.
+struct Told {
+    name: String,
+    is_away: bool,
+}
+
+impl Told {
+    fn tell(&mut self, since: Option<&str>) {
+        if since.is_some() == self.is_away {
+            return;
+        }
+        self.is_away = since.is_some();
+        let line = match since {
+            Some(since) => {
+                let (name, since) = (&self.name, clock_time(since));
+                format!("banger: the guest of `{name}` is not answering since {since}; waiting for it")
+            }
+            None => format!("banger: the guest of `{}` answers again", self.name),
+        };
+        // A terminal may be in raw mode, where a new line does not begin at its left.
+        let end = if io::stderr().is_terminal() { "\r\n" } else { "\n" };
+        let _ = io::stderr().write_all(format!("{line}{end}").as_bytes());
+    }
+}
+
+/// Returns the time of the user's clock.
+fn clock_time(moment: &str) -> String {
+    let Ok(moment) = moment.parse::<Timestamp>() else { return "a while ago".to_owned() };
+    moment.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_the_clock_has_no_date() {
+        let told = clock_time("2026-01-01T12:03:05Z");
+        assert!(told.len() == 8 && told.ends_with(":03:05"), "{told}");
+        assert_eq!(clock_time("?"), "a while ago");
+    }
+}
