@@ -1,6 +1,11 @@
-//! The client: one connection per request, each with a deadline.
+//! The client: one connection per request, each with a deadline. A daemon may die at any moment; a question that changes
+//! nothing is asked again of its successor.
 
+use std::fmt;
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +25,9 @@ use crate::{CHANNEL_PROTOCOL, ErrorBody, OperationView};
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long one long poll may take: more than the daemon's own 25 s.
 const POLL_DEADLINE: Duration = Duration::from_secs(40);
+
+/// How often a question is asked again of the next daemon.
+const REPEATS_MAX: usize = 5;
 
 /// Why a request had no result.
 #[derive(Debug, thiserror::Error)]
@@ -69,17 +77,74 @@ pub enum ClientError {
     Refused(Box<ErrorBody>),
 }
 
+impl ClientError {
+    /// Tells whether the daemon went away before it had answered.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        match self {
+            Self::NotReachable { .. } | Self::Broken { .. } => true,
+            Self::Silent { .. } | Self::Unwritable { .. } | Self::Unreadable { .. } | Self::Refused(_) => {
+                false
+            }
+        }
+    }
+}
+
+type Successor = dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
+
 /// Speaks to the daemon behind one socket.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     socket: PathBuf,
+    successor: Option<Arc<Successor>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").field("socket", &self.socket).finish_non_exhaustive()
+    }
 }
 
 impl Client {
     /// A client of the daemon behind this socket; connects with each request.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+        Self { socket: socket.to_owned(), successor: None }
+    }
+
+    /// Asks the next daemon when one went away before it had answered what changes nothing. `successor` makes sure that
+    /// there is one, and tells whether there is.
+    #[must_use]
+    pub fn with_successor<F>(self, successor: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = bool> + Send + 'static,
+    {
+        Self { successor: Some(Arc::new(move || Box::pin(successor()))), ..self }
+    }
+
+    /// Makes sure that there is a daemon after one that went away; tells whether there is.
+    pub async fn has_successor(&self) -> bool {
+        match &self.successor {
+            Some(successor) => successor().await,
+            None => false,
+        }
+    }
+
+    /// Decides after a failed question that changes nothing: `Ok` when it is worth asking again.
+    async fn ask_again(&self, error: ClientError, repeats: &mut usize) -> Result<(), ClientError> {
+        *repeats += 1;
+        let is_worth_it = error.is_loss() && *repeats <= REPEATS_MAX && self.has_successor().await;
+        if is_worth_it { Ok(()) } else { Err(error) }
+    }
+
+    async fn question<T: DeserializeOwned>(&self, path: &str, deadline: Duration) -> Result<T, ClientError> {
+        let mut repeats = 0;
+        loop {
+            match self.request(Method::GET, path, None::<&()>, deadline).await {
+                Err(error) => self.ask_again(error, &mut repeats).await?,
+                answered => return answered,
+            }
+        }
     }
 
     /// Reads what is at `path`.
@@ -87,7 +152,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.request(Method::GET, path, None::<&()>, ANSWER_DEADLINE).await
+        self.question(path, ANSWER_DEADLINE).await
     }
 
     /// Reads what is at `path` as the JSON text that it comes as, for who only hands it on.
@@ -95,7 +160,13 @@ impl Client {
     /// # Errors
     /// [`ClientError`], apart from [`ClientError::Unreadable`]: nobody has read it yet.
     pub async fn get_text(&self, path: &str) -> Result<Bytes, ClientError> {
-        self.exchange(Method::GET, path, Bytes::new(), ANSWER_DEADLINE).await
+        let mut repeats = 0;
+        loop {
+            match self.exchange(Method::GET, path, Bytes::new(), ANSWER_DEADLINE).await {
+                Err(error) => self.ask_again(error, &mut repeats).await?,
+                answered => return answered,
+            }
+        }
     }
 
     /// Asks for something.
@@ -129,7 +200,7 @@ impl Client {
     /// [`ClientError`].
     pub async fn operation(&self, id: &str, after: u64) -> Result<OperationView, ClientError> {
         let path = format!("/v1/operations/{id}?after={after}");
-        self.request(Method::GET, &path, None::<&()>, POLL_DEADLINE).await
+        self.question(&path, POLL_DEADLINE).await
     }
 
     /// Follows an operation to its end and shows each change.
@@ -159,10 +230,13 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn stream(&self, path: &str) -> Result<Incoming, ClientError> {
-        let request = build(Method::GET, path, Bytes::new(), None)?;
-        let response = self.send(request, path, ANSWER_DEADLINE).await?;
-        let response = refuse_errors(response, path).await?;
-        Ok(response.into_body())
+        let mut repeats = 0;
+        loop {
+            match self.open(path, None, ANSWER_DEADLINE).await {
+                Err(error) => self.ask_again(error, &mut repeats).await?,
+                Ok(response) => return Ok(response.into_body()),
+            }
+        }
     }
 
     /// Turns a request into a stream of bytes both ways.
@@ -170,13 +244,30 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn upgrade(&self, path: &str, deadline: Duration) -> Result<TokioIo<Upgraded>, ClientError> {
-        let request = build(Method::GET, path, Bytes::new(), Some(CHANNEL_PROTOCOL))?;
+        let mut repeats = 0;
+        loop {
+            let opened = async {
+                let response = self.open(path, Some(CHANNEL_PROTOCOL), deadline).await?;
+                hyper::upgrade::on(response)
+                    .await
+                    .map_err(|source| ClientError::Broken { path: path.to_owned(), source })
+            };
+            match opened.await {
+                Err(error) => self.ask_again(error, &mut repeats).await?,
+                Ok(upgraded) => return Ok(TokioIo::new(upgraded)),
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        path: &str,
+        upgrade: Option<&str>,
+        deadline: Duration,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let request = build(Method::GET, path, Bytes::new(), upgrade)?;
         let response = self.send(request, path, deadline).await?;
-        let response = refuse_errors(response, path).await?;
-        let upgraded = hyper::upgrade::on(response)
-            .await
-            .map_err(|source| ClientError::Broken { path: path.to_owned(), source })?;
-        Ok(TokioIo::new(upgraded))
+        refuse_errors(response, path).await
     }
 
     async fn request<T: DeserializeOwned>(
@@ -290,6 +381,7 @@ async fn read_body(response: Response<Incoming>, path: &str) -> Result<Bytes, Cl
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::UnixListener;
 
     use super::*;
@@ -299,6 +391,56 @@ mod tests {
         let client = Client::new(Path::new("/nonexistent/bangerd.sock"));
         let error = client.get::<serde_json::Value>("/v1/info").await.unwrap_err();
         assert_eq!(error.to_string(), "no daemon listens on `/nonexistent/bangerd.sock`");
+    }
+
+    /// A daemon that dies after so many bytes of its first answer, and whose successor lives.
+    async fn dies_after(bytes: usize, answer: &'static [u8], socket: &Path) -> tokio::task::JoinHandle<()> {
+        let _ = std::fs::remove_file(socket);
+        let listener = UnixListener::bind(socket).unwrap();
+        tokio::spawn(async move {
+            for length in [bytes, answer.len()] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = vec![0; 4096];
+                let mut length_asked = 0;
+                while !asked[..length_asked].windows(4).any(|end| end == b"\r\n\r\n") {
+                    length_asked += stream.read(&mut asked[length_asked..]).await.unwrap();
+                }
+                stream.write_all(&answer[..length]).await.unwrap();
+            }
+        })
+    }
+
+    #[tokio::test]
+    async fn a_question_is_asked_again_wherever_the_daemon_died_in_its_answer() {
+        const ANSWER: &[u8] =
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{\"is\": 7}";
+        const OPENED: &[u8] =
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: banger-channel\r\n\r\n";
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("s");
+        for bytes in 0..ANSWER.len() {
+            let daemon = dies_after(bytes, ANSWER, &socket).await;
+            let client = Client::new(&socket).with_successor(async || true);
+            let answer: serde_json::Value = client.get("/v1/info").await.unwrap();
+            assert_eq!(answer["is"], 7, "after {bytes} bytes");
+            daemon.await.unwrap();
+        }
+        for bytes in 0..OPENED.len() {
+            let daemon = dies_after(bytes, OPENED, &socket).await;
+            let client = Client::new(&socket).with_successor(async || true);
+            client.upgrade("/v1/vms/a/channel", ANSWER_DEADLINE).await.unwrap();
+            daemon.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_successor_the_loss_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("s");
+        let _daemon = dies_after(5, b"HTTP/1.1 200 OK", &socket).await;
+        let client = Client::new(&socket).with_successor(async || false);
+        let error = client.get::<serde_json::Value>("/v1/info").await.unwrap_err();
+        assert_eq!(error.to_string(), "the connection to the daemon broke during `/v1/info`");
     }
 
     #[tokio::test(start_paused = true)]

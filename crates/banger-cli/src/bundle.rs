@@ -49,7 +49,7 @@ pub(crate) async fn pack(
     let mut signals = Signals::listen().map_err(CliError::Signals)?;
     let mut progress = board.progress(None);
     let path = format!("/v1/images/{name}/bundle");
-    let begin = client.post::<OperationView>(&path, &request);
+    let begin = async |_attempt| client.post::<OperationView>(&path, &request).await;
     let ended = operation::follow(&client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
     let (Ended::Succeeded(operation) | Ended::TooLate { operation, .. }) = ended;
     let bundle: BundleView = operation::result(operation, "bundle")?;

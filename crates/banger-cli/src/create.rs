@@ -1,11 +1,13 @@
 //! `vm create`, and the making of a VM for `vm run`.
 
 use banger_api::{Client, CreateVm, DeleteVm, OperationView, VmView};
+use banger_sys::id::random_hex;
 use banger_sys::paths::Paths;
 
 use crate::args_vm::CreateArgs;
 use crate::ensure::ensure;
 use crate::error::{CliError, Undone};
+use crate::lifecycle::Action;
 use crate::operation::{self, Ended, OnStop};
 use crate::progress::{Board, Progress};
 use crate::render;
@@ -29,7 +31,10 @@ pub(crate) async fn make(
     board: &Board,
 ) -> Result<(VmView, Progress), CliError> {
     let mut progress = board.progress(None);
-    let begin = client.post::<OperationView>("/v1/vms", request);
+    // With a key, a request that is repeated because the daemon went away makes one VM.
+    let mut request = request.clone();
+    request.idempotency_key = request.idempotency_key.or_else(|| random_hex::<16>().parse().ok());
+    let begin = async |_attempt| client.post::<OperationView>("/v1/vms", &request).await;
     match operation::follow(client, begin, signals, OnStop::Cancel, &mut progress).await? {
         Ended::Succeeded(operation) => {
             operation.notes.iter().for_each(|note| render::say(note));
@@ -46,9 +51,8 @@ pub(crate) async fn make(
 
 /// Deletes a VM. A signal while it works leaves the rest to the daemon.
 pub(crate) async fn delete(client: &Client, vm: &VmView, signals: &mut Signals) -> Result<(), CliError> {
-    let path = format!("/v1/vms/{}/delete", vm.id);
-    let request = DeleteVm::default();
-    let begin = client.post::<OperationView>(&path, &request);
+    let delete = Action::Delete { request: DeleteVm::default(), may_be_gone: false };
+    let begin = async |attempt| delete.begin(client, vm, attempt).await;
     let mut progress = Board::Quiet.progress(None);
     operation::follow(client, begin, signals, OnStop::Leave, &mut progress).await?;
     Ok(())

@@ -114,11 +114,21 @@ fn version_numbers(version: &str) -> Vec<u64> {
     core.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 
-/// Returns a client of a daemon of the right version; starts or replaces the daemon where that is needed.
+/// Returns a client of a daemon of the right version; starts or replaces the daemon where that is needed, and again when
+/// it goes away.
 ///
 /// # Errors
 /// [`EnsureError`].
 pub(crate) async fn ensure(paths: &Paths) -> Result<Client, EnsureError> {
+    let client = reach(paths).await?;
+    let paths = paths.clone();
+    Ok(client.with_successor(move || {
+        let paths = paths.clone();
+        async move { reach(&paths).await.is_ok() }
+    }))
+}
+
+async fn reach(paths: &Paths) -> Result<Client, EnsureError> {
     let socket = paths.daemon_socket();
     let client = Client::new(&socket);
     let deadline = Instant::now() + DAEMON_DEADLINE;

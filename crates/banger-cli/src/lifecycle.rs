@@ -1,14 +1,17 @@
 //! `vm start|stop|restart|kill|delete|set|touch`: several VMs at once, told in the order in which they were typed.
 
-use banger_api::{Client, DeleteVm, ErrorCode, KillVm, OperationView, SetVm, StartVm, StopVm, VmView};
-use banger_model::KillSignal;
+use banger_api::{
+    Client, ClientError, DeleteVm, ErrorCode, KillVm, OperationKind, OperationView, SetVm, StartVm, StopVm,
+    VmView,
+};
+use banger_model::{KillSignal, VmState};
 use banger_sys::paths::Paths;
 use futures::future::join_all;
 
 use crate::args_vm::ManyVms;
 use crate::ensure::ensure;
 use crate::error::CliError;
-use crate::operation::{self, Ended, OnStop};
+use crate::operation::{self, Attempt, Ended, OnStop};
 use crate::outcome::{Done, Outcome, tell};
 use crate::progress::Board;
 use crate::resolve::{ResolveError, Target, resolve};
@@ -79,7 +82,20 @@ impl Action {
         }
     }
 
-    async fn begin(&self, client: &Client, vm: &VmView) -> Result<OperationView, banger_api::ClientError> {
+    /// Begins it, or goes on with it.
+    pub(crate) async fn begin(
+        &self,
+        client: &Client,
+        vm: &VmView,
+        attempt: Attempt,
+    ) -> Result<OperationView, ClientError> {
+        match attempt {
+            Attempt::First => self.ask(client, vm).await,
+            Attempt::Again => self.ask_again(client, vm).await,
+        }
+    }
+
+    async fn ask(&self, client: &Client, vm: &VmView) -> Result<OperationView, ClientError> {
         let path = format!("/v1/vms/{}/{}", vm.id, self.route());
         match self {
             Self::Start(start) => client.post(&path, start).await,
@@ -88,6 +104,53 @@ impl Action {
             Self::Delete { request, .. } => client.post(&path, request).await,
             Self::Set(set) => client.post(&path, set).await,
             Self::Touch => client.post(&path, &()).await,
+        }
+    }
+
+    /// Goes on where a daemon left: how the VM is now tells what is still to be done.
+    async fn ask_again(&self, client: &Client, vm: &VmView) -> Result<OperationView, ClientError> {
+        let now = async || client.get::<VmView>(&format!("/v1/vms/{}", vm.id)).await;
+        if let Self::Restart(_) = self
+            && !now().await?.state.has_machine()
+        {
+            return Self::Start(StartVm::default()).ask(client, vm).await;
+        }
+        let refused = match self.ask(client, vm).await {
+            Err(ClientError::Refused(refused)) => refused,
+            begun => return begun,
+        };
+        let left = match now().await {
+            Ok(left) => Some(left),
+            Err(ClientError::Refused(body)) if body.code == ErrorCode::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if self.is_done(left.as_ref()) {
+            let result = left.map(|left| serde_json::json!(left));
+            return Ok(operation::finished(self.kind(), vm.name.as_str(), result));
+        }
+        Err(ClientError::Refused(refused))
+    }
+
+    /// Tells whether a VM that is left so, or is gone, is what was asked for.
+    fn is_done(&self, left: Option<&VmView>) -> bool {
+        let Some(left) = left else { return matches!(self, Self::Delete { .. }) };
+        match self {
+            Self::Start(_) => left.state == VmState::Running,
+            Self::Stop(_) => !left.state.has_machine(),
+            Self::Kill(kill) => kill.signal == KillSignal::Kill && !left.state.has_machine(),
+            Self::Restart(_) | Self::Delete { .. } | Self::Set(_) | Self::Touch => false,
+        }
+    }
+
+    fn kind(&self) -> OperationKind {
+        match self {
+            Self::Start(_) => OperationKind::VmStart,
+            Self::Stop(_) => OperationKind::VmStop,
+            Self::Restart(_) => OperationKind::VmRestart,
+            Self::Kill(_) => OperationKind::VmKill,
+            Self::Delete { .. } => OperationKind::VmDelete,
+            Self::Set(_) => OperationKind::VmSet,
+            Self::Touch => OperationKind::VmTouch,
         }
     }
 }
@@ -140,7 +203,7 @@ async fn act_on(
 ) -> Result<Done, CliError> {
     let mut signals = Signals::listen().map_err(CliError::Signals)?;
     let mut progress = board.progress(has_several.then_some(vm.name.as_str()));
-    let begin = action.begin(client, vm);
+    let begin = async |attempt| action.begin(client, vm, attempt).await;
     let ended = operation::follow(client, begin, &mut signals, action.on_stop(), &mut progress).await?;
     match ended {
         Ended::Succeeded(operation) | Ended::TooLate { operation, .. } => Ok(operation.into()),

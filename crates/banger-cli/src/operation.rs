@@ -1,6 +1,6 @@
 //! Follows an operation of the daemon: shows its stages and listens to the signals that ask us to stop.
 
-use banger_api::{Client, ClientError, OperationView};
+use banger_api::{Client, ClientError, ErrorCode, OperationKind, OperationState, OperationView};
 use serde::de::DeserializeOwned;
 
 use crate::error::{CliError, Undone};
@@ -16,6 +16,17 @@ pub(crate) enum OnStop {
     Leave,
 }
 
+/// How often work is begun for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    First,
+    /// The daemon went away after it was asked; nobody knows how far it came.
+    Again,
+}
+
+/// Daemons that may go away in the middle of one operation.
+const LOSSES_MAX: usize = 5;
+
 /// How an operation ended for us.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -27,15 +38,18 @@ pub(crate) enum Ended {
     },
 }
 
-/// Begins an operation and follows it to its end.
+/// Begins an operation and follows it to its end. A daemon that dies in its middle takes it along: `begin` is then asked
+/// again and says what became of the work, or begins it anew.
 pub(crate) async fn follow(
     client: &Client,
-    begin: impl Future<Output = Result<OperationView, ClientError>>,
+    begin: impl AsyncFn(Attempt) -> Result<OperationView, ClientError>,
     signals: &mut Signals,
     on_stop: OnStop,
     progress: &mut Progress,
 ) -> Result<Ended, CliError> {
-    let (mut operation, mut stopped) = begin_heard(begin, signals).await?;
+    let mut losses = 0;
+    let (mut operation, mut stopped) =
+        begin_heard(begin_surely(client, &begin, &mut losses), signals).await?;
     if let Some(stop) = stopped {
         stop_operation(client, &operation, stop, signals, on_stop, progress).await?;
     }
@@ -45,7 +59,25 @@ pub(crate) async fn follow(
             return conclude(operation, stopped);
         }
         tokio::select! {
-            next = client.operation(&operation.id, operation.revision) => operation = next?,
+            next = client.operation(&operation.id, operation.revision) => match next {
+                Err(error) if is_lost(&error) => {
+                    if let Some(stop) = stopped {
+                        // The next daemon undoes what the last one left; nothing is begun anew.
+                        return Err(interrupted(stop, &operation, Undone::NotYet));
+                    }
+                    progress.note("the daemon went away; going on with the next one");
+                    losses += 1;
+                    if losses > LOSSES_MAX {
+                        return Err(error.into());
+                    }
+                    let again = begin_again(client, &begin, &mut losses);
+                    (operation, stopped) = begin_heard(again, signals).await?;
+                    if let Some(stop) = stopped {
+                        stop_operation(client, &operation, stop, signals, on_stop, progress).await?;
+                    }
+                }
+                next => operation = next?,
+            },
             stop = signals.next() => {
                 if stopped.replace(stop).is_some() {
                     return Err(interrupted(stop, &operation, Undone::NotYet));
@@ -63,6 +95,59 @@ pub(crate) fn result<T: DeserializeOwned>(
 ) -> Result<T, CliError> {
     let result = operation.result.ok_or(CliError::NoResult { what })?;
     serde_json::from_value(result).map_err(|source| CliError::BadResult { what, source })
+}
+
+/// The next daemon does not know the operations of the last one.
+fn is_lost(error: &ClientError) -> bool {
+    error.is_loss() || matches!(error, ClientError::Refused(body) if body.code == ErrorCode::NotFound)
+}
+
+async fn begin_surely(
+    client: &Client,
+    begin: &impl AsyncFn(Attempt) -> Result<OperationView, ClientError>,
+    losses: &mut usize,
+) -> Result<OperationView, ClientError> {
+    match begin(Attempt::First).await {
+        Err(error) if error.is_loss() && client.has_successor().await => {
+            begin_again(client, begin, losses).await
+        }
+        begun => begun,
+    }
+}
+
+async fn begin_again(
+    client: &Client,
+    begin: &impl AsyncFn(Attempt) -> Result<OperationView, ClientError>,
+    losses: &mut usize,
+) -> Result<OperationView, ClientError> {
+    loop {
+        match begin(Attempt::Again).await {
+            Err(error) if error.is_loss() && *losses < LOSSES_MAX && client.has_successor().await => {
+                *losses += 1
+            }
+            begun => return begun,
+        }
+    }
+}
+
+/// Returns an operation that a daemon has finished before it went away, as it would have told it.
+pub(crate) fn finished(
+    kind: OperationKind,
+    target: &str,
+    result: Option<serde_json::Value>,
+) -> OperationView {
+    OperationView {
+        id: String::new(),
+        kind,
+        target: target.to_owned(),
+        state: OperationState::Succeeded,
+        revision: 0,
+        stages: Vec::new(),
+        result,
+        error: None,
+        was_already: false,
+        notes: Vec::new(),
+    }
 }
 
 /// Waits for the begin even when a signal comes: what has begun must be known to be cancelled.

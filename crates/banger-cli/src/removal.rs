@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use banger_api::Client;
+use banger_api::{Client, ClientError, ErrorCode, OperationKind};
 use banger_sys::paths::Paths;
 use futures::future::join_all;
 
 use crate::ensure::ensure;
 use crate::error::CliError;
-use crate::operation::{self, Ended, OnStop};
+use crate::operation::{self, Attempt, Ended, OnStop};
 use crate::outcome::{Done, Outcome, tell};
 use crate::progress::Board;
 use crate::signals::Signals;
@@ -22,10 +22,21 @@ pub(crate) struct Removable {
     kind: &'static str,
     /// What was done to one.
     done: &'static str,
+    kind_of_removal: OperationKind,
 }
 
-pub(crate) const KERNELS: Removable = Removable { route: "/v1/kernels", kind: "kernel", done: "removed" };
-pub(crate) const IMAGES: Removable = Removable { route: "/v1/images", kind: "image", done: "deleted" };
+pub(crate) const KERNELS: Removable = Removable {
+    route: "/v1/kernels",
+    kind: "kernel",
+    done: "removed",
+    kind_of_removal: OperationKind::KernelDelete,
+};
+pub(crate) const IMAGES: Removable = Removable {
+    route: "/v1/images",
+    kind: "image",
+    done: "deleted",
+    kind_of_removal: OperationKind::ImageDelete,
+};
 
 /// Removes those that nobody uses; the others stay, and make the exit status 1.
 pub(crate) async fn remove<N: Into<String>>(
@@ -60,7 +71,13 @@ async fn remove_one(
     let mut signals = Signals::listen().map_err(CliError::Signals)?;
     let mut progress = board.progress(has_several.then_some(name));
     let path = format!("{}/{name}/delete", what.route);
-    let begin = client.post(&path, &());
+    let begin = async |attempt| match client.post(&path, &()).await {
+        // The daemon that went away has removed it.
+        Err(ClientError::Refused(body)) if attempt == Attempt::Again && body.code == ErrorCode::NotFound => {
+            Ok(operation::finished(what.kind_of_removal, name, None))
+        }
+        begun => begun,
+    };
     let ended = operation::follow(client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
     match ended {
         Ended::Succeeded(_) | Ended::TooLate { .. } => Ok(Done::default()),

@@ -132,6 +132,11 @@ impl Daemon {
         self.shared.script.lock().unwrap().vms.iter().map(|vm| vm.name.to_string()).collect()
     }
 
+    /// Loses what it knows of its work, as a death does.
+    pub(crate) fn forget_operations(&self) {
+        self.shared.operations.lock().unwrap().clear();
+    }
+
     /// Cuts all streams to guests, as a death of the daemon does.
     pub(crate) fn cut_channels(&self) {
         self.shared.channels.lock().unwrap().abort_all();
@@ -337,8 +342,8 @@ async fn poll(shared: &Shared, id: &str, after: &str) -> Response {
     let after: u64 = after.parse().unwrap();
     let operation = shared.operations.lock().unwrap().get(id).map(watch::Sender::subscribe);
     let Some(mut operation) = operation else { return missing() };
-    let view = operation.wait_for(|view| view.revision > after).await.unwrap().clone();
-    Json(view).into_response()
+    let changed = operation.wait_for(|view| view.revision > after).await.map(|view| view.clone());
+    changed.map_or_else(|_forgotten| missing(), |view| Json(view).into_response())
 }
 
 fn cancel(shared: &Shared, id: &str) -> Response {

@@ -11,6 +11,7 @@ mod agent;
 mod command_line;
 mod cp;
 mod daemon;
+mod daemon_dies;
 mod figures;
 mod foreign;
 mod images;
