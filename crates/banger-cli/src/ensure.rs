@@ -138,7 +138,10 @@ async fn reach(paths: &Paths) -> Result<Client, EnsureError> {
             Ok(_ended) => {}
             Err(error) if nobody_listens(&error) => {}
             // It died with our connection in its queue. To ask who is there changes nothing, so it is asked again.
-            Err(ClientError::Broken { .. }) if Instant::now() < deadline => {}
+            Err(ClientError::Broken { .. }) if Instant::now() < deadline => {
+                sleep(RETRY_PAUSE).await;
+                continue;
+            }
             Err(source) => return Err(EnsureError::Ask { source }),
         }
         create_private_directory(&paths.runtime)

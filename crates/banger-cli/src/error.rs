@@ -367,7 +367,27 @@ mod tests {
         for destructive in ["vm kill", "vm delete", "vm restart", "vm stop"] {
             assert!(!hints.contains(destructive), "{hints}");
         }
-        insta::assert_snapshot!(hints, @"");
+        insta::assert_snapshot!(hints, @r"
+        if it goes on, end it, VMs go on without it: banger daemon stop --force
+        -
+        end it, VMs go on without it: banger daemon stop --force
+        use the newer banger, or end its daemon: banger daemon stop
+        wait for its work to end, or end it now: banger daemon stop --force
+        kill -9 7; VMs go on without the daemon
+        banger vm logs dev
+        banger vm logs dev
+        it may be busy and come back; see `banger vm logs dev`
+        the guest hangs or is very busy; see `banger vm logs`
+        the VM may go on; see `banger vm list`
+        -
+        the guest hangs or is very busy; see `banger vm list`
+        the agent is renewed when the VM is started the next time
+        pull the image again with `banger image pull --force`, then make a new VM
+        banger vm prune --force
+        banger vm exec dev -- cp -a <source> <destination>
+        banger vm exec dev -- <command>
+        sudo apt-get install openssh-client
+        ");
     }
 
     #[test]

@@ -170,7 +170,7 @@ async fn an_agent_that_is_older_is_told_with_what_to_do() {
         assert_eq!(told.status, Some(1));
         assert!(told.stderr.contains("the guest's agent is older than this banger"), "{}", told.stderr);
         assert!(
-            told.stderr.contains("hint: start its guest anew with `banger vm restart`"),
+            told.stderr.contains("hint: the agent is renewed when the VM is started the next time"),
             "{}",
             told.stderr
         );

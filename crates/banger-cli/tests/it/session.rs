@@ -186,7 +186,7 @@ async fn a_command_that_starts_while_its_guest_is_away_says_so() {
 async fn a_running_command_tells_that_its_guest_is_away_and_back_and_goes_on() {
     let mut stage = stage_with_vm();
     let mut child = stage.banger(&["vm", "exec", "dev", "--", "make"]).spawn().unwrap();
-    let mut call = stage.daemon.exec().await;
+    let call = stage.daemon.exec().await;
     call.started().await;
     stand_still(&stage, Some("2026-01-01T12:03:05Z"));
     // Ends at once, as a daemon's does that goes away: its successor is asked.

@@ -138,7 +138,7 @@ impl Conduct {
             Kind::Ping => self.spend_empty_frame(now),
             Kind::Data(_) | Kind::WindowUpdate(_) if header.has(SYN) => Err(Offence::OpenedStream),
             Kind::Data(_) | Kind::WindowUpdate(_)
-                if header.stream % 2 == 0 || header.stream > self.highest =>
+                if header.stream.is_multiple_of(2) || header.stream > self.highest =>
             {
                 Err(Offence::NeverOpened)
             }

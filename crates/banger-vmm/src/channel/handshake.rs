@@ -94,7 +94,7 @@ impl Answers {
                 return Ok(line);
             }
             self.noise_bytes += 1;
-            if self.noise_bytes > NOISE_BYTES_MAX && self.noise_bytes % NOISE_PIECE_BYTES == 0 {
+            if self.noise_bytes > NOISE_BYTES_MAX && self.noise_bytes.is_multiple_of(NOISE_PIECE_BYTES) {
                 tokio::time::sleep(NOISE_PAUSE).await;
             }
         }

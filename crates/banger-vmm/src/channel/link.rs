@@ -34,10 +34,8 @@ pub(super) async fn keep(pipe_socket: &Path, mut past: Past, sessions: &watch::S
                 let error = keep_on(BufReader::new(pipe), past, sessions).await;
                 debug!(%error, "the pipe to the guest broke");
                 // A guest that ends one session after the other costs less and less; one that was lost is found at once.
-                pause = match sessions.borrow().is_some() {
-                    true if started.elapsed() < GOOD_SESSION => (pause * 2).min(RETRY_PAUSE_LAST),
-                    true | false => RETRY_PAUSE,
-                };
+                let was_short = sessions.borrow().is_some() && started.elapsed() < GOOD_SESSION;
+                pause = if was_short { (pause * 2).min(RETRY_PAUSE_LAST) } else { RETRY_PAUSE };
             }
             Err(error) => debug!(%error, "the VMM does not take the pipe"),
         }
