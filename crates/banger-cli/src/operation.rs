@@ -111,7 +111,7 @@ async fn begin_surely(
         Err(error) if error.is_loss() && client.has_successor().await => {
             begin_again(client, begin, losses).await
         }
-        begun => begun,
+        answered => answered,
     }
 }
 
@@ -123,9 +123,9 @@ async fn begin_again(
     loop {
         match begin(Attempt::Again).await {
             Err(error) if error.is_loss() && *losses < LOSSES_MAX && client.has_successor().await => {
-                *losses += 1
+                *losses += 1;
             }
-            begun => return begun,
+            answered => return answered,
         }
     }
 }

@@ -147,8 +147,7 @@ pub(crate) async fn ask_for_ssh(client: &Client, vm: &VmView) -> Result<HelloRep
         locale: plan::locale(|name| std::env::var_os(name)),
         ..HelloRequest::default()
     };
-    let asked =
-        async { Ok(connect(client, vm).await?.hello_for(VERSION, request, HELLO_DEADLINE).await?) };
+    let asked = async { Ok(connect(client, vm).await?.hello_for(VERSION, request, HELLO_DEADLINE).await?) };
     match asked.await {
         Ok(hello) => Ok(hello),
         Err(error) => Err(absence::explain(client, vm, error).await),

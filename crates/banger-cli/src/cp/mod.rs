@@ -57,7 +57,7 @@ enum Source {
 /// Where items go, opened.
 enum Sink {
     Host(TreeWriter),
-    Guest(GuestPath, Guest),
+    Guest(GuestPath, Box<Guest>),
     Stream,
 }
 
@@ -171,7 +171,7 @@ async fn open_guests(client: &Client, plan: &CpPlan, here: Here) -> Result<(Sour
             if from.contains(&vm.id) {
                 return Err(CliError::SameVm { vm: vm.name.to_string() });
             }
-            Sink::Guest(path.clone(), Guest::enter(client, &vm).await?)
+            Sink::Guest(path.clone(), Box::new(Guest::enter(client, &vm).await?))
         }
         Place::Host(_) | Place::Stream => writer.map_or(Sink::Stream, Sink::Host),
     };
@@ -185,7 +185,7 @@ fn guests_of(source: &Source, sink: &Sink) -> Vec<Guest> {
         Source::Host(_) | Source::Stream => Vec::new(),
     };
     if let Sink::Guest(_, guest) = sink {
-        guests.push(guest.clone());
+        guests.push(Guest::clone(guest));
     }
     guests.sort_by(|one, other| one.vm.id.as_str().cmp(other.vm.id.as_str()));
     guests.dedup_by(|one, other| one.vm.id == other.vm.id);
