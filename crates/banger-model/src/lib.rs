@@ -6,8 +6,10 @@ mod distro;
 mod idempotency;
 mod image;
 mod lifetime;
+mod machine_end;
 mod name;
 mod pause;
+mod reboot;
 mod signal;
 mod size;
 mod spec;
@@ -18,8 +20,10 @@ pub use distro::{BadSha256, Distro, Sha256, UnknownDistro};
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use image::{ImageName, KernelName};
 pub use lifetime::{Due, LifetimeFacts, Ttl, TtlChange, TtlError};
+pub use machine_end::{EndCause, EndFacts, KernelWord, MemoryKill, VmmExit, tells_processor_error};
 pub use name::{NameError, VmId, VmName, generate_name};
 pub use pause::PauseReason;
+pub use reboot::{Reboot, Reboots};
 pub use signal::{KillSignal, UnknownSignal};
 pub use size::{
     ByteCount, DiskBytes, HostSize, MemoryMib, SizeError, VcpuCount, default_memory, default_vcpus,

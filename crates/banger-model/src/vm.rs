@@ -8,7 +8,8 @@
 //!     │                    ▼ │                    ▼                      ▼
 //!     └── (new)         Failed ◀── BootFailed    Stopped ◀───────────────┘
 //! ```
-//! A machine may end by itself at any time: that is `Stopped`, never an error of ours. `Failed` keeps its disks and its
+//! A machine may end by itself at any time: that is `Stopped`, never an error of ours. One whose guest reboots is started
+//! again: `Running` becomes `Starting` (`GuestRebooted`). `Failed` keeps its disks and its
 //! log, and can be started again. What has no machine can be deleted at once; what has one is killed first.
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub enum VmEvent {
     StopStarted,
     /// The machine ended, asked or not.
     MachineEnded,
+    /// The machine ended because its guest begins anew: it is started again.
+    GuestRebooted,
 }
 
 /// Why something may not happen now.
@@ -91,9 +94,13 @@ impl VmState {
 
             (Self::Starting | Self::Running | Self::Stopping, VmEvent::StopStarted) => Ok(Self::Stopping),
             (Self::Starting | Self::Running | Self::Stopping, VmEvent::MachineEnded) => Ok(Self::Stopped),
-            (Self::Created | Self::Stopped | Self::Failed, VmEvent::StopStarted | VmEvent::MachineEnded) => {
-                Err(Denied::NotRunning)
-            }
+            (Self::Running, VmEvent::GuestRebooted) => Ok(Self::Starting),
+            (Self::Starting, VmEvent::GuestRebooted) => Err(Denied::IsStarting),
+            (Self::Stopping, VmEvent::GuestRebooted) => Err(Denied::IsStopping),
+            (
+                Self::Created | Self::Stopped | Self::Failed,
+                VmEvent::StopStarted | VmEvent::MachineEnded | VmEvent::GuestRebooted,
+            ) => Err(Denied::NotRunning),
         }
     }
 
@@ -138,12 +145,13 @@ mod tests {
 
     use super::*;
 
-    const EVENTS: [VmEvent; 5] = [
+    const EVENTS: [VmEvent; 6] = [
         VmEvent::BootStarted,
         VmEvent::BootFinished,
         VmEvent::BootFailed,
         VmEvent::StopStarted,
         VmEvent::MachineEnded,
+        VmEvent::GuestRebooted,
     ];
 
     fn any_event() -> impl Strategy<Value = VmEvent> {

@@ -11,6 +11,7 @@ pub mod inheritance;
 pub mod keyed_lock;
 pub mod lock;
 pub mod memory;
+pub mod memory_kill;
 pub mod paths;
 pub mod process;
 pub mod shortage;

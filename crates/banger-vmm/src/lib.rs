@@ -7,6 +7,7 @@ mod contract;
 pub mod fake;
 pub mod firecracker;
 pub mod handle;
+mod last_words;
 mod launch;
 mod machine;
 pub mod memory_file;
@@ -20,3 +21,4 @@ mod socket;
 mod user_network;
 
 pub use contract::*;
+pub use last_words::{LastWords, vmm_logs};

@@ -45,6 +45,10 @@ pub use version::{NotAVersion, OLDEST, OLDEST_TEXT, TESTED, Version};
 pub const PROGRAM_NAME: &str = "firecracker";
 
 pub(crate) use cell::ARGUMENT as CELL_ARGUMENT;
+pub(crate) use start::NO_CONSOLE;
+
+/// Name of Firecracker's own log, beside the console log.
+pub(crate) const LOG_FILE: &str = "firecracker.log";
 
 /// The Firecracker driver.
 #[derive(Clone, Debug)]

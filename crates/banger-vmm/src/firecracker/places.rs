@@ -51,7 +51,7 @@ impl Places {
             error_log: error_log(&console_log),
             control: runtime.join("control.sock"),
             pager: runtime.join("pager.sock"),
-            vmm_log: state.join("firecracker.log"),
+            vmm_log: state.join(super::LOG_FILE),
             metrics: state.join("metrics"),
             outbox: state.join("outbox"),
             state: state.to_owned(),

@@ -52,7 +52,7 @@ const METRICS_PERIOD: Duration = Duration::from_secs(600);
 const PAGER_PROGRAM: &str = "pager";
 
 /// What a console log begins with when there is no console.
-const NO_CONSOLE: &str = "This guest has no serial console, which makes it start faster. To see what it writes, set \
+pub(crate) const NO_CONSOLE: &str = "This guest has no serial console, which makes it start faster. To see what it writes, set \
                           `serial_console = true` under `[firecracker]` in the configuration and start it again.\n";
 
 /// A machine that may not stand yet.

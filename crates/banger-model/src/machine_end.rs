@@ -1,0 +1,409 @@
+//! How a machine ended, told apart by what it left: the exit of its VMM, the last word of the guest's kernel on the
+//! console, and what the VMM said. The rules take these facts; somebody else has collected them.
+
+/// How the VMM's process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmmExit {
+    /// With this status.
+    Status(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It was not ours to wait for.
+    Unknown,
+}
+
+/// The last thing that the guest's kernel says before it lets the machine go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelWord {
+    /// It restarts.
+    Restart,
+    /// It switches the power off.
+    PowerOff,
+    /// It stops its processors and leaves the machine on.
+    Halt,
+    /// It found itself broken, for this reason.
+    Panic(String),
+}
+
+/// Whether a lack of the host's memory ended the VMM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemoryKill {
+    /// Nothing tells so.
+    #[default]
+    No,
+    /// Something that shared the VMM's limits was killed for it while the machine ran.
+    Likely,
+    /// The host's kernel says so.
+    Certain,
+}
+
+/// What is known of a machine that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndFacts {
+    /// How its VMM's process ended.
+    pub exit: VmmExit,
+    /// The kernel's last word on the console.
+    pub kernel: Option<KernelWord>,
+    /// Whether there was a console on which the kernel could say something.
+    pub has_console: bool,
+    /// The last lines of what the VMM said, one below the other.
+    pub vmm_words: String,
+    /// Whether the host was short of memory.
+    pub memory: MemoryKill,
+}
+
+/// Why a machine ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndCause {
+    /// The guest switched itself off.
+    PoweredOff,
+    /// The guest stopped its processors for good.
+    Halted,
+    /// The guest wants to begin anew.
+    Rebooted,
+    /// The guest's kernel panicked.
+    Panicked {
+        /// The kernel's reason.
+        reason: String,
+    },
+    /// The guest's processor was reset, and its kernel said nothing.
+    Reset,
+    /// As `Reset`, of a guest whose kernel had no console to say anything on: most likely it rebooted.
+    ResetUnseen,
+    /// Somebody on the host sent a signal to the VMM.
+    Killed {
+        /// The signal's number.
+        signal: i32,
+        /// The process that sent it, where the VMM could tell.
+        by: Option<String>,
+    },
+    /// The host's kernel killed the VMM because memory ran out.
+    OutOfMemory {
+        /// `false`: it is only likely.
+        is_certain: bool,
+    },
+    /// The processor could not go on with the guest: an error inside KVM.
+    ProcessorError,
+    /// The VMM broke down.
+    Crashed {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The VMM gave up.
+    Failed {
+        /// Its exit status.
+        status: i32,
+    },
+    /// Nothing tells why.
+    Unknown,
+}
+
+/// Signals that a program gets by its own fault (`signal(7)`): ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS.
+const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
+const KILL: i32 = 9;
+
+/// Characters of a panic's reason that are kept.
+const REASON_CHARS_MAX: usize = 200;
+
+impl EndCause {
+    /// Tells why a machine ended.
+    #[must_use]
+    pub fn of(facts: EndFacts) -> Self {
+        // What ended the VMM from outside counts for more than what the guest was about to do.
+        if let Some(cause) = Self::from_outside(&facts) {
+            return cause;
+        }
+        match (facts.kernel, facts.exit) {
+            (Some(KernelWord::Restart), _) => Self::Rebooted,
+            (Some(KernelWord::PowerOff), _) => Self::PoweredOff,
+            (Some(KernelWord::Halt), _) => Self::Halted,
+            (Some(KernelWord::Panic(reason)), _) => Self::Panicked { reason },
+            (None, VmmExit::Status(_)) if facts.has_console => Self::Reset,
+            (None, VmmExit::Status(_)) => Self::ResetUnseen,
+            (None, VmmExit::Signal(_) | VmmExit::Unknown) => Self::Unknown,
+        }
+    }
+
+    fn from_outside(facts: &EndFacts) -> Option<Self> {
+        match facts.exit {
+            VmmExit::Signal(signal) if FAULTS.contains(&signal) => return Some(Self::Crashed { signal }),
+            VmmExit::Signal(KILL) if facts.memory != MemoryKill::No => {
+                return Some(Self::OutOfMemory { is_certain: facts.memory == MemoryKill::Certain });
+            }
+            VmmExit::Signal(signal) => return Some(Self::Killed { signal, by: None }),
+            // How the process ended is not known, but the host's kernel has told on it.
+            VmmExit::Unknown if facts.memory == MemoryKill::Certain => {
+                return Some(Self::OutOfMemory { is_certain: true });
+            }
+            VmmExit::Status(_) | VmmExit::Unknown => {}
+        }
+        if let Some((signal, by)) = terminated(&facts.vmm_words) {
+            return Some(Self::Killed { signal, by });
+        }
+        if tells_processor_error(&facts.vmm_words) {
+            return Some(Self::ProcessorError);
+        }
+        match facts.exit {
+            VmmExit::Status(status) if status != 0 => Some(Self::Failed { status }),
+            VmmExit::Status(_) | VmmExit::Signal(_) | VmmExit::Unknown => None,
+        }
+    }
+
+    /// Tells whether this is how a guest ends on purpose.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        match self {
+            Self::PoweredOff | Self::Halted | Self::Rebooted | Self::ResetUnseen => true,
+            Self::Panicked { .. }
+            | Self::Reset
+            | Self::Killed { .. }
+            | Self::OutOfMemory { .. }
+            | Self::ProcessorError
+            | Self::Crashed { .. }
+            | Self::Failed { .. }
+            | Self::Unknown => false,
+        }
+    }
+
+    /// Tells whether the guest expects to find itself started again.
+    #[must_use]
+    pub fn wants_restart(&self) -> bool {
+        matches!(self, Self::Rebooted | Self::ResetUnseen)
+    }
+
+    /// Tells whether what the VMM said may explain it.
+    #[must_use]
+    pub fn is_of_vmm(&self) -> bool {
+        matches!(self, Self::Crashed { .. } | Self::Failed { .. } | Self::ProcessorError | Self::Unknown)
+    }
+}
+
+impl std::fmt::Display for EndCause {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PoweredOff => formatter.write_str("the guest powered off"),
+            Self::Halted => formatter.write_str("the guest halted"),
+            Self::Rebooted => formatter.write_str("the guest rebooted"),
+            Self::Panicked { reason } => write!(formatter, "the guest's kernel panicked: {reason}"),
+            Self::Reset => formatter.write_str(
+                "the guest was reset without a word of its kernel (a triple fault, or a forced reset)",
+            ),
+            Self::ResetUnseen => formatter
+                .write_str("the guest rebooted, or crashed: without a serial console nobody can tell"),
+            Self::Killed { signal, by: None } => {
+                write!(formatter, "its VMM was killed from outside, by signal {signal}")
+            }
+            Self::Killed { signal, by: Some(by) } => {
+                write!(formatter, "its VMM was ended from outside, by signal {signal} of {by}")
+            }
+            Self::OutOfMemory { is_certain: true } => {
+                formatter.write_str("the host ran out of memory and killed its VMM")
+            }
+            Self::OutOfMemory { is_certain: false } => {
+                formatter.write_str("its VMM was killed, most likely because the host ran out of memory")
+            }
+            Self::ProcessorError => {
+                formatter.write_str("its processor could not go on: an internal error of KVM")
+            }
+            Self::Crashed { signal } => write!(formatter, "its VMM crashed (signal {signal})"),
+            Self::Failed { status } => write!(formatter, "its VMM gave up with status {status}"),
+            Self::Unknown => {
+                formatter.write_str("its machine ended without a word: it was killed, or it crashed")
+            }
+        }
+    }
+}
+
+impl KernelWord {
+    /// Finds the kernel's last word in the end of a console log. Sources: `kernel/reboot.c`, `kernel/panic.c` of Linux;
+    /// these lines are of the highest level, so that `quiet` does not hide them.
+    #[must_use]
+    pub fn last_in(console: &str) -> Option<Self> {
+        console.lines().rev().find_map(|line| Self::of_line(without_time(line.trim())))
+    }
+
+    fn of_line(line: &str) -> Option<Self> {
+        if let Some(word) = line.strip_prefix("reboot: ") {
+            return match word {
+                "Power down" => Some(Self::PowerOff),
+                "System halted" => Some(Self::Halt),
+                word if word.starts_with("Restarting system") => Some(Self::Restart),
+                _ => None,
+            };
+        }
+        let line = line.strip_prefix("---[ end ").unwrap_or(line);
+        let reason = line.strip_prefix("Kernel panic - not syncing: ")?;
+        Some(Self::Panic(cut(reason.trim_end_matches(" ]---"))))
+    }
+}
+
+/// Takes the kernel's time off a line: `[    1.523976] reboot: …`.
+fn without_time(line: &str) -> &str {
+    let Some((time, rest)) = line.strip_prefix('[').and_then(|line| line.split_once("] ")) else {
+        return line;
+    };
+    let is_time = time.chars().all(|character| character.is_ascii_digit() || " .TC".contains(character));
+    if is_time { rest } else { line }
+}
+
+fn cut(reason: &str) -> String {
+    reason.chars().filter(|character| !character.is_control()).take(REASON_CHARS_MAX).collect()
+}
+
+/// Reads what QEMU says of a signal: `qemu-system-x86_64: terminating on signal 15 from pid 4711 (kill)`.
+fn terminated(words: &str) -> Option<(i32, Option<String>)> {
+    let (_, said) = words.lines().rev().find_map(|line| line.split_once(": terminating on signal "))?;
+    let (signal, by) = said.split_once(" from pid ").unwrap_or((said, ""));
+    let by = (!by.is_empty()).then(|| format!("process {}", cut(by.trim())));
+    Some((signal.trim().parse().ok()?, by))
+}
+
+/// Tells whether the VMM says that KVM broke down. QEMU: `KVM internal error. Suberror: 1`; it stays there, with processors
+/// that do not move. Firecracker: `Received KVM_EXIT_INTERNAL_ERROR`, `Unexpected exit reason on vcpu run: InternalError`.
+#[must_use]
+pub fn tells_processor_error(words: &str) -> bool {
+    ["KVM internal error", "KVM_EXIT_INTERNAL_ERROR", "run: InternalError", "KVM: entry failed"]
+        .iter()
+        .any(|sign| words.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn facts(exit: VmmExit, kernel: Option<KernelWord>) -> EndFacts {
+        EndFacts { exit, kernel, has_console: true, vmm_words: String::new(), memory: MemoryKill::No }
+    }
+
+    fn panic() -> Option<KernelWord> {
+        Some(KernelWord::Panic("sysrq triggered crash".into()))
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        use VmmExit::{Signal, Status, Unknown};
+        for (exit, kernel, told) in [
+            (Status(0), Some(KernelWord::Restart), "the guest rebooted"),
+            (Unknown, Some(KernelWord::Restart), "the guest rebooted"),
+            (Status(0), Some(KernelWord::PowerOff), "the guest powered off"),
+            (Status(0), Some(KernelWord::Halt), "the guest halted"),
+            (Status(0), panic(), "the guest's kernel panicked: sysrq triggered crash"),
+            (Unknown, panic(), "the guest's kernel panicked: sysrq triggered crash"),
+            (
+                Status(0),
+                None,
+                "the guest was reset without a word of its kernel (a triple fault, or a forced reset)",
+            ),
+            (Signal(9), None, "its VMM was killed from outside, by signal 9"),
+            // On its way out it is killed all the same.
+            (Signal(9), Some(KernelWord::PowerOff), "its VMM was killed from outside, by signal 9"),
+            (Signal(15), None, "its VMM was killed from outside, by signal 15"),
+            (Signal(11), None, "its VMM crashed (signal 11)"),
+            (Signal(6), panic(), "its VMM crashed (signal 6)"),
+            (Status(1), None, "its VMM gave up with status 1"),
+            (Unknown, None, "its machine ended without a word: it was killed, or it crashed"),
+        ] {
+            assert_eq!(EndCause::of(facts(exit, kernel)).to_string(), told);
+        }
+    }
+
+    #[test]
+    fn a_kill_for_want_of_memory_is_no_other_kill() {
+        for (exit, memory, told) in [
+            (VmmExit::Signal(9), MemoryKill::Certain, "the host ran out of memory and killed its VMM"),
+            (VmmExit::Unknown, MemoryKill::Certain, "the host ran out of memory and killed its VMM"),
+            (
+                VmmExit::Signal(9),
+                MemoryKill::Likely,
+                "its VMM was killed, most likely because the host ran out of memory",
+            ),
+            // Something else was killed, and this one ended by itself.
+            (
+                VmmExit::Unknown,
+                MemoryKill::Likely,
+                "its machine ended without a word: it was killed, or it crashed",
+            ),
+            (VmmExit::Signal(11), MemoryKill::Likely, "its VMM crashed (signal 11)"),
+        ] {
+            assert_eq!(EndCause::of(EndFacts { memory, ..facts(exit, None) }).to_string(), told);
+        }
+    }
+
+    #[test]
+    fn what_the_vmm_said_counts() {
+        for (exit, words, told) in [
+            (
+                VmmExit::Status(0),
+                "qemu-system-x86_64: terminating on signal 15 from pid 4711 (kill)",
+                "its VMM was ended from outside, by signal 15 of process 4711 (kill)",
+            ),
+            (
+                VmmExit::Unknown,
+                "passt: hello\nqemu-system-x86_64: terminating on signal 2",
+                "its VMM was killed from outside, by signal 2",
+            ),
+            (
+                VmmExit::Status(148),
+                "[anonymous-instance:fc_vcpu 0:ERROR] Received KVM_EXIT_INTERNAL_ERROR signal",
+                "its processor could not go on: an internal error of KVM",
+            ),
+            (VmmExit::Status(3), "no such device", "its VMM gave up with status 3"),
+        ] {
+            let facts = EndFacts { vmm_words: words.into(), ..facts(exit, None) };
+            assert_eq!(EndCause::of(facts).to_string(), told);
+        }
+    }
+
+    #[test]
+    fn a_guest_without_a_console_is_believed_to_reboot() {
+        let cause = EndCause::of(EndFacts { has_console: false, ..facts(VmmExit::Status(0), None) });
+        assert_eq!(cause, EndCause::ResetUnseen);
+        assert!(cause.wants_restart());
+        assert!(!EndCause::of(facts(VmmExit::Status(0), None)).wants_restart());
+    }
+
+    #[test]
+    fn only_a_reboot_starts_again_and_only_what_is_meant_is_clean() {
+        let of = |kernel| EndCause::of(facts(VmmExit::Status(0), kernel));
+        let clean = [KernelWord::Restart, KernelWord::PowerOff, KernelWord::Halt];
+        assert_eq!(clean.clone().map(|word| of(Some(word)).is_clean()), [true; 3]);
+        assert_eq!(clean.map(|word| of(Some(word)).wants_restart()), [true, false, false]);
+        assert!(!of(panic()).is_clean() && !of(panic()).wants_restart());
+        assert!(!of(None).is_clean());
+    }
+
+    #[test]
+    fn the_last_word_of_a_console_counts() {
+        let word = |console: &str| KernelWord::last_in(console);
+        assert_eq!(word("[    9.1] reboot: Restarting system\r\n"), Some(KernelWord::Restart));
+        assert_eq!(word("reboot: Restarting system with command 'now'\n\n"), Some(KernelWord::Restart));
+        assert_eq!(word("[    9.1][    T1] reboot: Power down\n"), None, "an unknown form is no word");
+        assert_eq!(word("[    9.123456] reboot: Power down"), Some(KernelWord::PowerOff));
+        assert_eq!(
+            word("[ 1.0] reboot: Restarting system\n[ 2.0] reboot: System halted"),
+            Some(KernelWord::Halt)
+        );
+        assert_eq!(
+            word("[ 1.5] Kernel panic - not syncing: Fatal exception\u{1b}[31m\n[ 1.6] Call Trace:\n"),
+            Some(KernelWord::Panic("Fatal exception[31m".into()))
+        );
+        assert_eq!(
+            word("[ 2.5] ---[ end Kernel panic - not syncing: x ]---"),
+            Some(KernelWord::Panic("x".into()))
+        );
+        for silent in ["", "login: reboot: Power down", "echo [x] reboot: Power down", "reboot: later"] {
+            assert_eq!(word(silent), None, "{silent}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_console_and_any_words_have_an_answer(console in ".{0,300}", words in ".{0,300}", status in -2..300) {
+            let kernel = KernelWord::last_in(&console);
+            let facts = EndFacts { vmm_words: words, ..facts(VmmExit::Status(status), kernel) };
+            prop_assert!(!EndCause::of(facts).to_string().is_empty());
+        }
+    }
+}

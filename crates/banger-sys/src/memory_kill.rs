@@ -1,0 +1,111 @@
+//! Whether the host's kernel killed a process because memory ran out. The kernel's log tells it of the very process; where
+//! that may not be read, the counter of the cgroup that the process lived in tells it of one of its neighbours.
+//! Sources: `mm/oom_kill.c` of Linux, `cgroup-v2.rst` (`memory.events`), `kmsg(5)`.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+/// Longest record of the kernel's log.
+const RECORD_BYTES_MAX: usize = 8 * 1024;
+/// Records that are read at most: all that a large log can hold.
+const RECORDS_MAX: usize = 100_000;
+
+/// The counter of kills in a process's cgroup, as it was at a moment.
+#[derive(Clone, Debug)]
+pub struct KillCount {
+    file: PathBuf,
+    count: u64,
+}
+
+impl KillCount {
+    /// Reads the counter of a process that lives; `None` where its cgroup has none.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        let cgroup = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        let file = PathBuf::from("/sys/fs/cgroup").join(cgroup).join("memory.events");
+        let count = kills(&fs::read_to_string(&file).ok()?)?;
+        Some(Self { file, count })
+    }
+
+    /// Tells whether something of the cgroup was killed since.
+    #[must_use]
+    pub fn has_grown(&self) -> bool {
+        let now = fs::read_to_string(&self.file).ok();
+        now.and_then(|events| kills(&events)).is_some_and(|now| now > self.count)
+    }
+}
+
+fn kills(events: &str) -> Option<u64> {
+    events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.parse().ok()
+}
+
+/// Tells whether the kernel's log says that this process was killed for want of memory. `false` also where the log may not be
+/// read. Process ids are used again: ask for one that has just ended.
+#[must_use]
+pub fn is_in_kernel_log(pid: u32) -> bool {
+    // Opened anew, the log is read from its begin; without waiting, up to its end.
+    let log = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default())
+        .open("/dev/kmsg");
+    log.is_ok_and(|log| records(log).any(|record| tells_kill(&record, pid)))
+}
+
+fn records(mut log: File) -> impl Iterator<Item = String> {
+    let mut buffer = vec![0; RECORD_BYTES_MAX];
+    let mut next = move || loop {
+        match log.read(&mut buffer) {
+            Ok(0) => return None,
+            Ok(count) => {
+                return Some(String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()).into_owned());
+            }
+            // Records were overwritten before they were read; the next read goes on behind them.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    };
+    std::iter::from_fn(move || next()).take(RECORDS_MAX)
+}
+
+/// `6,1234,5678,-;Out of memory: Killed process 4711 (qemu-system-x86) total-vm:…`, or the same of a memory cgroup.
+fn tells_kill(record: &str, pid: u32) -> bool {
+    let Some((_, text)) = record.split_once(';') else { return false };
+    text.split_once("ut of memory: Killed process ")
+        .is_some_and(|(_, rest)| rest.split_whitespace().next() == Some(&pid.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_is_told_of_this_process_only() {
+        for told in [
+            "3,900,1234567,-;Out of memory: Killed process 4711 (qemu-system-x86) total-vm:1kB, anon-rss:1kB",
+            "3,900,1234567,-;Memory cgroup out of memory: Killed process 4711 (qemu) total-vm:1kB",
+        ] {
+            assert!(tells_kill(told, 4711));
+            assert!(!tells_kill(told, 471) && !tells_kill(told, 47110));
+        }
+        assert!(!tells_kill("6,1,2,-;usb 1-1: Killed process 4711", 4711));
+        assert!(!tells_kill("", 4711));
+    }
+
+    #[test]
+    fn the_counter_is_read_among_others() {
+        assert_eq!(kills("low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\noom_group_kill 0\n"), Some(2));
+        assert_eq!(kills("low 0\n"), None);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("memory.events");
+        let count = KillCount { file: file.clone(), count: 2 };
+        assert!(!count.has_grown());
+        std::fs::write(&file, "oom_kill 2\n").unwrap();
+        assert!(!count.has_grown());
+        std::fs::write(&file, "oom_kill 3\n").unwrap();
+        assert!(count.has_grown());
+    }
+}
