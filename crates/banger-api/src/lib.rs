@@ -18,10 +18,11 @@
 //! | `POST /v1/vms/{vm}/delete` | [`DeleteVm`] → [`OperationView`] |
 //! | `POST /v1/vms/{vm}/set` | [`SetVm`] → [`OperationView`], its result a [`VmView`] |
 //! | `POST /v1/vms/{vm}/touch` | → [`OperationView`], its result a [`VmView`] |
-//! | `GET /v1/vms/{vm}/logs?follow=<bool>` | the guest's console, as bytes |
+//! | `GET /v1/vms/{vm}/logs?follow=<bool>&vmm=<bool>` | the guest's console, or with `vmm` what its VMM said, as bytes |
 //! | `GET /v1/vms/{vm}/ports` | list of [`ListenerView`]: what listens inside the guest |
 //! | `GET /v1/vms/{vm}/stats?host_only=<bool>` | [`VmStats`]; a guest that says nothing within 4 s has no figures of its own |
 //! | `GET /v1/vms/{vm}/ssh` | [`SshAccess`] |
+//! | `GET /v1/vms/{id}/ending?boot_id=<id>` | [`EndingView`] of that guest, or `null`; waits a second for an end that is about to be seen |
 //! | `GET /v1/vms/{vm}/channel?port=<n>` | with `Upgrade: banger-channel`: bytes to and from that port of the guest's agent |
 //! | `GET /v1/kernels`, `/v1/images` | list of [`KernelView`], [`ImageView`]: what is here and what the catalog has |
 //! | `GET /v1/kernels/{name}`, `/v1/images/{name}` | [`KernelDetails`], [`ImageDetails`] |
@@ -68,7 +69,9 @@ pub use image::{
 pub use kernel::{ArtifactFile, CatalogKernel, ImportKernel, KernelDetails, KernelView};
 pub use operation::{OperationKind, OperationState, OperationView, StagePartView, StageView};
 pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, VmDefaults};
-pub use vm::{CreateVm, DeleteVm, KillVm, PendingWork, SetVm, SshAccess, StartVm, StopVm, VmView, WaitFor};
+pub use vm::{
+    CreateVm, DeleteVm, EndingView, KillVm, PendingWork, SetVm, SshAccess, StartVm, StopVm, VmView, WaitFor,
+};
 
 /// Version of this contract. It changes when an old client would misunderstand a new daemon.
 pub const API_VERSION: u32 = 1;

@@ -19,6 +19,8 @@ pub enum OperationKind {
     VmRestart,
     /// Ends a VM's machine at once.
     VmKill,
+    /// Starts a VM again whose guest has rebooted.
+    VmReboot,
     /// Removes a VM with its disks.
     VmDelete,
     /// Changes a VM's sizes or its time to live.

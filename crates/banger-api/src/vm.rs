@@ -118,6 +118,8 @@ pub enum PendingWork {
     Create,
     /// It is being removed.
     Delete,
+    /// Its guest has rebooted; its machine is started again.
+    Reboot,
 }
 
 /// Asks for a stop.
@@ -198,6 +200,15 @@ pub struct VmView {
     /// Why the last start failed, or how its machine ended when nobody asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+}
+
+/// How a guest ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EndingView {
+    /// In words, with the guest or its VMM as the subject.
+    pub why: String,
+    /// The VM is started again by itself.
+    pub starts_again: bool,
 }
 
 /// What `ssh` needs to enter a VM: its program asks for it before it starts.

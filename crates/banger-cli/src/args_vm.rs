@@ -125,7 +125,7 @@ pub(crate) enum VmCommand {
     /// Print the console log of a VM: its kernel and its init
     ///
     /// The guest wrote it, so what would command the terminal is shown instead, as in `\x1b[2J`; colours are left out.
-    #[command(after_help = "Examples:\n  banger vm logs -f dev\n  banger vm logs --raw dev >console.log")]
+    #[command(after_help = "Examples:\n  banger vm logs -f dev\n  banger vm logs --raw dev >console.log\n  banger vm logs --vmm dev")]
     Logs {
         #[command(flatten)]
         vm: OneVm,
@@ -135,6 +135,9 @@ pub(crate) enum VmCommand {
         /// Print every byte as the guest wrote it: it can command your terminal then
         #[arg(long)]
         raw: bool,
+        /// Print what the VMM and the processes beside it said instead
+        #[arg(long, conflicts_with = "follow")]
+        vmm: bool,
     },
 }
 

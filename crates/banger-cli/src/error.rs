@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
-use banger_api::{ClientError, ErrorBody};
+use banger_api::{ClientError, EndingView, ErrorBody};
 use banger_guest::AgentError;
 use banger_sys::paths::PathsError;
 
@@ -69,6 +69,9 @@ pub(crate) enum CliError {
     VmStopped { vm: String, source: AgentError },
     #[error("the guest of `{vm}` is not answering since {since}")]
     GuestAway { vm: String, since: String, source: Box<CliError> },
+    /// The daemon knows how the guest ended.
+    #[error("{}", ended_under_command(vm, ending))]
+    GuestEnded { vm: String, ending: EndingView },
     /// Told of one VM among others, beside its figures.
     #[error("{why}")]
     GuestSilent { vm: String, why: String },
@@ -132,6 +135,15 @@ pub(crate) enum Undone {
     GoesOn,
 }
 
+fn ended_under_command(vm: &str, ending: &EndingView) -> String {
+    let EndingView { why, starts_again } = ending;
+    if *starts_again {
+        format!("the command in VM `{vm}` ended with its guest, which starts again: {why}")
+    } else {
+        format!("the command in VM `{vm}` ended with its guest: {why}")
+    }
+}
+
 fn interruption(after: Option<&str>, undone: Undone) -> String {
     let what = after.unwrap_or("the work");
     match undone {
@@ -180,6 +192,7 @@ impl CliError {
             | Self::Agent(_)
             | Self::VmStopped { .. }
             | Self::GuestAway { .. }
+            | Self::GuestEnded { .. }
             | Self::GuestSilent { .. }
             | Self::NoResult { .. }
             | Self::BadResult { .. }
@@ -218,6 +231,8 @@ impl CliError {
             Self::GuestAway { vm, .. } => {
                 Some(format!("it may be busy and come back; see `banger vm logs {vm}`"))
             }
+            Self::GuestEnded { vm, ending } if ending.starts_again => Some(format!("banger vm exec {vm}")),
+            Self::GuestEnded { vm, .. } => Some(format!("banger vm show {vm}")),
             Self::Agent(AgentError::Broken { .. } | AgentError::NoExit) => {
                 Some("the VM may go on; see `banger vm list`".to_owned())
             }

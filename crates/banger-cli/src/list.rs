@@ -102,6 +102,7 @@ fn state_text(vm: &VmView) -> String {
     let word = match (vm.pending, vm.paused) {
         (Some(PendingWork::Delete), _) => "deleting",
         (Some(PendingWork::Create), _) if vm.state == VmState::Created => "creating",
+        (Some(PendingWork::Reboot), _) => "rebooting",
         (Some(PendingWork::Create) | None, Some(reason)) => return format!("paused: {reason}"),
         (Some(PendingWork::Create) | None, None) if vm.is_unresponsive => "unresponsive",
         (Some(PendingWork::Create) | None, None) => vm.state.as_str(),

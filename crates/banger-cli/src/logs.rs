@@ -16,16 +16,27 @@ const ESCAPE: u8 = 0x1b;
 /// Longest sequence of colours.
 const COLOURS_BYTES_MAX: usize = 64;
 
-/// Prints the log; with `is_followed` goes on with what comes.
-pub(crate) async fn logs(
-    paths: &Paths,
-    typed: &str,
-    is_followed: bool,
-    is_raw: bool,
-) -> Result<(), CliError> {
+/// What to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogOf {
+    /// What the guest writes to its console.
+    Console,
+    /// As `Console`, and what comes.
+    ConsoleOn,
+    /// What the VMM and the processes beside it say.
+    Vmm,
+}
+
+/// Prints a log.
+pub(crate) async fn logs(paths: &Paths, typed: &str, which: LogOf, is_raw: bool) -> Result<(), CliError> {
     let client = ensure(paths).await?;
     let vm = find(&client, typed).await?;
-    let mut body = client.stream(&format!("/v1/vms/{}/logs?follow={is_followed}", vm.id)).await?;
+    let query = match which {
+        LogOf::Console => "follow=false",
+        LogOf::ConsoleOn => "follow=true",
+        LogOf::Vmm => "vmm=true",
+    };
+    let mut body = client.stream(&format!("/v1/vms/{}/logs?{query}", vm.id)).await?;
     let output = Output::open().map_err(CliError::Output)?;
     let sender = output.sender();
     let mut console = Console::default();

@@ -150,7 +150,14 @@ async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result
             lifecycle::act(paths, &Action::Set(change.request()), &vms, board).await?;
         }
         VmCommand::Touch { vms } => lifecycle::act(paths, &Action::Touch, &vms, board).await?,
-        VmCommand::Logs { vm, follow, raw } => logs::logs(paths, &vm.vm, follow, raw).await?,
+        VmCommand::Logs { vm, follow, raw, vmm } => {
+            let which = match (vmm, follow) {
+                (true, _) => logs::LogOf::Vmm,
+                (false, true) => logs::LogOf::ConsoleOn,
+                (false, false) => logs::LogOf::Console,
+            };
+            logs::logs(paths, &vm.vm, which, raw).await?;
+        }
     }
     Ok(0)
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use banger_agent_proto::exec_failed::Reason;
 use banger_agent_proto::{CONTROL_PORT, HelloReply, HelloRequest, WindowSize};
-use banger_api::{Client, VmView};
+use banger_api::{Client, EndingView, VmView};
 use banger_guest::{AgentClient, AgentError, ExecEvent, ExecInput, ExecOutput, ExecSession, ExitOutcome};
 use banger_model::VmState;
 use bytes::Bytes;
@@ -337,8 +337,14 @@ fn command_failed(reason: Reason, message: String) -> CliError {
     CliError::CommandFailed { message, status }
 }
 
-/// A broken connection often means that the VM was powered off from inside: then that is the error.
+/// A broken connection often means that the guest has ended: then how it did is the error.
 async fn explain(client: &Client, vm: &VmView, error: AgentError) -> CliError {
+    if let Some(boot_id) = &vm.boot_id {
+        let path = format!("/v1/vms/{}/ending?boot_id={boot_id}", vm.id);
+        if let Ok(Some(ending)) = client.get::<Option<EndingView>>(&path).await {
+            return CliError::GuestEnded { vm: vm.name.to_string(), ending };
+        }
+    }
     let path = format!("/v1/vms/{}", vm.id);
     match client.get::<VmView>(&path).await.map(|vm| vm.state) {
         Ok(VmState::Stopped | VmState::Stopping | VmState::Failed) => {

@@ -36,6 +36,8 @@ pub enum Pending {
     Create,
     /// It is being removed: finished.
     Delete,
+    /// Its guest has rebooted: its machine is started again.
+    Reboot,
 }
 
 impl Pending {
@@ -43,11 +45,12 @@ impl Pending {
         match self {
             Self::Create => "create",
             Self::Delete => "delete",
+            Self::Reboot => "reboot",
         }
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        [Self::Create, Self::Delete].into_iter().find(|pending| pending.as_str() == name)
+        [Self::Create, Self::Delete, Self::Reboot].into_iter().find(|pending| pending.as_str() == name)
     }
 }
 
@@ -170,13 +173,26 @@ impl Store {
     /// # Errors
     /// [`StoreError::Statement`].
     pub fn update_vm(&self, vm: &VmRow, op_id: Option<&str>) -> Result<(), StoreError> {
+        self.update_vm_because(vm, op_id, None)
+    }
+
+    /// As [`Store::update_vm`], with the words in which the event says why, where the row has no error to tell.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`].
+    pub fn update_vm_because(
+        &self,
+        vm: &VmRow,
+        op_id: Option<&str>,
+        why: Option<&str>,
+    ) -> Result<(), StoreError> {
         let names = COLUMNS.iter().filter(|name| **name != "id");
         let values: Vec<_> = names.map(|name| format!("{name} = :{name}")).collect();
         let sql = format!("UPDATE vms SET {} WHERE id = :id", values.join(", "));
         self.change("update the VM", |connection| {
             let before = find(connection, &vm.id)?;
             execute(connection, &sql, vm).map_err(|source| is_name_taken(source, vm, "update the VM"))?;
-            Ok(before.map(|before| events_of_change(&before, vm, op_id)).unwrap_or_default())
+            Ok(before.map(|before| events_of_change(&before, vm, op_id, why)).unwrap_or_default())
         })
     }
 
@@ -329,10 +345,11 @@ fn is_name_taken(source: rusqlite::Error, vm: &VmRow, action: &'static str) -> S
 }
 
 /// Returns what a change of a row tells: a new state, or a new wish. What else is in a row is no news.
-fn events_of_change(before: &VmRow, after: &VmRow, op_id: Option<&str>) -> Vec<Event> {
+fn events_of_change(before: &VmRow, after: &VmRow, op_id: Option<&str>, why: Option<&str>) -> Vec<Event> {
     let has_ended_pending = before.pending == Some(Pending::Create) && after.pending.is_none();
     if before.state != after.state || has_ended_pending {
-        return vec![event_of(after, op_id, "vm_state", after.last_error.clone())];
+        let message = after.last_error.clone().or_else(|| why.map(str::to_owned));
+        return vec![event_of(after, op_id, "vm_state", message)];
     }
     let has_changed = before.spec != after.spec
         || before.ttl != after.ttl

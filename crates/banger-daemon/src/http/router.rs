@@ -78,6 +78,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(vm_routes::ports))
         .routes(routes!(vm_routes::stats))
         .routes(routes!(vm_routes::ssh))
+        .routes(routes!(vm_routes::ending))
         .routes(routes!(channel::open))
         .routes(routes!(kernel_routes::list, kernel_routes::import))
         .routes(routes!(kernel_routes::pull))

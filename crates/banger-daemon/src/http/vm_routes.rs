@@ -1,13 +1,15 @@
 //! VMs.
 
+use std::collections::VecDeque;
+
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use banger_api::{
-    CreateVm, DeleteVm, ErrorBody, KillVm, ListenerView, OperationView, SetVm, SshAccess, StartVm, StopVm,
-    VmStats, VmView,
+    CreateVm, DeleteVm, EndingView, ErrorBody, KillVm, ListenerView, OperationView, SetVm, SshAccess,
+    StartVm, StopVm, VmStats, VmView,
 };
 use futures::stream;
 use serde::Deserialize;
@@ -25,6 +27,16 @@ pub(super) struct LogsQuery {
     /// Go on until the machine ends.
     #[serde(default)]
     follow: bool,
+    /// What the VMM and the processes beside it said, instead of the guest's console; it is not followed.
+    #[serde(default)]
+    vmm: bool,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndingQuery {
+    /// Boot id of the guest that is meant.
+    boot_id: String,
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -148,6 +160,16 @@ pub(super) async fn ssh(State(state): State<ApiState>, Segment(vm): Segment) -> 
     Ok(Json(state.vms.ssh_access(&vm)?))
 }
 
+/// `vm` is an id: the VM may be gone.
+#[utoipa::path(get, path = "/v1/vms/{vm}/ending", operation_id = "show_vm_ending", params(("vm" = String, Path), EndingQuery), responses((status = 200, body = Option<EndingView>)))]
+pub(super) async fn ending(
+    State(state): State<ApiState>,
+    Segment(vm): Segment,
+    Parameters(query): Parameters<EndingQuery>,
+) -> Answer<Option<EndingView>> {
+    Ok(Json(state.vms.ending(&vm, &query.boot_id).await))
+}
+
 #[utoipa::path(get, path = "/v1/vms/{vm}/logs", operation_id = "show_vm_logs", params(("vm" = String, Path), LogsQuery), responses((status = 200, body = String, content_type = "application/octet-stream")))]
 pub(super) async fn logs(
     State(state): State<ApiState>,
@@ -156,17 +178,23 @@ pub(super) async fn logs(
     Parameters(query): Parameters<LogsQuery>,
 ) -> Result<ResponseBody, Refusal> {
     patience.grant();
-    let reader = state.vms.console(&vm)?;
+    let readers = if query.vmm { state.vms.vmm_logs(&vm)? } else { vec![state.vms.console(&vm)?] };
     let shutdown = state.shutdown.clone();
-    let chunks = stream::try_unfold(reader, move |mut reader| {
+    let chunks = stream::try_unfold(VecDeque::from(readers), move |mut readers| {
         let shutdown = shutdown.clone();
         async move {
-            let chunk = tokio::select! {
-                biased;
-                () = shutdown.cancelled() => None,
-                chunk = reader.next(query.follow) => chunk?,
-            };
-            Ok::<_, std::io::Error>(chunk.map(|chunk| (chunk, reader)))
+            while let Some(reader) = readers.front_mut() {
+                let chunk = tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => None,
+                    chunk = reader.next(query.follow) => chunk?,
+                };
+                if let Some(chunk) = chunk {
+                    return Ok::<_, std::io::Error>(Some((chunk, readers)));
+                }
+                readers.pop_front();
+            }
+            Ok(None)
         }
     });
     Ok(ResponseBody::from_stream(chunks))

@@ -76,6 +76,18 @@ impl VmService {
             .map_err(|source| VmError::Console { name: row.name.clone(), source })
     }
 
+    /// Opens the logs of the VMM and of the processes beside it; none for a VM that never ran.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it.
+    pub fn vmm_logs(&self, reference: &str) -> Result<Vec<ConsoleReader>, VmError> {
+        let row = self.find(reference)?;
+        let handle = banger_vmm::handle::load(&self.parts.paths.vm(row.id.as_str()));
+        let logs = handle.ok().flatten().map(|handle| banger_vmm::vmm_logs(&handle)).unwrap_or_default();
+        let failed = |source| VmError::Console { name: row.name.clone(), source };
+        logs.iter().map(|log| ConsoleReader::open(log, None).map_err(failed)).collect()
+    }
+
     /// Returns what `ssh` needs to enter a VM.
     ///
     /// # Errors

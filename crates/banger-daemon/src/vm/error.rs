@@ -7,8 +7,9 @@ use std::time::Duration;
 use banger_guest::AgentError;
 use banger_model::{BelowFloor, Denied, DiskBytes, PauseReason, VmName};
 use banger_store::StoreError;
-use banger_vmm::{ConnectError, KillError, MachineEnd, StartError};
+use banger_vmm::{ConnectError, KillError, StartError};
 
+use super::ending::Ending;
 use crate::boot_source::BootSourceError;
 use crate::operation::{Cancelled, KeyReused};
 use crate::ssh_keys::KeyError;
@@ -85,12 +86,12 @@ pub enum VmError {
         console: Vec<String>,
     },
     /// Its machine ended before its guest answered; the VM is kept.
-    #[error("the guest of VM `{name}` ended before it was ready ({})", end_text(*.end))]
+    #[error("the guest of VM `{name}` ended before it was ready ({end})")]
     GuestEnded {
         /// Whose.
         name: VmName,
         /// How the machine ended.
-        end: MachineEnd,
+        end: Ending,
         /// Last lines of its console.
         console: Vec<String>,
     },
@@ -263,15 +264,5 @@ impl VmError {
             | Self::KeyReused(_)
             | Self::Undo { .. } => false,
         }
-    }
-}
-
-/// Says how a machine ended, in a few words.
-pub(super) fn end_text(end: MachineEnd) -> String {
-    match end {
-        MachineEnd::Exited(0) => "its machine powered off".to_owned(),
-        MachineEnd::Exited(status) => format!("its machine ended with status {status}"),
-        MachineEnd::Signaled(signal) => format!("its machine was ended by signal {signal}"),
-        MachineEnd::Unknown => "its machine ended".to_owned(),
     }
 }

@@ -11,9 +11,10 @@ use banger_image::ImageProcess;
 use banger_store::VmRow;
 use banger_sys::failpoint;
 use banger_sys::id::random_bytes;
-use banger_vmm::{ConnectError, GuestNetwork, Machine};
+use banger_vmm::{ConnectError, GuestNetwork, LastWords, Machine};
 use tracing::warn;
 
+use super::ending::Ending;
 use super::{VmError, console, guest_words};
 use crate::clock::unix_nanos;
 use crate::config::GuestSection;
@@ -68,7 +69,11 @@ pub(super) async fn unless_ended<T>(
     row: &VmRow,
     talk: impl Future<Output = Result<T, VmError>>,
 ) -> Result<T, VmError> {
-    let ended = |end| VmError::GuestEnded { name: row.name.clone(), end, console: last_lines(machine) };
+    let ended = |end| VmError::GuestEnded {
+        name: row.name.clone(),
+        end: Ending::of(machine.handle(), end, None),
+        console: last_lines(machine),
+    };
     let told = tokio::select! {
         biased;
         told = talk => told,
@@ -180,6 +185,10 @@ pub(super) fn failed(machine: &Arc<dyn Machine>, row: &VmRow, source: AgentError
     VmError::GuestFailed { name: row.name.clone(), source, console: last_lines(machine) }
 }
 
+/// The end of the console, and what the VMM said: either may tell why a guest does not get ready.
 fn last_lines(machine: &Arc<dyn Machine>) -> Vec<String> {
-    console::last_lines(&machine.handle().console_log)
+    let handle = machine.handle();
+    let mut lines = console::last_lines(&handle.console_log);
+    lines.extend(LastWords::of(handle).vmm.into_iter().map(|line| format!("{}: {line}", handle.vmm)));
+    lines
 }

@@ -59,7 +59,7 @@ impl VmService {
             self.tell_change(id, before, health);
             match health {
                 Health::Answers => tries = 0,
-                Health::Silent => {}
+                Health::Silent => self.end_if_over(id, machine).await,
                 Health::Paused(reason) => self.let_go_with_room(machine, reason, &mut tries).await,
             }
             let Some(heartbeat) = heartbeat else { continue };

@@ -108,6 +108,7 @@ impl VmService {
             };
             if row.state.has_machine() {
                 row.last_error = None;
+                service.endings.add(&row, "the VM was killed", false);
                 service.record(&held, &mut row, VmEvent::MachineEnded)?;
             } else if !was_at_work {
                 task.was_already(not_running(&row));
@@ -175,6 +176,7 @@ impl VmService {
     /// Removes a VM: first the wish, so that a dead daemon's successor finishes it, the row last.
     pub(super) async fn remove_held(&self, _held: &VmGuard, mut row: VmRow) -> Result<(), VmError> {
         row.pending = Some(Pending::Delete);
+        self.endings.add(&row, "the VM was deleted", false);
         row.state = VmState::Stopped;
         row.last_error = Some("it is being deleted".to_owned());
         let noted = self.rows.update(&row);
@@ -191,16 +193,19 @@ impl VmService {
         Ok(())
     }
 
-    async fn start_held(
+    pub(super) async fn start_held(
         self: &Arc<Self>,
         held: &VmGuard,
         id: &VmId,
         wait: WaitFor,
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
-        let row = self.reload(id)?;
-        if row.pending == Some(Pending::Delete) {
-            return Err(VmError::BeingDeleted { name: row.name });
+        let mut row = self.reload(id)?;
+        match row.pending {
+            Some(Pending::Delete) => return Err(VmError::BeingDeleted { name: row.name }),
+            // Its machine has ended: what follows is a start like any other, whoever comes first to do it.
+            Some(Pending::Reboot) => row.state = VmState::Stopped,
+            Some(Pending::Create) | None => {}
         }
         if row.state == VmState::Running {
             return self.runs_already(row, wait, task).await;
@@ -288,6 +293,7 @@ impl VmService {
             self.machines.forget(id);
         }
         row.last_error = lost;
+        self.endings.add(&row, "the VM was stopped", false);
         self.record(held, &mut row, VmEvent::MachineEnded)?;
         Ok(row)
     }

@@ -3,15 +3,22 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger_model::{PauseReason, VmId};
+use banger_model::{EndCause, PauseReason, VmId};
+use banger_sys::memory_kill::KillCount;
 use banger_sys::process::ProcessIdentity;
-use banger_vmm::Machine;
+use banger_vmm::{Machine, MachineEnd};
+
+use super::ending::Ending;
 
 struct Entry {
     machine: Arc<dyn Machine>,
     health: Health,
     /// Since when it does not answer.
     away_since_ms: Option<i64>,
+    /// Kills for want of memory before it began.
+    kills: Option<KillCount>,
+    /// Why we end it, when it is not on somebody's wish.
+    ended_because: Option<EndCause>,
 }
 
 /// How a running machine's guest is.
@@ -35,17 +42,29 @@ impl Machines {
     }
 
     pub(super) fn insert(&self, id: VmId, machine: Arc<dyn Machine>) {
-        self.lock().insert(id, Entry { machine, health: Health::Answers, away_since_ms: None });
+        let kills = KillCount::of(machine.handle().process.pid);
+        let health = Health::Answers;
+        self.lock().insert(id, Entry { machine, health, away_since_ms: None, kills, ended_because: None });
     }
 
-    /// Forgets this very machine; tells whether it was the VM's current one.
-    pub(super) fn remove(&self, id: &VmId, machine: &Arc<dyn Machine>) -> bool {
+    /// Forgets this very machine, which has ended; returns how, when it was the VM's current one.
+    pub(super) fn remove(&self, id: &VmId, machine: &Arc<dyn Machine>, end: MachineEnd) -> Option<Ending> {
+        let entry = {
+            let mut machines = self.lock();
+            machines.get(id).filter(|current| Arc::ptr_eq(&current.machine, machine))?;
+            machines.remove(id)?
+        };
+        Some(match entry.ended_because {
+            Some(cause) => Ending::new(cause, None),
+            None => Ending::of(machine.handle(), end, entry.kills.as_ref()),
+        })
+    }
+
+    /// Notes why a machine is about to be ended; `false`: it is not the VM's current one.
+    pub(super) fn set_cause(&self, id: &VmId, machine: &Arc<dyn Machine>, cause: EndCause) -> bool {
         let mut machines = self.lock();
-        let is_current = machines.get(id).is_some_and(|current| Arc::ptr_eq(&current.machine, machine));
-        if is_current {
-            machines.remove(id);
-        }
-        is_current
+        let entry = machines.get_mut(id).filter(|entry| Arc::ptr_eq(&entry.machine, machine));
+        entry.map(|entry| entry.ended_because = Some(cause)).is_some()
     }
 
     /// Notes how a machine's guest is, asked at a moment, and returns how it was; `None` when the machine is not current.

@@ -4,17 +4,19 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use banger_model::VmState;
 use banger_store::{Pending, VmRow};
 use banger_sys::files::{remove_any, sweep_staging};
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::handle::HandleError;
-use banger_vmm::{Machine, MachineHandle};
+use banger_vmm::{Machine, MachineEnd, MachineHandle};
 use futures::{StreamExt as _, stream};
 use tracing::{info, warn};
 
 use super::VmError;
+use super::ending::Ending;
 use super::removal::remove_directory;
 use super::service::VmService;
 use crate::cause::chain;
@@ -68,25 +70,34 @@ impl VmService {
         let owners: HashSet<String> = rows.iter().map(|row| row.id.to_string()).collect();
         let each = stream::iter(rows.iter().cloned()).map(|row| async move {
             let (name, mut found) = (row.name.clone(), ReconcileReport::default());
-            if let Err(error) = self.reconcile_vm(row, &mut found).await {
+            let again = self.reconcile_vm(row, &mut found).await.unwrap_or_else(|error| {
                 warn!(vm = %name, %error, "VM could not be put right");
-            }
-            found
+                None
+            });
+            (found, again)
         });
-        let mut report = each
+        let (mut report, again) = each
             .buffer_unordered(AT_ONCE)
-            .fold(ReconcileReport::default(), async |all, one| all.and(one))
+            .fold((ReconcileReport::default(), Vec::new()), async |(all, mut again), (one, row)| {
+                again.extend(row);
+                (all.and(one), again)
+            })
             .await;
         report.orphans = self.remove_orphans(&owners);
+        // After the search for orphans, which takes a machine that is just starting for one.
+        for (row, pause) in again {
+            self.begin_reboot(&row, pause);
+        }
         info!(?report, "reconciled");
         Ok(report)
     }
 
+    /// Puts one right. What it returns is to be started again after a pause: its guest has rebooted.
     async fn reconcile_vm(
         self: &Arc<Self>,
         mut row: VmRow,
         report: &mut ReconcileReport,
-    ) -> Result<(), VmError> {
+    ) -> Result<Option<(VmRow, Duration)>, VmError> {
         let held = self.lock(&row.id).await;
         let machine = self.find_machine(&row).await;
         match (row.pending, machine) {
@@ -95,18 +106,31 @@ impl VmService {
                     self.clean_up(&machine, &row).await?;
                 }
                 report.finished += 1;
-                self.remove_held(&held, row).await
+                self.remove_held(&held, row).await?;
+            }
+            (Some(Pending::Reboot), machine) => {
+                if let Found::Machine(machine) = machine {
+                    self.clean_up(&machine, &row).await?;
+                }
+                report.ended += 1;
+                return Ok(Some((row, Duration::ZERO)));
             }
             (None, Found::Machine(machine)) if row.state == VmState::Running => {
                 report.adopted += 1;
                 self.watch_guest(&row.id, &machine);
                 self.adopt_machine(&row.id, machine);
-                Ok(())
             }
             (None, Found::Machine(machine)) => {
                 report.ended += 1;
                 self.clean_up(&machine, &row).await?;
-                self.demote(&mut row, "the daemon ended in the middle of a start or stop").await
+                self.demote(&mut row, "the daemon ended in the middle of a start or stop").await?;
+            }
+            (None, Found::Nothing) if row.state == VmState::Running => {
+                report.ended += 1;
+                let ending = self.ending_of(&row);
+                let pause = self.record_ending(&held, &mut row, &ending, " (while the daemon was away)")?;
+                remove_directory(self.parts.paths.vm_runtime(row.id.as_str())).await?;
+                return Ok(pause.map(|pause| (row, pause)));
             }
             (None, Found::Nothing) if row.state.has_machine() => {
                 report.ended += 1;
@@ -118,20 +142,29 @@ impl VmService {
                     | VmState::Stopped
                     | VmState::Failed => "its machine ended while the daemon was away",
                 };
-                self.demote(&mut row, reason).await
+                self.demote(&mut row, reason).await?;
             }
             // The search for orphans ends its process, if it has one.
             (None, Found::OutOfReach(reason)) if row.state.has_machine() => {
                 report.ended += 1;
-                self.demote(&mut row, &reason).await
+                self.demote(&mut row, &reason).await?;
             }
             // Neither the machine nor its sockets are touched.
             (None, Found::Elsewhere(reason)) if row.state.has_machine() => {
                 report.ended += 1;
                 warn!(vm = %row.name, reason);
-                self.note_stopped(&mut row, &reason)
+                self.note_stopped(&mut row, &reason)?;
             }
-            (None, Found::Nothing | Found::OutOfReach(_) | Found::Elsewhere(_)) => Ok(()),
+            (None, Found::Nothing | Found::OutOfReach(_) | Found::Elsewhere(_)) => {}
+        }
+        Ok(None)
+    }
+
+    /// Returns how the latest machine of a VM ended, as far as it has left words of it.
+    fn ending_of(&self, row: &VmRow) -> Ending {
+        match banger_vmm::handle::load(&self.parts.paths.vm(row.id.as_str())) {
+            Ok(Some(handle)) => Ending::of(&handle, MachineEnd::Unknown, None),
+            Ok(None) | Err(_) => Ending::unknown(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use banger_model::{VmEvent, VmId};
-use banger_store::{Store, StoreError, VmRow};
+use banger_store::{Pending, Store, StoreError, VmRow};
 
 use super::VmError;
 use crate::operation::current_id;
@@ -42,6 +42,11 @@ impl Rows {
         self.0.update_vm(row, current_id().as_deref()).map_err(VmError::Store)
     }
 
+    /// Writes one anew; the event of its new state says why.
+    pub(super) fn update_because(&self, row: &VmRow, why: &str) -> Result<(), VmError> {
+        self.0.update_vm_because(row, current_id().as_deref(), Some(why)).map_err(VmError::Store)
+    }
+
     /// Removes one; it may be gone.
     pub(super) fn remove(&self, id: &VmId) -> Result<(), VmError> {
         self.0.remove_vm(id, current_id().as_deref()).map_err(VmError::Store)
@@ -59,11 +64,17 @@ pub(super) fn advance(row: &mut VmRow, event: VmEvent) -> Result<(), VmError> {
     let action = match event {
         VmEvent::BootStarted | VmEvent::BootFinished | VmEvent::BootFailed => "start",
         VmEvent::StopStarted | VmEvent::MachineEnded => "stop",
+        VmEvent::GuestRebooted => "reboot",
     };
     row.state = row.state.after(event).map_err(|source| VmError::Denied {
         action,
         name: row.name.clone(),
         source,
     })?;
+    // Whatever else becomes of it: nobody is to start it again any more.
+    let ends_reboot = matches!(event, VmEvent::StopStarted | VmEvent::MachineEnded | VmEvent::BootFailed);
+    if ends_reboot && row.pending == Some(Pending::Reboot) {
+        row.pending = None;
+    }
     Ok(())
 }

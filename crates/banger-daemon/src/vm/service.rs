@@ -14,12 +14,13 @@ use banger_sys::paths::Paths;
 use banger_vmm::Machine;
 use serde::{Serialize, Serializer};
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::boot::BootContext;
 use super::boots::Boots;
-use super::error::end_text;
+use super::endings::Endings;
 use super::machines::{Health, Machines};
+use super::reboot::RebootCounts;
 use super::removal::remove_directory;
 use super::rows::Rows;
 use super::usage::Usage;
@@ -63,6 +64,8 @@ pub struct VmService {
     pub(super) machines: Machines,
     pub(super) boots: Boots,
     pub(super) usage: Usage,
+    pub(super) endings: Endings,
+    pub(super) reboots: RebootCounts,
     /// Told when something may become due earlier than was known.
     pub(super) lifetimes_changed: Arc<Notify>,
     /// Told when something was removed from the disk: a guest may have waited for the room.
@@ -97,7 +100,20 @@ impl VmService {
         let lifetimes_changed = Arc::new(Notify::new());
         let usage = Usage::new(Arc::clone(&lifetimes_changed));
         let (due_now, room_made) = (Mutex::default(), Arc::new(Notify::new()));
-        Arc::new(Self { parts, rows, machines, boots, usage, lifetimes_changed, room_made, due_now, locks })
+        let (endings, reboots) = (Endings::default(), RebootCounts::default());
+        Arc::new(Self {
+            parts,
+            rows,
+            machines,
+            boots,
+            usage,
+            endings,
+            reboots,
+            lifetimes_changed,
+            room_made,
+            due_now,
+            locks,
+        })
     }
 
     /// Returns all VMs, oldest first.
@@ -126,7 +142,7 @@ impl VmService {
         let row = self.find(reference)?;
         match row.pending {
             Some(Pending::Delete) => Err(VmError::BeingDeleted { name: row.name }),
-            Some(Pending::Create) | None => Ok(row),
+            Some(Pending::Create | Pending::Reboot) | None => Ok(row),
         }
     }
 
@@ -254,28 +270,10 @@ impl VmService {
             let end = machine.ended().await;
             // Whoever ends a machine on purpose holds the lock and forgets the machine before it lets go.
             let held = service.lock(&id).await;
-            if let Err(error) = service.machine_ended(&held, &id, &machine, &end_text(end)).await {
+            if let Err(error) = service.machine_ended(&held, &id, &machine, end).await {
                 warn!(vm = %id, %error, "the end of a machine is not recorded");
             }
         });
-    }
-
-    async fn machine_ended(
-        &self,
-        held: &VmGuard,
-        id: &VmId,
-        machine: &Arc<dyn Machine>,
-        how: &str,
-    ) -> Result<(), VmError> {
-        if !self.machines.remove(id, machine) {
-            return Ok(());
-        }
-        let mut row = self.reload(id)?;
-        info!(vm = %row.name, how, "machine ended by itself");
-        let cleaned = self.clean_up(machine, &row).await;
-        row.last_error = Some(how.to_owned());
-        self.record(held, &mut row, VmEvent::MachineEnded)?;
-        cleaned
     }
 
     /// Ends a machine and removes what it leaves: companions, sockets. The caller holds the VM's lock, so that no other

@@ -42,6 +42,7 @@ pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
         pending: row.pending.map(|pending| match pending {
             Pending::Create => PendingWork::Create,
             Pending::Delete => PendingWork::Delete,
+            Pending::Reboot => PendingWork::Reboot,
         }),
         is_unresponsive: presence.is_silent && row.state == VmState::Running,
         unresponsive_since: presence

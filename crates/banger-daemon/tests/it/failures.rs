@@ -91,7 +91,7 @@ async fn a_guest_that_ends_before_its_hello_is_kept_and_the_error_says_so() {
     let error = sandbox.finish(begun).await.unwrap_err();
     assert_eq!(
         error.message,
-        "the guest of VM `dev` ended before it was ready (its machine was ended by signal 9)"
+        "the guest of VM `dev` ended before it was ready (its VMM was killed from outside, by signal 9)"
     );
     let vm = sandbox.vm("dev").await.unwrap();
     assert_eq!((vm.state, vm.last_error), (VmState::Failed, Some(error.message)));

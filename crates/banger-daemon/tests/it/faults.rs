@@ -6,15 +6,15 @@ use std::time::Duration;
 use banger_daemon::boot_source::BootSourceError;
 use banger_daemon::http::Fault as _;
 use banger_daemon::image::KernelOperationError;
-use banger_daemon::vm::VmError;
+use banger_daemon::vm::{Ending, VmError};
 use banger_daemon::vmm_source::VmmSourceError;
 use banger_guest::AgentError;
 use banger_image::{Kind, PullError};
-use banger_model::{Denied, VmName};
+use banger_model::{Denied, EndCause, VmName};
 use banger_store::StoreError;
 use banger_sys::files::FileError;
 use banger_vmm::selection::ChoiceError;
-use banger_vmm::{ConnectError, KillError, MachineEnd, StartError};
+use banger_vmm::{ConnectError, KillError, StartError};
 
 fn name() -> VmName {
     "dev".parse().unwrap()
@@ -55,7 +55,11 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
         launch(StartError::Missing { program: "passt", package: "passt" }),
         launch(StartError::Refused { program: "qemu", stderr: "no KVM".to_owned() }),
         silent(),
-        VmError::GuestEnded { name: name(), end: MachineEnd::Exited(1), console: Vec::new() },
+        VmError::GuestEnded {
+            name: name(),
+            end: Ending::new(EndCause::Failed { status: 1 }, Some("no such device".to_owned())),
+            console: Vec::new(),
+        },
         VmError::Connect { name: name(), source: ConnectError::Silent { deadline: Duration::from_secs(5) } },
         VmError::Connect {
             name: name(),
@@ -101,7 +105,7 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
     operation_failed | the machine of VM `dev` does not start: the program `passt` is not installed | sudo apt-get install passt
     operation_failed | the machine of VM `dev` does not start: `qemu` ended at once: no KVM | banger doctor
     operation_failed | the guest of VM `dev` did not answer within 90 s | banger vm logs dev
-    operation_failed | the guest of VM `dev` ended before it was ready (its machine ended with status 1) | banger vm logs dev
+    operation_failed | the guest of VM `dev` ended before it was ready (its VMM gave up with status 1; its VMM said last: no such device) | banger vm logs dev
     operation_failed | cannot reach the guest of VM `dev`: the guest did not answer within 5 s | banger vm logs dev
     operation_failed | cannot reach the guest of VM `dev`: the guest channel failed: Too many open files (os error 24) | banger doctor
     operation_failed | cannot ask the guest of VM `dev`: the guest did not answer `stats` within 4 s | banger vm logs dev

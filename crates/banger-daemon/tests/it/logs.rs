@@ -61,3 +61,12 @@ async fn a_vm_that_never_ran_has_an_empty_log() {
         assert_eq!(log.collect().await.unwrap().to_bytes(), "");
     }
 }
+
+#[tokio::test]
+async fn what_a_vmm_said_is_a_log_of_its_own() {
+    let sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    std::fs::write(sandbox.paths.vm(vm.id.as_str()).join("vmm.log"), "no such device\n").unwrap();
+    let log = sandbox.client.stream("/v1/vms/dev/logs?vmm=true").await.unwrap();
+    assert_eq!(log.collect().await.unwrap().to_bytes(), "no such device\n");
+}

@@ -15,6 +15,7 @@ mod cancel;
 mod change;
 mod crash;
 mod create;
+mod endings;
 mod events;
 mod failures;
 mod fake_source;

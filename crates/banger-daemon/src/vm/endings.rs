@@ -1,0 +1,88 @@
+//! The latest ending of each VM's guest, for those whose stream to it broke: they ask why. The map's mutex is held for a
+//! look-up only.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use banger_api::EndingView;
+use banger_model::VmId;
+use banger_store::VmRow;
+use tokio::sync::Notify;
+
+use super::service::VmService;
+
+/// Endings that are kept: who asks does so at once.
+const KEPT_MAX: usize = 256;
+/// How long after a broken stream the end of its machine may be seen.
+const END_WAIT: Duration = Duration::from_secs(1);
+/// How long the end of a machine may take to be recorded: what it leaves is removed first.
+const RECORD_WAIT: Duration = Duration::from_secs(10);
+
+/// What is known of how guests ended.
+#[derive(Default)]
+pub(super) struct Endings {
+    kept: Mutex<VecDeque<Kept>>,
+    added: Notify,
+}
+
+struct Kept {
+    vm: VmId,
+    boot_id: String,
+    view: EndingView,
+}
+
+impl Endings {
+    /// Remembers how the guest of this row ended.
+    pub(super) fn add(&self, row: &VmRow, why: &str, starts_again: bool) {
+        let Some(boot_id) = row.boot_id.clone() else { return };
+        let view = EndingView { why: why.to_owned(), starts_again };
+        {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.len() == KEPT_MAX {
+                kept.pop_front();
+            }
+            kept.push_back(Kept { vm: row.id.clone(), boot_id, view });
+        }
+        self.added.notify_waiters();
+    }
+
+    fn find(&self, vm: &VmId, boot_id: &str) -> Option<EndingView> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.iter().rev().find(|kept| kept.vm == *vm && kept.boot_id == boot_id)?;
+        Some(found.view.clone())
+    }
+
+    async fn wait_for(&self, vm: &VmId, boot_id: &str) -> EndingView {
+        loop {
+            let added = self.added.notified();
+            tokio::pin!(added);
+            // Before the look, so that what is added meanwhile wakes us.
+            added.as_mut().enable();
+            if let Some(view) = self.find(vm, boot_id) {
+                return view;
+            }
+            added.await;
+        }
+    }
+}
+
+impl VmService {
+    /// Returns how the guest with this boot id, of the VM with this id, ended; waits a moment for an end that is about to be
+    /// seen. `None`: it has not ended, or nobody knows how.
+    pub async fn ending(&self, id: &str, boot_id: &str) -> Option<EndingView> {
+        let id: VmId = id.parse().ok()?;
+        if let Some(view) = self.endings.find(&id, boot_id) {
+            return Some(view);
+        }
+        let patience = match self.machines.get(&id) {
+            Some(machine) => {
+                tokio::time::timeout(END_WAIT, machine.ended()).await.ok()?;
+                RECORD_WAIT
+            }
+            // It is about to be recorded, or an older daemon has done so.
+            None => END_WAIT,
+        };
+        tokio::time::timeout(patience, self.endings.wait_for(&id, boot_id)).await.ok()
+    }
+}

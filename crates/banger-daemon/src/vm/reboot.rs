@@ -1,0 +1,141 @@
+//! A machine that ended by itself: told as what it was, and started again when its guest has rebooted.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use banger_api::{OperationKind, WaitFor};
+use banger_model::{EndCause, KernelWord, Reboot, Reboots, VmEvent, VmId, VmState, tells_processor_error};
+use banger_store::{Pending, VmRow};
+use banger_vmm::{LastWords, Machine, MachineEnd};
+use tracing::{info, warn};
+
+use super::VmError;
+use super::ending::Ending;
+use super::rows::advance;
+use super::service::{VmGuard, VmService};
+use crate::clock::now_ms;
+use crate::operation::OperationTask;
+
+/// How often guests have rebooted lately, by VM. Held for a look-up only; a daemon's end forgets it.
+pub(super) type RebootCounts = Mutex<HashMap<VmId, Reboots>>;
+
+impl VmService {
+    /// Records that a machine has ended without anybody's wish.
+    pub(super) async fn machine_ended(
+        self: &Arc<Self>,
+        held: &VmGuard,
+        id: &VmId,
+        machine: &Arc<dyn Machine>,
+        end: MachineEnd,
+    ) -> Result<(), VmError> {
+        let Some(ending) = self.machines.remove(id, machine, end) else { return Ok(()) };
+        let mut row = self.reload(id)?;
+        info!(vm = %row.name, why = %ending, "machine ended by itself");
+        let cleaned = self.clean_up(machine, &row).await;
+        if let Some(pause) = self.record_ending(held, &mut row, &ending, "")? {
+            self.begin_reboot(&row, pause);
+        }
+        cleaned
+    }
+
+    /// Writes down how the guest of a row ended; returns the pause after which it is to be started again, if it is.
+    pub(super) fn record_ending(
+        &self,
+        _held: &VmGuard,
+        row: &mut VmRow,
+        ending: &Ending,
+        circumstances: &str,
+    ) -> Result<Option<Duration>, VmError> {
+        let mut why = format!("{ending}{circumstances}");
+        let mut is_error = !ending.cause.is_clean();
+        if ending.cause.wants_restart() && row.state == VmState::Running {
+            match self.count_reboot(row) {
+                Reboot::StartAfter(pause) => {
+                    self.endings.add(row, &why, true);
+                    row.pending = Some(Pending::Reboot);
+                    advance(row, VmEvent::GuestRebooted)?;
+                    self.rows.update_because(row, &why)?;
+                    return Ok(Some(pause));
+                }
+                Reboot::GiveUp { times } => {
+                    why = format!(
+                        "{why}, {times} times without staying up for a minute: it is not started again"
+                    );
+                    is_error = true;
+                }
+            }
+        }
+        self.endings.add(row, &why, false);
+        row.last_error = is_error.then(|| why.clone());
+        advance(row, VmEvent::MachineEnded)?;
+        self.rows.update_because(row, &why)?;
+        Ok(None)
+    }
+
+    fn count_reboot(&self, row: &VmRow) -> Reboot {
+        let was_up = row.started_at_ms.map_or(0, |started| now_ms().saturating_sub(started));
+        let was_up = Duration::from_millis(u64::try_from(was_up).unwrap_or(0));
+        let mut counts = self.reboots.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.entry(row.id.clone()).or_default().add(was_up)
+    }
+
+    /// Begins to start the machine of a guest that has rebooted.
+    pub(super) fn begin_reboot(self: &Arc<Self>, row: &VmRow, pause: Duration) {
+        let row = row.clone();
+        let target = row.name.to_string();
+        self.begin(OperationKind::VmReboot, &target, move |service, task| {
+            let entry = service.boots.register(&row.id, &task);
+            async move {
+                let _entry = entry;
+                if !pause.is_zero() {
+                    task.stage("wait", "the guest reboots again and again");
+                }
+                let paused = task.unless_cancelled(tokio::time::sleep(pause)).await;
+                let held = service.lock(&row.id).await;
+                service.reboot_held(&held, &row.id, paused.is_err(), &task).await
+            }
+        });
+    }
+
+    async fn reboot_held(
+        self: &Arc<Self>,
+        held: &VmGuard,
+        id: &VmId,
+        is_cancelled: bool,
+        task: &OperationTask,
+    ) -> Result<Option<VmRow>, VmError> {
+        let Some(mut row) = self.reload_if_there(id)? else { return Ok(None) };
+        // Stopped, killed, or started by somebody else meanwhile.
+        if row.pending != Some(Pending::Reboot) {
+            return Ok(Some(row));
+        }
+        if is_cancelled {
+            self.record(held, &mut row, VmEvent::MachineEnded)?;
+            return Err(VmError::StartCancelled { name: row.name });
+        }
+        self.start_held(held, id, WaitFor::Agent, task).await.map(Some)
+    }
+
+    /// Ends a machine whose guest is at its end although its VMM still runs: one that has halted, and one whose processor
+    /// could not go on. Asked when the guest gives no sign of life.
+    pub(super) async fn end_if_over(&self, id: &VmId, machine: &Arc<dyn Machine>) {
+        let words = LastWords::of(machine.handle());
+        let cause = match KernelWord::last_in(&words.console) {
+            Some(KernelWord::Halt) => EndCause::Halted,
+            Some(KernelWord::PowerOff) => EndCause::PoweredOff,
+            Some(KernelWord::Restart | KernelWord::Panic(_)) | None
+                if tells_processor_error(&words.vmm.join("\n")) =>
+            {
+                EndCause::ProcessorError
+            }
+            Some(KernelWord::Restart | KernelWord::Panic(_)) | None => return,
+        };
+        info!(vm = %id, why = %cause, "the machine of a guest that is at its end is ended");
+        if self.machines.set_cause(id, machine, cause)
+            && let Err(error) = machine.kill().await
+        {
+            warn!(vm = %id, %error, "a machine does not end");
+        }
+    }
+}

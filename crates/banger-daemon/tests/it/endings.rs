@@ -1,0 +1,182 @@
+//! A machine that ends by itself is told as what happened, and started again when its guest has rebooted.
+
+use std::io::Write as _;
+
+use banger_api::{EndingView, VmView};
+use banger_model::VmState;
+
+use crate::fake_vmms::kill;
+use crate::gate::PATIENCE;
+use crate::sandbox::Sandbox;
+
+/// Lets a guest's kernel say something on its console.
+fn say(sandbox: &Sandbox, vm: &VmView, line: &str) {
+    let console = sandbox.paths.vm(vm.id.as_str()).join("console.log");
+    let mut console = std::fs::OpenOptions::new().append(true).open(console).unwrap();
+    writeln!(console, "[    9.123456] {line}\r").unwrap();
+}
+
+/// Lets a guest end its machine, as a VMM ends when the guest is done with it.
+async fn end_from_inside(sandbox: &Sandbox, vm: &VmView, word: &str) {
+    let guest = sandbox.guest(vm.name.as_str()).await;
+    say(sandbox, vm, word);
+    guest.shutdown(false, PATIENCE, PATIENCE).await.unwrap();
+}
+
+async fn ending(sandbox: &Sandbox, vm: &VmView) -> EndingView {
+    let path = format!("/v1/vms/{}/ending?boot_id={}", vm.id, vm.boot_id.as_deref().unwrap());
+    sandbox.client.get::<Option<EndingView>>(&path).await.unwrap().expect("the daemon knows how it ended")
+}
+
+async fn messages(sandbox: &Sandbox) -> Vec<(String, Option<String>)> {
+    let events = sandbox.store().events(0, 1000).unwrap();
+    let states = events.into_iter().filter(|row| row.event.kind == "vm_state");
+    states.map(|row| (row.event.value.unwrap(), row.event.message)).collect()
+}
+
+#[tokio::test]
+async fn a_guest_that_reboots_is_started_again() {
+    let sandbox = Sandbox::start().await;
+    let before = sandbox.create("dev").await;
+    end_from_inside(&sandbox, &before, "reboot: Restarting system").await;
+    let expected = EndingView { why: "the guest rebooted".to_owned(), starts_again: true };
+    assert_eq!(ending(&sandbox, &before).await, expected);
+    let is_anew = |vm: &VmView| vm.state == VmState::Running && vm.pid != before.pid;
+    let after = sandbox.wait_for("dev", is_anew).await;
+    assert_eq!((&after.id, &after.last_error, after.pending), (&before.id, &None, None));
+    let (output, _) = sandbox.exec("dev", &[b"echo", b"again"]).await;
+    assert_eq!(output, b"again\n");
+    let told = messages(&sandbox).await;
+    let reboot = told.iter().position(|(_, message)| message.as_deref() == Some("the guest rebooted"));
+    assert_eq!(told[reboot.unwrap()].0, "starting");
+    assert_eq!(told[reboot.unwrap() + 1], ("running".to_owned(), None));
+    sandbox.act("dev", "delete").await.unwrap();
+    sandbox.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_guest_that_switches_itself_off_is_no_error_and_one_that_panics_is() {
+    let sandbox = Sandbox::start().await;
+    for (name, word, why, is_error) in [
+        ("off", "reboot: Power down", "the guest powered off", false),
+        (
+            "panic",
+            "Kernel panic - not syncing: Fatal exception",
+            "the guest's kernel panicked: Fatal exception",
+            true,
+        ),
+        (
+            "reset",
+            "hello",
+            "the guest was reset without a word of its kernel (a triple fault, or a forced reset)",
+            true,
+        ),
+    ] {
+        let vm = sandbox.create(name).await;
+        end_from_inside(&sandbox, &vm, word).await;
+        assert_eq!(ending(&sandbox, &vm).await, EndingView { why: why.to_owned(), starts_again: false });
+        let after = sandbox.wait_for(name, |vm| vm.state == VmState::Stopped).await;
+        assert_eq!(after.last_error.as_deref(), is_error.then_some(why));
+        assert!(messages(&sandbox).await.contains(&("stopped".to_owned(), Some(why.to_owned()))));
+    }
+}
+
+#[tokio::test]
+async fn a_halted_guest_leaves_a_stopped_vm() {
+    let sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    say(&sandbox, &vm, "reboot: System halted");
+    sandbox.vmms.silence_guests(true);
+    let after = sandbox.wait_for("dev", |vm| vm.state == VmState::Stopped).await;
+    assert_eq!(after.last_error, None);
+    assert_eq!(ending(&sandbox, &vm).await.why, "the guest halted");
+    sandbox.no_process_is_left().await;
+}
+
+#[tokio::test]
+async fn what_a_vmm_said_is_told_when_it_gives_up() {
+    let sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    let log = sandbox.paths.vm(vm.id.as_str()).join("vmm.log");
+    std::fs::write(log, "hello\nKVM internal error. Suberror: 1\n").unwrap();
+    // Its processor stands still; nothing ends by itself.
+    sandbox.vmms.silence_guests(true);
+    let after = sandbox.wait_for("dev", |vm| vm.state == VmState::Stopped).await;
+    let why = "its processor could not go on: an internal error of KVM";
+    assert!(after.last_error.as_deref().unwrap().starts_with(why), "{after:?}");
+}
+
+#[tokio::test]
+async fn a_reboot_can_be_interrupted() {
+    for verb in ["kill", "delete"] {
+        let sandbox = Sandbox::start().await;
+        let vm = sandbox.create("dev").await;
+        sandbox.behaviour().launch.close();
+        end_from_inside(&sandbox, &vm, "reboot: Restarting system").await;
+        sandbox.behaviour().launch.reached(2).await;
+        let rebooting = sandbox.vm("dev").await.unwrap();
+        assert_eq!(rebooting.state, VmState::Starting);
+        sandbox.act("dev", verb).await.unwrap();
+        sandbox.behaviour().launch.open();
+        match verb {
+            "delete" => sandbox.nothing_is_left().await,
+            _ => {
+                let vm = sandbox.vm("dev").await.unwrap();
+                assert_eq!((vm.state, vm.pending, vm.last_error), (VmState::Stopped, None, None));
+                sandbox.no_process_is_left().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stop_that_comes_during_a_reboot_wins() {
+    let sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    sandbox.behaviour().launch.close();
+    end_from_inside(&sandbox, &vm, "reboot: Restarting system").await;
+    sandbox.behaviour().launch.reached(2).await;
+    let stop = sandbox.begin_act("dev", "stop").await;
+    sandbox.behaviour().launch.open();
+    sandbox.finish(stop).await.unwrap();
+    let vm = sandbox.vm("dev").await.unwrap();
+    assert_eq!((vm.state, vm.pending, vm.last_error), (VmState::Stopped, None, None));
+}
+
+#[tokio::test]
+async fn the_next_daemon_goes_on_with_a_reboot() {
+    let mut sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    sandbox.behaviour().launch.close();
+    end_from_inside(&sandbox, &vm, "reboot: Restarting system").await;
+    sandbox.behaviour().launch.reached(2).await;
+    sandbox.crash_daemon();
+    sandbox.behaviour().launch.open();
+    sandbox.start_daemon().await;
+    let again = sandbox.wait_for("dev", |vm| vm.state == VmState::Running).await;
+    assert_eq!((again.pending, again.last_error), (None, None));
+}
+
+#[tokio::test]
+async fn what_guests_did_while_no_daemon_ran_is_found_out() {
+    let mut sandbox = Sandbox::start().await;
+    let words = [
+        ("reboots", "reboot: Restarting system"),
+        ("off", "reboot: Power down"),
+        ("panics", "Kernel panic - not syncing: x"),
+    ];
+    for (name, word) in words {
+        let vm = sandbox.create(name).await;
+        say(&sandbox, &vm, word);
+    }
+    sandbox.crash_daemon();
+    sandbox.processes().into_iter().for_each(kill);
+    sandbox.no_process_is_left().await;
+    sandbox.start_daemon().await;
+    sandbox.wait_for("reboots", |vm| vm.state == VmState::Running).await;
+    let off = sandbox.vm("off").await.unwrap();
+    assert_eq!((off.state, off.last_error), (VmState::Stopped, None));
+    let panicked = sandbox.vm("panics").await.unwrap();
+    let why = "the guest's kernel panicked: x (while the daemon was away)";
+    assert_eq!((panicked.state, panicked.last_error.as_deref()), (VmState::Stopped, Some(why)));
+}
