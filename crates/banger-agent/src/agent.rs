@@ -70,7 +70,7 @@ async fn serve(init: Init) {
     }
     let (sender, identified) = oneshot::channel();
     let root = PathBuf::from("/");
-    let commands = Arc::new(Commands::new(root.clone(), cgroup));
+    let commands = Arc::new(Commands::new(root.clone(), cgroup).with_init(init));
     let control =
         Control::new(Arc::clone(&commands), board, Identity::of_guest(), Power::Machine(init), sender);
     let ports = Ports::new(Arc::new(control), StreamPort::new(root, Arc::clone(&commands)));

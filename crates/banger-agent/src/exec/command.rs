@@ -31,6 +31,7 @@ use tonic::Status;
 use super::{
     account::{Account, AccountFiles, below},
     defaults::{Shell, filled_in},
+    init_wait::InitWait,
     input::{self, Input, Leader},
     output::{self, Channel, Stream},
     plan::{self, PlanError},
@@ -39,6 +40,7 @@ use super::{
     terminal,
     tree::{ProcessTree, TreeNursery},
 };
+use crate::control::Init;
 use crate::os::spawn::{self, Program, StandardStreams};
 
 /// Where replies go. Bounded: see [`REPLIES_MAX`].
@@ -57,6 +59,8 @@ pub(crate) struct Commands {
     nursery: TreeNursery,
     running: AtomicU32,
     ended: Notify,
+    /// The first process, to which some commands speak.
+    init: Init,
     /// What the image says about its processes; held for a moment only.
     defaults: Mutex<Option<ProcessDefaults>>,
     /// What every command has beneath what image and caller say; held for a moment only.
@@ -86,9 +90,16 @@ impl Commands {
             nursery: TreeNursery::new(cgroups),
             running: AtomicU32::new(0),
             ended: Notify::new(),
+            init: Init::Ours,
             defaults: Mutex::default(),
             session_variables: Mutex::default(),
         }
+    }
+
+    /// Names the first process.
+    pub(crate) fn with_init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
     }
 
     /// From now on commands start as the image says, where their callers say nothing else.
@@ -153,6 +164,9 @@ impl Commands {
         let mut start = session::settled(start, &self.root);
         let beneath = self.session_variables.lock().unwrap_or_else(PoisonError::into_inner).clone();
         start.environment.splice(0..0, beneath);
+        if !self.wait_for_init(&start, &replies).await {
+            return;
+        }
         let reply = match self.start(&start, shell) {
             Ok(running) => {
                 self.running.fetch_add(1, Ordering::Relaxed);
@@ -164,6 +178,17 @@ impl Commands {
             Err(error) => Reply::Failed(error.reply()),
         };
         let _ = replies.send(Ok(ExecReply { reply: Some(reply) })).await;
+    }
+
+    /// Lets a command wait that speaks to the init; `false`: its caller has gone meanwhile.
+    async fn wait_for_init(&self, start: &ExecStart, replies: &ReplySender) -> bool {
+        let Some(wait) = InitWait::of(start, self.init, &self.root) else { return true };
+        // An init that leaves this command the processor would be waited for in vain.
+        self.ended.notify_one();
+        tokio::select! {
+            () = wait.wait() => true,
+            () = replies.closed() => false,
+        }
     }
 
     fn start(&self, start: &ExecStart, shell: Shell) -> Result<Running, StartError> {

@@ -10,6 +10,7 @@
 mod account;
 mod command;
 mod defaults;
+mod init_wait;
 mod input;
 mod output;
 mod plan;

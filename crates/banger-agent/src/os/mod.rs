@@ -1,5 +1,6 @@
 //! The calls that no safe crate offers. All `unsafe` of this program is in here.
 
+pub(crate) mod appearance;
 pub(crate) mod async_fd;
 pub(crate) mod ioctl;
 pub(crate) mod signal;

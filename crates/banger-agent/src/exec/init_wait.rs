@@ -1,0 +1,237 @@
+//! Commands that talk to the image's init: right after the agent is ready the init has only just begun, and `systemctl` would
+//! say that the system was not booted with systemd. Such a command waits for the init's door; every other starts at once.
+//! Which programs they are is a rule; a script that calls one out of sight of its command line is not recognised.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use banger_agent_proto::ExecStart;
+use tokio::net::UnixStream;
+
+use crate::{control::Init, os::appearance};
+
+/// How long a command waits at most; then it starts and tells by itself what is wrong. The host waits a little longer.
+const DEADLINE: Duration = Duration::from_secs(25);
+
+/// Between two tries of a door that is there, but not open yet.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Speak to systemd itself.
+const OF_MANAGER: [&str; 9] = [
+    "systemctl",
+    "service",
+    "invoke-rc.d",
+    "journalctl",
+    "systemd-run",
+    "systemd-analyze",
+    "systemd-cgls",
+    "systemd-cgtop",
+    "deb-systemd-invoke",
+];
+/// Speak to services of systemd by the system's bus.
+const OF_BUS: [&str; 9] = [
+    "loginctl",
+    "hostnamectl",
+    "timedatectl",
+    "localectl",
+    "machinectl",
+    "networkctl",
+    "resolvectl",
+    "busctl",
+    "gdbus",
+];
+/// Speak to OpenRC.
+const OF_OPENRC: [&str; 4] = ["rc-service", "rc-status", "service", "rc"];
+/// Start and stop services of what they install and remove, by these words.
+const PACKAGE_MANAGERS: [&str; 9] =
+    ["apt", "apt-get", "aptitude", "dpkg", "dnf", "yum", "zypper", "pacman", "apk"];
+const PACKAGE_WORDS: [&str; 12] = [
+    "install",
+    "reinstall",
+    "upgrade",
+    "full-upgrade",
+    "dist-upgrade",
+    "remove",
+    "purge",
+    "add",
+    "del",
+    "-i",
+    "--configure",
+    "-S",
+];
+/// Run what their arguments say.
+const WRAPPERS: [&str; 16] = [
+    "sh",
+    "bash",
+    "dash",
+    "zsh",
+    "ash",
+    "busybox",
+    "env",
+    "sudo",
+    "timeout",
+    "nohup",
+    "setsid",
+    "nice",
+    "time",
+    "eatmydata",
+    "xargs",
+    "script",
+];
+
+/// What a command waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Manager,
+    Bus,
+    OpenRc,
+}
+
+/// Waits until the init can be spoken to, when a command wants that; tells first whether it has to wait.
+pub(super) struct InitWait {
+    doors: Vec<PathBuf>,
+}
+
+impl InitWait {
+    /// Returns what a command has to wait for; `None`: nothing.
+    pub(super) fn of(start: &ExecStart, init: Init, root: &Path) -> Option<Self> {
+        let arguments: Vec<_> = start.argv.iter().map(|argument| String::from_utf8_lossy(argument)).collect();
+        let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
+        let doors: Vec<_> = match door(&arguments, init)? {
+            Door::Manager => vec![root.join("run/systemd/private")],
+            // An image without a bus has nothing to wait for there.
+            Door::Bus if has_bus(root) => {
+                vec![root.join("run/systemd/private"), root.join("run/dbus/system_bus_socket")]
+            }
+            Door::Bus => vec![root.join("run/systemd/private")],
+            Door::OpenRc if root.join("sbin/openrc").exists() => vec![root.join("run/openrc/softlevel")],
+            Door::OpenRc => return None,
+        };
+        let closed: Vec<_> = doors.into_iter().filter(|door| !door.exists()).collect();
+        (!closed.is_empty()).then_some(Self { doors: closed })
+    }
+
+    /// Waits until every door is open, or the deadline is over.
+    pub(super) async fn wait(self) {
+        let opened = async {
+            for door in &self.doors {
+                appearance::wait_for(door).await?;
+                wait_until_open(door).await;
+            }
+            Ok::<(), io::Error>(())
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(DEADLINE, opened).await {
+            crate::console::error(&error);
+        }
+    }
+}
+
+/// A socket is there a moment before somebody listens on it. What is no socket is open when it is there.
+async fn wait_until_open(door: &Path) {
+    while let Err(error) = UnixStream::connect(door).await {
+        if error.kind() != io::ErrorKind::ConnectionRefused || !is_socket(door) {
+            return;
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+fn has_bus(root: &Path) -> bool {
+    ["usr/bin/dbus-daemon", "usr/bin/dbus-broker-launch", "bin/dbus-daemon"]
+        .iter()
+        .any(|program| root.join(program).exists())
+}
+
+fn door(arguments: &[&str], init: Init) -> Option<Door> {
+    let (program, rest) = arguments.split_first()?;
+    let program = program.rsplit('/').next().unwrap_or(program);
+    if let Some(door) = door_of_program(program, rest, init) {
+        return Some(door);
+    }
+    if !WRAPPERS.contains(&program) {
+        return None;
+    }
+    // Every word of the arguments may be a program, in a script as well.
+    let words: Vec<&str> = rest
+        .iter()
+        .flat_map(|text| text.split(|c: char| !(c.is_alphanumeric() || "-_.".contains(c))))
+        .collect();
+    let doors: Vec<_> = words.iter().filter_map(|word| door_of_program(word, &words, init)).collect();
+    doors.iter().copied().find(|door| *door == Door::Bus).or_else(|| doors.first().copied())
+}
+
+fn door_of_program(program: &str, arguments: &[&str], init: Init) -> Option<Door> {
+    let manages_packages =
+        || PACKAGE_MANAGERS.contains(&program) && arguments.iter().any(|word| PACKAGE_WORDS.contains(word));
+    match init {
+        Init::Systemd if OF_BUS.contains(&program) => Some(Door::Bus),
+        Init::Systemd if OF_MANAGER.contains(&program) || manages_packages() => Some(Door::Manager),
+        Init::Busybox | Init::Other if OF_OPENRC.contains(&program) => Some(Door::OpenRc),
+        Init::Systemd | Init::Busybox | Init::Other | Init::Ours => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_the_init_are_recognised() {
+        for (arguments, expected) in [
+            (&["systemctl", "status"][..], Some(Door::Manager)),
+            (&["/usr/bin/systemctl", "start", "nginx"], Some(Door::Manager)),
+            (&["service", "ssh", "status"], Some(Door::Manager)),
+            (&["journalctl", "-b"], Some(Door::Manager)),
+            (&["loginctl"], Some(Door::Bus)),
+            (&["hostnamectl", "set-hostname", "x"], Some(Door::Bus)),
+            (&["sh", "-c", "echo hi; systemctl is-system-running"], Some(Door::Manager)),
+            (&["bash", "-lc", "systemctl stop x && loginctl"], Some(Door::Bus)),
+            (&["sudo", "-n", "systemctl", "restart", "x"], Some(Door::Manager)),
+            (&["env", "A=1", "/bin/systemctl"], Some(Door::Manager)),
+            (&["apt-get", "-y", "install", "nginx"], Some(Door::Manager)),
+            (&["sh", "-c", "apt-get update && apt-get install -y nginx"], Some(Door::Manager)),
+            (&["apt-get", "update"], None),
+            (&["make", "systemctl"], None),
+            (&["echo", "systemctl"], None),
+            (&["sh", "-c", "echo mysystemctl"], None),
+            (&["sh"], None),
+            (&[""], None),
+            (&[], None),
+        ] {
+            assert_eq!(door(arguments, Init::Systemd), expected, "{arguments:?}");
+        }
+        assert_eq!(door(&["rc-service", "sshd", "start"], Init::Other), Some(Door::OpenRc));
+        for init in [Init::Ours, Init::Busybox, Init::Other] {
+            assert_eq!(door(&["systemctl"], init), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_waits_until_the_door_is_there_and_open() {
+        let root = tempfile::tempdir().unwrap();
+        let start = |argv: &[&str]| ExecStart {
+            argv: argv.iter().map(|argument| argument.as_bytes().to_vec().into()).collect(),
+            ..ExecStart::default()
+        };
+        assert!(InitWait::of(&start(&["true"]), Init::Systemd, root.path()).is_none());
+        let waiting = InitWait::of(&start(&["systemctl"]), Init::Systemd, root.path()).unwrap().wait();
+        tokio::pin!(waiting);
+        assert!(futures::poll!(&mut waiting).is_pending());
+        std::fs::create_dir_all(root.path().join("run/systemd")).unwrap();
+        assert!(futures::poll!(&mut waiting).is_pending());
+        let _listener = tokio::net::UnixListener::bind(root.path().join("run/systemd/private")).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("the door is open");
+        // From now on nothing is waited for.
+        assert!(InitWait::of(&start(&["systemctl"]), Init::Systemd, root.path()).is_none());
+        // An image without a bus is not waited for either.
+        assert!(InitWait::of(&start(&["loginctl"]), Init::Systemd, root.path()).is_none());
+    }
+}
