@@ -14,6 +14,8 @@ mod generated {
 }
 
 pub use generated::*;
+/// Messages as bytes, for what keeps one.
+pub use prost::Message;
 
 /// Version of this protocol that is spoken by this build.
 pub const PROTOCOL_VERSION: u32 = 1;

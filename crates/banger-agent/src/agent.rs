@@ -2,15 +2,14 @@
 
 use std::{
     fs, io,
-    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
-use banger_agent_proto::SERIAL_PORT_NAME;
-use tokio::sync::oneshot;
+use banger_agent_proto::{SERIAL_PORT_NAME, sync::FLUSH_BYTES};
+use tokio::{io::AsyncWriteExt as _, sync::oneshot};
 
 use crate::{
     channel::{Ports, serial_port, serial_port::SerialPort, session, vsock},
@@ -18,11 +17,21 @@ use crate::{
     control::{Control, Init, Power, ReadinessBoard, watch_systemd},
     exec::Commands,
     identity::Identity,
+    respawn,
     stream_port::StreamPort,
 };
 
 /// The first argument that makes this program the agent; the second is the init's program, or [`NO_INIT`].
 pub const ARGUMENT: &str = "agent";
+
+/// The third argument of an agent that takes the place of one that was killed.
+pub const AGAIN: &str = "again";
+
+/// The only argument with which the kernel starts this program when the agent has ended.
+pub const RELEASED: &str = respawn::RELEASED;
+
+/// The agent's name: systemd's last round of kills spares what starts with `@`.
+pub(crate) const NAME: &str = "@banger-agent";
 
 /// In place of the init's program: the first process only reaps.
 pub const NO_INIT: &str = "-";
@@ -36,26 +45,58 @@ const CGROUP: &str = "/sys/fs/cgroup/banger";
 /// Room for the next try when the channel's device fails.
 const DEVICE_RETRY: Duration = Duration::from_secs(1);
 
+/// Which agent of its guest it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The first one.
+    First,
+    /// One in the place of another that was killed.
+    Again,
+}
+
+/// Becomes the agent anew: the kernel has seen the end of the one before.
+#[must_use]
+pub fn run_released() -> ExitCode {
+    console::use_kernel_log();
+    match respawn::become_agent() {
+        Ok(never) => match never {},
+        Err(error) => {
+            console::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Runs the agent. Does not return while the machine lives.
 #[must_use]
-pub fn run(init: &str) -> ExitCode {
+pub fn run(init: &str, start: Start) -> ExitCode {
     console::use_kernel_log();
+    let _place = respawn::take_place();
     // In a session of its own no terminal and no process group of the init reaches it.
     let _ = rustix::process::setsid();
     spare_from_memory_shortage();
+    if start == Start::Again {
+        console::warning("the agent was killed and is started again");
+    }
+    // Where the first process is ours it looks after the agent itself.
+    if init != NO_INIT
+        && let Err(error) = respawn::arm()
+    {
+        console::error(&error);
+    }
     let init = match init {
         NO_INIT => Init::Ours,
         program => Init::of_program(Path::new(program)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(serve(init)),
+        Ok(runtime) => runtime.block_on(serve(init, start)),
         Err(error) => console::error(&error),
     }
     ExitCode::FAILURE
 }
 
-async fn serve(init: Init) {
+async fn serve(init: Init, start: Start) {
     let cgroup = match enter_cgroup() {
         Ok(()) => Some(PathBuf::from(CGROUP)),
         Err(error) => {
@@ -66,29 +107,38 @@ async fn serve(init: Init) {
     // An init that cannot report its progress counts as started when it runs.
     let board = Arc::new(ReadinessBoard::new(init != Init::Systemd));
     if init == Init::Systemd {
-        watch_systemd(Arc::clone(&board));
+        watch_systemd(Arc::clone(&board), start);
     }
     let (sender, identified) = oneshot::channel();
     let root = PathBuf::from("/");
     let commands = Arc::new(Commands::new(root.clone(), cgroup).with_init(init));
+    if start == Start::Again
+        && let Some(process) = respawn::noted_identity()
+    {
+        commands.set_defaults(process);
+        board.identified();
+    }
     let control =
         Control::new(Arc::clone(&commands), board, Identity::of_guest(), Power::Machine(init), sender);
     let ports = Ports::new(Arc::new(control), StreamPort::new(root, Arc::clone(&commands)));
     tokio::spawn(async move {
         if let Ok(init_delay) = identified.await {
             let _ = tokio::time::timeout(init_delay, commands.one_ended()).await;
-            let _ = io::stdout().write_all(IDENTIFIED).and_then(|()| io::stdout().flush());
+            let mut stdout = io::stdout();
+            let _ =
+                io::Write::write_all(&mut stdout, IDENTIFIED).and_then(|()| io::Write::flush(&mut stdout));
         }
     });
     vsock::listen(&ports);
-    serve_serial(&ports).await;
+    serve_serial(&ports, start).await;
 }
 
 /// Serves the serial channel for ever, host after host.
-async fn serve_serial(ports: &Ports) {
+async fn serve_serial(ports: &Ports, start: Start) {
     let Some(device) = serial_port::find(SERIAL_PORT_NAME) else {
         return std::future::pending().await;
     };
+    let mut is_unheard = start == Start::Again;
     loop {
         let mut port = match SerialPort::open(&device) {
             Ok(port) => port,
@@ -98,6 +148,11 @@ async fn serve_serial(ports: &Ports) {
                 continue;
             }
         };
+        // The host does not see that an agent has gone: it waits in the session with the one before, and what is no frame
+        // makes it begin another one.
+        if is_unheard && port.write_all(&[b'\n'; FLUSH_BYTES]).await.is_ok() {
+            is_unheard = false;
+        }
         // An end is a host that went away: the next read waits for the next one.
         while session::serve(&mut port, ports).await.is_ok() {}
     }

@@ -14,6 +14,7 @@ mod files;
 mod identity;
 mod listeners;
 mod os;
+mod respawn;
 pub mod standard_streams;
 mod stats;
 mod stream_port;

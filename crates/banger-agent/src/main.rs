@@ -24,7 +24,9 @@ fn main() -> ExitCode {
     match words.as_slice() {
         // The kernel hands its unknown words to the first process: they are not for us.
         _ if std::process::id() == 1 => boot::run(),
-        [agent::ARGUMENT, init] => agent::run(init),
+        [agent::ARGUMENT, init] => agent::run(init, agent::Start::First),
+        [agent::ARGUMENT, init, agent::AGAIN] => agent::run(init, agent::Start::Again),
+        [agent::RELEASED] => agent::run_released(),
         ["serve", "--unix", directory] => test_guest::run(&PathBuf::from(directory), None),
         ["serve", "--unix", directory, "--root", root] => {
             test_guest::run(&PathBuf::from(directory), Some(PathBuf::from(root)))

@@ -137,6 +137,15 @@ fn from_socket(socket: OwnedFd) -> io::Result<UnixStream> {
     UnixStream::from_std(std::os::unix::net::UnixStream::from(socket))
 }
 
+/// Makes what sshd needs to say anything at all, where it is installed: `sshd -T` is asked for before any stream.
+pub(crate) fn prepare(root: &Path) {
+    if has_ssh_server(root)
+        && let Err(error) = make_privilege_directory(root)
+    {
+        crate::console::error(&error);
+    }
+}
+
 /// sshd refuses to start without its empty directory.
 fn make_privilege_directory(root: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;

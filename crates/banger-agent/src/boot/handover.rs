@@ -15,10 +15,7 @@ use rustix::{
 };
 
 use super::reaper;
-use crate::{agent, console, control};
-
-/// The agent's name: systemd's last round of kills spares what starts with `@`.
-const AGENT_NAME: &str = "@banger-agent";
+use crate::{agent, console, control, respawn};
 
 /// How long the init waits for the identity, so that its services see the right name and address.
 const IDENTITY_DEADLINE: Duration = Duration::from_secs(10);
@@ -28,7 +25,7 @@ const INITS: [&str; 4] = ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/system
 
 const NO_INIT_WANTED: &str = "none";
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The agent cannot be started: nobody could reach the guest.
 #[derive(Debug, thiserror::Error)]
@@ -62,20 +59,8 @@ fn find_init(wanted: Option<&Path>) -> Option<PathBuf> {
 }
 
 fn start_agent(init: Option<&Path>) -> io::Result<Child> {
-    let log =
-        fs::OpenOptions::new().write(true).open("/dev/kmsg").map_or_else(|_| Stdio::null(), Stdio::from);
-    // The file itself is out of reach since the switch; the running program is not.
-    Command::new("/proc/self/exe")
-        .arg0(AGENT_NAME)
-        .arg(agent::ARGUMENT)
-        .arg(init.map_or_else(|| PathBuf::from(agent::NO_INIT), real_program))
-        .env_clear()
-        .env("PATH", PATH)
-        .env("HOME", "/root")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
+    let init = init.map_or_else(|| PathBuf::from(agent::NO_INIT), real_program);
+    respawn::command(&init).stdout(Stdio::piped()).spawn()
 }
 
 /// Follows links: `/sbin/init` is a name for many programs.

@@ -12,10 +12,13 @@ mod ext4;
 mod handover;
 mod kernel_mounts;
 mod modules;
+mod program;
 mod reaper;
 mod root;
 
-use std::{convert::Infallible, process::ExitCode, time::Duration};
+pub(crate) use handover::PATH;
+
+use std::{convert::Infallible, path::Path, process::ExitCode, time::Duration};
 
 use crate::{console, control};
 
@@ -55,9 +58,12 @@ fn boot() -> Result<Infallible, BootError> {
     let drives = drives::wait(&line.drives)?;
     let drives_found = uptime();
     let engines = root::assemble(&drives)?;
+    let program = program::keep();
     root::switch()?;
     root::mount_inside(&drives, engines)?;
     kernel_mounts::prepare_devices();
+    program::put_in_reach(program);
+    crate::stream_port::prepare(Path::new("/"));
     console::info(&format!(
         "root assembled {} ms after the first process started: modules {}, drives {}, root {}",
         millis_since(start),

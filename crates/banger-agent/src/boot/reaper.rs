@@ -1,21 +1,53 @@
-//! The init of an image that has none: collects orphans. Whatever else an init does, the agent does.
+//! The init of an image that has none: collects orphans, and starts the agent again when somebody kills it: nobody can kill
+//! the first process. Whatever else an init does, the agent does.
+
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use rustix::process::{WaitOptions, wait};
 
-use crate::{console, control};
+use crate::{agent, console, control, respawn};
 
-/// Reaps until the agent ends; then nobody can reach the guest, and the machine ends too.
+/// An agent that ends this soon again and again would do so for ever.
+const SHORT: Duration = Duration::from_secs(2);
+const SHORT_LIVES_MAX: u32 = 5;
+
+/// Reaps until the agent cannot be kept alive; then nobody can reach the guest, and the machine ends too.
 pub(super) fn reap_for_ever(agent: u32) -> ! {
-    loop {
-        match wait(WaitOptions::empty()) {
-            Ok(Some((pid, _))) if pid.as_raw_nonzero().get().unsigned_abs() == agent => break,
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => break,
-        }
+    let mut agent = Some(agent);
+    let mut short_lives = 0;
+    while let Some(current) = agent {
+        let begun = Instant::now();
+        reap_until_ended(current);
+        short_lives = if begun.elapsed() < SHORT { short_lives + 1 } else { 0 };
+        agent = if short_lives < SHORT_LIVES_MAX { start_again() } else { None };
     }
     console::warning("the agent ended: the guest restarts");
     control::finish();
     end()
+}
+
+fn reap_until_ended(agent: u32) {
+    loop {
+        match wait(WaitOptions::empty()) {
+            Ok(Some((pid, _))) if pid.as_raw_nonzero().get().unsigned_abs() == agent => return,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn start_again() -> Option<u32> {
+    let mut command = respawn::command(agent::NO_INIT.as_ref());
+    match command.arg(agent::AGAIN).stdout(Stdio::null()).spawn() {
+        Ok(child) => Some(child.id()),
+        Err(error) => {
+            console::error(&error);
+            None
+        }
+    }
 }
 
 fn end() -> ! {

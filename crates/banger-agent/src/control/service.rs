@@ -24,7 +24,7 @@ use crate::{
     exec::{Commands, REPLIES_MAX, session},
     files,
     identity::{Identity, clock},
-    stats, stream_port,
+    respawn, stats, stream_port,
 };
 
 const PROC: &str = "/proc";
@@ -99,6 +99,9 @@ impl Agent for Control {
         self.commands
             .set_session_variables(trust.chain(request.get_ref().session_environment.clone()).collect());
         self.commands.set_defaults(request.get_ref().process.clone());
+        if self.power.is_of_machine() {
+            respawn::note_identity(request.get_ref().process.as_ref());
+        }
         self.board.identified();
         let first = self.identified.lock().map(|mut sender| sender.take()).unwrap_or_default();
         if let Some(sender) = first {

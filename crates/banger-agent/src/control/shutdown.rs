@@ -56,6 +56,11 @@ impl Init {
 }
 
 impl Power {
+    /// Tells whether a machine is this guest's own.
+    pub(crate) fn is_of_machine(&self) -> bool {
+        matches!(self, Self::Machine(_))
+    }
+
     /// Starts the way out and returns at once.
     pub(crate) fn begin(self, is_reboot: bool, grace: Duration) {
         tokio::spawn(async move {

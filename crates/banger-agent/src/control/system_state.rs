@@ -12,7 +12,7 @@ use std::{
 use tokio::{net::UnixDatagram, process::Command};
 
 use super::readiness::ReadinessBoard;
-use crate::console;
+use crate::{agent::Start, console};
 
 /// The socket in the form in which systemd expects it: abstract, so that no mount can hide it.
 pub(crate) const NOTIFY_ADDRESS: &str = "@banger/notify";
@@ -20,11 +20,15 @@ pub(crate) const NOTIFY_ADDRESS: &str = "@banger/notify";
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for systemd's word and writes it on the board.
-pub(crate) fn watch_systemd(board: Arc<ReadinessBoard>) {
+pub(crate) fn watch_systemd(board: Arc<ReadinessBoard>, start: Start) {
     match bind() {
         Ok(socket) => drop(tokio::spawn(async move {
             board.system("starting", false);
-            wait_for_ready(&socket).await;
+            match start {
+                Start::First => wait_for_ready(&socket).await,
+                // The word may have been said to the agent before: `ask` waits until systemd knows what it is.
+                Start::Again => {}
+            }
             board.system(&ask().await, true);
         })),
         Err(error) => console::error(&error),
@@ -53,7 +57,7 @@ fn is_ready(message: &[u8]) -> bool {
 
 /// Returns `running`, `degraded` and so on; the default target was reached, so an unclear answer is `running`.
 async fn ask() -> String {
-    let answer = Command::new("systemctl").arg("is-system-running").kill_on_drop(true).output();
+    let answer = Command::new("systemctl").args(["is-system-running", "--wait"]).kill_on_drop(true).output();
     match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
         Ok(Ok(output)) if !output.stdout.is_empty() => {
             String::from_utf8_lossy(&output.stdout).trim().to_owned()
