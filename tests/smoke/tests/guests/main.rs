@@ -12,6 +12,7 @@ mod commands;
 mod concurrency;
 mod container_image;
 mod disk_full;
+mod endings;
 mod faults;
 mod files;
 mod images;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         kernels::SCENARIOS,
         lifecycle::SCENARIOS,
         survival::SCENARIOS,
+        endings::SCENARIOS,
         concurrency::SCENARIOS,
         faults::SCENARIOS,
         images::SCENARIOS,

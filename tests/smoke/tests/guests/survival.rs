@@ -114,7 +114,9 @@ fn machine_dies() {
     let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
     let follower = home.banger(&["vm", "logs", "-f", "dev"]).start();
     let crash = "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger";
-    assert_ne!(home.banger(&["vm", "exec", "dev", "--", "sh", "-c", crash]).run().status, 0);
+    let told = home.banger(&["vm", "exec", "dev", "--", "sh", "-c", crash]).run();
+    assert_eq!(told.status, 1, "{told:?}");
+    assert!(told.stderr.contains("the guest's kernel panicked: sysrq triggered crash"), "{told:?}");
     // Following ends with the machine, and shows its last words.
     let console = banger_smoke::Answer::from(follower.wait_with_output().unwrap());
     assert!(console.stdout.contains("sysrq triggered crash"), "{console:?}");

@@ -1,0 +1,128 @@
+//! Guests that end, by themselves or by force, and what is told of it.
+
+use std::io::{BufRead as _, BufReader};
+
+use banger_smoke::harness::Scenario;
+use banger_smoke::{Answer, Home};
+use rustix::process::{Pid, Signal, kill_process};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::pure(
+        "guest_reboots",
+        12,
+        "a reboot in a guest is another boot of the same VM, also while no daemon runs",
+        guest_reboots,
+    ),
+    Scenario::pure(
+        "guest_powers_off",
+        9,
+        "a guest that powers off or halts leaves a stopped VM and no error",
+        guest_powers_off,
+    ),
+    Scenario::pure(
+        "everything_killed",
+        6,
+        "a guest in which root kills every process can be entered at once",
+        everything_killed,
+    ),
+    Scenario::pure("init_commands", 5, "the first command may speak to the init", init_commands),
+];
+
+/// Runs something in a guest that does not outlive it.
+fn last_command(home: &Home, vm: &str, script: &str) -> Answer {
+    let answer = home.banger(&["vm", "exec", vm, "--", "sh", "-c", &format!("{script}; sleep 1000")]).run();
+    assert_eq!(answer.status, 1, "{answer:?}");
+    answer
+}
+
+fn machine(home: &Home, vm: &str) -> Pid {
+    Pid::from_raw(i32::try_from(home.show(vm)["pid"].as_i64().unwrap()).unwrap()).unwrap()
+}
+
+fn guest_reboots() {
+    let home = Home::ready();
+    let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
+    let before = home.show("dev");
+    let mut events = home.banger(&["events"]).start();
+    let mut lines = BufReader::new(events.stdout.take().unwrap()).lines();
+    let mut wait_for = |part: &str| lines.by_ref().map(Result::unwrap).any(|line| line.contains(part));
+    let told = last_command(&home, "dev", "echo kept > /root/file; reboot");
+    assert!(told.stderr.contains("starts again: the guest rebooted"), "{told:?}");
+    assert!(wait_for("\"value\":\"running\""));
+    let guest = |script: &str| home.text(&["vm", "exec", "dev", "--", "sh", "-c", script]);
+    assert_eq!(guest("cat /root/file"), "kept\n");
+    let after = home.show("dev");
+    assert_eq!((&after["id"], &after["last_error"]), (&before["id"], &serde_json::Value::Null), "{after}");
+    assert_ne!(after["boot_id"], before["boot_id"]);
+    // Nobody is there when it happens: the next daemon finds the guest's last word.
+    let qemu = machine(&home, "dev");
+    let exec = home.banger(&["vm", "exec", "-d", "dev", "--", "sh", "-c", "sleep 1; reboot -f"]).run();
+    assert_eq!(exec.status, 0, "{exec:?}");
+    kill_process(Pid::from_raw(home.daemon_pid().unwrap()).unwrap(), Signal::KILL).unwrap();
+    let ended = rustix::process::pidfd_open(qemu, rustix::process::PidfdFlags::empty()).unwrap();
+    let mut ended = [rustix::event::PollFd::new(&ended, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut ended, None).unwrap();
+    let _ = events.wait();
+    // Whoever comes first waits for nothing but the boot.
+    let _ = home.text(&["vm", "restart", "-q", "dev"]);
+    let again = home.show("dev");
+    assert_eq!(
+        (&again["state"], &again["last_error"]),
+        (&"running".into(), &serde_json::Value::Null),
+        "{again}"
+    );
+    assert_eq!(guest("cat /root/file"), "kept\n");
+}
+
+fn guest_powers_off() {
+    let home = Home::ready();
+    let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
+    for (script, why) in [("poweroff", "the guest powered off"), ("halt -f", "the guest halted")] {
+        // A machine that has halted is ended when its guest gives no sign of life.
+        let told = last_command(&home, "dev", script);
+        assert!(told.stderr.contains(why), "{told:?}");
+        let vm = home.show("dev");
+        assert_eq!((&vm["state"], &vm["last_error"]), (&"stopped".into(), &serde_json::Value::Null), "{vm}");
+        let _ = home.text(&["vm", "start", "-q", "dev"]);
+    }
+    // A machine that something on the host ends is another matter.
+    let qemu = machine(&home, "dev");
+    let mut exec = home.banger(&["vm", "exec", "dev", "--", "sh", "-c", "echo begun; sleep 1000"]).start();
+    let mut line = String::new();
+    BufReader::new(exec.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    kill_process(qemu, Signal::KILL).unwrap();
+    let told = Answer::from(exec.wait_with_output().unwrap());
+    assert!(told.stderr.contains("killed from outside, by signal 9"), "{told:?}");
+}
+
+fn everything_killed() {
+    let home = Home::ready();
+    let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
+    let before = home.show("dev")["boot_id"].clone();
+    let guest = |script: &str| home.text(&["vm", "exec", "dev", "--", "sh", "-c", script]);
+    for script in ["kill -9 -1", "pkill -9 banger", "pkill -9 ."] {
+        let _ = home.banger(&["vm", "exec", "dev", "--", "sh", "-c", script]).run();
+        assert_eq!(guest("hostname"), "dev\n", "after {script}");
+    }
+    let ssh = home.banger(&["vm", "ssh", "dev", "--", "id -un"]).run();
+    assert_eq!((ssh.stdout.as_str(), ssh.status), ("root\n", 0), "{ssh:?}");
+    let after = home.show("dev");
+    assert_eq!((&after["state"], &after["boot_id"]), (&"running".into(), &before), "{after}");
+    // What it starts can be killed for want of memory, it itself not.
+    assert_eq!(
+        guest("cat /proc/self/oom_score_adj; cat /proc/$(pgrep -f '^@banger-agent')/oom_score_adj"),
+        "0\n-1000\n"
+    );
+}
+
+fn init_commands() {
+    let home = Home::ready();
+    let run = |command: &[&str]| {
+        let call = [&["vm", "run", "-q", "--rm", "--memory", "512M", "--"], command].concat();
+        home.banger(&call).run()
+    };
+    let script = "systemctl is-active -- -.mount && hostnamectl hostname && sshd -T | grep -c ^port";
+    let answer = run(&["sh", "-c", script]);
+    assert_eq!(answer.status, 0, "{answer:?}");
+    assert!(answer.stdout.starts_with("active\n") && answer.stdout.ends_with("\n1\n"), "{answer:?}");
+}
