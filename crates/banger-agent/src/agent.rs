@@ -113,9 +113,9 @@ async fn serve(init: Init, start: Start) {
     let root = PathBuf::from("/");
     let commands = Arc::new(Commands::new(root.clone(), cgroup).with_init(init));
     if start == Start::Again
-        && let Some(process) = respawn::noted_identity()
+        && let Some(noted) = respawn::noted_identity()
     {
-        commands.set_defaults(process);
+        commands.set_defaults(noted.process);
         board.identified();
     }
     let control =
@@ -150,7 +150,7 @@ async fn serve_serial(ports: &Ports, start: Start) {
         };
         // The host does not see that an agent has gone: it waits in the session with the one before, and what is no frame
         // makes it begin another one.
-        if is_unheard && port.write_all(&[b'\n'; FLUSH_BYTES]).await.is_ok() {
+        if is_unheard && port.write_all(&vec![b'\n'; FLUSH_BYTES]).await.is_ok() {
             is_unheard = false;
         }
         // An end is a host that went away: the next read waits for the next one.

@@ -117,24 +117,21 @@ pub(crate) fn note_identity(process: Option<&ProcessDefaults>) {
     }
 }
 
+/// What an agent has noted for the next one: the guest has its identity.
+pub(crate) struct NotedIdentity {
+    /// What the image says about processes.
+    pub(crate) process: Option<ProcessDefaults>,
+}
+
 /// Returns what an older agent has noted; `None`: the guest has no identity yet.
-pub(crate) fn noted_identity() -> Option<Option<ProcessDefaults>> {
+pub(crate) fn noted_identity() -> Option<NotedIdentity> {
     let noted = fs::read(IDENTIFIED).ok()?;
-    if noted.is_empty() {
-        return Some(None);
-    }
-    Some(ProcessDefaults::decode(noted.as_slice()).ok())
+    let process = if noted.is_empty() { None } else { ProcessDefaults::decode(noted.as_slice()).ok() };
+    Some(NotedIdentity { process })
 }
 
 /// Becomes the agent under its own name, with nothing of whoever started it. Returns only when it fails.
 pub(crate) fn become_agent() -> Result<Infallible, io::Error> {
-    // The kernel starts a release agent without any descriptor: the first three must not be something else's.
-    while let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()) {
-        if std::os::fd::AsRawFd::as_raw_fd(&null) > 2 {
-            break;
-        }
-        std::mem::forget(null);
-    }
     let init = fs::read_link("/proc/1/exe").unwrap_or_else(|_| PathBuf::from(agent::NO_INIT));
     let error = command(Path::new(&init)).arg(agent::AGAIN).stdout(Stdio::null()).exec();
     Err(error)

@@ -28,6 +28,7 @@ use crate::absence;
 use crate::error::CliError;
 use crate::escape_keys::{self, EscapeKeys, Typed, Watcher};
 use crate::plan::{self, Process};
+use crate::foreign;
 use crate::render::say;
 use crate::screen::Screen;
 use crate::signals::{Signals, Stop};
@@ -52,10 +53,16 @@ const LEFT: u8 = 255;
 /// The signal of this number ends the session when the command goes on after the others.
 const SIGNALS_MAX: u32 = 3;
 
+/// Longest note of a guest that is shown.
+const NOTE_CHARS_MAX: usize = 300;
+
 /// How a session ended.
 #[derive(Debug)]
 enum End {
-    Exited(ExitOutcome),
+    Exited {
+        outcome: ExitOutcome,
+        note: Option<String>,
+    },
     Failed {
         reason: Reason,
         message: String,
@@ -89,7 +96,8 @@ pub(crate) async fn attach(
         ended = play(session, output.sender(), keys, &mut screen, size.is_some(), signals) => ended,
         never = absence::tell(client, vm) => match never {},
     };
-    let is_clean = matches!(ended, Ok(End::Exited(ExitOutcome::Code(_)) | End::Failed { .. }));
+    let is_clean =
+        matches!(ended, Ok(End::Exited { outcome: ExitOutcome::Code(_), .. } | End::Failed { .. }));
     let screen = screen.filter(|_| !is_clean);
     let flushed = tokio::select! {
         flushed = put_right(output, screen) => flushed.map_err(CliError::output),
@@ -220,7 +228,10 @@ async fn carry_output(
                 sender.write(Piece::Stdout(bytes)).await
             }
             ExecEvent::Stderr(bytes) => sender.write(Piece::Stderr(bytes)).await,
-            ExecEvent::Exited(outcome) => return Ok(End::Exited(outcome)),
+            ExecEvent::Exited(outcome) => {
+                let note = output.note().map(|note| foreign::line(note, NOTE_CHARS_MAX).into_owned());
+                return Ok(End::Exited { outcome, note });
+            }
             ExecEvent::Failed { reason, message } => return Ok(End::Failed { reason, message }),
         };
         if written.is_err() {
@@ -317,9 +328,14 @@ async fn carry_signals(input: ExecInput, has_terminal: bool, signals: &mut Signa
 
 fn status_of(end: End) -> Result<u8, CliError> {
     match end {
-        End::Exited(ExitOutcome::Code(code)) => Ok(code),
-        End::Exited(ExitOutcome::Signal(number)) => {
-            Ok(u8::try_from(number.saturating_add(128)).unwrap_or(u8::MAX))
+        End::Exited { outcome, note } => {
+            if let Some(note) = note {
+                say(&format!("banger: {note}"));
+            }
+            Ok(match outcome {
+                ExitOutcome::Code(code) => code,
+                ExitOutcome::Signal(number) => u8::try_from(number.saturating_add(128)).unwrap_or(u8::MAX),
+            })
         }
         End::Failed { reason, message } => Err(command_failed(reason, message)),
         End::OutputGone => Err(CliError::OutputClosed),

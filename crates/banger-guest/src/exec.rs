@@ -72,7 +72,8 @@ impl ExecSession {
             .exec(ReceiverStream::new(receiver))
             .await
             .map_err(|status| AgentError::from_status("exec", None, status))?;
-        let mut output = ExecOutput { replies: response.into_inner(), first: None, is_finished: false };
+        let mut output =
+            ExecOutput { replies: response.into_inner(), first: None, is_finished: false, note: None };
         output.first = Some(output.receive().await?);
         Ok(Self { input, output })
     }
@@ -149,6 +150,7 @@ pub struct ExecOutput {
     replies: Streaming<ExecReply>,
     first: Option<ExecEvent>,
     is_finished: bool,
+    note: Option<String>,
 }
 
 impl ExecOutput {
@@ -168,6 +170,12 @@ impl ExecOutput {
         Ok(Some(event))
     }
 
+    /// Returns what the guest has to say about an end that was told: a sentence, in the guest's words.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
     async fn receive(&mut self) -> Result<ExecEvent, AgentError> {
         let message = self.replies.message().await;
         let message = message.map_err(|status| AgentError::from_status("exec", None, status))?;
@@ -176,7 +184,10 @@ impl ExecOutput {
             Reply::Started(started) => Ok(ExecEvent::Started { pid: started.pid }),
             Reply::Stdout(bytes) => Ok(ExecEvent::Stdout(bytes)),
             Reply::Stderr(bytes) => Ok(ExecEvent::Stderr(bytes)),
-            Reply::Exited(exited) => outcome(exited.outcome).map(ExecEvent::Exited),
+            Reply::Exited(exited) => {
+                self.note = Some(sentence(exited.note)).filter(|note| !note.is_empty());
+                outcome(exited.outcome).map(ExecEvent::Exited)
+            }
             Reply::Failed(failed) => {
                 Ok(ExecEvent::Failed { reason: failed.reason(), message: sentence(failed.message) })
             }

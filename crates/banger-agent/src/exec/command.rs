@@ -33,9 +33,11 @@ use super::{
     defaults::{Shell, filled_in},
     init_wait::InitWait,
     input::{self, Input, Leader},
+    memory_kill,
     output::{self, Channel, Stream},
     plan::{self, PlanError},
     session,
+    shutdown_note,
     start_error::{Attempt, StartError},
     terminal,
     tree::{ProcessTree, TreeNursery},
@@ -243,6 +245,7 @@ async fn run(
 ) -> Reply {
     let pid = running.leader.as_raw_nonzero().get().unsigned_abs();
     let _ = replies.send(Ok(ExecReply { reply: Some(Reply::Started(ExecStarted { pid })) })).await;
+    let memory = memory_kill::Watch::begin(running.leader);
     let leader: Leader = Arc::new(Mutex::new(Some(running.leader)));
     let (exit, exited) = watch::channel(false);
     let (input, outputs) = attach(running.ends, replies, &exited);
@@ -261,7 +264,10 @@ async fn run(
         let _ = output.await;
     }
     match status {
-        Ok(status) => Reply::Exited(ExecExited { outcome: Some(outcome(status)) }),
+        Ok(status) => Reply::Exited(ExecExited {
+            outcome: Some(outcome(status)),
+            note: memory.sentence(status).or_else(|| shutdown_note::sentence(status)).unwrap_or_default(),
+        }),
         Err(error) => Reply::Failed(ExecFailed {
             reason: Reason::Other.into(),
             message: format!("cannot wait for the command: {error}"),

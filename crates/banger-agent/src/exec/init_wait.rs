@@ -43,7 +43,7 @@ const OF_BUS: [&str; 9] = [
     "busctl",
     "gdbus",
 ];
-/// Speak to OpenRC.
+/// Speak to `OpenRC`.
 const OF_OPENRC: [&str; 4] = ["rc-service", "rc-status", "service", "rc"];
 /// Start and stop services of what they install and remove, by these words.
 const PACKAGE_MANAGERS: [&str; 9] =

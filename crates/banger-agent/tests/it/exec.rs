@@ -14,11 +14,11 @@ use crate::guest::{Outcome, PATIENCE, client, command, ports, run, shell, start,
 const SIGNALS_OF_THE_C_LIBRARY: u64 = 3 << 31;
 
 fn code(code: u32) -> Option<Reply> {
-    Some(Reply::Exited(ExecExited { outcome: Some(ExitOutcome::Code(code)) }))
+    Some(Reply::Exited(ExecExited { outcome: Some(ExitOutcome::Code(code)), note: String::new() }))
 }
 
 fn killed_by(signal: u32) -> Option<Reply> {
-    Some(Reply::Exited(ExecExited { outcome: Some(ExitOutcome::Signal(signal)) }))
+    Some(Reply::Exited(ExecExited { outcome: Some(ExitOutcome::Signal(signal)), note: String::new() }))
 }
 
 fn reason(outcome: &Outcome) -> Reason {

@@ -40,7 +40,7 @@ async fn a_command_that_reads_nothing_still_hears_of_sizes_and_signals() {
     running.wait_for("50 132").await;
     running.send(Request::Signal(15)).await;
     let end = running.finish().await.end;
-    assert_eq!(end, Some(Reply::Exited(ExecExited { outcome: Some(Outcome::Code(3)) })));
+    assert_eq!(end, Some(Reply::Exited(ExecExited { outcome: Some(Outcome::Code(3)), note: String::new() })));
 }
 
 #[tokio::test]
@@ -49,7 +49,10 @@ async fn ctrl_c_ends_the_foreground() {
     running.wait_for("up").await;
     running.send(Request::Stdin(b"\x03".as_slice().into())).await;
     let end = running.finish().await.end;
-    assert_eq!(end, Some(Reply::Exited(ExecExited { outcome: Some(Outcome::Signal(2)) })));
+    assert_eq!(
+        end,
+        Some(Reply::Exited(ExecExited { outcome: Some(Outcome::Signal(2)), note: String::new() }))
+    );
 }
 
 #[tokio::test]

@@ -127,11 +127,19 @@ impl ExecCall {
     }
 
     pub(crate) async fn exited(&self, code: u32) {
-        self.reply(Reply::Exited(ExecExited { outcome: Some(exec_exited::Outcome::Code(code)) })).await;
+        self.reply(Reply::Exited(ExecExited {
+            outcome: Some(exec_exited::Outcome::Code(code)),
+            note: String::new(),
+        }))
+        .await;
     }
 
     pub(crate) async fn killed(&self, signal: u32) {
-        self.reply(Reply::Exited(ExecExited { outcome: Some(exec_exited::Outcome::Signal(signal)) })).await;
+        self.reply(Reply::Exited(ExecExited {
+            outcome: Some(exec_exited::Outcome::Signal(signal)),
+            note: String::new(),
+        }))
+        .await;
     }
 
     /// Waits until the program has given the session up.

@@ -190,7 +190,11 @@ async fn a_command_gets_its_input_and_gives_its_output() {
 
     call.reply(Reply::Stdout(Bytes::from_static(b"out"))).await;
     call.reply(Reply::Stderr(Bytes::from_static(b"err"))).await;
-    call.reply(Reply::Exited(ExecExited { outcome: Some(exec_exited::Outcome::Signal(9)) })).await;
+    call.reply(Reply::Exited(ExecExited {
+        outcome: Some(exec_exited::Outcome::Signal(9)),
+        note: String::new(),
+    }))
+    .await;
     drop(call);
     assert_eq!(session.next().await.unwrap(), Some(ExecEvent::Stdout(Bytes::from_static(b"out"))));
     assert_eq!(session.next().await.unwrap(), Some(ExecEvent::Stderr(Bytes::from_static(b"err"))));
