@@ -61,9 +61,22 @@ pub struct CreateVm {
     /// Seconds after which the VM is deleted, counted from its making or its last touch; it lives on when absent.
     #[serde(default, rename = "ttl_secs", skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Ttl>,
+    /// The VM is deleted when this process of the host has ended, and nothing is kept of a failed start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_to: Option<HostProcess>,
     /// Of the caller's choice: the same request with the same key is answered with the same operation or VM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// A process of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostProcess {
+    /// Its number, as the daemon sees it.
+    pub pid: u32,
+    /// When it started, in clock ticks since the host's boot (`/proc/<pid>/stat`, field 22).
+    pub start_ticks: u64,
 }
 
 /// Asks for other sizes or another time to live. What is absent stays.

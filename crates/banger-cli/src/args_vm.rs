@@ -125,7 +125,9 @@ pub(crate) enum VmCommand {
     /// Print the console log of a VM: its kernel and its init
     ///
     /// The guest wrote it, so what would command the terminal is shown instead, as in `\x1b[2J`; colours are left out.
-    #[command(after_help = "Examples:\n  banger vm logs -f dev\n  banger vm logs --raw dev >console.log\n  banger vm logs --vmm dev")]
+    #[command(
+        after_help = "Examples:\n  banger vm logs -f dev\n  banger vm logs --raw dev >console.log\n  banger vm logs --vmm dev"
+    )]
     Logs {
         #[command(flatten)]
         vm: OneVm,
@@ -184,7 +186,7 @@ pub(crate) struct RunArgs {
     /// Workspace to take along (does not exist yet)
     #[arg(hide = true)]
     pub(crate) path: Option<PathBuf>,
-    /// Delete the VM when the shell or the command has ended
+    /// Delete the VM when the shell or the command has ended, or this program, however it did
     #[arg(long)]
     pub(crate) rm: bool,
     /// Do not enter it: print its name and leave it running
@@ -267,6 +269,7 @@ impl SizingArgs {
             command_follows: false,
             vmm: self.vmm,
             ttl: self.ttl,
+            bound_to: None,
             idempotency_key: self.idempotency_key,
         }
     }

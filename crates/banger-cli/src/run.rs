@@ -1,7 +1,8 @@
 //! `vm run`: makes a VM, runs the shell or one command in it, and with `--rm` leaves nothing behind.
 
-use banger_api::{Client, VmView};
+use banger_api::{Client, HostProcess, VmView};
 use banger_sys::paths::Paths;
+use banger_sys::process::ProcessIdentity;
 
 use crate::args_vm::RunArgs;
 use crate::create::{delete, make};
@@ -18,7 +19,12 @@ const DELETE_FAILED: u8 = 1;
 
 /// Runs it; returns the exit status.
 pub(crate) async fn run(paths: &Paths, args: RunArgs, board: &Board) -> Result<u8, CliError> {
-    let plan = RunPlan::of(args)?;
+    let mut plan = RunPlan::of(args)?;
+    if matches!(plan.then, Then::Enter { after: After::Delete, .. }) {
+        // However we end: the daemon deletes it.
+        plan.create.bound_to = ProcessIdentity::of(std::process::id())
+            .map(|us| HostProcess { pid: us.pid, start_ticks: us.start_ticks });
+    }
     let client = ensure(paths).await?;
     let mut signals = Signals::listen().map_err(CliError::Signals)?;
     let (vm, progress) = make(&client, &plan.create, &mut signals, board).await?;

@@ -7,7 +7,8 @@ use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
 
 use crate::StoreError;
 
-const STEPS: &[M<'static>] = &[M::up(VMS), M::up(LIFETIME_AND_EVENTS), M::up(MACHINE_SIZES)];
+const STEPS: &[M<'static>] =
+    &[M::up(VMS), M::up(LIFETIME_AND_EVENTS), M::up(MACHINE_SIZES), M::up(BOUND)];
 
 const VMS: &str = "CREATE TABLE vms (
         id TEXT PRIMARY KEY NOT NULL,
@@ -58,6 +59,11 @@ const MACHINE_SIZES: &str = "
     ALTER TABLE vms ADD COLUMN machine_memory_mib INTEGER;
     ALTER TABLE vms ADD COLUMN machine_work_disk_bytes INTEGER;
     ALTER TABLE vms ADD COLUMN machine_overlay_disk_bytes INTEGER;";
+
+/// The process of the host with which a VM goes.
+const BOUND: &str = "
+    ALTER TABLE vms ADD COLUMN bound_pid INTEGER;
+    ALTER TABLE vms ADD COLUMN bound_start_ticks INTEGER;";
 
 pub(crate) fn apply(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     Migrations::from_slice(STEPS).to_latest(connection).map_err(|source| match source {

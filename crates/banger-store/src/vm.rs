@@ -102,9 +102,11 @@ pub struct VmRow {
     pub ttl: Option<Ttl>,
     /// The request that made it.
     pub request: Option<CreateRequest>,
+    /// Number and start time of the host's process with which it goes.
+    pub bound_to: Option<(u32, u64)>,
 }
 
-const COLUMNS: [&str; 30] = [
+const COLUMNS: [&str; 32] = [
     "id",
     "name",
     "state",
@@ -135,6 +137,8 @@ const COLUMNS: [&str; 30] = [
     "machine_memory_mib",
     "machine_work_disk_bytes",
     "machine_overlay_disk_bytes",
+    "bound_pid",
+    "bound_start_ticks",
 ];
 
 /// Returns where a column is in [`COLUMNS`]. SQLite would compare the names anew for every cell of every row, so this is
@@ -332,6 +336,8 @@ fn execute(connection: &Connection, sql: &str, vm: &VmRow) -> rusqlite::Result<u
         ":machine_memory_mib": vm.machine.map(|sizes| i64::from(sizes.memory)),
         ":machine_work_disk_bytes": vm.machine.map(|sizes| i64::from(sizes.work_disk)),
         ":machine_overlay_disk_bytes": vm.machine.map(|sizes| i64::from(sizes.overlay_disk)),
+        ":bound_pid": vm.bound_to.map(|(pid, _)| pid),
+        ":bound_start_ticks": vm.bound_to.and_then(|(_, start_ticks)| i64::try_from(start_ticks).ok()),
     })
 }
 
@@ -439,6 +445,13 @@ fn read(row: &Row<'_>) -> Result<VmRow, StoreError> {
             (Some(key), Some(sha256), Some(op_id)) => Some(CreateRequest { key, sha256, op_id }),
             _ => None,
         },
+        bound_to: moment(column!("bound_pid"))?
+            .zip(moment(column!("bound_start_ticks"))?)
+            .map(|(pid, start_ticks)| {
+                let pid = u32::try_from(pid).map_err(|error| damaged(&error))?;
+                Ok((pid, u64::try_from(start_ticks).map_err(|error| damaged(&error))?))
+            })
+            .transpose()?,
     })
 }
 
@@ -477,6 +490,7 @@ mod tests {
             touched_at_ms: None,
             ttl: None,
             request: None,
+            bound_to: None,
         }
     }
 
@@ -512,7 +526,10 @@ mod tests {
         let told = |before: &VmRow, change: &dyn Fn(&mut VmRow)| {
             let mut after = before.clone();
             change(&mut after);
-            events_of_change(before, &after, None).into_iter().map(|event| event.kind).collect::<Vec<_>>()
+            events_of_change(before, &after, None, None)
+                .into_iter()
+                .map(|event| event.kind)
+                .collect::<Vec<_>>()
         };
         assert_eq!(told(&resting, &|vm| vm.state = VmState::Failed), ["vm_state"]);
         let news: [&dyn Fn(&mut VmRow); 4] = [

@@ -56,7 +56,7 @@ pub fn is_in_kernel_log(pid: u32) -> bool {
 
 fn records(mut log: File) -> impl Iterator<Item = String> {
     let mut buffer = vec![0; RECORD_BYTES_MAX];
-    let mut next = move || loop {
+    let next = move || loop {
         match log.read(&mut buffer) {
             Ok(0) => return None,
             Ok(count) => {
@@ -68,7 +68,7 @@ fn records(mut log: File) -> impl Iterator<Item = String> {
             Err(_) => return None,
         }
     };
-    std::iter::from_fn(move || next()).take(RECORDS_MAX)
+    std::iter::from_fn(next).take(RECORDS_MAX)
 }
 
 /// `6,1234,5678,-;Out of memory: Killed process 4711 (qemu-system-x86) total-vm:…`, or the same of a memory cgroup.

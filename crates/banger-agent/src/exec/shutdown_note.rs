@@ -33,7 +33,10 @@ mod tests {
 
     #[test]
     fn the_way_out_is_what_the_init_has_become() {
-        assert_eq!(way_out("/usr/lib/systemd/systemd-shutdown\0reboot\0--log-level\0info\0"), Some("reboots"));
+        assert_eq!(
+            way_out("/usr/lib/systemd/systemd-shutdown\0reboot\0--log-level\0info\0"),
+            Some("reboots")
+        );
         assert_eq!(way_out("/lib/systemd/systemd-shutdown\0poweroff\0"), Some("powers off"));
         assert_eq!(way_out("systemd-shutdown\0halt\0"), Some("halts"));
         for other in ["", "/sbin/init\0", "/lib/systemd/systemd\0reboot\0", "systemd-shutdown\0", "\0"] {

@@ -11,7 +11,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use banger_api::{
-    DaemonInfo, ErrorBody, ErrorCode, OperationKind, OperationState, OperationView, StageView, VmView,
+    DaemonInfo, EndingView, ErrorBody, ErrorCode, OperationKind, OperationState, OperationView, StageView,
+    VmView,
 };
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -57,6 +58,10 @@ pub(crate) struct Script {
     pub(crate) real_guests: BTreeMap<String, PathBuf>,
     /// Names of VMs whose guest gives no figures.
     pub(crate) silent_guests: Vec<String>,
+    /// How guests ended, by their boot id.
+    pub(crate) endings: BTreeMap<String, EndingView>,
+    /// Bodies of the requests for VMs so far.
+    asked: Vec<Value>,
 }
 
 /// The daemon. It dies when it is dropped.
@@ -93,6 +98,8 @@ impl Daemon {
             character: agent::Character::default(),
             real_guests: BTreeMap::new(),
             silent_guests: Vec::new(),
+            endings: BTreeMap::new(),
+            asked: Vec::new(),
         };
         let shared = Arc::new(Shared {
             script: Mutex::new(script),
@@ -125,6 +132,11 @@ impl Daemon {
 
     pub(crate) fn requests(&self) -> Vec<String> {
         self.shared.requests.borrow().clone()
+    }
+
+    /// Bodies of the requests for VMs.
+    pub(crate) fn asked(&self) -> Vec<Value> {
+        self.shared.script.lock().unwrap().asked.clone()
     }
 
     /// Names of the VMs that are left.
@@ -217,6 +229,7 @@ async fn answer(
             "identity_file": "/keys/id", "known_hosts_file": "/keys/known", "host_key_alias": "dev"
         }))
         .into_response(),
+        ("GET", ["vms", _, "ending"]) => ending(&shared, &query),
         ("GET", ["vms", _, "ports"]) => Json(json!([
             { "protocol": "tcp", "address": "0.0.0.0", "port": 22, "processes": [{ "pid": 1, "name": "systemd" }] }
         ]))
@@ -275,6 +288,11 @@ async fn answer(
     }
 }
 
+fn ending(shared: &Shared, query: &BTreeMap<String, String>) -> Response {
+    let endings = &shared.script.lock().unwrap().endings;
+    Json(endings.get(query.get("boot_id").unwrap())).into_response()
+}
+
 fn missing() -> Response {
     refuse(error(ErrorCode::NotFound, "there is no such VM"))
 }
@@ -288,7 +306,11 @@ async fn create(shared: &Shared, body: Body) -> Response {
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let request: Value = serde_json::from_slice(&body).unwrap();
     let name = request["name"].as_str().unwrap_or("brisk-otter-0417").to_owned();
-    let on_create = shared.script.lock().unwrap().create.clone();
+    let on_create = {
+        let mut script = shared.script.lock().unwrap();
+        script.asked.push(request);
+        script.create.clone()
+    };
     let operation = match on_create {
         OnCreate::Fail(failure) if failure.code != ErrorCode::OperationFailed => return refuse(failure),
         OnCreate::Fail(failure) => {

@@ -2,7 +2,7 @@
 
 use banger_agent_proto::exec_reply::Reply;
 use banger_agent_proto::{ExecFailed, exec_failed};
-use banger_api::{ErrorBody, ErrorCode};
+use banger_api::{EndingView, ErrorBody, ErrorCode};
 use rustix::process::Signal;
 
 use crate::daemon::{OnCreate, error};
@@ -221,4 +221,47 @@ async fn a_deletion_that_fails_is_no_success() {
     let told = told(child).await;
     assert_eq!(told.status, Some(1));
     assert_eq!(told.stderr, "banger: cannot delete `dev`: the disks are busy\n");
+}
+
+#[tokio::test]
+async fn a_command_that_ends_with_its_guest_says_how_that_ended() {
+    for (starts_again, told) in [
+        (true, "the command in VM `dev` ended with its guest, which starts again: the guest rebooted"),
+        (false, "the command in VM `dev` ended with its guest: the guest rebooted"),
+    ] {
+        let mut stage = Stage::new();
+        let made = run(stage.banger(&["vm", "run", "-d", "-q", "--name", "dev"])).await;
+        assert_eq!(made.status, Some(0), "{made:?}");
+        stage.daemon.script(|script| {
+            script.vms[0].boot_id = Some("boot-1".to_owned());
+            let why = "the guest rebooted".to_owned();
+            script.endings.insert("boot-1".to_owned(), EndingView { why, starts_again });
+        });
+        let child = stage.banger(&["vm", "exec", "dev", "--", "make"]).spawn().unwrap();
+        let call = stage.daemon.exec().await;
+        call.started().await;
+        stage.daemon.cut_channels();
+        let answer = crate::program::told(child).await;
+        assert_eq!(answer.status, Some(1));
+        assert!(answer.stderr.starts_with(&format!("banger: {told}\nhint: ")), "{answer:?}");
+        drop(call);
+    }
+}
+
+#[tokio::test]
+async fn rm_binds_the_vm_to_the_client() {
+    let mut stage = Stage::new();
+    for (rm, is_bound) in [(&["--rm"][..], true), (&[], false)] {
+        let call = [&["vm", "run", "-q"], rm, &["--", "true"]].concat();
+        let child = stage.banger(&call).spawn().unwrap();
+        let pid = child.id().unwrap();
+        let exec = stage.daemon.exec().await;
+        exec.started().await;
+        exec.exited(0).await;
+        drop(exec);
+        assert_eq!(told(child).await.status, Some(0));
+        let asked = stage.daemon.asked();
+        let bound = asked.last().unwrap()["bound_to"]["pid"].as_u64();
+        assert_eq!(bound, is_bound.then_some(pid.into()));
+    }
 }

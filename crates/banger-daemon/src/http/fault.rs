@@ -60,6 +60,7 @@ impl Fault for VmError {
             | Self::NotStopped { .. }
             | Self::NothingToChange { .. }
             | Self::DiskShrinks { .. }
+            | Self::BoundToNobody { .. }
             | Self::KeyReused(_) => ErrorCode::BadRequest,
             Self::Denied { source: Denied::NotRunning | Denied::IsStarting | Denied::IsStopping, .. }
             | Self::BeingDeleted { .. } => ErrorCode::NotRunning,
@@ -67,6 +68,7 @@ impl Fault for VmError {
             Self::BootSource(source) => source.code(),
             Self::Store(StoreError::NameTaken { .. }) => ErrorCode::AlreadyExists,
             Self::Cancelled | Self::StartCancelled { .. } => ErrorCode::Cancelled,
+            Self::Discarded(first) => first.code(),
             // `cancelled` promises that nothing is left.
             Self::Undo { first, .. } => match first.code() {
                 ErrorCode::Cancelled => ErrorCode::OperationFailed,
@@ -133,11 +135,13 @@ impl Fault for VmError {
             Self::DiskShrinks { name, .. } => Some(format!("banger vm show {name}")),
             Self::KeyReused(_) => Some("give another request another key".to_owned()),
             Self::Undo { first, .. } => first.hint(),
+            Self::Discarded(_) => Some("run it without --rm to keep it with its log".to_owned()),
             Self::Store(_)
             | Self::Key(_)
             | Self::Directory { .. }
             | Self::GrowDisk { .. }
             | Self::Console { .. }
+            | Self::BoundToNobody { .. }
             | Self::Cancelled => None,
         }
     }
@@ -147,7 +151,7 @@ impl Fault for VmError {
             Self::GuestSilent { console, .. }
             | Self::GuestEnded { console, .. }
             | Self::GuestFailed { console, .. } => console.clone(),
-            Self::Undo { first, .. } => first.console(),
+            Self::Undo { first, .. } | Self::Discarded(first) => first.console(),
             Self::NotFound { .. }
             | Self::Ambiguous { .. }
             | Self::Denied { .. }
@@ -171,12 +175,17 @@ impl Fault for VmError {
             | Self::DiskShrinks { .. }
             | Self::GrowDisk { .. }
             | Self::KeyReused(_)
+            | Self::BoundToNobody { .. }
             | Self::Cancelled => Vec::new(),
         }
     }
 
     fn message(&self) -> String {
-        let Self::Undo { first, undo } = self else { return chain(self) };
+        let (first, undo) = match self {
+            Self::Undo { first, undo } => (first, undo),
+            Self::Discarded(first) => return format!("{}; the VM is deleted", first.message()),
+            other => return chain(other),
+        };
         let left: Vec<String> = undo.iter().map(Fault::message).collect();
         let left = left.join("; ");
         match first.code() {

@@ -9,11 +9,12 @@ use banger_model::{VmEvent, VmId, VmName, VmSpec, VmState, generate_name};
 use banger_store::{CreateRequest, GuestIdentity, Pending, StoreError, VmRow};
 use banger_sys::id::{random_bytes, random_hex};
 use sha2::{Digest as _, Sha256};
+use tracing::warn;
 
 use super::boot::{BootContext, DisksReady, Reserved};
 use super::service::{VmGuard, VmService};
 use super::undo::UndoList;
-use super::{VmError, resolve};
+use super::{VmError, bound, resolve};
 use crate::clock::now_ms;
 use crate::http::Fault as _;
 use crate::operation::{KeyReused, OperationTask, RequestKey};
@@ -36,6 +37,7 @@ impl VmService {
         self.refuse_below_floor()?;
         let wish = request.vmm.clone().unwrap_or_else(|| self.parts.config.vmm.clone());
         let vmm = self.choose_vmm(&wish)?;
+        let bound = request.bound_to.map(bound::open).transpose()?;
         let rows = self.rows.list()?;
         let name = match &request.name {
             Some(name) => resolve::refuse_taken(&rows, name)?,
@@ -43,7 +45,11 @@ impl VmService {
         };
         let target = name.to_string();
         let work = |service: Arc<Self>, task: OperationTask| async move {
-            service.create_now(request, name, wish, vmm, &task).await.map(Some)
+            let id = new_id()?;
+            if let Some(process) = bound {
+                service.delete_after(process, id.clone(), Some(task.clone()));
+            }
+            service.create_now(id, request, name, (wish, vmm), &task).await.map(Some)
         };
         match key {
             Some(key) => self.begin_once(key, OperationKind::VmCreate, &target, work),
@@ -81,10 +87,10 @@ impl VmService {
 
     async fn create_now(
         self: Arc<Self>,
+        id: VmId,
         request: CreateVm,
         name: VmName,
-        wish: String,
-        vmm: ChosenVmm,
+        (wish, vmm): (String, ChosenVmm),
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
         let config = &self.parts.config;
@@ -100,7 +106,6 @@ impl VmService {
             overlay_disk: request.overlay.or(request.disk).unwrap_or(config.disk),
         };
         self.warn_of_size(&spec, task);
-        let id = new_id()?;
         let held = self.lock(&id).await;
         // From the row's insert on, others find the VM: a kill or delete of it cancels us.
         let _entry = self.boots.register(&id, task);
@@ -116,7 +121,8 @@ impl VmService {
                 op_id: task.id().to_owned(),
             });
             let row = new_row(id.clone(), name, spec, wish)?;
-            let row = VmRow { ttl: request.ttl, request: request_of_row, ..row };
+            let bound_to = request.bound_to.map(|process| (process.pid, process.start_ticks));
+            let row = VmRow { ttl: request.ttl, request: request_of_row, bound_to, ..row };
             let reserved = self.reserve(&context, &mut undo, row, request.name.is_some())?;
             self.run_phases(&context, &mut undo, reserved, &request).await
         };
@@ -124,11 +130,14 @@ impl VmService {
             Ok(row) => return Ok(row),
             Err(error) => error,
         };
-        if error.leaves_vm_running() {
+        // One that is made for a single command is of no use without it.
+        let is_bound = request.bound_to.is_some();
+        if error.leaves_vm_running() && !is_bound {
             self.note_failure(&held, &id, &error)?;
             return Err(error);
         }
-        let is_kept = error.is_of_guest();
+        let is_of_guest = error.is_of_guest() || error.leaves_vm_running();
+        let is_kept = is_of_guest && !is_bound;
         if is_kept {
             undo.keep_vm();
         }
@@ -136,6 +145,11 @@ impl VmService {
         self.machines.forget(&id);
         if is_kept {
             self.keep_failed(&held, &id, &error)?;
+        }
+        if is_of_guest && is_bound {
+            let console = error.console().join("\n");
+            warn!(vm = %id, error = error.message(), console, "a guest did not get ready; its VM is deleted");
+            return Err(VmError::Discarded(Box::new(error)));
         }
         Err(error)
     }
@@ -214,7 +228,9 @@ pub(super) fn failure_event(row: &VmRow) -> VmEvent {
 /// Returns what tells a repetition of this request, when its caller wants that.
 fn request_key(request: &CreateVm) -> Option<RequestKey> {
     let key = request.idempotency_key.as_ref()?.as_str().to_owned();
-    let text = serde_json::to_vec(request).unwrap_or_default();
+    // Whoever repeats it is another process.
+    let request = CreateVm { bound_to: None, ..request.clone() };
+    let text = serde_json::to_vec(&request).unwrap_or_default();
     let sha256 = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
     Some(RequestKey { key, sha256 })
 }
@@ -258,5 +274,6 @@ fn new_row(id: VmId, name: VmName, spec: VmSpec, vmm_wish: String) -> Result<VmR
         touched_at_ms: None,
         ttl: None,
         request: None,
+        bound_to: None,
     })
 }

@@ -160,6 +160,17 @@ pub enum VmError {
         /// Why.
         source: io::Error,
     },
+    /// It was to go with a process that does not run.
+    #[error("process {pid}, to which the VM is to be bound, does not run on this host")]
+    BoundToNobody {
+        /// Its number.
+        pid: u32,
+        /// Why it cannot be seen, where there is more to say.
+        source: Option<io::Error>,
+    },
+    /// Its guest did not get ready, and it was made for one command only. Its text is the failure's: the rest is added at the edge.
+    #[error("{0}")]
+    Discarded(Box<VmError>),
     /// The caller asked to stop.
     #[error("cancelled; nothing is left behind")]
     Cancelled,
@@ -255,6 +266,8 @@ impl VmError {
             | Self::Kill { .. }
             | Self::Console { .. }
             | Self::Cancelled
+            | Self::BoundToNobody { .. }
+            | Self::Discarded(_)
             | Self::StartCancelled { .. }
             | Self::BeingDeleted { .. }
             | Self::NotStopped { .. }

@@ -4,6 +4,7 @@
 
 mod boot;
 mod boots;
+mod bound;
 mod change;
 mod console;
 mod create;

@@ -88,6 +88,7 @@ impl VmService {
         for (row, pause) in again {
             self.begin_reboot(&row, pause);
         }
+        self.keep_bound()?;
         info!(?report, "reconciled");
         Ok(report)
     }

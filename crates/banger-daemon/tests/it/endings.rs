@@ -28,7 +28,7 @@ async fn ending(sandbox: &Sandbox, vm: &VmView) -> EndingView {
     sandbox.client.get::<Option<EndingView>>(&path).await.unwrap().expect("the daemon knows how it ended")
 }
 
-async fn messages(sandbox: &Sandbox) -> Vec<(String, Option<String>)> {
+fn messages(sandbox: &Sandbox) -> Vec<(String, Option<String>)> {
     let events = sandbox.store().events(0, 1000).unwrap();
     let states = events.into_iter().filter(|row| row.event.kind == "vm_state");
     states.map(|row| (row.event.value.unwrap(), row.event.message)).collect()
@@ -46,7 +46,7 @@ async fn a_guest_that_reboots_is_started_again() {
     assert_eq!((&after.id, &after.last_error, after.pending), (&before.id, &None, None));
     let (output, _) = sandbox.exec("dev", &[b"echo", b"again"]).await;
     assert_eq!(output, b"again\n");
-    let told = messages(&sandbox).await;
+    let told = messages(&sandbox);
     let reboot = told.iter().position(|(_, message)| message.as_deref() == Some("the guest rebooted"));
     assert_eq!(told[reboot.unwrap()].0, "starting");
     assert_eq!(told[reboot.unwrap() + 1], ("running".to_owned(), None));
@@ -77,7 +77,7 @@ async fn a_guest_that_switches_itself_off_is_no_error_and_one_that_panics_is() {
         assert_eq!(ending(&sandbox, &vm).await, EndingView { why: why.to_owned(), starts_again: false });
         let after = sandbox.wait_for(name, |vm| vm.state == VmState::Stopped).await;
         assert_eq!(after.last_error.as_deref(), is_error.then_some(why));
-        assert!(messages(&sandbox).await.contains(&("stopped".to_owned(), Some(why.to_owned()))));
+        assert!(messages(&sandbox).contains(&("stopped".to_owned(), Some(why.to_owned()))));
     }
 }
 
@@ -118,13 +118,12 @@ async fn a_reboot_can_be_interrupted() {
         assert_eq!(rebooting.state, VmState::Starting);
         sandbox.act("dev", verb).await.unwrap();
         sandbox.behaviour().launch.open();
-        match verb {
-            "delete" => sandbox.nothing_is_left().await,
-            _ => {
-                let vm = sandbox.vm("dev").await.unwrap();
-                assert_eq!((vm.state, vm.pending, vm.last_error), (VmState::Stopped, None, None));
-                sandbox.no_process_is_left().await;
-            }
+        if verb == "delete" {
+            sandbox.nothing_is_left().await;
+        } else {
+            let vm = sandbox.vm("dev").await.unwrap();
+            assert_eq!((vm.state, vm.pending, vm.last_error), (VmState::Stopped, None, None));
+            sandbox.no_process_is_left().await;
         }
     }
 }

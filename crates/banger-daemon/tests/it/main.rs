@@ -11,6 +11,7 @@
 
 mod api;
 mod bad_input;
+mod bound;
 mod cancel;
 mod change;
 mod crash;

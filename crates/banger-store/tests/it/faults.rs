@@ -37,6 +37,7 @@ pub(crate) fn row(number: u32) -> VmRow {
         touched_at_ms: None,
         ttl: None,
         request: None,
+        bound_to: None,
     }
 }
 

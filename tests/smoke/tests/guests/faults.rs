@@ -153,6 +153,9 @@ fn silent_guest() {
     let answer = home.banger(&["vm", "run", "--rm", "--name", "dev", "--", "true"]).run();
     assert_eq!(answer.status, 1, "{answer:?}");
     assert!(answer.stderr.contains("the guest of VM `dev` did not answer within 1 s"), "{answer:?}");
+    home.assert_nothing_left();
+    let answer = home.banger(&["vm", "run", "--name", "dev", "--", "true"]).run();
+    assert_eq!(answer.status, 1, "{answer:?}");
     assert!(answer.stderr.contains("banger vm logs dev"), "{answer:?}");
     assert_eq!(home.show("dev")["state"], "failed");
     assert_eq!(home.machines(), [""; 0]);
