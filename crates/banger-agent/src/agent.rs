@@ -115,6 +115,7 @@ async fn serve(init: Init, start: Start) {
     if start == Start::Again
         && let Some(noted) = respawn::noted_identity()
     {
+        commands.set_session_variables(noted.session_environment);
         commands.set_defaults(noted.process);
         board.identified();
     }

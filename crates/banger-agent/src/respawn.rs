@@ -19,7 +19,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use banger_agent_proto::{Message as _, ProcessDefaults};
+use banger_agent_proto::{IdentifyRequest, Message as _};
 use rustix::{
     fs::{FlockOperation, Mode, OFlags},
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags},
@@ -104,30 +104,24 @@ pub(crate) fn take_place() -> Option<fs::File> {
     rustix::fs::flock(&lock, FlockOperation::LockExclusive).ok().map(|()| lock)
 }
 
-/// Notes that the guest has its identity, and what its image says about processes.
-pub(crate) fn note_identity(process: Option<&ProcessDefaults>) {
-    let text = process.map(ProcessDefaults::encode_to_vec).unwrap_or_default();
+/// Notes that the guest has its identity, with the part of it that commands need.
+pub(crate) fn note_identity(for_commands: &IdentifyRequest) {
     let note = || {
-        let file = format!("{IDENTIFIED}.new");
-        fs::write(&file, &text)?;
-        fs::rename(&file, IDENTIFIED)
+        let new = format!("{IDENTIFIED}.new");
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        io::Write::write_all(&mut file, &for_commands.encode_to_vec())?;
+        fs::rename(&new, IDENTIFIED)
     };
     if let Err(error) = note() {
         crate::console::error(&error);
     }
 }
 
-/// What an agent has noted for the next one: the guest has its identity.
-pub(crate) struct NotedIdentity {
-    /// What the image says about processes.
-    pub(crate) process: Option<ProcessDefaults>,
-}
-
 /// Returns what an older agent has noted; `None`: the guest has no identity yet.
-pub(crate) fn noted_identity() -> Option<NotedIdentity> {
+pub(crate) fn noted_identity() -> Option<IdentifyRequest> {
     let noted = fs::read(IDENTIFIED).ok()?;
-    let process = if noted.is_empty() { None } else { ProcessDefaults::decode(noted.as_slice()).ok() };
-    Some(NotedIdentity { process })
+    Some(IdentifyRequest::decode(noted.as_slice()).unwrap_or_default())
 }
 
 /// Becomes the agent under its own name, with nothing of whoever started it. Returns only when it fails.

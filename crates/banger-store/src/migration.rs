@@ -7,8 +7,7 @@ use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
 
 use crate::StoreError;
 
-const STEPS: &[M<'static>] =
-    &[M::up(VMS), M::up(LIFETIME_AND_EVENTS), M::up(MACHINE_SIZES), M::up(BOUND)];
+const STEPS: &[M<'static>] = &[M::up(VMS), M::up(LIFETIME_AND_EVENTS), M::up(MACHINE_SIZES), M::up(BOUND)];
 
 const VMS: &str = "CREATE TABLE vms (
         id TEXT PRIMARY KEY NOT NULL,

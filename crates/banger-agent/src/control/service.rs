@@ -96,12 +96,19 @@ impl Agent for Control {
         let trust = trust
             .into_iter()
             .map(|(name, value)| EnvironmentVariable { name: name.into(), value: value.into_bytes().into() });
-        self.commands
-            .set_session_variables(trust.chain(request.get_ref().session_environment.clone()).collect());
-        self.commands.set_defaults(request.get_ref().process.clone());
+        let session_environment: Vec<_> =
+            trust.chain(request.get_ref().session_environment.clone()).collect();
+        let process = request.get_ref().process.clone();
         if self.power.is_of_machine() {
-            respawn::note_identity(request.get_ref().process.as_ref());
+            let for_commands = IdentifyRequest {
+                process: process.clone(),
+                session_environment: session_environment.clone(),
+                ..IdentifyRequest::default()
+            };
+            respawn::note_identity(&for_commands);
         }
+        self.commands.set_session_variables(session_environment);
+        self.commands.set_defaults(process);
         self.board.identified();
         let first = self.identified.lock().map(|mut sender| sender.take()).unwrap_or_default();
         if let Some(sender) = first {
