@@ -44,7 +44,7 @@ pub(crate) async fn logs(paths: &Paths, typed: &str, which: LogOf, is_raw: bool)
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,
-            never = &mut absence, if is_followed => match never {},
+            never = &mut absence, if which == LogOf::ConsoleOn => match never {},
         };
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|source| CliError::Log { source: Box::new(source) })?;

@@ -277,8 +277,8 @@ mod tests {
         EndFacts { exit, kernel, has_console: true, vmm_words: String::new(), memory: MemoryKill::No }
     }
 
-    fn panic() -> Option<KernelWord> {
-        Some(KernelWord::Panic("sysrq triggered crash".into()))
+    fn panic() -> KernelWord {
+        KernelWord::Panic("sysrq triggered crash".into())
     }
 
     #[test]
@@ -289,8 +289,8 @@ mod tests {
             (Unknown, Some(KernelWord::Restart), "the guest rebooted"),
             (Status(0), Some(KernelWord::PowerOff), "the guest powered off"),
             (Status(0), Some(KernelWord::Halt), "the guest halted"),
-            (Status(0), panic(), "the guest's kernel panicked: sysrq triggered crash"),
-            (Unknown, panic(), "the guest's kernel panicked: sysrq triggered crash"),
+            (Status(0), Some(panic()), "the guest's kernel panicked: sysrq triggered crash"),
+            (Unknown, Some(panic()), "the guest's kernel panicked: sysrq triggered crash"),
             (
                 Status(0),
                 None,
@@ -301,7 +301,7 @@ mod tests {
             (Signal(9), Some(KernelWord::PowerOff), "its VMM was killed from outside, by signal 9"),
             (Signal(15), None, "its VMM was killed from outside, by signal 15"),
             (Signal(11), None, "its VMM crashed (signal 11)"),
-            (Signal(6), panic(), "its VMM crashed (signal 6)"),
+            (Signal(6), Some(panic()), "its VMM crashed (signal 6)"),
             (Status(1), None, "its VMM gave up with status 1"),
             (Unknown, None, "its machine ended without a word: it was killed, or it crashed"),
         ] {
@@ -370,7 +370,7 @@ mod tests {
         let clean = [KernelWord::Restart, KernelWord::PowerOff, KernelWord::Halt];
         assert_eq!(clean.clone().map(|word| of(Some(word)).is_clean()), [true; 3]);
         assert_eq!(clean.map(|word| of(Some(word)).wants_restart()), [true, false, false]);
-        assert!(!of(panic()).is_clean() && !of(panic()).wants_restart());
+        assert!(!of(Some(panic())).is_clean() && !of(Some(panic())).wants_restart());
         assert!(!of(None).is_clean());
     }
 
