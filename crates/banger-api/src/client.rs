@@ -394,7 +394,7 @@ mod tests {
     }
 
     /// A daemon that dies after so many bytes of its first answer, and whose successor lives.
-    async fn dies_after(bytes: usize, answer: &'static [u8], socket: &Path) -> tokio::task::JoinHandle<()> {
+    fn dies_after(bytes: usize, answer: &'static [u8], socket: &Path) -> tokio::task::JoinHandle<()> {
         let _ = std::fs::remove_file(socket);
         let listener = UnixListener::bind(socket).unwrap();
         tokio::spawn(async move {
@@ -419,14 +419,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("s");
         for bytes in 0..ANSWER.len() {
-            let daemon = dies_after(bytes, ANSWER, &socket).await;
+            let daemon = dies_after(bytes, ANSWER, &socket);
             let client = Client::new(&socket).with_successor(async || true);
             let answer: serde_json::Value = client.get("/v1/info").await.unwrap();
             assert_eq!(answer["is"], 7, "after {bytes} bytes");
             daemon.await.unwrap();
         }
         for bytes in 0..OPENED.len() {
-            let daemon = dies_after(bytes, OPENED, &socket).await;
+            let daemon = dies_after(bytes, OPENED, &socket);
             let client = Client::new(&socket).with_successor(async || true);
             client.upgrade("/v1/vms/a/channel", ANSWER_DEADLINE).await.unwrap();
             daemon.await.unwrap();
@@ -437,7 +437,7 @@ mod tests {
     async fn without_a_successor_the_loss_is_told() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("s");
-        let _daemon = dies_after(5, b"HTTP/1.1 200 OK", &socket).await;
+        let _daemon = dies_after(5, b"HTTP/1.1 200 OK", &socket);
         let client = Client::new(&socket).with_successor(async || false);
         let error = client.get::<serde_json::Value>("/v1/info").await.unwrap_err();
         assert_eq!(error.to_string(), "the connection to the daemon broke during `/v1/info`");

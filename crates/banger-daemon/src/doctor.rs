@@ -62,7 +62,7 @@ impl Doctor {
         ));
         checks.push(agent(&self.source.agent()));
         let is_image_here = matches!(self.source.has_image(&self.config.default_image), Ok(true));
-        let memory_bytes = u64::from(self.config.memory.get()) << 20;
+        let memory_bytes = self.config.memory.get() << 20;
         let facts = first_run::Facts::look(&self.paths.state, is_image_here, memory_bytes);
         checks.extend(first_run::rows(&facts, self.config.disk_floor));
         checks.push(store(&self.paths.database()));

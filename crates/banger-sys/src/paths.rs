@@ -60,22 +60,21 @@ impl Paths {
             Some(value) if Path::new(&value).is_absolute() => Ok(Some(PathBuf::from(value))),
             Some(value) => Err(PathsError::Relative { variable: name, path: value.into() }),
         };
-        let paths = match absolute("BANGER_HOME")? {
-            Some(home) => Self::under(&home)?,
-            None => {
-                let home = absolute("HOME")?;
-                let of_user = |name, default: &str| {
-                    let chosen = absolute(name)?.or_else(|| home.as_ref().map(|home| home.join(default)));
-                    chosen.map(|base| base.join("banger")).ok_or(PathsError::NoHome)
-                };
-                let state = of_user("XDG_STATE_HOME", ".local/state")?;
-                let runtime = absolute("XDG_RUNTIME_DIR")?.map(|base| base.join("banger"));
-                Self {
-                    config: of_user("XDG_CONFIG_HOME", ".config")?,
-                    cache: of_user("XDG_CACHE_HOME", ".cache")?,
-                    runtime: runtime.unwrap_or_else(|| state.join("run")),
-                    state,
-                }
+        let paths = if let Some(home) = absolute("BANGER_HOME")? {
+            Self::under(&home)?
+        } else {
+            let home = absolute("HOME")?;
+            let of_user = |name, default: &str| {
+                let chosen = absolute(name)?.or_else(|| home.as_ref().map(|home| home.join(default)));
+                chosen.map(|base| base.join("banger")).ok_or(PathsError::NoHome)
+            };
+            let state = of_user("XDG_STATE_HOME", ".local/state")?;
+            let runtime = absolute("XDG_RUNTIME_DIR")?.map(|base| base.join("banger"));
+            Self {
+                config: of_user("XDG_CONFIG_HOME", ".config")?,
+                cache: of_user("XDG_CACHE_HOME", ".cache")?,
+                runtime: runtime.unwrap_or_else(|| state.join("run")),
+                state,
             }
         };
         if paths.runtime.as_os_str().len() > RUNTIME_BYTES_MAX {

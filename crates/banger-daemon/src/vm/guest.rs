@@ -98,6 +98,7 @@ pub(super) async fn unless_ended<T>(
 }
 
 /// Makes the guest this VM: the readiness boundary `agent`.
+#[expect(clippy::too_many_arguments, reason = "what makes a guest this VM comes from as many places")]
 pub(super) async fn identify(
     machine: &Arc<dyn Machine>,
     client: &AgentClient,

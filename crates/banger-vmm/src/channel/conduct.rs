@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn frames_without_content_are_counted_and_those_that_answer_ours_are_not() {
         for kind in [Kind::Ping, Kind::WindowUpdate(u32::MAX), Kind::Data(0)] {
-            let stream = if kind == Kind::Ping { 0 } else { 1 };
+            let stream = u32::from(kind != Kind::Ping);
             let (mut conduct, now) = conduct();
             let taken =
                 (0..100_000).take_while(|_| conduct.received(frame(kind, 0, stream), now).is_ok()).count();

@@ -44,7 +44,7 @@ pub(super) struct Flows {
     ports: HashMap<u16, HostPort>,
     /// The guest's port by the host's.
     guests: HashMap<u16, u16>,
-    flows_count: usize,
+    live_count: usize,
     is_free: IsFree,
     random: RandomState,
     tries_count: u64,
@@ -69,7 +69,7 @@ impl Flows {
         Self {
             ports: HashMap::new(),
             guests: HashMap::new(),
-            flows_count: 0,
+            live_count: 0,
             is_free,
             random: RandomState::new(),
             tries_count: 0,
@@ -78,7 +78,7 @@ impl Flows {
 
     /// Notes a datagram of the guest and returns the port that it goes out from. `None`: the host has no port left.
     pub(super) fn outward(&mut self, guest_port: u16, remote: SocketAddrV4, now: Instant) -> Option<u16> {
-        if self.flows_count >= FLOWS_MAX {
+        if self.live_count >= FLOWS_MAX {
             self.forget_half();
         }
         if !self.ports.contains_key(&guest_port) {
@@ -87,7 +87,7 @@ impl Flows {
         let host = self.ports.get_mut(&guest_port)?;
         host.used = now;
         if host.remotes.insert(remote, now).is_none() {
-            self.flows_count += 1;
+            self.live_count += 1;
         }
         Some(host.port)
     }
@@ -113,7 +113,7 @@ impl Flows {
         for host in self.ports.values_mut() {
             host.remotes.retain(|_, used| *used > middle);
         }
-        self.flows_count = self.ports.values().map(|host| host.remotes.len()).sum();
+        self.live_count = self.ports.values().map(|host| host.remotes.len()).sum();
     }
 
     fn give_port(&mut self, guest_port: u16, now: Instant) -> Option<u16> {
@@ -128,7 +128,7 @@ impl Flows {
         let (&guest_port, _) = self.ports.iter().min_by_key(|(_, host)| host.used)?;
         let host = self.ports.remove(&guest_port)?;
         self.guests.remove(&host.port);
-        self.flows_count -= host.remotes.len();
+        self.live_count -= host.remotes.len();
         Some(host.port)
     }
 
@@ -226,7 +226,7 @@ mod tests {
         }
         assert_eq!(held.len(), PORTS_MAX);
         assert_eq!(
-            (flows.ports.len(), flows.guests.len(), flows.flows_count),
+            (flows.ports.len(), flows.guests.len(), flows.live_count),
             (PORTS_MAX, PORTS_MAX, PORTS_MAX)
         );
         assert!(held.iter().all(|port| *port >= FIRST_PORT));
@@ -241,7 +241,7 @@ mod tests {
             port = flows.outward(8126, remote(1, to), now).unwrap();
         }
         let now = begin + Duration::from_secs(66);
-        assert!((FLOWS_MAX / 2..=FLOWS_MAX).contains(&flows.flows_count), "{}", flows.flows_count);
+        assert!((FLOWS_MAX / 2..=FLOWS_MAX).contains(&flows.live_count), "{}", flows.live_count);
         assert_eq!(flows.inward(port, remote(1, u16::MAX), now), Some(8126));
         assert_eq!(flows.inward(port, remote(1, 1), now), None);
     }
@@ -281,7 +281,7 @@ mod tests {
                 let port = flows.outward(guest_port, remote(1, 53), now).unwrap();
                 prop_assert_eq!(flows.guests.get(&port), Some(&guest_port));
                 prop_assert_eq!(flows.guests.len(), flows.ports.len());
-                prop_assert_eq!(flows.flows_count, flows.ports.values().map(|host| host.remotes.len()).sum::<usize>());
+                prop_assert_eq!(flows.live_count, flows.ports.values().map(|host| host.remotes.len()).sum::<usize>());
             }
         }
     }

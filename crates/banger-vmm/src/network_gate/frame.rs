@@ -192,7 +192,7 @@ pub(super) mod tests {
 
     pub(in super::super) const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 
-    /// A frame with this EtherType.
+    /// A frame with this `EtherType`.
     fn ethernet(ethertype: [u8; 2], content: &[u8]) -> Vec<u8> {
         [&[0x52, 0x55, 10, 0, 2, 2, 0x52, 0x54, 0, 1, 2, 3], &ethertype[..], content].concat()
     }

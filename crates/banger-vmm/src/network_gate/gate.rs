@@ -48,7 +48,7 @@ impl Outward {
 impl Inward {
     /// Returns what reaches the guest of a frame.
     pub(super) fn pass<'frame>(&self, frame: &'frame mut [u8]) -> Option<&'frame [u8]> {
-        into_guest(frame, &mut lock(&self.shared), Instant::now())
+        to_guest(frame, &mut lock(&self.shared), Instant::now())
     }
 }
 
@@ -97,7 +97,7 @@ fn out<'frame>(
     }
 }
 
-fn into_guest<'frame>(
+fn to_guest<'frame>(
     frame: &'frame mut [u8],
     conversations: &mut Conversations,
     now: Instant,
@@ -157,8 +157,8 @@ mod tests {
             out(&mut frame.to_vec(), &host, &mut self.conversations, self.now).map(<[u8]>::to_vec)
         }
 
-        fn into_guest(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
-            into_guest(&mut frame.to_vec(), &mut self.conversations, self.now).map(<[u8]>::to_vec)
+        fn carry_to_guest(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
+            to_guest(&mut frame.to_vec(), &mut self.conversations, self.now).map(<[u8]>::to_vec)
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
         for source in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST, GATEWAY, Ipv4Addr::new(10, 0, 2, 16)] {
             assert_eq!(gate().out(&tcp(source, 4000, (WORLD, 80), SYN)), None, "{source}");
         }
-        assert_eq!(gate().into_guest(&tcp(WORLD.into(), 80, ([10, 0, 2, 16], 4000), 16)), None);
+        assert_eq!(gate().carry_to_guest(&tcp(WORLD.into(), 80, ([10, 0, 2, 16], 4000), 16)), None);
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let sent = gate.out(&udp(GUEST, 8126, (WORLD, 53), b"question")).unwrap();
         let port = source_port(&sent);
         assert_ne!(port, 8126);
-        let answer = gate.into_guest(&udp(WORLD.into(), 53, (GUEST.octets(), port), b"answer")).unwrap();
+        let answer = gate.carry_to_guest(&udp(WORLD.into(), 53, (GUEST.octets(), port), b"answer")).unwrap();
         assert_eq!(&answer[36..38], &8126_u16.to_be_bytes());
         assert_eq!(&answer[40..42], &[0, 0], "no checksum of the old port");
         assert!(answer.ends_with(b"answer"));
@@ -222,7 +222,7 @@ mod tests {
         {
             for to in [port, 8126, 9] {
                 assert_eq!(
-                    gate.into_guest(&udp(from, 9, (GUEST.octets(), to), b"secret")),
+                    gate.carry_to_guest(&udp(from, 9, (GUEST.octets(), to), b"secret")),
                     None,
                     "{from} {to}"
                 );
@@ -233,13 +233,13 @@ mod tests {
     #[test]
     fn only_answers_come_in() {
         let mut gate = gate();
-        assert_eq!(gate.into_guest(&echo(WORLD.into(), GUEST.octets(), 8, 1)), None, "a question");
-        assert_eq!(gate.into_guest(&echo(WORLD.into(), GUEST.octets(), 0, 1)), None, "nobody asked");
+        assert_eq!(gate.carry_to_guest(&echo(WORLD.into(), GUEST.octets(), 8, 1)), None, "a question");
+        assert_eq!(gate.carry_to_guest(&echo(WORLD.into(), GUEST.octets(), 0, 1)), None, "nobody asked");
         assert!(gate.out(&echo(GUEST, WORLD, 0, 1)).is_none(), "an answer to nobody");
         assert!(gate.out(&echo(GUEST, WORLD, 8, 1)).is_some());
-        assert!(gate.into_guest(&echo(WORLD.into(), GUEST.octets(), 0, 1)).is_some());
-        assert!(gate.into_guest(&arp(2, GATEWAY, GUEST.octets())).is_some());
-        assert!(gate.into_guest(&arp(1, GATEWAY, GUEST.octets())).is_none());
+        assert!(gate.carry_to_guest(&echo(WORLD.into(), GUEST.octets(), 0, 1)).is_some());
+        assert!(gate.carry_to_guest(&arp(2, GATEWAY, GUEST.octets())).is_some());
+        assert!(gate.carry_to_guest(&arp(1, GATEWAY, GUEST.octets())).is_none());
     }
 
     #[test]
@@ -288,7 +288,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut gate = gate();
             let _ = gate.out(&bytes);
-            let _ = gate.into_guest(&bytes);
+            let _ = gate.carry_to_guest(&bytes);
         }
 
         #[test]
