@@ -20,8 +20,13 @@ const DEADLINE: Duration = Duration::from_secs(25);
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Speak to systemd itself.
-const OF_MANAGER: [&str; 9] = [
+const OF_MANAGER: [&str; 14] = [
     "systemctl",
+    "reboot",
+    "poweroff",
+    "halt",
+    "shutdown",
+    "telinit",
     "service",
     "invoke-rc.d",
     "journalctl",
@@ -190,6 +195,8 @@ mod tests {
             (&["/usr/bin/systemctl", "start", "nginx"], Some(Door::Manager)),
             (&["service", "ssh", "status"], Some(Door::Manager)),
             (&["journalctl", "-b"], Some(Door::Manager)),
+            (&["sh", "-c", "sync; reboot; sleep 1"], Some(Door::Manager)),
+            (&["shutdown", "-h", "now"], Some(Door::Manager)),
             (&["loginctl"], Some(Door::Bus)),
             (&["hostnamectl", "set-hostname", "x"], Some(Door::Bus)),
             (&["sh", "-c", "echo hi; systemctl is-system-running"], Some(Door::Manager)),
