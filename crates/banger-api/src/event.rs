@@ -23,6 +23,8 @@ pub enum EventKind {
     VmPaused,
     /// It goes on.
     VmResumed,
+    /// A VM is started all the same: `message` tells what may not work, or could be better.
+    VmWarning,
     /// An operation has begun; `value` is its kind.
     OperationBegun,
     /// An operation has ended; `value` is its state, `message` its error.

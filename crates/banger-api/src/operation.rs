@@ -87,6 +87,9 @@ pub struct OperationView {
     pub revision: u64,
     /// Steps so far; the last one is at work while the operation is.
     pub stages: Vec<StageView>,
+    /// What its caller should know though it is no failure: a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What came out: a VM, image or kernel as its own route shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<serde_json::Value>,

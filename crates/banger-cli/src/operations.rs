@@ -54,6 +54,7 @@ fn sheet(operation: &OperationView) -> String {
         ("state", word(&operation.state)),
     ];
     lines.extend(operation.stages.iter().map(|stage| ("stage", stage_text(stage))));
+    lines.extend(operation.warnings.iter().map(|warning| ("warning", warning.clone())));
     lines.extend(operation.error.iter().map(|error| ("error", error.message.clone())));
     render::sheet(8, lines)
 }
@@ -84,6 +85,7 @@ mod tests {
                 { "name": "make disks", "started_ms": 0, "took_ms": 120 },
                 { "name": "start machine", "detail": "qemu/tcg", "started_ms": 120 },
             ],
+            "warnings": ["Firecracker 1.18.0 is newer than all that was tried"],
             "error": { "code": "operation_failed", "message": "the machine of VM `dev` does not start" }
         }))
         .unwrap();
@@ -94,6 +96,7 @@ mod tests {
         state   failed
         stage   make disks (0.1 s)
         stage   start machine: qemu/tcg
+        warning Firecracker 1.18.0 is newer than all that was tried
         error   the machine of VM `dev` does not start
         ");
         insta::assert_snapshot!(table(&[operation]), @r"

@@ -43,7 +43,7 @@ impl Board {
             Self::Quiet => View::Quiet,
         };
         let label = label.map(|label| format!("{label}: ")).unwrap_or_default();
-        Progress { view, label, told: 0, begun: Instant::now() }
+        Progress { view, label, told: 0, warned: 0, begun: Instant::now() }
     }
 }
 
@@ -54,6 +54,8 @@ pub(crate) struct Progress {
     label: String,
     /// Stages that have their line: begun ones in plain view, finished ones in live view.
     told: usize,
+    /// Warnings that have their line.
+    warned: usize,
     begun: Instant,
 }
 
@@ -67,6 +69,15 @@ enum View {
 impl Progress {
     /// Shows what is new.
     pub(crate) fn show(&mut self, operation: &OperationView) {
+        for warning in operation.warnings.iter().skip(self.warned) {
+            let line = format!("{}warning: {warning}", self.label);
+            match &self.view {
+                View::Live { board, .. } => drop(board.println(line)),
+                // Who wants no progress wants to know of trouble all the same.
+                View::Plain | View::Quiet => say(&line),
+            }
+        }
+        self.warned = self.warned.max(operation.warnings.len());
         match &mut self.view {
             View::Quiet => {}
             View::Plain => {

@@ -11,8 +11,9 @@ use banger_model::{
     ByteCount, DiskBytes, DiskFloor, HostSize, ImageName, MemoryMib, Ttl, VcpuCount, default_memory,
     default_vcpus,
 };
-use banger_sys::paths::Paths;
+use banger_sys::paths::{self, Paths, WrittenPathError};
 use banger_vmm::firecracker::{JailWish, Tuning};
+use banger_vmm::selection::FirecrackerPlace;
 use serde::Deserialize;
 
 /// Why there is no configuration.
@@ -250,14 +251,10 @@ impl TryFrom<String> for StaleAfter {
 struct AbsolutePath(PathBuf);
 
 impl TryFrom<PathBuf> for AbsolutePath {
-    type Error = String;
+    type Error = WrittenPathError;
 
     fn try_from(path: PathBuf) -> Result<Self, Self::Error> {
-        if path.is_absolute() {
-            Ok(Self(path))
-        } else {
-            Err(format!("`{}` is not an absolute path", path.display()))
-        }
+        paths::of_written(&path).map(Self)
     }
 }
 
@@ -317,12 +314,15 @@ impl Config {
         })
     }
 
-    /// Where a Firecracker may be that is used before one on `PATH`.
+    /// Where Firecracker is looked for.
     #[must_use]
-    pub fn firecracker_program(&self, paths: &Paths) -> PathBuf {
-        self.firecracker_bin
-            .clone()
-            .unwrap_or_else(|| paths.firecracker_current().join(banger_vmm::firecracker::PROGRAM_NAME))
+    pub fn firecracker_place(&self, paths: &Paths) -> FirecrackerPlace {
+        match &self.firecracker_bin {
+            Some(program) => FirecrackerPlace::Configured(program.clone()),
+            None => FirecrackerPlace::Installed(
+                paths.firecracker_current().join(banger_vmm::firecracker::PROGRAM_NAME),
+            ),
+        }
     }
 }
 
@@ -343,9 +343,12 @@ mod tests {
     #[test]
     fn firecracker_is_the_installed_one_unless_the_file_says_otherwise() {
         let paths = Paths::under(Path::new("/b")).unwrap();
-        let program = |text: &str| Config::parse(text, HOST).unwrap().firecracker_program(&paths);
-        assert_eq!(program(""), Path::new("/b/state/firecracker/current/firecracker"));
-        assert_eq!(program("firecracker_bin = '/opt/fc'"), Path::new("/opt/fc"));
+        let place = |text: &str| Config::parse(text, HOST).unwrap().firecracker_place(&paths);
+        let installed = "/b/state/firecracker/current/firecracker";
+        assert_eq!(place(""), FirecrackerPlace::Installed(installed.into()));
+        assert_eq!(place("firecracker_bin = '/opt/fc'"), FirecrackerPlace::Configured("/opt/fc".into()));
+        let FirecrackerPlace::Configured(at_home) = place("firecracker_bin = '~/fc'") else { panic!() };
+        assert!(at_home.is_absolute() && at_home.ends_with("fc"), "{}", at_home.display());
         let tuning =
             Config::parse("[firecracker]\nserial_console = true", HOST).unwrap().firecracker.tuning();
         assert_eq!(tuning, Tuning { serial_console: true, ..Tuning::default() });
@@ -409,7 +412,7 @@ mod tests {
         the configuration `config.toml` is wrong in line 2 (`vcpu = 0`): a number of processors of 0 is not possible; it can be 1 to 32
         the configuration `config.toml` is wrong in line 3 (`disk_size = '1X'`): `1X` is not a size; write a number with M, G or T, as in `8G`
         the configuration `config.toml` is wrong in line 1 (`vmm =`): string values must be quoted, expected literal string
-        the configuration `config.toml` is wrong in line 1 (`firecracker_bin = 'fc'`): `fc` is not an absolute path
+        the configuration `config.toml` is wrong in line 1 (`firecracker_bin = 'fc'`): `fc` is not an absolute path; write it from `/`, or from your home directory as `~/bin/program`
         ");
     }
 

@@ -13,7 +13,7 @@ use banger_sys::host::find_program;
 use banger_sys::paths::Paths;
 use banger_sys::tuning::HostTuning;
 use banger_vmm::firecracker::JailFacts;
-use banger_vmm::selection::{Choice, ChoiceError, HostFacts, WantedVmm, choose};
+use banger_vmm::selection::{Accelerator, Choice, ChoiceError, HostFacts, WantedVmm, choose};
 
 use crate::config::Config;
 use crate::host_trust::HostTrust;
@@ -37,8 +37,7 @@ impl Doctor {
     /// Looks at everything, in a fixed order.
     #[must_use]
     pub fn examine(&self) -> DoctorReport {
-        let firecracker = self.config.firecracker_program(&self.paths);
-        let facts = HostFacts::look(Some(&firecracker));
+        let facts = HostFacts::look(&self.config.firecracker_place(&self.paths));
         let wanted = self.config.vmm.parse().unwrap_or(WantedVmm::Auto);
         let mut checks = vec![architecture(std::env::consts::ARCH)];
         checks.push(vmm(&choose(wanted, &facts)));
@@ -126,10 +125,17 @@ fn architecture(arch: &str) -> CheckView {
 
 fn vmm(choice: &Result<Choice, ChoiceError>) -> CheckView {
     match choice {
-        Ok(choice) if choice.reason.contains("without KVM") => {
-            check("vmm", CheckOutcome::Warn, format!("{} (slower guests)", choice.reason))
+        Ok(choice) => {
+            let slower = match choice.accelerator {
+                Accelerator::Tcg => " (slower guests)",
+                Accelerator::Kvm => "",
+            };
+            let news = choice.warnings.iter().filter(|warning| !choice.reason.contains(*warning));
+            let detail = news
+                .fold(format!("{}{slower}", choice.reason), |detail, warning| format!("{detail}\n{warning}"));
+            let is_best = slower.is_empty() && choice.warnings.is_empty();
+            check("vmm", if is_best { CheckOutcome::Pass } else { CheckOutcome::Warn }, detail)
         }
-        Ok(choice) => check("vmm", CheckOutcome::Pass, choice.reason.clone()),
         Err(error) => {
             CheckView { fix: vmm_choice::hint(error), ..check("vmm", CheckOutcome::Fail, error.to_string()) }
         }
@@ -187,6 +193,31 @@ mod tests {
         assert_eq!(network(false).fix.as_deref(), Some("sudo apt-get install passt"));
         let no_qemu = Err(ChoiceError::Missing { program: "qemu-system-x86_64", package: "qemu-system-x86" });
         assert_eq!(vmm(&no_qemu).fix.as_deref(), Some("sudo apt-get install qemu-system-x86"));
+    }
+
+    #[test]
+    fn what_the_choice_warns_of_is_in_its_row_once() {
+        let choice = |accelerator, warnings: &[&str]| Choice {
+            vmm: banger_vmm::VmmKind::Qemu,
+            program: "qemu".into(),
+            accelerator,
+            reason: "QEMU; Firecracker is not used: old".to_owned(),
+            warnings: warnings.iter().map(|warning| (*warning).to_owned()).collect(),
+        };
+        let told = |choice| {
+            let row = vmm(&Ok(choice));
+            (row.outcome, row.detail)
+        };
+        let reason = "QEMU; Firecracker is not used: old".to_owned();
+        assert_eq!(told(choice(Accelerator::Kvm, &[])), (CheckOutcome::Pass, reason.clone()));
+        assert_eq!(
+            told(choice(Accelerator::Kvm, &["Firecracker is not used: old"])),
+            (CheckOutcome::Warn, reason.clone())
+        );
+        assert_eq!(
+            told(choice(Accelerator::Tcg, &["slow"])),
+            (CheckOutcome::Warn, format!("{reason} (slower guests)\nslow"))
+        );
     }
 
     #[test]

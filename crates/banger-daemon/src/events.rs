@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::operation::Operations;
+use crate::operation::{Operations, current_id};
 use crate::vm::time_text;
 
 /// Events that are read from the store at a time.
@@ -57,6 +57,18 @@ impl Events {
             op_id: None,
             value: Some(row.state.as_str().to_owned()),
             message,
+        })
+    }
+
+    /// Tells what may not work, or could be better, about a VM that is started.
+    pub(crate) fn warn_of_vm(&self, row: &VmRow, message: &str) -> Result<(), StoreError> {
+        self.store.add_event(&Event {
+            kind: word(&EventKind::VmWarning),
+            vm_id: Some(row.id.to_string()),
+            name: row.name.to_string(),
+            op_id: current_id(),
+            value: None,
+            message: Some(message.to_owned()),
         })
     }
 

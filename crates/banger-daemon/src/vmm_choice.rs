@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_sys::process::ProcessIdentity;
-use banger_vmm::firecracker::{Firecracker, Tuning};
+use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
 use banger_vmm::orphans::{end_orphan, find_orphans};
 use banger_vmm::qemu::Qemu;
-use banger_vmm::selection::{Accelerator, Choice, ChoiceError, HostFacts, WantedVmm, choose};
+use banger_vmm::selection::{
+    Accelerator, Choice, ChoiceError, FIRECRACKER_KEY, FirecrackerPlace, HostFacts, WantedVmm, choose,
+};
 use banger_vmm::{Vmm, VmmKind};
 use tracing::warn;
 
@@ -17,15 +19,15 @@ use crate::vmm_source::{ChosenVmm, VmmSource, VmmSourceError};
 #[derive(Debug)]
 pub struct HostVmms {
     helper: PathBuf,
-    firecracker: PathBuf,
+    firecracker: FirecrackerPlace,
     tuning: Tuning,
 }
 
 impl HostVmms {
     /// The VMMs of this host. The helper is a program that calls [`banger_vmm::role::play`] first of all: it becomes what
-    /// runs beside machines. `firecracker` is where one may be that is used before one on `PATH`.
+    /// runs beside machines.
     #[must_use]
-    pub fn new(helper: PathBuf, firecracker: PathBuf, tuning: Tuning) -> Self {
+    pub fn new(helper: PathBuf, firecracker: FirecrackerPlace, tuning: Tuning) -> Self {
         Self { helper, firecracker, tuning }
     }
 
@@ -40,9 +42,10 @@ impl HostVmms {
 impl VmmSource for HostVmms {
     fn choose(&self, wish: &str) -> Result<ChosenVmm, VmmSourceError> {
         let wanted: WantedVmm = wish.parse().map_err(VmmSourceError::Unknown)?;
-        let facts = HostFacts::look(Some(&self.firecracker));
+        let facts = HostFacts::look(&self.firecracker);
         let choice = choose(wanted, &facts).map_err(VmmSourceError::None)?;
-        Ok(ChosenVmm { label: label(&choice), vmm: self.driver(&choice) })
+        check_parts(&choice, &facts, self.tuning.jailer).map_err(VmmSourceError::None)?;
+        Ok(ChosenVmm { label: label(&choice), vmm: self.driver(&choice), warnings: choice.warnings })
     }
 
     fn of_kind(&self, kind: VmmKind) -> Option<Arc<dyn Vmm>> {
@@ -81,6 +84,22 @@ fn label(choice: &Choice) -> String {
     .to_owned()
 }
 
+/// Refuses what could not be started: every VM has a network, and a jailer that is asked for must be there.
+fn check_parts(choice: &Choice, facts: &HostFacts, jailer: JailWish) -> Result<(), ChoiceError> {
+    if facts.passt.is_none() {
+        return Err(ChoiceError::Missing { program: "passt", package: "passt" });
+    }
+    match (choice.vmm, jailer) {
+        (VmmKind::Firecracker, JailWish::Always) => {
+            let judged = JailFacts::look(&choice.program).judge().map(drop);
+            judged.map_err(|why| ChoiceError::UnfitFirecracker {
+                why: format!("it is to be jailed, but {why}"),
+            })
+        }
+        (VmmKind::Firecracker, JailWish::Auto | JailWish::Never) | (VmmKind::Qemu, _) => Ok(()),
+    }
+}
+
 /// The command that brings a VMM.
 #[must_use]
 pub fn hint(error: &ChoiceError) -> Option<String> {
@@ -88,5 +107,8 @@ pub fn hint(error: &ChoiceError) -> Option<String> {
         ChoiceError::Missing { package, .. } => Some(format!("sudo apt-get install {package}")),
         ChoiceError::NoFirecracker => Some("banger setup firecracker".to_owned()),
         ChoiceError::UnfitFirecracker { .. } => Some("banger doctor".to_owned()),
+        ChoiceError::ConfiguredFirecracker { .. } => {
+            Some(format!("correct `{FIRECRACKER_KEY}` in config.toml, or remove it"))
+        }
     }
 }

@@ -25,6 +25,8 @@ pub struct ChosenVmm {
     pub vmm: Arc<dyn Vmm>,
     /// Its name with the accelerator, as in `qemu/tcg`.
     pub label: String,
+    /// What the user is told whenever a VM is started by it.
+    pub warnings: Vec<String>,
 }
 
 /// Chooses VMMs. Real: by looking at the host; in tests: a fake.

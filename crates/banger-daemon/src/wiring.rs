@@ -133,7 +133,7 @@ impl Daemon {
             source: source.clone(),
             vmms: Arc::new(HostVmms::new(
                 program.file().to_owned(),
-                config.firecracker_program(&paths),
+                config.firecracker_place(&paths),
                 config.firecracker.tuning(),
             )),
             user_key,

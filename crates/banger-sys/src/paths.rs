@@ -38,6 +38,39 @@ pub enum PathsError {
     TooLong(PathBuf),
 }
 
+/// A path of a configuration that may mean another file in each working directory.
+#[derive(Debug, thiserror::Error)]
+pub enum WrittenPathError {
+    /// It begins in the working directory.
+    #[error("`{}` is not an absolute path; write it from `/`, or from your home directory as `~/bin/program`", .0.display())]
+    Relative(PathBuf),
+    /// It begins in a home directory that this user does not have.
+    #[error("`{}` begins in the home directory, and this user has none", path.display())]
+    NoHome {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: etcetera::HomeDirError,
+    },
+}
+
+/// Returns what a path means that a person wrote where no shell reads it: `~/…` begins in the home directory.
+///
+/// # Errors
+/// [`WrittenPathError`].
+pub fn of_written(path: &Path) -> Result<PathBuf, WrittenPathError> {
+    let Ok(below_home) = path.strip_prefix("~") else {
+        return if path.is_absolute() {
+            Ok(path.to_owned())
+        } else {
+            Err(WrittenPathError::Relative(path.to_owned()))
+        };
+    };
+    let home =
+        etcetera::home_dir().map_err(|source| WrittenPathError::NoHome { path: path.to_owned(), source })?;
+    if home.is_absolute() { Ok(home.join(below_home)) } else { Err(WrittenPathError::Relative(home)) }
+}
+
 /// Longest path of the runtime directory, so that `<runtime>/vms/<16 digits>/channel.sock` fits `sun_path`.
 const RUNTIME_BYTES_MAX: usize = 107 - "/vms/0123456789abcdef/channel.sock".len();
 
@@ -233,5 +266,16 @@ mod tests {
         assert_eq!(found.runtime, found.state.join("run"));
         let found = paths(&[("HOME", "/home/ada"), ("XDG_RUNTIME_DIR", "/run/user/7")]).unwrap();
         assert_eq!(found.runtime, Path::new("/run/user/7/banger"));
+    }
+
+    #[test]
+    fn a_written_path_is_absolute_or_begins_in_the_home_directory() {
+        assert_eq!(of_written(Path::new("/opt/fc")).unwrap(), Path::new("/opt/fc"));
+        let home = etcetera::home_dir().unwrap();
+        assert_eq!(of_written(Path::new("~/bin/fc")).unwrap(), home.join("bin/fc"));
+        for relative in ["fc", "bin/fc", "./fc", "../fc", "~fc", "~root/fc", ""] {
+            let refused = of_written(Path::new(relative));
+            assert!(matches!(refused, Err(WrittenPathError::Relative(_))), "{relative}: {refused:?}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use banger_linux_guest::{LinuxGuest, why_no_hardware};
 use banger_sys::host;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
 use banger_vmm::qemu::Qemu;
-use banger_vmm::selection::{Accelerator, Choice, HostFacts, WantedVmm, choose};
+use banger_vmm::selection::{Accelerator, Choice, FirecrackerPlace, HostFacts, WantedVmm, choose};
 use banger_vmm::{Vmm, VmmKind};
 use libtest_mimic::Trial;
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn qemu() -> Arc<dyn Vmm> {
-    let choice = choose(WantedVmm::Qemu, &HostFacts::look(None))
+    let choice = choose(WantedVmm::Qemu, &HostFacts::look(&FirecrackerPlace::Installed(PathBuf::new())))
         .unwrap_or_else(|error| panic!("{error}; these tests need the packages qemu-system-x86 and passt"));
     Arc::new(Qemu::new(&choice, std::env::current_exe().expect("this program has a file")))
 }

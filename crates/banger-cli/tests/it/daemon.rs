@@ -45,6 +45,8 @@ pub(crate) struct Script {
     pub(crate) errors: BTreeMap<String, ErrorBody>,
     /// Answers by request, in place of those below.
     pub(crate) answers: BTreeMap<String, Value>,
+    /// What every operation warns of.
+    pub(crate) warnings: Vec<String>,
     /// Requests that get no answer.
     pub(crate) silent: Vec<String>,
     pub(crate) log: Vec<u8>,
@@ -91,6 +93,7 @@ impl Daemon {
             info: info(),
             errors: BTreeMap::new(),
             answers: BTreeMap::new(),
+            warnings: Vec::new(),
             silent: Vec::new(),
             log: b"[    0.000000] Linux version 6.1\n".to_vec(),
             events: VecDeque::new(),
@@ -464,6 +467,7 @@ impl Shared {
             state,
             revision: 1,
             stages: vec![step("disks", Some(120)), step("boot", state.is_final().then_some(900))],
+            warnings: self.script.lock().unwrap().warnings.clone(),
             result,
             error: None,
             was_already: false,

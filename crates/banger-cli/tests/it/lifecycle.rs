@@ -41,6 +41,18 @@ async fn several_vms_are_told_in_the_order_typed_and_one_failure_is_one() {
 }
 
 #[tokio::test]
+async fn what_an_operation_warns_of_is_told_once_also_to_who_wants_no_progress() {
+    let stage = stage_with_vms();
+    stage.daemon.script(|script| script.warnings = vec!["this is slow".into(), "this is old".into()]);
+    let told = run(stage.banger(&["vm", "start", "-q", "dev"])).await;
+    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "started dev\n"));
+    assert_eq!(told.stderr, "warning: this is slow\nwarning: this is old\n");
+    let told = run(stage.banger(&["vm", "create", "--name", "new"])).await;
+    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "new\n"));
+    assert_eq!(told.stderr.matches("warning: this is slow\n").count(), 1, "{}", told.stderr);
+}
+
+#[tokio::test]
 async fn every_lifecycle_command_reaches_its_route() {
     let stage = stage_with_vms();
     for verb in ["start", "stop", "restart", "kill", "delete"] {

@@ -5,7 +5,7 @@ use banger_api::{CheckOutcome, CheckView};
 use banger_sys::host::Virtualization;
 use banger_sys::tuning::{HostTuning, Processor};
 use banger_vmm::firecracker::{JailFacts, JailWish, OLDEST_TEXT, TESTED, Tuning, Version};
-use banger_vmm::selection::{FoundFirecracker, HostFacts, WantedVmm};
+use banger_vmm::selection::{FIRECRACKER_KEY, FoundFirecracker, HostFacts, WantedVmm};
 
 use super::check;
 
@@ -60,7 +60,7 @@ fn warn(name: &str, detail: impl Into<String>, fix: Option<String>) -> CheckView
 fn firecracker(facts: &Facts<'_>) -> CheckView {
     const NAME: &str = "firecracker";
     let install = || Some("banger setup firecracker".to_owned());
-    let Some(FoundFirecracker { program, version }) = &facts.host.firecracker else {
+    let Some(found) = &facts.host.firecracker else {
         return match facts.wanted {
             WantedVmm::Qemu => pass(NAME, "not installed, and the configuration asks for QEMU"),
             WantedVmm::Auto | WantedVmm::Firecracker if !facts.is_virtualization_usable() => {
@@ -71,8 +71,19 @@ fn firecracker(facts: &Facts<'_>) -> CheckView {
             }
         };
     };
+    let FoundFirecracker { program, version, is_static, is_configured } = found;
     let program = program.display();
     match version {
+        Err(why) if *is_configured => check(
+            NAME,
+            CheckOutcome::Fail,
+            format!("`{FIRECRACKER_KEY}` in the configuration cannot be used: {why}"),
+        ),
+        Ok(_) if !is_static => warn(
+            NAME,
+            format!("`{program}` is not a static program, and sees no libraries in its cell"),
+            install(),
+        ),
         Err(why) => warn(NAME, format!("`{program}` does not tell its version: {why}"), install()),
         Ok(version) if version.is_too_old() => {
             let detail = format!("`{program}` is version {version}, and at least {OLDEST_TEXT} is needed");

@@ -16,7 +16,12 @@ fn good_host() -> HostFacts {
 }
 
 fn found(version: &str) -> FoundFirecracker {
-    FoundFirecracker { program: "/fc".into(), version: Ok(version.parse().unwrap()) }
+    FoundFirecracker {
+        program: "/fc".into(),
+        version: Ok(version.parse().unwrap()),
+        is_static: true,
+        is_configured: false,
+    }
 }
 
 fn good_tuning() -> HostTuning {
@@ -100,13 +105,21 @@ fn each_firecracker_is_told_for_what_it_is() {
             jail: None,
         }))
     };
-    let unknown = FoundFirecracker { program: "/fc".into(), version: Err("it hangs".into()) };
+    let unknown = FoundFirecracker { version: Err("it hangs".into()), ..found("1.16.1") };
+    let missing = FoundFirecracker {
+        version: Err("`/fc` does not exist".into()),
+        is_configured: true,
+        ..found("1.16.1")
+    };
+    let linked = FoundFirecracker { is_static: false, ..found("1.16.1") };
     let table: String = [
         Some(found("1.4.1")),
         Some(found("1.7.0")),
         Some(found("1.16.1")),
         Some(found("1.18.0")),
         Some(unknown),
+        Some(missing),
+        Some(linked),
     ]
     .into_iter()
     .map(|found| row(found, WantedVmm::Auto))
@@ -119,6 +132,8 @@ fn each_firecracker_is_told_for_what_it_is() {
     a bare resume of this version makes streams to the guest hang (its issue #6100); banger goes round that, and open streams are reset by a pause
     Warn firecracker: `/fc` is version 1.18.0, newer than 1.16.1, the newest that banger was tried with [banger setup firecracker]
     Warn firecracker: `/fc` does not tell its version: it hangs [banger setup firecracker]
+    Fail firecracker: `firecracker_bin` in the configuration cannot be used: `/fc` does not exist
+    Warn firecracker: `/fc` is not a static program, and sees no libraries in its cell [banger setup firecracker]
     Pass firecracker: not installed, and the configuration asks for QEMU
     ");
 }

@@ -37,6 +37,7 @@ impl OperationTask {
             state: OperationState::Running,
             revision: 1,
             stages: Vec::new(),
+            warnings: Vec::new(),
             result: None,
             error: None,
             was_already: false,
@@ -111,6 +112,15 @@ impl OperationTask {
         self.change(|view| {
             view.was_already = true;
             view.notes.push(sentence);
+        });
+    }
+
+    /// Tells the caller something that is no failure. What was told is not told again.
+    pub fn warn(&self, text: &str) {
+        self.change(|view| {
+            if !view.warnings.iter().any(|told| told == text) {
+                view.warnings.push(text.to_owned());
+            }
         });
     }
 

@@ -100,6 +100,11 @@ impl DisksReady {
         Self { row }
     }
 
+    /// The VM.
+    pub(super) fn row(&self) -> &VmRow {
+        &self.row
+    }
+
     /// Returns the VM without starting it.
     pub(super) fn into_row(self) -> VmRow {
         self.row

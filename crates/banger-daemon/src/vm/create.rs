@@ -78,6 +78,7 @@ impl VmService {
             state: OperationState::Succeeded,
             revision: 1,
             stages: Vec::new(),
+            warnings: Vec::new(),
             result,
             error,
             was_already: false,
@@ -93,6 +94,7 @@ impl VmService {
         (wish, vmm): (String, ChosenVmm),
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
+        vmm.warnings.iter().for_each(|warning| task.warn(warning));
         let config = &self.parts.config;
         let image = request.image.clone().unwrap_or_else(|| config.default_image.clone());
         let ensured = self.parts.source.ensure(&image, request.kernel.as_ref(), task);
@@ -199,6 +201,10 @@ impl VmService {
         disks: DisksReady,
         wait: WaitFor,
     ) -> Result<VmRow, VmError> {
+        for warning in &context.vmm.warnings {
+            context.task.warn(warning);
+            self.parts.events.warn_of_vm(disks.row(), warning).map_err(VmError::Store)?;
+        }
         let launched = disks.launch(context, undo).await?;
         let (id, machine) = (launched.id().clone(), launched.machine());
         self.adopt_machine(&id, Arc::clone(&machine));

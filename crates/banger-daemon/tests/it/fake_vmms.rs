@@ -31,6 +31,8 @@ pub struct Behaviour {
     pub has_silent_guests: AtomicBool,
     /// Guests stand still for this reason, until they are let go.
     pub stands_still: Mutex<Option<WriteFailure>>,
+    /// What is said of every choice.
+    pub warnings: Mutex<Vec<String>>,
 }
 
 pub struct FakeVmms {
@@ -49,6 +51,7 @@ impl FakeVmms {
             refuses: AtomicBool::new(false),
             has_silent_guests: AtomicBool::new(false),
             stands_still: Mutex::default(),
+            warnings: Mutex::default(),
         };
         Self { agent: agent.to_owned(), home: home.to_owned(), behaviour: Arc::new(behaviour) }
     }
@@ -75,7 +78,8 @@ impl VmmSource for FakeVmms {
             let (program, package) = ("qemu-system-x86_64", "qemu-system-x86");
             return Err(VmmSourceError::None(ChoiceError::Missing { program, package }));
         }
-        Ok(ChosenVmm { vmm: Arc::new(self.vmm()), label: "fake".to_owned() })
+        let warnings = self.behaviour.warnings.lock().unwrap().clone();
+        Ok(ChosenVmm { vmm: Arc::new(self.vmm()), label: "fake".to_owned(), warnings })
     }
 
     fn of_kind(&self, _kind: VmmKind) -> Option<Arc<dyn Vmm>> {

@@ -40,3 +40,4 @@ mod reconcile;
 mod repetition;
 mod sandbox;
 mod truth;
+mod warnings;

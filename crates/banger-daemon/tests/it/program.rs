@@ -126,6 +126,33 @@ async fn a_killed_one_is_followed_by_the_next() {
     assert_eq!(info(&paths).await.pid, second.child.id());
 }
 
+/// What a VM's making is answered with, by a daemon that was configured so.
+async fn refusal_of_a_vm(config: &str, vmm: Option<&str>) -> String {
+    let (home, paths) = home();
+    fs::create_dir_all(&paths.config).unwrap();
+    fs::write(paths.config_file(), config).unwrap();
+    let _program = Program::of(home.path());
+    let request = serde_json::json!({ "vmm": vmm });
+    let client = Client::new(&paths.daemon_socket());
+    let answer = client.post::<banger_api::OperationView>("/v1/vms", &request).await;
+    let refused = crate::sandbox::refused(answer.unwrap_err());
+    let vms: Vec<banger_api::VmView> = client.get("/v1/vms").await.unwrap();
+    assert!(vms.is_empty(), "refused before anything is made");
+    format!("{}; {}", refused.message, refused.hint.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_configured_firecracker_that_is_not_there_is_refused_with_its_key_and_path() {
+    let config = "firecracker_bin = '/nowhere/firecracker'\ndisk_floor = '64M'";
+    for vmm in [None, Some("auto"), Some("firecracker")] {
+        assert_eq!(
+            refusal_of_a_vm(config, vmm).await,
+            "no VMM can run a VM here: `firecracker_bin` in the configuration cannot be used: `/nowhere/firecracker` does \
+             not exist; correct `firecracker_bin` in config.toml, or remove it"
+        );
+    }
+}
+
 #[test]
 fn a_wrong_configuration_is_told_with_its_file_line_and_key() {
     let (home, paths) = home();

@@ -32,7 +32,7 @@ const FIRST_WITH_VSOCK_OVERRIDE: Version = Version::new(1, 16, 0);
 
 /// A text that is no version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a version")]
+#[error("{}", if .text.is_empty() { "it does not print a version".to_owned() } else { format!("`{}` is not a version", .text) })]
 pub struct NotAVersion {
     text: String,
 }

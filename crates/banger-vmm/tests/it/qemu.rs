@@ -1,10 +1,11 @@
 //! The QEMU driver against the contract. QEMU and passt are declared host packages: without them these tests fail.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_conformance::{Does, Driver, Guest, TinyGuest, suite, trial};
 use banger_vmm::qemu::Qemu;
-use banger_vmm::selection::{HostFacts, WantedVmm, choose};
+use banger_vmm::selection::{FirecrackerPlace, HostFacts, WantedVmm, choose};
 use banger_vmm::{ControlError, RestorePlan, SnapshotFiles, SnapshotKind, StartError, Vmm};
 use libtest_mimic::Trial;
 
@@ -24,7 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn qemu() -> Arc<dyn Vmm> {
-    let choice = choose(WantedVmm::Qemu, &HostFacts::look(None))
+    let choice = choose(WantedVmm::Qemu, &HostFacts::look(&FirecrackerPlace::Installed(PathBuf::new())))
         .unwrap_or_else(|error| panic!("{error}; these tests need the packages qemu-system-x86 and passt"));
     Arc::new(Qemu::new(&choice, std::env::current_exe().expect("this program has a file")))
 }
