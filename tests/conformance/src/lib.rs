@@ -24,5 +24,5 @@ mod trials;
 pub use guest::{CHANNEL_DEADLINE, Does, Guest};
 pub use rig::{LINE, Rig, is_alive, until, until_console_says};
 pub use suite::{Driver, suite};
-pub use tiny_guest::{TinyGuest, write as write_tiny_guest};
+pub use tiny_guest::{Entry, TinyGuest, write as write_tiny_guest};
 pub use trials::{skipped, trial};

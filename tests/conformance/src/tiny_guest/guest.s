@@ -1,6 +1,7 @@
 // The tiny guest: 32-bit protected mode, flat segments, no paging, no interrupts; loaded at 0x100000.
-// It polls its devices, so that it needs neither interrupts nor timers. Sources: Xen's `docs/misc/pvh.pandoc` for the
-// state at the entry; Virtual I/O Device (VIRTIO) 1.2, sections 4.2.2 (MMIO), 2.7 (split queues), 5.2 (block), 5.10 (socket).
+// It polls its devices, so that it needs neither interrupts nor timers. Sources: Xen's `docs/misc/pvh.pandoc` and Linux'
+// `Documentation/arch/x86/boot.rst` ("64-bit boot protocol") for the state at the two entries; Virtual I/O Device (VIRTIO)
+// 1.2, sections 4.2.2 (MMIO), 2.7 (split queues), 5.2 (block), 5.10 (socket).
 
     .code32
     .globl tiny_guest_begin, tiny_guest_end
@@ -26,6 +27,31 @@ line:                                   // offset 16: patched by the builder
     .set    DOES_TICK, 2
     .set    DOES_DRIVES, 4
     .set    DOES_ECHO, 8
+
+// Where a boot loader for Linux enters (offset 64): 64-bit mode, the first memory mapped to itself, interrupts off. It goes
+// back to where the other entry begins: the code is mapped to itself, so that paging can be switched off under it.
+    .code64
+enter_as_linux:
+    movl    $(segments_at - tiny_guest_begin + BASE), %eax
+    lgdt    (%rax)
+    movl    $STACK, %esp
+    pushq   $8                          // the 32-bit code segment
+    pushq   $(leave_long_mode - tiny_guest_begin + BASE)
+    lretq
+    .code32
+leave_long_mode:
+    movl    $16, %eax
+    movl    %eax, %ds
+    movl    %eax, %es
+    movl    %eax, %ss
+    movl    %cr0, %eax
+    andl    $0x7fffffff, %eax           // paging
+    movl    %eax, %cr0
+    movl    $0xc0000080, %ecx           // EFER
+    rdmsr
+    andl    $0xfffffeff, %eax           // long mode
+    wrmsr
+    jmp     start
 
 start:
     movl    $STACK, %esp
@@ -213,13 +239,44 @@ transfer:
 
 // ---- echo over vsock -------------------------------------------------------------------------------------------------
 
+    // What is known of a connection: a place in the table.
+    .set    CONNECTIONS, 0x400000
+    .set    CONNECTION_BYTES, 32
+    .set    CONNECTIONS_END, CONNECTIONS + 128 * CONNECTION_BYTES
+    .set    THEIR_PORT, 0               // 0: the place is free
+    .set    OUR_PORT, 4
+    .set    RECEIVED, 8                 // bytes so far, as in all the following
+    .set    SENT, 12                    // and with that taken out of our room
+    .set    THEIR_ROOM, 16
+    .set    THEIR_TAKEN, 20             // of what we have sent
+    .set    HAS_ASKED, 24               // for news of their room, since we sent the last
+
+    // What a connection has received and not sent back yet, a ring for each. It is all the room that the host is told of.
+    .set    ROOMS, 0x500000
+    .set    ROOM_BYTES, 0x10000
+    .set    PLACE_TO_ROOM, 11           // log2(ROOM_BYTES / CONNECTION_BYTES)
+
+    // What is sent.
+    .set    PACKET, 0x260000
+    .set    PACKET_BYTES_MAX, 0x1000
+
+    .set    REQUEST_OPERATION, 1
+    .set    RESPONSE, 2
+    .set    RESET, 3
+    .set    DATA_OPERATION, 5
+    .set    NEWS_OF_ROOM, 6
+    .set    QUESTION_OF_ROOM, 7
+
+    // How often the guest looks around until it has dealt with an event: like a kernel, it does so after what is urgent.
+    .set    EVENT_DELAY, 100000
+
     .set    RX, QUEUES
     .set    TX, QUEUES + 0x4000
     .set    EV, QUEUES + 0x8000
     .set    EVENTS, 0x240000
-    .set    RING, 0x250000
 
-// Listens on the agent's two ports and sends back what comes; rings at the host when it listens.
+// Listens on the agent's two ports and sends back what comes, as fast as the other side takes it; rings at the host when it
+// listens.
 echo:
     movl    $19, %ebp
     movl    $(keep_device - tiny_guest_begin + BASE), %edi
@@ -271,20 +328,7 @@ echo:
     movl    $15, 0x70(%ebx)
     movl    $0, 0x50(%ebx)
     movl    $2, 0x50(%ebx)
-    // The ring: a request from port 5000 to the host's.
-    movl    $RING, %edi
-    movl    $(HEADER_BYTES / 4), %ecx
-    xorl    %eax, %eax
-    rep stosl
-    movl    0x100(%ebx), %eax           // our own address
-    movl    %eax, (RING)
-    movl    $2, (RING + 8)
-    movl    $5000, (RING + 16)
-    movl    $1026, (RING + 20)
-    movl    $0x00010001, (RING + 28)    // a stream, a request
-    movl    $0x10000, (RING + 36)
-    movl    $RING, %esi
-    call    send
+    call    ring
 serve:
     pause
     movw    (rx_seen - tiny_guest_begin + BASE), %ax
@@ -293,7 +337,16 @@ serve:
     movw    (ev_seen - tiny_guest_begin + BASE), %ax
     cmpw    %ax, (EV + 0x2002)
     je      serve
-    // An event: its place is given back, which tells the device that it was heard.
+    decl    (event_delay - tiny_guest_begin + BASE)
+    jnz     serve
+    // An event, of which there is one kind: all connections are gone, and nobody is told. Its place is given back, which
+    // tells the device that it was heard. Whoever was listening still is, and rings again.
+    movl    $EVENT_DELAY, (event_delay - tiny_guest_begin + BASE)
+    movl    $CONNECTIONS, %edi
+1:  movl    $0, THEIR_PORT(%edi)
+    addl    $CONNECTION_BYTES, %edi
+    cmpl    $CONNECTIONS_END, %edi
+    jne     1b
     incw    (ev_seen - tiny_guest_begin + BASE)
     movzwl  %ax, %ecx
     andl    $3, %ecx
@@ -307,51 +360,156 @@ serve:
     movl    $2, 0x50(%ebx)
     movl    $(reset_text - tiny_guest_begin + BASE), %esi
     call    print
+    call    ring
     jmp     serve
 
+// A packet: its buffer is number ebp, at esi.
 received:
     incw    (rx_seen - tiny_guest_begin + BASE)
     movzwl  %ax, %ecx
     andl    $15, %ecx
-    movl    (RX + 0x2004)(,%ecx,8), %ebp    // which buffer
+    movl    (RX + 0x2004)(,%ecx,8), %ebp
     movl    %ebp, %esi
     imull   $BUFFER_BYTES, %esi, %esi
     addl    $BUFFERS, %esi
-    // The answer goes back the way it came.
-    movl    (%esi), %eax
-    xchgl   8(%esi), %eax
-    movl    %eax, (%esi)
-    movl    16(%esi), %eax
-    xchgl   20(%esi), %eax
-    movl    %eax, 16(%esi)
-    movl    $0x7fff0000, 36(%esi)       // room for more than any test sends
-    movl    $0, 40(%esi)
+    call    find
     movzwl  30(%esi), %eax
-    cmpl    $5, %eax                    // data: as it is
-    je      answer
-    movl    $0, 24(%esi)
-    cmpl    $1, %eax                    // a request
-    jne     1f
-    movw    $2, 30(%esi)                // ... is accepted ...
-    movl    16(%esi), %eax
-    cmpl    $1024, %eax
-    je      answer
-    cmpl    $1025, %eax
-    je      answer
-    movw    $3, 30(%esi)                // ... on two ports only
-    jmp     answer
-1:  cmpl    $3, %eax                    // a reset needs no answer
-    je      give_back
-    cmpl    $6, %eax                    // nor does news of room
-    je      give_back
-    cmpl    $7, %eax                    // a question about room
-    jne     2f
-    movw    $6, 30(%esi)
-    jmp     answer
-2:  movw    $3, 30(%esi)                // the answer to a ring, or an end
-    movl    $0, 32(%esi)
-answer:
+    cmpl    $REQUEST_OPERATION, %eax
+    je      requested
+    cmpl    $RESET, %eax
+    je      was_reset
+    testl   %edi, %edi
+    jz      refuse                      // the answer to a ring, or what is meant for a connection that is gone
+    movl    36(%esi), %ecx
+    movl    %ecx, THEIR_ROOM(%edi)
+    movl    40(%esi), %ecx
+    movl    %ecx, THEIR_TAKEN(%edi)
+    cmpl    $DATA_OPERATION, %eax
+    je      keep_data
+    cmpl    $NEWS_OF_ROOM, %eax
+    je      send_back
+    cmpl    $QUESTION_OF_ROOM, %eax
+    je      tell_room
+    movl    $0, THEIR_PORT(%edi)        // an end
+refuse:
+    xorl    %edi, %edi
+    movl    $RESET, %eax
+    movl    20(%esi), %ecx
+    movl    16(%esi), %edx
+    call    begin_packet
     call    send
+    jmp     give_back
+
+was_reset:
+    testl   %edi, %edi
+    jz      give_back
+    movl    $0, THEIR_PORT(%edi)
+    jmp     give_back
+
+// Accepted on the agent's two ports only, as long as there is a place.
+requested:
+    movl    20(%esi), %eax
+    cmpl    $1024, %eax
+    je      1f
+    cmpl    $1025, %eax
+    jne     refuse
+1:  movl    $CONNECTIONS, %edi
+2:  cmpl    $0, THEIR_PORT(%edi)
+    je      3f
+    addl    $CONNECTION_BYTES, %edi
+    cmpl    $CONNECTIONS_END, %edi
+    jne     2b
+    jmp     refuse
+3:  movl    %eax, OUR_PORT(%edi)
+    movl    16(%esi), %eax
+    movl    %eax, THEIR_PORT(%edi)
+    movl    36(%esi), %eax
+    movl    %eax, THEIR_ROOM(%edi)
+    movl    40(%esi), %eax
+    movl    %eax, THEIR_TAKEN(%edi)
+    movl    $0, RECEIVED(%edi)
+    movl    $0, SENT(%edi)
+    movl    $0, HAS_ASKED(%edi)
+    movl    $RESPONSE, %eax
+    call    begin_answer
+    call    send
+    jmp     give_back
+
+tell_room:
+    movl    $NEWS_OF_ROOM, %eax
+    call    begin_answer
+    call    send
+    jmp     send_back
+
+// Puts what the packet has into the connection's ring: up to the ring's end, then from its begin.
+keep_data:
+    movl    24(%esi), %ecx
+    movl    RECEIVED(%edi), %edx
+    addl    %ecx, RECEIVED(%edi)
+    addl    $HEADER_BYTES, %esi
+    call    room_of
+    pushl   %edi
+1:  andl    $(ROOM_BYTES - 1), %edx
+    leal    (%eax,%edx), %edi
+    negl    %edx
+    addl    $ROOM_BYTES, %edx           // bytes to the end
+    cmpl    %ecx, %edx
+    jbe     2f
+    movl    %ecx, %edx
+2:  subl    %edx, %ecx
+    xchgl   %ecx, %edx
+    call    copy
+    movl    %edx, %ecx
+    xorl    %edx, %edx
+    testl   %ecx, %ecx
+    jnz     1b
+    popl    %edi
+
+// Sends back what the connection has received, as far as there is room for it on the other side.
+send_back:
+    movl    RECEIVED(%edi), %ecx
+    subl    SENT(%edi), %ecx
+    jz      give_back
+    movl    THEIR_ROOM(%edi), %eax
+    addl    THEIR_TAKEN(%edi), %eax
+    subl    SENT(%edi), %eax
+    jle     ask_for_room
+    cmpl    %eax, %ecx
+    jbe     1f
+    movl    %eax, %ecx
+1:  cmpl    $PACKET_BYTES_MAX, %ecx
+    jbe     2f
+    movl    $PACKET_BYTES_MAX, %ecx
+2:  movl    SENT(%edi), %edx
+    andl    $(ROOM_BYTES - 1), %edx
+    movl    $ROOM_BYTES, %eax
+    subl    %edx, %eax                  // bytes to the end of the ring
+    cmpl    %eax, %ecx
+    jbe     3f
+    movl    %eax, %ecx
+3:  addl    %ecx, SENT(%edi)
+    movl    $0, HAS_ASKED(%edi)
+    call    room_of
+    leal    (%eax,%edx), %esi
+    pushl   %ecx
+    pushl   %edi
+    movl    $(PACKET + HEADER_BYTES), %edi
+    call    copy
+    popl    %edi
+    movl    $DATA_OPERATION, %eax
+    call    begin_answer
+    popl    (PACKET + 24)
+    call    send
+    jmp     send_back
+
+ask_for_room:
+    cmpl    $0, HAS_ASKED(%edi)
+    jne     give_back
+    movl    $1, HAS_ASKED(%edi)
+    movl    $QUESTION_OF_ROOM, %eax
+    call    begin_answer
+    call    send
+
 give_back:
     movzwl  (RX + 0x1002), %ecx
     movl    %ecx, %edi
@@ -362,11 +520,79 @@ give_back:
     movl    $0, 0x50(%ebx)
     jmp     serve
 
-// Sends the packet at esi and waits until the device has it.
+// Finds the connection of the packet at esi: returns its place in edi, 0 where there is none.
+find:
+    movl    $CONNECTIONS, %edi
+1:  movl    16(%esi), %eax
+    cmpl    %eax, THEIR_PORT(%edi)
+    jne     2f
+    movl    20(%esi), %eax
+    cmpl    %eax, OUR_PORT(%edi)
+    je      3f
+2:  addl    $CONNECTION_BYTES, %edi
+    cmpl    $CONNECTIONS_END, %edi
+    jne     1b
+    xorl    %edi, %edi
+3:  ret
+
+// Returns the ring of the connection at edi in eax.
+room_of:
+    leal    -CONNECTIONS(%edi), %eax
+    shll    $PLACE_TO_ROOM, %eax
+    addl    $ROOMS, %eax
+    ret
+
+// Copies ecx bytes from esi to edi.
+copy:
+    pushl   %ecx
+    shrl    $2, %ecx
+    rep movsl
+    popl    %ecx
+    andl    $3, %ecx
+    rep movsb
+    ret
+
+// Rings at the host: asks for a connection to the bell's port, each time from another port: the host may still have the last.
+ring:
+    xorl    %edi, %edi
+    movl    $REQUEST_OPERATION, %eax
+    incl    (ring_port - tiny_guest_begin + BASE)
+    movl    (ring_port - tiny_guest_begin + BASE), %ecx
+    movl    $1026, %edx
+    call    begin_packet
+    jmp     send
+
+// Begins a packet with operation eax for the connection at edi.
+begin_answer:
+    movl    OUR_PORT(%edi), %ecx
+    movl    THEIR_PORT(%edi), %edx
+
+// Begins a packet with operation eax from our port ecx to the host's port edx; edi is its connection or 0.
+begin_packet:
+    movl    %ecx, (PACKET + 16)
+    movl    %edx, (PACKET + 20)
+    movw    %ax, (PACKET + 30)
+    movl    0x100(%ebx), %eax           // our own address
+    movl    %eax, (PACKET)
+    movl    $2, (PACKET + 8)            // the host's
+    movw    $1, (PACKET + 28)           // a stream
+    xorl    %eax, %eax
+    movl    %eax, (PACKET + 4)
+    movl    %eax, (PACKET + 12)
+    movl    %eax, (PACKET + 24)
+    movl    %eax, (PACKET + 32)
+    movl    $ROOM_BYTES, (PACKET + 36)
+    testl   %edi, %edi
+    jz      1f
+    movl    SENT(%edi), %eax
+1:  movl    %eax, (PACKET + 40)
+    ret
+
+// Sends the packet and waits until the device has it.
 send:
-    movl    24(%esi), %eax
+    movl    (PACKET + 24), %eax
     addl    $HEADER_BYTES, %eax
-    movl    %esi, (TX)
+    movl    $PACKET, (TX)
     movl    %eax, (TX + 8)
     movl    $0, (TX + 12)
     movzwl  (TX + 0x1002), %eax
@@ -395,6 +621,16 @@ places:                                 // first address, distance, how many
     .long   0xd0000000, 0x1000, 64      // Firecracker before
     .long   0xfeb00000, 0x200, 24       // QEMU's microvm
     .long   0
+ring_port:
+    .long   5000
+event_delay:
+    .long   EVENT_DELAY
+    .balign 8
+segments:                               // none, 32-bit code, data: all of memory
+    .quad   0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+segments_at:
+    .word   . - segments - 1
+    .quad   segments - tiny_guest_begin + BASE
 rx_seen:
     .word   0
 ev_seen:

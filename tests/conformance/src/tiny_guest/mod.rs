@@ -1,7 +1,8 @@
-//! A guest of a few hundred instructions: an ELF file with the note of the PVH boot protocol. It writes a line to the
-//! serial port, then does what the test wants of a guest: nothing, an end, ticks, drives, an echo for streams.
+//! A guest of a few hundred instructions: an ELF file that can be entered in two ways, by the PVH boot protocol where the
+//! VMM looks for its note, and by Linux' own where it does not (Firecracker before 1.12). It writes a line to the serial
+//! port, then does what the test wants of a guest: nothing, an end, ticks, drives, an echo for streams.
 //! Source of the note: Xen's `docs/misc/pvh.pandoc`: 32-bit protected mode, flat segments, interrupts off, entry from
-//! note 18.
+//! note 18. The other entry is the ELF file's own: 64-bit mode.
 #![allow(
     unsafe_code,
     reason = "the guest's code is data of this program, which only the linker knows the place of"
@@ -33,6 +34,17 @@ const PHYS32_ENTRY: u32 = 18;
 const MODE_OFFSET: usize = 8;
 const LINE_OFFSET: usize = 16;
 const LINE_BYTES_MAX: usize = 46;
+/// The entry of Linux' 64-bit boot protocol.
+const LINUX_ENTRY: u32 = LOAD_ADDRESS + 64;
+
+/// How a VMM may enter the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// By the PVH boot protocol, or by Linux' where the VMM does not know the former.
+    Any,
+    /// By Linux' boot protocol only: there is no note of the other.
+    Linux,
+}
 
 /// The tiny guest.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +63,7 @@ impl Guest for TinyGuest {
     }
 
     fn rig(&self, does: Does) -> Rig {
-        Rig::with_kernel(|path| write(path, LINE, does))
+        Rig::with_kernel(|path| write(path, LINE, does, Entry::Any))
     }
 
     async fn echo(&self, machine: &dyn Machine) -> UnixStream {
@@ -63,23 +75,27 @@ impl Guest for TinyGuest {
 ///
 /// # Panics
 /// When the file cannot be written.
-pub fn write(path: &Path, line: &str, does: Does) {
-    std::fs::write(path, elf(line, does)).expect("the guest can be written");
+pub fn write(path: &Path, line: &str, does: Does, entry: Entry) {
+    std::fs::write(path, elf(line, does, entry)).expect("the guest can be written");
 }
 
-fn elf(line: &str, does: Does) -> Vec<u8> {
+fn elf(line: &str, does: Does, entry: Entry) -> Vec<u8> {
     let code = code(line, does);
+    let headers = match entry {
+        Entry::Any => 2_u16,
+        Entry::Linux => 1,
+    };
     let mut file = Vec::new();
     file.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
     for half in [2_u16, 62] {
         file.extend(half.to_le_bytes()); // executable, x86-64
     }
     file.extend(1_u32.to_le_bytes());
-    for word in [u64::from(LOAD_ADDRESS), 64, 0] {
+    for word in [u64::from(LINUX_ENTRY), 64, 0] {
         file.extend(word.to_le_bytes()); // entry, program headers, section headers
     }
     file.extend(0_u32.to_le_bytes());
-    for half in [64_u16, 56, 2, 0, 0, 0] {
+    for half in [64_u16, 56, headers, 0, 0, 0] {
         file.extend(half.to_le_bytes());
     }
     program_header(&mut file, 1, CODE_OFFSET, code.len());

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use banger_conformance::{Does, Guest as _, trial, until, until_console_says};
+use banger_conformance::{
+    Does, Entry, Guest as _, LINE, Rig, trial, until, until_console_says, write_tiny_guest,
+};
 use banger_vmm::firecracker::api::{
     Action, Api, ApiError, BootSource, InstanceState, MachineConfig, NetworkInterface, Vsock,
 };
@@ -27,6 +29,10 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("firecracker::traps::a_missing_tap_is_not_made", missing_tap),
         trial("firecracker::traps::what_is_no_firecracker_is_refused_in_words", no_firecracker),
         trial("firecracker::traps::a_serial_console_is_there_when_it_was_asked_for", serial_console),
+        trial(
+            "firecracker::traps::a_kernel_is_entered_by_linux_protocol_where_there_is_no_other",
+            linux_entry,
+        ),
     ]
 }
 
@@ -226,6 +232,15 @@ async fn no_firecracker() {
         other => panic!("{other:?}"),
     }
     assert_eq!(rig.processes(), [0; 0]);
+}
+
+/// As every kernel is by Firecracker before 1.12.
+async fn linux_entry() {
+    let rig = Rig::with_kernel(|path| write_tiny_guest(path, LINE, Does::Echo, Entry::Linux));
+    let machine = driver().start(&rig.plan).await.unwrap();
+    until_console_says(&machine.handle().console_log, LINE).await;
+    drop(GUEST.echo(machine.as_ref()).await);
+    machine.kill().await.unwrap();
 }
 
 async fn serial_console() {
