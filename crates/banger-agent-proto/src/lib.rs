@@ -28,8 +28,8 @@ pub const CONTROL_PORT: u32 = 1024;
 /// sign of life: see [`heartbeat`].
 pub const STREAM_PORT: u32 = 1025;
 
-/// Port of the host (its vsock address is 2) to which the agent opens a stream when it listens, where there is vsock.
-/// Nothing is said on it; nobody needs to be there.
+/// Port of the host (its vsock address is 2) to which the agent opens a stream when it listens, where there is vsock, and
+/// again when that stream has ended. Nothing is said on it; nobody needs to be there.
 pub const BELL_PORT: u32 = 1026;
 
 /// Name of the virtio-serial port that carries the channel (`/sys/class/virtio-ports/*/name` in the guest).

@@ -1,20 +1,26 @@
 //! The bell: the guest's agent opens a stream to this port of the host when it listens. Firecracker leads such streams to
 //! `<channel socket>_<port>`; it is the only one that a guest finds.
+//!
+//! The stream stays open. It ends when this process ends, or when the guest loses all its streams, as in a machine that was
+//! made from a snapshot: then the agent rings again.
 
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
-/// Answers the bell for as long as the handle is held. Rung once, the agent counts as being there.
-pub(super) fn answer(listener: UnixListener) -> (watch::Receiver<bool>, AbortOnDropHandle<()>) {
-    let (rings, rung) = watch::channel(false);
-    let task = tokio::spawn(async move {
+use crate::machine::Listener;
+
+/// Answers the bell for as long as the handle is held, and notes each ring.
+pub(super) fn answer(listener: UnixListener, bell: watch::Sender<Listener>) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut latest = None;
         loop {
             match listener.accept().await {
-                // The stream says nothing: that it was opened is the message.
-                Ok(_ring) => {
-                    rings.send_replace(true);
+                // The stream says nothing: that it was opened is the message. One agent has one.
+                Ok((ring, _guest)) => {
+                    bell.send_replace(Listener::Listens);
+                    drop(latest.replace(ring));
                 }
                 Err(error) => {
                     // Out of descriptors: who waits for the agent tries without a ring.
@@ -24,6 +30,5 @@ pub(super) fn answer(listener: UnixListener) -> (watch::Receiver<bool>, AbortOnD
                 }
             }
         }
-    });
-    (rung, AbortOnDropHandle::new(task))
+    }))
 }

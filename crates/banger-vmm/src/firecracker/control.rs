@@ -6,13 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tracing::debug;
 
 use super::api::{Action, Api, ApiError, InstanceState, SnapshotCreate, SnapshotType, VmChange};
 use super::places::Places;
 use super::{cell, metrics};
 use crate::contract::{ControlError, MachineHandle, SnapshotFiles, SnapshotKind, VmmKind};
-use crate::machine::{Control, Traffic};
+use crate::machine::{Control, Listener, Traffic};
 
 /// Firecracker answers at once, unless the host is short of everything or it writes a snapshot.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
@@ -32,15 +33,17 @@ pub(super) struct FirecrackerControl {
     api: Api,
     places: Places,
     has_network: bool,
+    bell: watch::Sender<Listener>,
 }
 
 impl FirecrackerControl {
-    pub(super) fn new(handle: &MachineHandle) -> Self {
+    pub(super) fn new(handle: &MachineHandle, bell: watch::Sender<Listener>) -> Self {
         Self {
             api: Api::new(&handle.control_socket, ANSWER_DEADLINE),
             places: Places::of_handle(handle),
             // A machine with a network has its processes beside it.
             has_network: !handle.companions.is_empty(),
+            bell,
         }
     }
 
@@ -63,6 +66,18 @@ impl FirecrackerControl {
             }
             Err(error) => Err(failure(RESUME, error)),
         }
+    }
+
+    /// Notes what a snapshot does to the guest's streams once it goes on. One that failed may have done it, too, unless it was
+    /// refused to a running guest.
+    async fn note_lost_streams(&self) -> Result<(), ControlError> {
+        let failed = |error| failure(SNAPSHOT, error);
+        if self.api.version().await.map_err(failed)?.loses_streams_after_a_snapshot()
+            && self.api.instance().await.map_err(failed)?.state == InstanceState::Paused
+        {
+            self.bell.send_replace(Listener::LosesStreams);
+        }
+        Ok(())
     }
 
     /// A difference without noted writes holds what is in the host's memory: not what was swapped out.
@@ -117,7 +132,9 @@ impl Control for FirecrackerControl {
             mem_file_path: inside(Outbox::MEMORY),
         };
         let api = self.api.within(SNAPSHOT_DEADLINE);
-        api.put("/snapshot/create", &request).await.map_err(|error| failure(SNAPSHOT, error))?;
+        let created = api.put("/snapshot/create", &request).await;
+        self.note_lost_streams().await?;
+        created.map_err(|error| failure(SNAPSHOT, error))?;
         let files = files.clone();
         // Where it is no rename, all memory is copied.
         tokio::task::spawn_blocking(move || outbox.move_to(&files)).await.map_err(|error| {

@@ -11,6 +11,7 @@ use banger_sys::files::{create_private_directory, remove_any};
 use banger_sys::process::ProcessIdentity;
 use rustix::fs::inotify;
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
@@ -29,7 +30,7 @@ use crate::contract::{
     AdoptError, MachineHandle, MachinePlan, MemorySource, Network, RestorePlan, StartError, VmmKind,
 };
 use crate::launch::{Inherited, Launch, kill_process, launch};
-use crate::machine::{Presence, RunningMachine, clean_up, create_log, last_words};
+use crate::machine::{Listener, Presence, RunningMachine, clean_up, create_log, last_words};
 use crate::network_gate::Attachment;
 use crate::socket::{self, listen_async};
 use crate::{handle, plan_check, user_network};
@@ -79,7 +80,7 @@ pub(super) async fn start(driver: &Firecracker, plan: &MachinePlan) -> Result<Ru
             put.map_err(|error| refusal(error, &part.what))?;
         }
         let started = attempt.api.put("/actions", &Action::InstanceStart).await;
-        started.map_err(|error| refusal(error, "start"))
+        started.map(|()| Listener::Unknown).map_err(|error| refusal(error, "start"))
     };
     let booted = booted.await;
     settle(attempt, booted).await
@@ -99,7 +100,9 @@ pub(super) async fn restore(
         let version = check_version(&attempt.api).await?;
         let request = load_request(plan, from, version);
         let loaded = attempt.api.put("/snapshot/load", &request).await;
-        loaded.map_err(|error| refusal(error, "snapshot"))
+        let loses_streams = version.loses_streams_after_a_snapshot();
+        let listener = if loses_streams { Listener::LosesStreams } else { Listener::Unknown };
+        loaded.map(|()| listener).map_err(|error| refusal(error, "snapshot"))
     };
     let loaded = loaded.await;
     settle(attempt, loaded).await
@@ -108,11 +111,11 @@ pub(super) async fn restore(
 pub(super) async fn adopt(handle: &MachineHandle) -> Result<Option<RunningMachine>, AdoptError> {
     let places = Places::of_handle(handle);
     let failed = |source| AdoptError::Open { vm: handle.vm.clone(), source };
-    let control = Box::new(FirecrackerControl::new(handle));
-    let listener = listen_async(&places.bell).map_err(failed)?;
-    let (rung, answering) = bell::answer(listener);
+    let bell = watch::Sender::new(Listener::Unknown);
+    let control = Box::new(FirecrackerControl::new(handle, bell.clone()));
+    let answering = bell::answer(listen_async(&places.bell).map_err(failed)?, bell.clone());
     let adopted =
-        RunningMachine::adopt(handle, leftovers(handle, &places), control, Presence::Rung(rung)).await?;
+        RunningMachine::adopt(handle, leftovers(handle, &places), control, Presence::Rung(bell)).await?;
     Ok(adopted.map(|machine| attend(machine, handle, &places, answering)))
 }
 
@@ -359,8 +362,14 @@ fn refusal(error: ApiError, part: &str) -> StartError {
 }
 
 /// Makes a machine of an attempt whose orders were carried out; of another one nothing is left.
-async fn settle(mut attempt: Attempt, ordered: Result<(), StartError>) -> Result<RunningMachine, StartError> {
-    let Err(error) = judge(&mut attempt, ordered).await else { return Ok(stand(attempt)) };
+async fn settle(
+    mut attempt: Attempt,
+    ordered: Result<Listener, StartError>,
+) -> Result<RunningMachine, StartError> {
+    let error = match judge(&mut attempt, ordered).await {
+        Ok(listener) => return Ok(stand(attempt, listener)),
+        Err(error) => error,
+    };
     let Attempt { mut confined, companions, handle, places, .. } = attempt;
     drop(companions);
     confined.process.kill();
@@ -377,10 +386,10 @@ fn leftovers(handle: &MachineHandle, places: &Places) -> Vec<PathBuf> {
     all
 }
 
-/// Tells how the orders went.
-async fn judge(attempt: &mut Attempt, ordered: Result<(), StartError>) -> Result<(), StartError> {
-    match ordered {
-        Ok(()) => {}
+/// Tells how the orders went, and what is known of the agent by them.
+async fn judge(attempt: &mut Attempt, ordered: Result<Listener, StartError>) -> Result<Listener, StartError> {
+    let listener = match ordered {
+        Ok(listener) => listener,
         // The API broke: Firecracker ends, now or in a moment, and has said why.
         Err(StartError::Control { program, source }) => {
             return match tokio::time::timeout(END_DEADLINE, attempt.confined.process.ended()).await {
@@ -389,11 +398,11 @@ async fn judge(attempt: &mut Attempt, ordered: Result<(), StartError>) -> Result
             };
         }
         Err(error) => return Err(error),
-    }
+    };
     // passt reads its options long before Firecracker answers: had it refused them, it would be gone.
     match attempt.companions.missing() {
         Some(program) => Err(StartError::Refused { program, stderr: last_words(&attempt.places.error_log) }),
-        None => Ok(()),
+        None => Ok(listener),
     }
 }
 
@@ -403,17 +412,18 @@ fn refused(places: &Places) -> StartError {
     StartError::Refused { program: PROGRAM_NAME, stderr }
 }
 
-fn stand(attempt: Attempt) -> RunningMachine {
-    let Attempt { confined, companions, handle, places, bell, .. } = attempt;
+fn stand(attempt: Attempt, listener: Listener) -> RunningMachine {
+    let Attempt { confined, companions, handle, places, bell: bell_socket, .. } = attempt;
     companions.release();
-    let (rung, answering) = bell::answer(bell);
-    let control = Box::new(FirecrackerControl::new(&handle));
+    let bell = watch::Sender::new(listener);
+    let answering = bell::answer(bell_socket, bell.clone());
+    let control = Box::new(FirecrackerControl::new(&handle, bell.clone()));
     let machine = RunningMachine::of_started(
         handle.clone(),
         confined.process,
         leftovers(&handle, &places),
         control,
-        Presence::Rung(rung),
+        Presence::Rung(bell),
     );
     attend(machine, &handle, &places, answering)
 }

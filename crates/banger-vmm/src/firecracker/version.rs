@@ -29,6 +29,8 @@ const FIRST_WITH_NETWORK_OVERRIDES: Version = Version::new(1, 12, 0);
 const FIRST_WITH_UNTRACKED_DIFFERENCES: Version = Version::new(1, 13, 0);
 /// The first whose `snapshot/load` takes `vsock_override`.
 const FIRST_WITH_VSOCK_OVERRIDE: Version = Version::new(1, 16, 0);
+/// The first that holds new streams back until the guest has dropped those from before a snapshot.
+const FIRST_THAT_HOLDS_STREAMS_BACK: Version = Version::new(1, 16, 0);
 
 /// A text that is no version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +68,13 @@ impl Version {
     #[must_use]
     pub fn loses_vsock_by_a_bare_resume(self) -> bool {
         self.major == 1 && self.minor == 16
+    }
+
+    /// Tells whether streams break that are opened right after a snapshot, in its machine and in those that are made from it:
+    /// the snapshot tells the guest to drop all streams, and these versions let new ones in before it has. Later ones hold them
+    /// back.
+    pub(super) fn loses_streams_after_a_snapshot(self) -> bool {
+        self < FIRST_THAT_HOLDS_STREAMS_BACK
     }
 
     pub(super) fn takes_network_overrides(self) -> bool {
@@ -159,6 +168,7 @@ mod tests {
                 (version.takes_network_overrides(), "network overrides"),
                 (version.takes_untracked_differences(), "untracked differences"),
                 (version.takes_a_vsock_override(), "vsock override"),
+                (version.loses_streams_after_a_snapshot(), "loses streams"),
                 (version.loses_vsock_by_a_bare_resume(), "#6100"),
                 (version.is_untested(), "untested"),
             ];
@@ -167,10 +177,10 @@ mod tests {
         }
         assert_eq!(
             table,
-            "1.4.1: too old\n\
-             1.5.0: \n\
-             1.8.0: acpi\n\
-             1.15.1: acpi, network overrides, untracked differences\n\
+            "1.4.1: too old, loses streams\n\
+             1.5.0: loses streams\n\
+             1.8.0: acpi, loses streams\n\
+             1.15.1: acpi, network overrides, untracked differences, loses streams\n\
              1.16.0: acpi, network overrides, untracked differences, vsock override, #6100\n\
              1.16.1: acpi, network overrides, untracked differences, vsock override, #6100\n\
              1.17.0: acpi, network overrides, untracked differences, vsock override, untested\n"

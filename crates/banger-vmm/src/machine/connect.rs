@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use super::presence::Presence;
+use super::presence::{Listener, Presence};
 use crate::contract::ConnectError;
 
 /// Longest answer: `OK 4294967295\n`.
@@ -24,6 +24,9 @@ const END_WAIT_OF_A_REFUSAL: Duration = Duration::from_millis(50);
 /// agents of older versions do not ring.
 const RING_WAIT_FIRST: Duration = Duration::from_millis(50);
 const RING_WAIT_LAST: Duration = Duration::from_secs(1);
+
+/// How long a ring is waited for that tells of streams which last. A guest of a busy host takes a second.
+const STREAMS_LOST_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn connect(
     channel_socket: &Path,
@@ -59,18 +62,24 @@ async fn open_when_present(
     port: u32,
     presence: &Presence,
 ) -> Result<UnixStream, ConnectError> {
-    let mut rung = match presence {
+    let bell = match presence {
         Presence::Told => return open(channel_socket, port).await,
-        Presence::Rung(rung) => rung.clone(),
+        Presence::Rung(bell) => bell,
     };
+    let mut rung = bell.subscribe();
+    let streams_last = rung.wait_for(|listener| *listener != Listener::LosesStreams);
+    if tokio::time::timeout(STREAMS_LOST_WAIT, streams_last).await.is_err() {
+        // Its ring was lost, or it is an older agent, which rings once.
+        bell.send_if_modified(|listener| std::mem::replace(listener, Listener::Unknown) != Listener::Unknown);
+    }
     let mut wait = RING_WAIT_FIRST;
     loop {
         // Looked at before the try: an agent that rings meanwhile gets another one.
-        let is_there = *rung.borrow_and_update();
+        let is_there = *rung.borrow_and_update() == Listener::Listens;
         match open(channel_socket, port).await {
             Err(ConnectError::Refused { .. }) if !is_there => {
                 let agent_rings = async {
-                    if rung.wait_for(|rung| *rung).await.is_err() {
+                    if rung.wait_for(|listener| *listener == Listener::Listens).await.is_err() {
                         std::future::pending::<()>().await;
                     }
                 };
@@ -121,7 +130,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     /// Ends every stream without an answer until `rings` says that the agent is there, which it learns at the first end.
-    async fn serve(listener: UnixListener, rings: Option<watch::Sender<bool>>) {
+    async fn serve(listener: UnixListener, rings: Option<watch::Sender<Listener>>) {
         let mut is_there = false;
         loop {
             let mut stream = tokio::io::BufReader::new(listener.accept().await.unwrap().0);
@@ -132,7 +141,7 @@ mod tests {
             }
             if let Some(rings) = &rings {
                 is_there = true;
-                rings.send_replace(true);
+                rings.send_replace(Listener::Listens);
             }
         }
     }
@@ -141,10 +150,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("channel.sock");
         let listener = UnixListener::bind(&path).unwrap();
-        let (sender, rung) = watch::channel(false);
-        let served = tokio::spawn(serve(listener, rings.then_some(sender)));
+        let bell = watch::Sender::new(Listener::Unknown);
+        let served = tokio::spawn(serve(listener, rings.then(|| bell.clone())));
         let end = CancellationToken::new();
-        let connected = connect(&path, port, deadline, &end, &Presence::Rung(rung)).await;
+        let connected = connect(&path, port, deadline, &end, &Presence::Rung(bell)).await;
         served.abort();
         connected
     }
@@ -160,6 +169,28 @@ mod tests {
     #[tokio::test]
     async fn an_agent_that_is_there_may_refuse() {
         assert!(matches!(try_port(99, true, LONG).await, Err(ConnectError::Refused { port: 99 })));
+    }
+
+    #[tokio::test]
+    async fn no_stream_is_opened_before_a_guest_has_lost_those_that_it_loses() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("channel.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let bell = watch::Sender::new(Listener::LosesStreams);
+        let (end, presence) = (CancellationToken::new(), Presence::Rung(bell.clone()));
+        let guest = async {
+            // The caller has had its turn, and more of them than it needs to connect.
+            for _ in 0..100 {
+                assert!(futures::poll!(Box::pin(listener.accept())).is_pending());
+                tokio::task::yield_now().await;
+            }
+            bell.send_replace(Listener::Listens);
+            let mut stream = tokio::io::BufReader::new(listener.accept().await.unwrap().0);
+            stream.read_line(&mut String::new()).await.unwrap();
+            stream.write_all(b"OK 7\n").await.unwrap();
+        };
+        let (connected, ()) = tokio::join!(connect(&path, 1024, LONG, &end, &presence), guest);
+        connected.unwrap();
     }
 
     #[tokio::test]

@@ -24,7 +24,7 @@ use crate::launch::Started;
 pub(crate) use control::{Control, NoControl, Traffic};
 use lifetime::Lifetime;
 pub(crate) use lifetime::clean_up;
-pub(crate) use presence::Presence;
+pub(crate) use presence::{Listener, Presence};
 
 /// How long a killed process may take: it has to give back its memory and nothing else.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);

@@ -184,7 +184,12 @@ mod tests {
         let script = directory.path().join("script");
         std::fs::write(&script, "#!/bin/sh\n").unwrap();
         let alone = directory.path().join("alone");
-        banger_conformance::write_tiny_guest(&alone, "x", banger_conformance::Does::Run, banger_conformance::Entry::Any);
+        banger_conformance::write_tiny_guest(
+            &alone,
+            "x",
+            banger_conformance::Does::Run,
+            banger_conformance::Entry::Any,
+        );
         let programs = [
             (script.as_path(), false),
             (Path::new("/bin/sh"), false),
