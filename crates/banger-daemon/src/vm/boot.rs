@@ -146,6 +146,11 @@ impl Launched {
         &self.row.id
     }
 
+    /// The VM.
+    pub(super) fn row(&self) -> &VmRow {
+        &self.row
+    }
+
     /// Returns the machine, so that others can find it while its guest boots.
     pub(super) fn machine(&self) -> Arc<dyn Machine> {
         Arc::clone(&self.machine)

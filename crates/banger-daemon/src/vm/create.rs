@@ -201,18 +201,24 @@ impl VmService {
         disks: DisksReady,
         wait: WaitFor,
     ) -> Result<VmRow, VmError> {
-        for warning in &context.vmm.warnings {
-            context.task.warn(warning);
-            self.parts.events.warn_of_vm(disks.row(), warning).map_err(VmError::Store)?;
-        }
+        self.warn(disks.row(), &context.vmm.warnings, context.task)?;
         let launched = disks.launch(context, undo).await?;
         let (id, machine) = (launched.id().clone(), launched.machine());
         self.adopt_machine(&id, Arc::clone(&machine));
+        self.warn(launched.row(), machine.warnings(), context.task)?;
         let ready = launched.wait_for_guest(context, wait).await?;
         self.watch_guest(&id, &machine);
         self.lifetimes_changed.notify_one();
         ready.wait_for_ports(context, &machine).await?;
         Ok(ready.row)
+    }
+
+    /// Tells what may not work, or could be better, to who follows the operation and to who listens to the events.
+    fn warn(&self, row: &VmRow, warnings: &[String], task: &OperationTask) -> Result<(), VmError> {
+        warnings.iter().try_for_each(|warning| {
+            task.warn(warning);
+            self.parts.events.warn_of_vm(row, warning).map_err(VmError::Store)
+        })
     }
 
     /// Keeps a VM whose guest did not get ready, so that its console can be read and it can be started again.

@@ -68,6 +68,11 @@ pub trait Machine: Send + Sync {
     /// What is needed to find it again.
     fn handle(&self) -> &MachineHandle;
 
+    /// Tells what its start had to do without, in words.
+    fn warnings(&self) -> &[String] {
+        &[]
+    }
+
     /// Waits until the machine has ended: an event, for any number of waiters, at any time.
     async fn ended(&self) -> MachineEnd;
 

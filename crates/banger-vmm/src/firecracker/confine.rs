@@ -8,9 +8,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_sys::process::ProcessIdentity;
 use rustix::fs::MemfdFlags;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
+use tokio::runtime::Handle;
+use tracing::warn;
 
 use super::cell::{self, Access, Bind, CellPlan};
 use super::jail::{self, Jail, JailFacts, JailWish};
@@ -18,7 +21,7 @@ use super::places::Places;
 use super::{Firecracker, PROGRAM_NAME};
 use crate::contract::{MachinePlan, MemorySource, RestorePlan, StartError};
 use crate::launch::{Inherited, Launch, Started, launch};
-use crate::machine::last_words;
+use crate::machine::{clean_up, last_words};
 
 /// A cell is made in a few milliseconds, unless the host starts many at once.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
@@ -31,6 +34,33 @@ pub(super) struct Confined {
     /// The jail's directory, which goes with the machine.
     pub(super) jail: Option<PathBuf>,
     talk: UnixStream,
+    /// Dropped after the process, which it waits for.
+    pub(super) undo: CgroupUndo,
+}
+
+/// Removes the cgroup that a jailer may have made, once its process has ended: whoever starts a machine may be gone by then. It
+/// lies outside of the VM's own directories, so nobody else would.
+pub(super) struct CgroupUndo(Option<(PathBuf, ProcessIdentity)>);
+
+impl CgroupUndo {
+    /// The machine stands, and its end removes the cgroup.
+    pub(super) fn release(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CgroupUndo {
+    fn drop(&mut self) {
+        let (Some((cgroup, process)), Ok(runtime)) = (self.0.take(), Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            match process.open() {
+                Ok(Some(process)) => drop(process.ended().await),
+                Ok(None) => {}
+                Err(error) => warn!(pid = process.pid, %error, "cannot wait for a jailer"),
+            }
+            clean_up(&[], vec![cgroup]).await;
+        });
+    }
 }
 
 impl Confined {
@@ -41,7 +71,9 @@ impl Confined {
 }
 
 /// What Firecracker is given besides the plan.
-pub(super) struct Ends {
+pub(super) struct Given {
+    /// Makes a jail of its cell.
+    pub(super) jailer: Option<PathBuf>,
     /// To the network's gate.
     pub(super) gate: Option<OwnedFd>,
     /// To the pager: open as long as Firecracker lives.
@@ -54,11 +86,11 @@ pub(super) async fn in_cell(
     plan: &MachinePlan,
     from: Option<&RestorePlan>,
     places: &Places,
-    ends: Ends,
+    given: Given,
 ) -> Result<Confined, StartError> {
     let failed = |source| StartError::Spawn { program: PROGRAM_NAME, source };
     let binds = binds(plan, from, places);
-    let jail = jail_for(driver, plan, &binds, &ends, places)?;
+    let jail = given.jailer.map(|jailer| jail(jailer, driver, plan, places)).transpose()?;
     let (jail_plan, jail) =
         jail.map_or((None, None), |Jail { plan, directory }| (Some(plan), Some(directory)));
     let binds = if jail_plan.is_some() {
@@ -76,8 +108,8 @@ pub(super) async fn in_cell(
         binds,
         cover: places.state.clone(),
         talk: inherited.add(far_talk),
-        gate: ends.gate.map(|gate| inherited.add(gate)),
-        pager: ends.pager.map(|pager| inherited.add(pager)),
+        gate: given.gate.map(|gate| inherited.add(gate)),
+        pager: given.pager.map(|pager| inherited.add(pager)),
         jail: jail_plan,
     };
     let log = |path: &Path| File::options().append(true).open(path);
@@ -108,21 +140,32 @@ pub(super) async fn in_cell(
     let process = Started::of_sibling(u32::from_ne_bytes(pid)).map_err(failed)?;
     // It ends by itself: waited for, so that it is no zombie.
     let _ = starter.ended().await;
-    Ok(Confined { process, jail, talk })
+    let cgroup = jail.as_ref().and_then(|_| jail::cgroup(&plan.vm));
+    let undo = CgroupUndo(cgroup.map(|cgroup| (cgroup, process.identity)));
+    Ok(Confined { process, jail, talk, undo })
 }
 
-/// Plans the jail where there is to be one.
-fn jail_for(
+/// Returns the jailer of a machine, where it is to have one.
+pub(super) fn jailer_for(
     driver: &Firecracker,
     plan: &MachinePlan,
-    binds: &[Bind],
-    ends: &Ends,
+    from: Option<&RestorePlan>,
     places: &Places,
-) -> Result<Option<Jail>, StartError> {
+) -> Result<Option<PathBuf>, StartError> {
     // A jailer keeps one socket open for Firecracker, and a pager needs a second beside the network's.
-    let wish = if ends.pager.is_some() { JailWish::Never } else { driver.tuning.jailer };
+    let has_pager = from.is_some_and(|from| from.memory == MemorySource::Pager);
+    let wish = if has_pager { JailWish::Never } else { driver.tuning.jailer };
     let facts = JailFacts::look(&driver.program);
-    let Some(jailer) = jail::choose(wish, &facts, &places.state, binds)? else { return Ok(None) };
+    jail::choose(wish, &facts, &places.state, &binds(plan, from, places))
+}
+
+/// Plans the jail.
+fn jail(
+    jailer: PathBuf,
+    driver: &Firecracker,
+    plan: &MachinePlan,
+    places: &Places,
+) -> Result<Jail, StartError> {
     // Firecracker is told its id by the jailer.
     let arguments = arguments(plan).split_off(2);
     let path = jail::directory(&places.state);
@@ -131,7 +174,7 @@ fn jail_for(
     // The agent's ring comes from the jail's user.
     let bell = std::os::unix::fs::chown(&places.bell, Some(jail.plan.user), None);
     bell.map_err(|source| StartError::Prepare { path: places.bell.clone(), source })?;
-    Ok(Some(jail))
+    Ok(jail)
 }
 
 /// Takes drives back from the user of an earlier jail. In a cell not even root may open what is another's.

@@ -164,10 +164,9 @@ fn judge_mount(flags: StatVfsMountFlags) -> Result<(), &'static str> {
 
 /// A file that is somebody else's is not made readable behind their back.
 fn check_shared(binds: &[Bind]) -> Result<(), String> {
-    for Bind { from, access, .. } in binds {
-        let is_shared = *access == Access::Read;
+    for Bind { from, .. } in binds.iter().filter(|bind| bind.access == Access::Read) {
         let metadata = fs::metadata(from).map_err(|error| format!("`{}`: {error}", from.display()))?;
-        if is_shared && metadata.uid() != 0 && metadata.mode() & 0o004 == 0 {
+        if metadata.uid() != 0 && metadata.mode() & 0o004 == 0 {
             return Err(format!("`{}` is not root's, and not everybody may read it", from.display()));
         }
     }
@@ -214,8 +213,12 @@ pub(super) fn directory(state: &Path) -> PathBuf {
 /// What is removed with a jailed machine.
 pub(super) fn leftovers(handle: &MachineHandle) -> Vec<PathBuf> {
     let Some(jail) = &handle.jail else { return Vec::new() };
-    let group = HostTuning::look().unified_cgroup().map(|mount| mount.join(CGROUP).join(handle.vm.as_str()));
-    group.into_iter().chain([jail.clone()]).collect()
+    cgroup(&handle.vm).into_iter().chain([jail.clone()]).collect()
+}
+
+/// Where the cgroup of a jail is, on a host that has them.
+pub(super) fn cgroup(vm: &VmId) -> Option<PathBuf> {
+    HostTuning::look().unified_cgroup().map(|mount| mount.join(CGROUP).join(vm.as_str()))
 }
 
 /// Tells whether files of this user were a jail's.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use banger_sys::files::{create_private_directory, remove_any};
 use banger_sys::process::ProcessIdentity;
 use rustix::fs::inotify;
+use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,8 +21,9 @@ use super::api::{
     Action, Api, ApiError, MemoryBackend, MemoryBackendType, NetworkOverride, SnapshotLoad, VsockOverride,
 };
 use super::config::{INTERFACE, added_bytes, kernel_command_line, parts};
-use super::confine::{self, Confined, Ends};
+use super::confine::{self, Confined, Given};
 use super::control::FirecrackerControl;
+use super::jail::JailWish;
 use super::places::Places;
 use super::version::{OLDEST_TEXT, Version};
 use super::{Firecracker, PROGRAM_NAME, bell, cell, host_parts, jail, metrics, pager};
@@ -64,26 +66,27 @@ struct Attempt {
     places: Places,
     bell: UnixListener,
     api: Api,
+    /// Tells of names that appear among the sockets.
+    appears: AsyncFd<OwnedFd>,
+}
+
+impl Attempt {
+    /// Ends all that was started, and removes what it left.
+    async fn undo(self) {
+        let Self { mut confined, companions, handle, places, .. } = self;
+        drop(companions);
+        confined.process.kill();
+        // One that does not end is killed all the same: nobody waits longer for it.
+        let _ = tokio::time::timeout(END_DEADLINE, confined.process.ended()).await;
+        clean_up(&[], leftovers(&handle, &places)).await;
+    }
 }
 
 pub(super) async fn start(driver: &Firecracker, plan: &MachinePlan) -> Result<RunningMachine, StartError> {
     let places = Places::of_plan(plan);
     let command_line = kernel_command_line(plan, driver.tuning);
     plan_check::check(plan, &places.sockets(), &command_line, added_bytes(plan))?;
-    check_helper(driver)?;
-    let attempt = begin(driver, plan, None, places).await?;
-    let booted = async {
-        check_version(&attempt.api).await?;
-        let host = host_parts::look(driver.tuning, plan.memory);
-        for part in parts(plan, host, &command_line) {
-            let put = attempt.api.put(&part.path, &part.body).await;
-            put.map_err(|error| refusal(error, &part.what))?;
-        }
-        let started = attempt.api.put("/actions", &Action::InstanceStart).await;
-        started.map(|()| Listener::Unknown).map_err(|error| refusal(error, "start"))
-    };
-    let booted = booted.await;
-    settle(attempt, booted).await
+    in_a_jail_or_cell(driver, plan, None).await
 }
 
 pub(super) async fn restore(
@@ -94,18 +97,76 @@ pub(super) async fn restore(
     let places = Places::of_plan(plan);
     let snapshot = [from.snapshot.state.as_path(), &from.snapshot.memory];
     plan_check::check_restore(plan, &places.sockets(), &snapshot)?;
+    in_a_jail_or_cell(driver, plan, Some(from)).await
+}
+
+/// Starts a machine in a jail where it is to have one; in its cell alone where that does not work and need not be.
+async fn in_a_jail_or_cell(
+    driver: &Firecracker,
+    plan: &MachinePlan,
+    from: Option<&RestorePlan>,
+) -> Result<RunningMachine, StartError> {
     check_helper(driver)?;
-    let attempt = begin(driver, plan, Some(from), places).await?;
-    let loaded = async {
-        let version = check_version(&attempt.api).await?;
-        let request = load_request(plan, from, version);
-        let loaded = attempt.api.put("/snapshot/load", &request).await;
-        let loses_streams = version.loses_streams_after_a_snapshot();
-        let listener = if loses_streams { Listener::LosesStreams } else { Listener::Unknown };
-        loaded.map(|()| listener).map_err(|error| refusal(error, "snapshot"))
+    let jailer = confine::jailer_for(driver, plan, from, &Places::of_plan(plan))?;
+    let may_do_without = jailer.is_some() && driver.tuning.jailer == JailWish::Auto;
+    match run(driver, plan, from, jailer).await {
+        Err(error) if may_do_without && may_be_of_the_jail(&error) => {
+            let machine = run(driver, plan, from, None).await?;
+            Ok(machine
+                .with_warning(format!("Firecracker runs without its jailer, in its cell alone: {error}")))
+        }
+        outcome => outcome,
+    }
+}
+
+/// Tells whether what went wrong may go well without a jail.
+fn may_be_of_the_jail(error: &StartError) -> bool {
+    match error {
+        StartError::Prepare { .. }
+        | StartError::Spawn { .. }
+        | StartError::Refused { .. }
+        | StartError::PartRefused { .. }
+        | StartError::Control { .. }
+        | StartError::NotReady { .. } => true,
+        StartError::Missing { .. }
+        | StartError::BadPlan { .. }
+        | StartError::TooOld { .. }
+        | StartError::HostAddresses { .. }
+        | StartError::NoSnapshots { .. } => false,
+    }
+}
+
+async fn run(
+    driver: &Firecracker,
+    plan: &MachinePlan,
+    from: Option<&RestorePlan>,
+    jailer: Option<PathBuf>,
+) -> Result<RunningMachine, StartError> {
+    let attempt = begin(driver, plan, from, jailer).await?;
+    let ordered = match from {
+        None => boot(driver, plan, &attempt.api).await,
+        Some(from) => load(plan, from, &attempt.api).await,
     };
-    let loaded = loaded.await;
-    settle(attempt, loaded).await
+    settle(attempt, ordered).await
+}
+
+async fn boot(driver: &Firecracker, plan: &MachinePlan, api: &Api) -> Result<Listener, StartError> {
+    check_version(api).await?;
+    let host = host_parts::look(driver.tuning, plan.memory);
+    for part in parts(plan, host, &kernel_command_line(plan, driver.tuning)) {
+        let put = api.put(&part.path, &part.body).await;
+        put.map_err(|error| refusal(error, &part.what))?;
+    }
+    let started = api.put("/actions", &Action::InstanceStart).await;
+    started.map(|()| Listener::Unknown).map_err(|error| refusal(error, "start"))
+}
+
+async fn load(plan: &MachinePlan, from: &RestorePlan, api: &Api) -> Result<Listener, StartError> {
+    let version = check_version(api).await?;
+    let loaded = api.put("/snapshot/load", &load_request(plan, from, version)).await;
+    let loses_streams = version.loses_streams_after_a_snapshot();
+    let listener = if loses_streams { Listener::LosesStreams } else { Listener::Unknown };
+    loaded.map(|()| listener).map_err(|error| refusal(error, "snapshot"))
 }
 
 pub(super) async fn adopt(handle: &MachineHandle) -> Result<Option<RunningMachine>, AdoptError> {
@@ -124,15 +185,23 @@ async fn begin(
     driver: &Firecracker,
     plan: &MachinePlan,
     from: Option<&RestorePlan>,
-    places: Places,
+    jailer: Option<PathBuf>,
 ) -> Result<Attempt, StartError> {
+    let places = Places::of_plan(plan);
     let leftovers = places.leftovers().into_iter().chain([jail::directory(&places.state)]).collect();
-    match make(driver, plan, from, places).await {
+    let mut attempt = match make(driver, plan, from, jailer, places).await {
+        Ok(attempt) => attempt,
         Err(error) => {
             clean_up(&[], leftovers).await;
+            return Err(error);
+        }
+    };
+    match let_go(&mut attempt).await {
+        Ok(()) => Ok(attempt),
+        Err(error) => {
+            attempt.undo().await;
             Err(error)
         }
-        made => made,
     }
 }
 
@@ -140,6 +209,7 @@ async fn make(
     driver: &Firecracker,
     plan: &MachinePlan,
     from: Option<&RestorePlan>,
+    jailer: Option<PathBuf>,
     places: Places,
 ) -> Result<Attempt, StartError> {
     prepare_files(driver, &places)?;
@@ -163,7 +233,7 @@ async fn make(
         Some((MemorySource::File, _)) | None => (None, None),
     };
     let appears = watch_directory(&places.runtime).map_err(prepare(&places.runtime))?;
-    let mut confined = confine::in_cell(driver, plan, from, &places, Ends { gate, pager }).await?;
+    let confined = confine::in_cell(driver, plan, from, &places, Given { jailer, gate, pager }).await?;
     let handle = MachineHandle {
         format_version: handle::FORMAT_VERSION,
         vm: plan.vm.clone(),
@@ -176,16 +246,19 @@ async fn make(
         jail: confined.jail.clone(),
         pager: pager_process.map(Into::into),
     };
-    write_handle(&places.state, &handle).await?;
-    if confined.go().await.is_err() {
-        // The cell could not be made after all, and has said why.
-        let _ = tokio::time::timeout(END_DEADLINE, confined.process.ended()).await;
-        return Err(refused(&places));
-    }
     let api = Api::new(&places.control, REQUEST_DEADLINE);
-    let mut attempt = Attempt { confined, companions, handle, places, bell, api };
-    wait_for_api(&mut attempt, appears).await?;
-    Ok(attempt)
+    Ok(Attempt { confined, companions, handle, places, bell, api, appears })
+}
+
+/// Lets Firecracker go, once `machine.json` tells of it, and waits for its API.
+async fn let_go(attempt: &mut Attempt) -> Result<(), StartError> {
+    write_handle(&attempt.places.state, &attempt.handle).await?;
+    if attempt.confined.go().await.is_err() {
+        // The cell could not be made after all, and has said why.
+        let _ = tokio::time::timeout(END_DEADLINE, attempt.confined.process.ended()).await;
+        return Err(refused(&attempt.places));
+    }
+    wait_for_api(attempt).await
 }
 
 fn check_helper(driver: &Firecracker) -> Result<(), StartError> {
@@ -254,23 +327,21 @@ async fn write_handle(state: &Path, handle: &MachineHandle) -> Result<(), StartE
 }
 
 /// Tells of every name that appears in a directory.
-fn watch_directory(directory: &Path) -> io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
+fn watch_directory(directory: &Path) -> io::Result<AsyncFd<OwnedFd>> {
     let descriptor = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
     inotify::add_watch(&descriptor, directory, inotify::WatchFlags::CREATE)?;
     banger_sys::event::watch(descriptor)
 }
 
 /// Waits until Firecracker takes requests: its socket appears a moment before it listens.
-async fn wait_for_api(
-    attempt: &mut Attempt,
-    appears: tokio::io::unix::AsyncFd<OwnedFd>,
-) -> Result<(), StartError> {
-    let control = attempt.places.control.clone();
+async fn wait_for_api(attempt: &mut Attempt) -> Result<(), StartError> {
+    let control = &attempt.places.control;
+    let appears = &attempt.appears;
     let listening = async {
         loop {
-            match socket::connect(&control).await {
+            match socket::connect(control).await {
                 Ok(_stream) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => next_event(&appears).await?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => next_event(appears).await?,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     tokio::time::sleep(LISTEN_PAUSE).await;
                 }
@@ -288,7 +359,7 @@ async fn wait_for_api(
     }
 }
 
-async fn next_event(appears: &tokio::io::unix::AsyncFd<OwnedFd>) -> io::Result<()> {
+async fn next_event(appears: &AsyncFd<OwnedFd>) -> io::Result<()> {
     let mut guard = appears.readable().await?;
     let mut events = [0; 4096];
     match rustix::io::read(guard.get_inner(), &mut events) {
@@ -370,12 +441,7 @@ async fn settle(
         Ok(listener) => return Ok(stand(attempt, listener)),
         Err(error) => error,
     };
-    let Attempt { mut confined, companions, handle, places, .. } = attempt;
-    drop(companions);
-    confined.process.kill();
-    // One that does not end is killed all the same: nobody waits longer for it.
-    let _ = tokio::time::timeout(END_DEADLINE, confined.process.ended()).await;
-    clean_up(&[], leftovers(&handle, &places)).await;
+    attempt.undo().await;
     Err(error)
 }
 
@@ -415,6 +481,7 @@ fn refused(places: &Places) -> StartError {
 fn stand(attempt: Attempt, listener: Listener) -> RunningMachine {
     let Attempt { confined, companions, handle, places, bell: bell_socket, .. } = attempt;
     companions.release();
+    confined.undo.release();
     let bell = watch::Sender::new(listener);
     let answering = bell::answer(bell_socket, bell.clone());
     let control = Box::new(FirecrackerControl::new(&handle, bell.clone()));

@@ -43,6 +43,7 @@ pub(crate) struct RunningMachine {
     presence: Presence,
     /// What runs beside the machine for as long as it is held: held, not looked at.
     tasks: Vec<AbortOnDropHandle<()>>,
+    warnings: Vec<String>,
 }
 
 impl RunningMachine {
@@ -80,7 +81,13 @@ impl RunningMachine {
     fn new(handle: MachineHandle, lifetime: Lifetime, control: Box<dyn Control>, presence: Presence) -> Self {
         let logs = [handle.console_log.clone(), error_log(&handle.console_log)];
         let tasks = logs.into_iter().map(log_guard::spawn).collect();
-        Self { handle, lifetime, control, presence, tasks }
+        Self { handle, lifetime, control, presence, tasks, warnings: Vec::new() }
+    }
+
+    /// Notes what the start had to do without.
+    pub(crate) fn with_warning(mut self, warning: String) -> Self {
+        self.warnings.push(warning);
+        self
     }
 
     /// Keeps a task that serves the machine for as long as this machine is held.
@@ -156,6 +163,10 @@ pub(crate) fn create_log(path: &Path) -> Result<std::fs::File, StartError> {
 impl Machine for RunningMachine {
     fn handle(&self) -> &MachineHandle {
         &self.handle
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     async fn ended(&self) -> MachineEnd {

@@ -171,6 +171,12 @@ async fn refusal() {
     let words = b"#!/bin/sh\necho no room in this jail >&2; exit 1\n";
     banger_sys::files::write_atomic(&rig.path("jailer"), words, 0o755).unwrap();
     let driver = super::driver_of(rig.path("firecracker"));
+    // Where it need not be, the cell does.
+    let either = driver.clone().with_tuning(Tuning { jailer: JailWish::Auto, ..IN_CELL });
+    let machine = either.start(&rig.plan).await.unwrap();
+    assert_eq!(machine.handle().jail, None);
+    assert!(machine.warnings()[0].ends_with("no room in this jail"), "{:?}", machine.warnings());
+    machine.kill().await.unwrap();
     let driver = driver.with_tuning(Tuning { jailer: JailWish::Always, ..IN_CELL });
     match driver.start(&rig.plan).await.err() {
         Some(StartError::Refused { stderr, .. }) => assert_eq!(stderr, "no room in this jail"),

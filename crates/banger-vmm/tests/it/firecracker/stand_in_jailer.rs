@@ -6,7 +6,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use banger_conformance::{Does, Guest as _, Rig, skipped, trial};
+use banger_conformance::{Does, Guest as _, Rig, skipped, trial, until};
+use banger_sys::tuning::HostTuning;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
 use banger_vmm::{MachineEnd, StartError, Vmm as _};
 use libtest_mimic::Trial;
@@ -15,6 +16,10 @@ use super::{GUEST, IN_CELL, driver_of};
 
 /// What the stand-in says it is, in the rig's directory.
 const VERSION: &str = "version";
+/// In place of a version: it fails.
+const FAILS: &str = "fails";
+/// In place of a version: it never listens.
+const IS_SILENT: &str = "is silent";
 
 pub(super) fn trials() -> Vec<Trial> {
     // This program has no jailer beside it, but it can be one.
@@ -26,6 +31,9 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("stand_in_jailer::a_version_that_is_too_old_is_refused_and_nothing_is_left", too_old),
         trial("stand_in_jailer::a_version_that_nobody_tried_is_driven", untested),
         trial("stand_in_jailer::a_program_without_a_version_is_told", no_version),
+        trial("stand_in_jailer::a_start_that_fails_leaves_no_cgroup", no_cgroup_is_left),
+        trial("stand_in_jailer::a_start_that_is_given_up_leaves_no_cgroup", given_up),
+        trial("stand_in_jailer::a_jailer_that_fails_is_done_without_where_it_need_not_be", done_without),
     ]
 }
 
@@ -35,12 +43,33 @@ pub(crate) fn play(arguments: &[OsString]) -> Option<ExitCode> {
     // As a rig has it: `vms/<id>/jail` and `run` in one directory.
     let directory = Path::new(base).ancestors().nth(3)?;
     let version = std::fs::read_to_string(directory.join(VERSION)).ok()?;
+    // As the real one, whatever comes of it.
+    let id = arguments.iter().skip_while(|argument| *argument != "--id").nth(1)?;
+    if let Some(cgroup) = cgroup(id) {
+        std::fs::create_dir_all(&cgroup).unwrap();
+        std::fs::write(cgroup.join("cgroup.procs"), "0").unwrap();
+    }
+    match version.as_str() {
+        FAILS => {
+            eprintln!("no room in this jail");
+            return Some(ExitCode::FAILURE);
+        }
+        IS_SILENT => loop {
+            std::thread::park();
+        },
+        _ => {}
+    }
     let listener = UnixListener::bind(directory.join("run/control.sock")).ok()?;
     for stream in listener.incoming().flatten() {
         let version = version.clone();
         std::thread::spawn(move || answer(stream, &version));
     }
     Some(ExitCode::SUCCESS)
+}
+
+/// The cgroup of a VM's jail, on a host that has them.
+fn cgroup(id: impl AsRef<Path>) -> Option<PathBuf> {
+    HostTuning::look().unified_cgroup().map(|mount| mount.join("banger").join(id))
 }
 
 fn answer(mut stream: UnixStream, version: &str) {
@@ -70,6 +99,47 @@ fn driver(rig: &Rig, version: &str) -> Firecracker {
 fn nothing_is_left(rig: &Rig) {
     assert_eq!((rig.processes(), rig.runtime_names()), (vec![], vec![]));
     assert!(!rig.plan.state_directory.join("jail").exists());
+    assert!(!has_cgroup(rig));
+}
+
+fn has_cgroup(rig: &Rig) -> bool {
+    cgroup(rig.plan.vm.as_str()).is_some_and(|cgroup| cgroup.exists())
+}
+
+async fn no_cgroup_is_left() {
+    let rig = GUEST.rig(Does::Run);
+    match driver(&rig, FAILS).start(&rig.plan).await.err() {
+        Some(StartError::Refused { stderr, .. }) => assert_eq!(stderr, "no room in this jail"),
+        other => panic!("{other:?}"),
+    }
+    nothing_is_left(&rig);
+}
+
+async fn given_up() {
+    let rig = GUEST.rig(Does::Run);
+    let driver = driver(&rig, IS_SILENT);
+    {
+        let mut start = std::pin::pin!(driver.start(&rig.plan));
+        let jailed = until("the jailer runs", || has_cgroup(&rig) || cgroup("").is_none());
+        tokio::select! {
+            started = &mut start => panic!("{:?}", started.err()),
+            () = jailed => {}
+        }
+    }
+    until("nothing is left", || rig.processes().is_empty() && !has_cgroup(&rig)).await;
+}
+
+/// The cell alone would do, but this Firecracker is an empty file: what is told is the cell's refusal, and not the jailer's.
+async fn done_without() {
+    let rig = GUEST.rig(Does::Run);
+    let driver = driver(&rig, FAILS).with_tuning(Tuning { jailer: JailWish::Auto, ..IN_CELL });
+    match driver.start(&rig.plan).await.err() {
+        Some(StartError::Refused { stderr, .. }) => {
+            assert!(stderr.contains("is it a static program?"), "{stderr}")
+        }
+        other => panic!("{other:?}"),
+    }
+    nothing_is_left(&rig);
 }
 
 async fn too_old() {
