@@ -143,6 +143,7 @@ pub(crate) fn finished(
         state: OperationState::Succeeded,
         revision: 0,
         stages: Vec::new(),
+        warnings: Vec::new(),
         result,
         error: None,
         was_already: false,

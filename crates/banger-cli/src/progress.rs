@@ -70,12 +70,7 @@ impl Progress {
     /// Shows what is new.
     pub(crate) fn show(&mut self, operation: &OperationView) {
         for warning in operation.warnings.iter().skip(self.warned) {
-            let line = format!("{}warning: {warning}", self.label);
-            match &self.view {
-                View::Live { board, .. } => drop(board.println(line)),
-                // Who wants no progress wants to know of trouble all the same.
-                View::Plain | View::Quiet => say(&line),
-            }
+            self.warn(&format!("{}warning: {warning}", self.label));
         }
         self.warned = self.warned.max(operation.warnings.len());
         match &mut self.view {
@@ -100,6 +95,14 @@ impl Progress {
                 }));
                 show_parts(board, parts, at_work.map_or(&[], |stage| &stage.parts));
             }
+        }
+    }
+
+    /// Writes a line, also to who wants no progress: of trouble they want to know all the same.
+    fn warn(&mut self, line: &str) {
+        match &self.view {
+            View::Live { .. } | View::Plain => self.note(line),
+            View::Quiet => say(line),
         }
     }
 

@@ -130,6 +130,7 @@ impl Daemon {
             store,
             paths: paths.clone(),
             config: config.clone(),
+            host,
             source: source.clone(),
             vmms: Arc::new(HostVmms::new(
                 program.file().to_owned(),

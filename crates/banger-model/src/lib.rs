@@ -27,7 +27,7 @@ pub use reboot::{Reboot, Reboots};
 pub use signal::{KillSignal, UnknownSignal};
 pub use size::{
     ByteCount, DiskBytes, HostSize, MemoryMib, SizeError, VcpuCount, default_memory, default_vcpus,
-    display_rounded,
+    display_rounded, memory_beyond_host,
 };
 pub use spec::{VmSizes, VmSpec};
 pub use vm::{Denied, VmEvent, VmState};

@@ -296,6 +296,22 @@ pub struct HostSize {
     pub memory_mib: u64,
 }
 
+/// Says what comes of a VM that may take more memory than the host has; `None`: it has enough. `beside_guest_mib` is what it
+/// takes to run the guest, besides the guest's own.
+#[must_use]
+pub fn memory_beyond_host(memory: MemoryMib, beside_guest_mib: u64, host: HostSize) -> Option<String> {
+    // Nought: the host does not tell.
+    if host.memory_mib == 0 || memory.get().saturating_add(beside_guest_mib) <= host.memory_mib {
+        return None;
+    }
+    let [beside, host] = [beside_guest_mib, host.memory_mib].map(|mib| display_bytes(mib * MIB));
+    let more =
+        if beside_guest_mib == 0 { String::new() } else { format!(", and takes up to {beside} more to run") };
+    Some(format!(
+        "the VM has {memory} of memory{more}, but this host has {host}: it may be killed once it uses what it has"
+    ))
+}
+
 /// A quarter of the host's processors, 1 to 4.
 #[must_use]
 pub fn default_vcpus(host: HostSize) -> VcpuCount {
@@ -313,6 +329,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn memory_beyond_the_hosts_is_told_with_what_it_takes_to_run() {
+        let told = |memory: &str, beside, memory_mib| {
+            let host = HostSize { processors: 4, memory_mib };
+            memory_beyond_host(memory.parse().unwrap(), beside, host)
+        };
+        assert_eq!(told("4G", 0, 4096), None);
+        assert_eq!(told("3840M", 256, 4096), None);
+        assert_eq!(told("64G", 0, 0), None, "unknown");
+        assert_eq!(
+            told("4097M", 0, 4096).unwrap(),
+            "the VM has 4097M of memory, but this host has 4G: it may be killed once it uses what it has"
+        );
+        assert_eq!(
+            told("4G", 256, 4096).unwrap(),
+            "the VM has 4G of memory, and takes up to 256M more to run, but this host has 4G: it may be killed once it uses \
+             what it has"
+        );
+    }
 
     #[test]
     fn sizes_are_read_with_and_without_units() {

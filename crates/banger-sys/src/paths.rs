@@ -44,14 +44,9 @@ pub enum WrittenPathError {
     /// It begins in the working directory.
     #[error("`{}` is not an absolute path; write it from `/`, or from your home directory as `~/bin/program`", .0.display())]
     Relative(PathBuf),
-    /// It begins in a home directory that this user does not have.
-    #[error("`{}` begins in the home directory, and this user has none", path.display())]
-    NoHome {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: etcetera::HomeDirError,
-    },
+    /// It begins in a home directory that the environment does not name.
+    #[error("`{}` begins in your home directory, but `HOME` is not an absolute path", .0.display())]
+    NoHome(PathBuf),
 }
 
 /// Returns what a path means that a person wrote where no shell reads it: `~/…` begins in the home directory.
@@ -66,9 +61,8 @@ pub fn of_written(path: &Path) -> Result<PathBuf, WrittenPathError> {
             Err(WrittenPathError::Relative(path.to_owned()))
         };
     };
-    let home =
-        etcetera::home_dir().map_err(|source| WrittenPathError::NoHome { path: path.to_owned(), source })?;
-    if home.is_absolute() { Ok(home.join(below_home)) } else { Err(WrittenPathError::Relative(home)) }
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    home.map(|home| home.join(below_home)).ok_or_else(|| WrittenPathError::NoHome(path.to_owned()))
 }
 
 /// Longest path of the runtime directory, so that `<runtime>/vms/<16 digits>/channel.sock` fits `sun_path`.
@@ -271,7 +265,7 @@ mod tests {
     #[test]
     fn a_written_path_is_absolute_or_begins_in_the_home_directory() {
         assert_eq!(of_written(Path::new("/opt/fc")).unwrap(), Path::new("/opt/fc"));
-        let home = etcetera::home_dir().unwrap();
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap();
         assert_eq!(of_written(Path::new("~/bin/fc")).unwrap(), home.join("bin/fc"));
         for relative in ["fc", "bin/fc", "./fc", "../fc", "~fc", "~root/fc", ""] {
             let refused = of_written(Path::new(relative));

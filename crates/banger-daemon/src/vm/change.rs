@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use banger_api::{OperationKind, OperationView, SetVm};
-use banger_model::DiskBytes;
+use banger_model::{DiskBytes, MemoryMib, memory_beyond_host};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 
@@ -30,8 +30,18 @@ impl VmService {
         Ok(self.begin(OperationKind::VmSet, &target, move |service, task| async move {
             let held = service.lock_unless_cancelled(&row.id, &task).await?;
             let row = service.reload(&row.id)?;
+            service.warn_of_memory(&row, request.memory, &task);
             service.set_held(&held, row, request, &task).map(Some)
         }))
+    }
+
+    /// Whether a VMM is there to run it is no matter of a change.
+    fn warn_of_memory(&self, row: &VmRow, wanted: Option<MemoryMib>, task: &OperationTask) {
+        let Some(memory) = wanted else { return };
+        let beside = self.choose_vmm(&row.vmm_wish).map(|chosen| chosen.vmm.memory_beside_guest_mib(memory));
+        if let Some(warning) = memory_beyond_host(memory, beside.unwrap_or_default(), self.parts.host) {
+            task.warn(&warning);
+        }
     }
 
     fn set_held(

@@ -94,8 +94,9 @@ impl VmService {
         (wish, vmm): (String, ChosenVmm),
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
-        vmm.warnings.iter().for_each(|warning| task.warn(warning));
         let config = &self.parts.config;
+        let memory = request.memory.unwrap_or(config.memory);
+        self.warnings(&vmm, memory).iter().for_each(|warning| task.warn(warning));
         let image = request.image.clone().unwrap_or_else(|| config.default_image.clone());
         let ensured = self.parts.source.ensure(&image, request.kernel.as_ref(), task);
         let files = task.unless_cancelled(ensured).await?.map_err(VmError::BootSource)?;
@@ -103,7 +104,7 @@ impl VmService {
             image,
             kernel: files.kernel_name.clone(),
             vcpus: request.vcpus.unwrap_or(config.vcpus),
-            memory: request.memory.unwrap_or(config.memory),
+            memory,
             work_disk: request.work.or(request.disk).unwrap_or(config.disk),
             overlay_disk: request.overlay.or(request.disk).unwrap_or(config.disk),
         };
@@ -201,7 +202,8 @@ impl VmService {
         disks: DisksReady,
         wait: WaitFor,
     ) -> Result<VmRow, VmError> {
-        self.warn(disks.row(), &context.vmm.warnings, context.task)?;
+        let warnings = self.warnings(context.vmm, disks.row().spec.memory);
+        self.warn(disks.row(), &warnings, context.task)?;
         let launched = disks.launch(context, undo).await?;
         let (id, machine) = (launched.id().clone(), launched.machine());
         self.adopt_machine(&id, Arc::clone(&machine));

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use banger_api::{ErrorBody, OperationKind, OperationView, VmView};
-use banger_model::{VmEvent, VmId};
+use banger_model::{HostSize, MemoryMib, VmEvent, VmId, memory_beyond_host};
 use banger_store::{Pending, Store, VmRow};
 use banger_sys::keyed_lock::{KeyedGuard, KeyedLock};
 use banger_sys::paths::Paths;
@@ -43,6 +43,8 @@ pub struct VmServiceParts {
     pub paths: Paths,
     /// Configuration.
     pub config: Config,
+    /// What the host has.
+    pub host: HostSize,
     /// Kernels, images and disks.
     pub source: Arc<dyn BootSource>,
     /// VMMs.
@@ -239,6 +241,13 @@ impl VmService {
 
     pub(super) fn choose_vmm(&self, wish: &str) -> Result<ChosenVmm, VmError> {
         self.parts.vmms.choose(wish).map_err(VmError::Vmm)
+    }
+
+    /// Returns what whoever starts a VM with this memory is told.
+    pub(super) fn warnings(&self, vmm: &ChosenVmm, memory: MemoryMib) -> Vec<String> {
+        let beyond_host =
+            memory_beyond_host(memory, vmm.vmm.memory_beside_guest_mib(memory), self.parts.host);
+        vmm.warnings.iter().cloned().chain(beyond_host).collect()
     }
 
     pub(super) fn boot_context<'a>(

@@ -159,6 +159,7 @@ impl Sandbox {
             store,
             paths: self.paths.clone(),
             config,
+            host,
             source: self.source.clone(),
             vmms: self.vmms.clone(),
             user_key: UserKey::load_or_create(&self.paths.state).unwrap(),

@@ -49,3 +49,22 @@ async fn a_vm_that_is_only_made_has_its_warning_and_no_event() {
     assert_eq!(sandbox.finish(begun).await.unwrap().warnings, [WARNING]);
     assert_eq!(warnings_in_events(&sandbox).await, []);
 }
+
+const BEYOND_HOST: &str =
+    "the VM has 8G of memory, but this host has 4G: it may be killed once it uses what it has";
+
+#[tokio::test]
+async fn memory_beyond_the_hosts_is_warned_of_and_given() {
+    let sandbox = Sandbox::start().await;
+    let begun = sandbox.begin("/v1/vms", json!({ "name": "dev", "memory_mib": 8192 })).await.unwrap();
+    assert_eq!(sandbox.finish(begun).await.unwrap().warnings, [BEYOND_HOST]);
+    assert_eq!(sandbox.vm("dev").await.unwrap().memory_mib.get(), 8192);
+    assert_eq!(finish(&sandbox, "restart").await.warnings, [BEYOND_HOST]);
+    let set = async |change| {
+        let begun = sandbox.begin("/v1/vms/dev/set", change).await.unwrap();
+        sandbox.finish(begun).await.unwrap().warnings
+    };
+    assert_eq!(set(json!({ "memory_mib": 4096 })).await, [""; 0]);
+    assert_eq!(set(json!({ "memory_mib": 8192 })).await, [BEYOND_HOST]);
+    assert_eq!(set(json!({ "vcpus": 1 })).await, [""; 0], "nothing was asked about memory");
+}

@@ -9,6 +9,7 @@ mod stats;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use banger_model::MemoryMib;
 use serde::{Deserialize, Serialize};
 
 pub use error::*;
@@ -44,6 +45,12 @@ pub trait Vmm: Send + Sync {
 
     /// Tells how a guest of this driver reaches its network; `None` without one.
     fn guest_network(&self, network: &Network) -> Option<GuestNetwork>;
+
+    /// Returns how much of the host's memory a machine with this memory may take besides, in MiB, where that matters.
+    fn memory_beside_guest_mib(&self, memory: MemoryMib) -> u64 {
+        let _ = memory;
+        0
+    }
 
     /// Starts a machine. The VMM's process is in a session of its own and outlives the caller.
     /// When the future is dropped or fails, no process is left.

@@ -6,12 +6,18 @@ use std::os::fd::RawFd;
 use std::path::Path;
 
 use banger_agent_proto::{DRIVES_KEY, SERIAL_PORT_NAME};
+use banger_model::MemoryMib;
 
 use super::places::Places;
 use crate::contract::{Drive, DriveLimit, KernelFiles, MachinePlan, Network, StartError};
 use crate::plan_check::{check_file, require};
 use crate::selection::Accelerator;
 use crate::user_network::MTU;
+
+/// The share of a guest's memory that its translated instructions may take.
+const CACHE_SHARE: u64 = 4;
+const CACHE_MIB_MIN: u64 = 64;
+const CACHE_MIB_MAX: u64 = 512;
 
 /// What runs the guest's instructions.
 #[derive(Clone, Copy, Debug)]
@@ -101,11 +107,19 @@ pub(super) fn check_kernel(kernel: &KernelFiles) -> Result<(), StartError> {
     check_file(kernel_file(kernel))
 }
 
+/// Returns how much QEMU may keep of what it has translated, in MiB: without a limit up to an eighth of the host, 1 GiB at
+/// most, which for a small guest is more than all its memory.
+pub(super) fn translation_cache_mib(memory: MemoryMib) -> u64 {
+    (memory.get() / CACHE_SHARE).clamp(CACHE_MIB_MIN, CACHE_MIB_MAX)
+}
+
 fn machine(arguments: &mut Arguments, plan: &MachinePlan, processor: Processor, memory: RawFd) {
     let (accelerator, cpu) = match processor.accelerator {
-        Accelerator::Kvm => ("kvm", "host"),
+        Accelerator::Kvm => ("kvm".to_owned(), "host"),
         // QEMU ≤ 7.2 translates cmpxchg16b so that it corrupts flags: kernels panic under load.
-        Accelerator::Tcg => ("tcg,thread=multi", "max,-cx16"),
+        Accelerator::Tcg => {
+            (format!("tcg,thread=multi,tb-size={}", translation_cache_mib(plan.memory)), "max,-cx16")
+        }
     };
     arguments.add("-name", format!("banger-{}", plan.vm));
     arguments.add("-M", "microvm,acpi=on,memory-backend=memory");
@@ -234,7 +248,7 @@ mod tests {
             "
 -name banger-0123456789abcdef
 -M microvm,acpi=on,memory-backend=memory
--accel tcg,thread=multi
+-accel tcg,thread=multi,tb-size=128
 -cpu max,-cx16
 -smp 2
 -m 512M
@@ -262,8 +276,14 @@ mod tests {
 -drive if=none,id=work,file=/state/a,,b/work.ext4,format=raw,cache=writeback,discard=unmap,werror=stop,rerror=report
 -device virtio-blk-device,drive=work,serial=work
 -netdev stream,id=network,server=off,addr.type=fd,addr.str=14
--device virtio-net-device,netdev=network,mac=52:54:00:12:34:56,host_mtu=65520"
+-device virtio-net-device,netdev=network,mac=52:54:00:12:34:56,host_mtu=32768"
         );
+    }
+
+    #[test]
+    fn what_is_kept_of_translations_grows_with_the_guest_up_to_a_limit() {
+        let cache = |memory: &str| translation_cache_mib(memory.parse().unwrap());
+        assert_eq!(["128M", "256M", "512M", "1G", "2G", "64G"].map(cache), [64, 64, 128, 256, 512, 512]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod start;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use banger_model::MemoryMib;
 
 use crate::channel::{self, Past};
 use crate::contract::{
@@ -56,6 +57,13 @@ impl Vmm for Qemu {
         match network {
             Network::None => None,
             Network::UserMode { mac } => Some(passt::guest_network(mac)),
+        }
+    }
+
+    fn memory_beside_guest_mib(&self, memory: MemoryMib) -> u64 {
+        match self.accelerator {
+            Accelerator::Kvm => 0,
+            Accelerator::Tcg => arguments::translation_cache_mib(memory),
         }
     }
 
