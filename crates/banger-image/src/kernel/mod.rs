@@ -4,6 +4,7 @@
 mod build;
 mod bzimage;
 mod catalog;
+mod config;
 mod elf;
 mod import;
 mod initramfs;

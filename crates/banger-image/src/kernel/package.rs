@@ -1,4 +1,4 @@
-//! Takes the kernel and its modules out of a Debian kernel package.
+//! Takes the kernel, its configuration and its modules out of a Debian kernel package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,11 +41,12 @@ pub(crate) async fn unpack_package(
             return Err(PackageError::NoKernel { path: package });
         };
         let image = KernelImage::Compressed(base.join("boot").join(format!("vmlinuz-{release}")));
+        let config = fs::read_to_string(base.join("boot").join(format!("config-{release}"))).ok();
         let modules = ModuleTree { base, release };
         if !modules.path().is_dir() {
             return Err(PackageError::NoModules { path: package, release: modules.release });
         }
-        Ok((staged, Parts { image, modules: Some(modules), built_at: unpacked.built_at }))
+        Ok((staged, Parts { image, modules: Some(modules), built_at: unpacked.built_at, config }))
     })
     .await
 }
@@ -53,7 +54,8 @@ pub(crate) async fn unpack_package(
 /// Tells where a package's file goes. Newer releases have their modules below `usr`; the tools look in `lib/modules`.
 fn place(path: &Path) -> Option<Place> {
     let path = path.strip_prefix("usr").unwrap_or(path);
-    if path.to_str().is_some_and(|path| path.starts_with("boot/vmlinuz-")) {
+    let is_of_boot = |path: &str| path.starts_with("boot/vmlinuz-") || path.starts_with("boot/config-");
+    if path.to_str().is_some_and(is_of_boot) {
         return Some(Place::plain(path.to_owned()));
     }
     let release = path.strip_prefix("lib/modules").ok()?.components().next()?;
@@ -84,8 +86,10 @@ mod tests {
         assert_eq!(old, ("lib/modules/6.1/kernel/a.ko".to_owned(), Compression::None));
         let new = taken("usr/lib/modules/6.12/kernel/a.ko.xz").unwrap();
         assert_eq!(new, ("lib/modules/6.12/kernel/a.ko".to_owned(), Compression::Xz));
-        assert!(taken("boot/vmlinuz-6.1").is_some());
-        for other in ["boot/config-6.1", "usr/share/doc/x", "lib/modules/6.1", "lib/modules/6.1/build/a.c"] {
+        assert!(taken("boot/vmlinuz-6.1").is_some() && taken("boot/config-6.1").is_some());
+        for other in
+            ["boot/System.map-6.1", "usr/share/doc/x", "lib/modules/6.1", "lib/modules/6.1/build/a.c"]
+        {
             assert_eq!(taken(other), None, "{other}");
         }
     }

@@ -18,6 +18,7 @@ use crate::artifact::{MANIFEST_FILE, Manifest as _, manifest_bytes, record_files
 use crate::blocking::{Cancelled, run_blocking};
 use crate::host_tools::{MissingTool, require};
 use crate::kernel::bzimage::{self, BzImageError, extract_vmlinux};
+use crate::kernel::config::{self, KernelConfig, Lacking};
 use crate::kernel::elf::{ElfError, ElfKernel, first_missing};
 use crate::kernel::initramfs::{InitramfsError, initramfs, modules_part, no_modules_part};
 use crate::kernel::manifest::{INITRAMFS, KernelManifest, MODULES_DRIVE, MODULES_PART, VMLINUX, VMLINUZ};
@@ -56,6 +57,8 @@ pub enum StackError {
         "the kernel `{release}` comes without modules and has no `{driver}` built in; give its modules, too"
     )]
     NotBuiltIn { release: String, driver: &'static str },
+    #[error("the kernel `{release}` cannot boot: its configuration lacks {}", .options.join(", "))]
+    Options { release: String, options: Vec<String> },
     #[error("cannot list the dependencies of the modules of `{release}`")]
     Depmod { release: String, source: ToolError },
     #[error("cannot make the initramfs")]
@@ -82,6 +85,7 @@ impl StackError {
             | Self::OtherRelease { .. }
             | Self::NoEntry { .. }
             | Self::NotBuiltIn { .. }
+            | Self::Options { .. }
             | Self::Depmod { .. }
             | Self::Initramfs(_)
             | Self::Agent(_)
@@ -111,6 +115,8 @@ pub(crate) struct Parts {
     pub(crate) modules: Option<ModuleTree>,
     /// Every time in the modules drive, in Unix seconds.
     pub(crate) built_at: i64,
+    /// The kernel's configuration, where it lies beside it.
+    pub(crate) config: Option<String>,
 }
 
 /// Whose boot stack it is.
@@ -130,7 +136,7 @@ pub(crate) async fn make_stack(
     agent: &AgentProgram,
     progress: &Progress,
 ) -> Result<StagedDirectory, StackError> {
-    let Parts { image, modules, built_at } = parts;
+    let Parts { image, modules, built_at, config } = parts;
     if modules.is_some() {
         require(&["depmod"]).map_err(StackError::Tool)?;
     }
@@ -142,6 +148,12 @@ pub(crate) async fn make_stack(
         Ok((staged, kernel))
     })
     .await?;
+    let (staged, lacking) = run_blocking(move |_| {
+        let lacking = check_config(staged.path(), config)?;
+        Ok((staged, lacking))
+    })
+    .await?;
+    lacking.told(&kernel.release, progress)?;
     if let Some(tree) = &modules {
         progress.stage("list modules", kernel.release.clone());
         Tool::new("depmod")
@@ -253,6 +265,29 @@ fn take_kernel(
         return Err(StackError::NoEntry { release: kernel.release });
     }
     Ok(kernel)
+}
+
+/// Looks at the configuration, the one beside the kernel or the one in it.
+fn check_config(home: &Path, config: Option<String>) -> Result<Lacking, StackError> {
+    let path = home.join(VMLINUX);
+    let config = match config {
+        Some(config) => Some(config),
+        None => config::in_kernel(&fs::read(&path).map_err(|source| StackError::Read { path, source })?),
+    };
+    Ok(config.map(|text| KernelConfig::parse(&text).lacking()).unwrap_or_default())
+}
+
+impl Lacking {
+    /// Refuses a kernel that lacks what every guest needs, and tells the rest.
+    fn told(self, release: &str, progress: &Progress) -> Result<(), StackError> {
+        if !self.fatal.is_empty() {
+            return Err(StackError::Options { release: release.to_owned(), options: self.fatal });
+        }
+        if !self.tolerable.is_empty() {
+            progress.stage("look at configuration", format!("it lacks {}", self.tolerable.join(", ")));
+        }
+        Ok(())
+    }
 }
 
 fn check_release(what: &'static str, release: Option<&str>, kernel: &ElfKernel) -> Result<(), StackError> {

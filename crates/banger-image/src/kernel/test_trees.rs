@@ -100,7 +100,8 @@ impl TestRoot {
         let image = bzimage(release, &pack_kernel(how, &elf_kernel(release, true)));
         fs::create_dir_all(self.path().join("boot")).unwrap();
         fs::write(self.path().join("boot").join(image_name(self.distro, release)), image).unwrap();
-        fs::write(self.path().join("boot").join(format!("config-{release}")), "CONFIG_X86_64=y\n").unwrap();
+        let config = include_str!("testdata/config-6.1.0-56-cloud-amd64");
+        fs::write(self.path().join("boot").join(format!("config-{release}")), config).unwrap();
         write_modules(&self.modules().with_file_name(release), self.distro);
         if self.distro != Distro::Alpine && !self.path().join("lib").exists() {
             std::os::unix::fs::symlink("usr/lib", self.path().join("lib")).unwrap();

@@ -3,7 +3,7 @@
 //! ```text
 //! vmlinux | vmlinuz | both      modules/…                                what a kernel's build gives, or
 //! manifest.json  vmlinux  vmlinuz?  modules.cpio  modules.ext4?          a kernel of banger's as it is kept
-//! initramfs?                                                             banger makes its own
+//! initramfs?  config?                                                    banger makes its own; what it can do
 //! ```
 
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use banger_model::Sha256;
 use tar::EntryType;
 
-use super::parts::{INITRD, MODULES};
+use super::parts::{CONFIG, INITRD, MODULES};
 use crate::archive_path::contained;
 use crate::artifact::MANIFEST_FILE;
 use crate::blocking::Cancelled;
@@ -22,8 +22,8 @@ use crate::digest::HashingReader;
 use crate::kernel::manifest::{INITRAMFS, MODULES_DRIVE, MODULES_PART, VMLINUX, VMLINUZ};
 
 /// Files that may stand at the root of a bundle.
-const ROOT_FILES: [&str; 7] =
-    [MANIFEST_FILE, VMLINUX, VMLINUZ, INITRAMFS, INITRD, MODULES_PART, MODULES_DRIVE];
+const ROOT_FILES: [&str; 8] =
+    [CONFIG, MANIFEST_FILE, VMLINUX, VMLINUZ, INITRAMFS, INITRD, MODULES_PART, MODULES_DRIVE];
 /// No bundle unpacks to more; a hostile one must not fill the disk.
 const BUNDLE_BYTES_MAX: u64 = 4 << 30;
 /// What may come after the archive's end: tar fills its last record with zeros.

@@ -461,3 +461,31 @@ async fn a_kernel_can_be_given_file_by_file_and_its_initramfs_is_left_out() {
     let relative = KernelImport::of_files("mine".parse().unwrap(), "vmlinux".into(), None, None);
     assert!(told(&relative.unwrap_err()).contains("is not an absolute path"));
 }
+
+#[tokio::test]
+async fn a_configuration_beside_the_kernel_refuses_what_cannot_boot_and_tells_what_is_missing() {
+    const DEBIAN: &str = include_str!("../testdata/config-6.1.0-56-cloud-amd64");
+    let home = Home::new();
+    let from = home.path("mine");
+    fs::create_dir(&from).unwrap();
+    fs::write(from.join("vmlinux"), elf_kernel("6.1.7", true)).unwrap();
+    write_modules(&from.join("modules/6.1.7"), Distro::Debian);
+    fs::write(from.join("config"), DEBIAN.replace("CONFIG_TMPFS=y\n", "")).unwrap();
+    let error = home.import(request(&from)).await.unwrap_err();
+    assert!(
+        told(&error).ends_with("the kernel `6.1.7` cannot boot: its configuration lacks CONFIG_TMPFS"),
+        "{}",
+        told(&error)
+    );
+    assert!(home.names().is_empty(), "nothing is left");
+
+    // The one of the release counts more.
+    fs::write(from.join("config-6.1.7"), DEBIAN.replace("CONFIG_VSOCKETS=m\n", "")).unwrap();
+    let stages = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let list = std::sync::Arc::clone(&stages);
+    let progress = Progress::new(move |stage| list.lock().unwrap().push(stage.detail));
+    let import = KernelImport::inspect(request(&from)).unwrap();
+    home.service.import_kernel(import, Replace::Never, &progress).await.unwrap();
+    let expected = "it lacks CONFIG_VSOCKETS (to boot under Firecracker)";
+    assert!(stages.lock().unwrap().iter().any(|detail| detail == expected), "{stages:?}");
+}

@@ -20,7 +20,7 @@ pub use error::ImportError;
 
 pub(crate) use self::bundle::unpack_bundle;
 use self::own::take_own;
-use self::parts::{Found, PlainParts, find_parts, plain_parts};
+use self::parts::{Found, PlainParts, config_beside, find_parts, plain_parts};
 use self::root::{RootKernel, find_kernel};
 use crate::blocking::run_blocking;
 use crate::deb::{Control, read_control};
@@ -153,6 +153,7 @@ impl KernelImport {
             }
             Form::Root { path, distro, kernel } => {
                 let RootKernel { vmlinuz, release, modules, built_at } = kernel;
+                let config = config_beside(&vmlinuz, &release);
                 let origin = Origin {
                     name,
                     distro: distro.to_string(),
@@ -161,7 +162,7 @@ impl KernelImport {
                 };
                 let image = KernelImage::Compressed(vmlinuz);
                 let (staged, modules) = copy_modules(staged, Some(modules), release, progress).await?;
-                let parts = Parts { image, modules, built_at };
+                let parts = Parts { image, modules, built_at, config };
                 make_stack(staged, parts, origin, agent, progress).await.map_err(ImportError::Stack)
             }
         }
@@ -252,14 +253,14 @@ async fn build_found(
 ) -> Result<StagedDirectory, ImportError> {
     match found {
         Found::Own(manifest) => take_own(staged, directory, *manifest, name, agent, progress).await,
-        Found::Plain(PlainParts { image, release, modules, initramfs, built_at }) => {
+        Found::Plain(PlainParts { image, release, modules, initramfs, built_at, config }) => {
             if let Some(path) = initramfs {
                 progress.stage("leave out initramfs", format!("{}: banger makes its own", file_name(&path)));
             }
             let arch = Distro::Debian.arch().to_owned();
             let origin = Origin { name, distro: NO_DISTRO.to_owned(), arch, source };
             let (staged, modules) = copy_modules(staged, modules, release, progress).await?;
-            let parts = Parts { image, modules, built_at };
+            let parts = Parts { image, modules, built_at, config };
             make_stack(staged, parts, origin, agent, progress).await.map_err(ImportError::Stack)
         }
     }

@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use super::ImportError;
 use crate::artifact::{MANIFEST_FILE, Manifest as _};
 use crate::kernel::bzimage;
+use crate::kernel::config::CONFIG_BYTES_MAX;
 use crate::kernel::elf::ElfKernel;
 use crate::kernel::manifest::{INITRAMFS, KernelManifest, VMLINUX, VMLINUZ};
 use crate::kernel::stack::KernelImage;
 
 /// The directory of the modules, or of directories of them by release.
 pub(super) const MODULES: &str = "modules";
+/// The configuration of a kernel.
+pub(super) const CONFIG: &str = "config";
 /// Another usual name of an initramfs.
 pub(super) const INITRD: &str = "initrd.img";
 /// Where `make modules_install` puts the modules of a release, below the directory that it is given.
@@ -38,6 +41,8 @@ pub(super) struct PlainParts {
     pub(super) initramfs: Option<PathBuf>,
     /// When the kernel was made, in Unix seconds.
     pub(super) built_at: i64,
+    /// The configuration that lies beside it.
+    pub(super) config: Option<String>,
 }
 
 /// Looks what is in a directory.
@@ -58,7 +63,8 @@ pub(super) fn find_parts(directory: &Path) -> Result<Found, ImportError> {
         Some(path) => Some(path),
         None => plain_file(directory, INITRD)?,
     };
-    Ok(Found::Plain(PlainParts { image, release, modules, initramfs, built_at }))
+    let config = config_beside(&directory.join(VMLINUX), &release);
+    Ok(Found::Plain(PlainParts { image, release, modules, initramfs, built_at, config }))
 }
 
 /// Looks at a kernel, ELF or compressed, and at what goes with it.
@@ -74,6 +80,7 @@ pub(super) fn plain_parts(
     if let Some(path) = &initramfs {
         fs::metadata(path).map_err(read(path))?;
     }
+    let beside = kernel.clone();
     let image = if is_elf(&kernel)? { KernelImage::Elf(kernel) } else { KernelImage::Compressed(kernel) };
     let (release, built_at) = look_at(&image)?;
     let modules = modules.map(|path| {
@@ -82,7 +89,18 @@ pub(super) fn plain_parts(
         tree.ok_or_else(|| ImportError::NoModules { path, release: release.clone() })
     });
     let modules = modules.transpose()?;
-    Ok(PlainParts { image, release, modules, initramfs, built_at })
+    let config = config_beside(&beside, &release);
+    Ok(PlainParts { image, release, modules, initramfs, built_at, config })
+}
+
+/// Returns the configuration that lies beside a kernel. Links are not followed, and what is no text says nothing.
+pub(super) fn config_beside(kernel: &Path, release: &str) -> Option<String> {
+    let directory = kernel.parent()?;
+    let names = [format!("config-{release}"), CONFIG.to_owned()];
+    let path = names.iter().find_map(|name| plain_file(directory, name).ok().flatten())?;
+    let mut text = String::new();
+    File::open(path).ok()?.take(CONFIG_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// Returns a kernel's release and its time.
