@@ -305,7 +305,7 @@ impl<M: Manifest> std::fmt::Debug for Pulls<M> {
 impl<M: Manifest> Pulls<M> {
     pub(crate) fn new(store: Store<M>, bytes_needed: u64) -> Self {
         let (locks, uses) = (KeyedLock::default(), SharedKeyedLock::default());
-        Self { store, locks, uses, bytes_needed, floor: DiskFloor::default(), users: None }
+        Self { store, locks, uses, bytes_needed, floor: DiskFloor::Bytes(0), users: None }
     }
 
     /// From now on, what has users is not removed, nor replaced by another one if its kind cannot bear that.

@@ -36,8 +36,8 @@ const WORK_SEED_BYTES_NEEDED: u64 = 64 << 20;
 /// A bundle's size is not known before it comes.
 const BUNDLE_BYTES_NEEDED: u64 = 256 << 20;
 
-/// What pulls keep to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What pulls keep to. By default nothing of the disk is kept free: that is for who knows what else needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullRules {
     /// Places (`host` or `host:port`) where answers may lead wherever they are.
     pub trusted: Vec<String>,
@@ -45,6 +45,12 @@ pub struct PullRules {
     pub limits: PullLimits,
     /// How much of the disk stays free.
     pub floor: DiskFloor,
+}
+
+impl Default for PullRules {
+    fn default() -> Self {
+        Self { trusted: Vec::new(), limits: PullLimits::default(), floor: DiskFloor::Bytes(0) }
+    }
 }
 
 /// All kernels and images of one state directory. Share it; every method takes `&self`.

@@ -69,7 +69,7 @@ pub(crate) struct PartialBlob {
 impl BlobCache {
     /// The cache in this directory, which need not exist.
     pub(crate) fn new(home: PathBuf) -> Self {
-        Self { home, locks: KeyedLock::default(), floor: DiskFloor::default() }
+        Self { home, locks: KeyedLock::default(), floor: DiskFloor::Bytes(0) }
     }
 
     /// The same cache, for who keeps another floor.
