@@ -128,7 +128,7 @@ async fn tables_sheets_and_lists_command_no_terminal_and_have_one_line_each() {
         (&["operation", "show", "op-1"], Some(6)),
         (&["vm", "ports"], Some(2)),
         (&["vm", "stats"], None),
-        (&["vm", "show", "dev"], Some(14)),
+        (&["vm", "show", "dev"], Some(15)),
         (&["doctor"], None),
     ] {
         let told = run(stage.banger(arguments)).await;
