@@ -21,16 +21,30 @@ pub enum Detour {
 }
 
 impl Detour {
-    /// The place that a user may trust, where trusting it would help.
+    /// The place that a user may trust, where that makes sense: nobody's blobs are at a metadata service.
     #[must_use]
     pub fn place_to_trust(&self) -> Option<&str> {
         match self {
-            Self::Close { place, .. } => Some(place),
+            Self::Close { reach: Reach::Reserved, .. } => None,
+            Self::Close { place, reach: Reach::World | Reach::Network | Reach::Host } => Some(place),
             Self::Scheme { .. }
             | Self::Unencrypted { .. }
             | Self::Unreadable
             | Self::TooOften { .. }
             | Self::Secret { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_trust_a_metadata_service() {
+        let close = |reach| Detour::Close { place: "x".to_owned(), reach };
+        assert_eq!(close(Reach::Reserved).place_to_trust(), None);
+        assert_eq!(close(Reach::Network).place_to_trust(), Some("x"));
+        assert_eq!(Detour::Unreadable.place_to_trust(), None);
     }
 }
