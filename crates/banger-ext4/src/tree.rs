@@ -154,6 +154,12 @@ impl Tree {
         disk_len(self.nodes.len() - self.vacant.len()).saturating_sub(2)
     }
 
+    /// Returns how many of the entries are directories.
+    pub(crate) fn directories(&self) -> u64 {
+        let is_directory = |node: &&Node| node.is_live() && matches!(node.body, Body::Directory(_));
+        disk_len(self.nodes.iter().filter(is_directory).count())
+    }
+
     /// Returns about how many bytes of memory the tree takes.
     pub(crate) fn memory_bytes(&self) -> u64 {
         disk_len(self.nodes.len() * size_of::<Node>() + self.held_bytes)

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use crate::allocator::Allocator;
 use crate::block_file::BlockFile;
+use crate::bytes::disk_len;
 use crate::content::{self, Content, Dense};
 use crate::entry::{EntryKind, Metadata};
 use crate::error::FormatError;
 use crate::extent::Extent;
 use crate::finish::{self, Ending};
-use crate::geometry::{BLOCK_BYTES, FrontArea, whole_groups};
+use crate::geometry::{BLOCK_BYTES, FrontArea, INODE_SIZE, whole_groups};
 use crate::options::FormatOptions;
 use crate::path::shown;
 use crate::tree::{Attributes, Body, Node, Tree};
@@ -171,6 +172,15 @@ impl Ext4Writer {
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.tree.memory_bytes()
+    }
+
+    /// Returns about how many bytes of the disk the end of the work takes at most: inodes, twice while they wait for their place,
+    /// and directories with their names.
+    #[must_use]
+    pub fn metadata_bytes(&self) -> u64 {
+        let inodes = self.tree.entries().saturating_mul(2 * disk_len(INODE_SIZE));
+        let directories = self.tree.directories().saturating_mul(BLOCK_BYTES);
+        inodes.saturating_add(directories).saturating_add(self.tree.memory_bytes())
     }
 
     /// Writes all metadata for a file system of the full size, and syncs the file.

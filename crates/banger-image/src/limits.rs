@@ -10,8 +10,6 @@ use banger_sys::host::disk_space;
 
 /// How much may be written before the free space is looked at again.
 const LOOK_BYTES: u64 = 64 << 20;
-/// What an entry takes on the disk at most beside its content: a directory has a block, everything an inode.
-const ENTRY_DISK_BYTES: u64 = 4096 + 256;
 
 /// The limits of one pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +137,7 @@ impl Allowance {
 
     /// Looks whether there is room for what is written at the end: inodes and directories.
     pub(crate) fn check_end(&self, writer: &Ext4Writer) -> Result<(), OverLimit> {
-        let needed = writer.entries().saturating_mul(ENTRY_DISK_BYTES);
-        check_floor(self.floor, &self.path, needed).map_err(OverLimit::Floor)
+        check_floor(self.floor, &self.path, writer.metadata_bytes()).map_err(OverLimit::Floor)
     }
 }
 

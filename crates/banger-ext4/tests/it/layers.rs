@@ -268,3 +268,17 @@ fn the_memory_of_entries_is_counted_by_what_they_hold() {
         "{plain} {link} {attributed} {deep}"
     );
 }
+
+#[test]
+fn what_the_end_of_the_work_takes_is_known_before_it() {
+    let disk = Disk::new();
+    let mut writer = Ext4Writer::create(&disk.path, options(GIB)).expect("the disk is created");
+    for number in 0..3000 {
+        writer.file(format!("d/{number}"), "");
+        writer.entry(format!("e/{number}"), &metadata(0o755), EntryKind::Directory);
+    }
+    let told = writer.metadata_bytes();
+    writer.finish_shrunk(0).expect("the disk is finished");
+    let taken = std::fs::metadata(&disk.path).expect("the disk is there").blocks() * 512;
+    assert!(taken <= told && told < 3 * taken, "{told} bytes were told, and {taken} are taken");
+}
