@@ -97,10 +97,12 @@ async fn an_open_stream_counts_as_work() {
 async fn what_failed_tells_its_operation() {
     let sandbox = Sandbox::start().await;
     sandbox.create("dev").await;
-    let begun = sandbox.begin_act("dev", "start").await;
+    sandbox.act("dev", "stop").await.unwrap();
+    let signal = json!({ "signal": "TERM" });
+    let begun = sandbox.begin("/v1/vms/dev/kill", signal).await.unwrap();
     let error = sandbox.finish(begun.clone()).await.unwrap_err();
     assert_eq!(error.op_id.as_deref(), Some(begun.id.as_str()));
     let ended = sandbox.client.operation(&begun.id, 0).await.unwrap();
     assert_eq!(ended.state, OperationState::Failed);
-    assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Running);
+    assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Stopped);
 }
