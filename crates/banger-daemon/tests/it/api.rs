@@ -52,6 +52,7 @@ async fn the_document_has_every_route_and_is_served() {
     GET /v1/vms/{vm} show_vm
     GET /v1/vms/{vm}/channel open_vm_channel
     POST /v1/vms/{vm}/delete delete_vm
+    GET /v1/vms/{vm}/ending show_vm_ending
     POST /v1/vms/{vm}/kill kill_vm
     GET /v1/vms/{vm}/logs show_vm_logs
     GET /v1/vms/{vm}/ports list_vm_ports
