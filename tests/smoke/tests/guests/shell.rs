@@ -2,9 +2,17 @@
 
 use banger_smoke::harness::Scenario;
 use banger_smoke::{Home, Terminal};
+use rustix::process::{Pid, Signal, kill_process};
 
-pub(crate) const SCENARIOS: &[Scenario] =
-    &[Scenario::pure("bare_run", 4, "`vm run` is a shell that behaves as a shell does", bare_run)];
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::pure("bare_run", 4, "`vm run` is a shell that behaves as a shell does", bare_run),
+    Scenario::pure(
+        "session",
+        6,
+        "a session has a language, a terminal that its guest knows, and a way out of it",
+        session,
+    ),
+];
 
 fn bare_run() {
     let home = Home::ready();
@@ -33,5 +41,42 @@ fn bare_run() {
     at_prompt(&mut terminal, "tty; exit 3");
     terminal.wait_for("/dev/pts/");
     assert_eq!(terminal.wait(), 3);
+    home.assert_nothing_left();
+}
+
+fn session() {
+    let home = Home::ready();
+    let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
+    let strange = |arguments: &[&str]| {
+        let banger = home.banger(arguments).env("TERM", "xterm-kitty").env("LANG", "xx_XX.UTF-8");
+        banger.env("LC_ALL", "").run().stdout
+    };
+    let told = strange(&["vm", "exec", "-t", "dev", "--", "sh", "-c", "echo $TERM $LANG; locale charmap"]);
+    assert_eq!(told, "xterm-256color C.UTF-8\r\nUTF-8\r\n");
+    assert_eq!(strange(&["vm", "ssh", "dev", "--", "echo $LANG"]), "C.UTF-8\n");
+
+    let machine = Pid::from_raw(i32::try_from(home.show("dev")["pid"].as_i64().unwrap()).unwrap()).unwrap();
+    let enter = || {
+        let mut terminal = Terminal::start(home.banger(&["vm", "exec", "dev"]), 80, 24);
+        terminal.wait_for("# ");
+        terminal
+    };
+    // A guest that hangs is left by two keys.
+    let mut terminal = enter();
+    kill_process(machine, Signal::STOP).unwrap();
+    terminal.type_keys("\r~.");
+    terminal.wait_for("left VM `dev`");
+    assert_eq!(terminal.wait(), 255);
+    kill_process(machine, Signal::CONT).unwrap();
+    // A machine that dies under an editor takes nothing of the terminal along.
+    let mut terminal = enter();
+    terminal.type_keys("printf '\\033[?1049h\\033[?1000h\\033[?25led''itor'; sleep 1000\r");
+    terminal.wait_for("editor");
+    kill_process(machine, Signal::KILL).unwrap();
+    for undone in ["\x1b[?1000l", "\x1b[?1049l", "\x1b[?25h"] {
+        terminal.wait_for(undone);
+    }
+    assert_eq!(terminal.wait(), 1);
+    let _ = home.text(&["vm", "delete", "-q", "dev"]);
     home.assert_nothing_left();
 }
