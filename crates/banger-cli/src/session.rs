@@ -82,8 +82,12 @@ pub(crate) async fn attach(
 ) -> Result<u8, CliError> {
     let size = terminal::choose(process.terminal);
     let session = tokio::select! {
-        session = start(client, vm, process, size, false) => session?,
+        session = start(client, vm, process, size, false) => session,
         stop = signals.next() => return Ok(stop.exit_status()),
+    };
+    let session = match session {
+        Ok(session) => session,
+        Err(error) => return Err(explain(client, vm, error).await),
     };
     let raw = match size {
         Some(_) => RawTerminal::enter().map_err(CliError::Terminal)?,
@@ -110,8 +114,7 @@ pub(crate) async fn attach(
     }
     let end = match ended {
         Ok(end) => end,
-        Err(CliError::Agent(error)) => return Err(explain(client, vm, error).await),
-        Err(error) => return Err(error),
+        Err(error) => return Err(explain(client, vm, error).await),
     };
     // A stdout that nobody reads any more counts for more than how the command ended because of it.
     flushed?;
@@ -354,7 +357,8 @@ fn command_failed(reason: Reason, message: String) -> CliError {
 }
 
 /// A broken connection often means that the guest has ended: then how it did is the error.
-async fn explain(client: &Client, vm: &VmView, error: AgentError) -> CliError {
+async fn explain(client: &Client, vm: &VmView, error: CliError) -> CliError {
+    let CliError::Agent(error) = error else { return error };
     if let Some(boot_id) = &vm.boot_id {
         let path = format!("/v1/vms/{}/ending?boot_id={boot_id}", vm.id);
         if let Ok(Some(ending)) = client.get::<Option<EndingView>>(&path).await {

@@ -135,7 +135,7 @@ async fn done_without() {
     let driver = driver(&rig, FAILS).with_tuning(Tuning { jailer: JailWish::Auto, ..IN_CELL });
     match driver.start(&rig.plan).await.err() {
         Some(StartError::Refused { stderr, .. }) => {
-            assert!(stderr.contains("is it a static program?"), "{stderr}")
+            assert!(stderr.contains("is it a static program?"), "{stderr}");
         }
         other => panic!("{other:?}"),
     }
