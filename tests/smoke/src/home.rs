@@ -16,6 +16,9 @@ pub(crate) const ROOM: &str = "BANGER_SMOKE_ROOM";
 /// Where the harness has pulled kernel and image.
 pub(crate) const PULLED: &str = "BANGER_SMOKE_PULLED";
 
+/// How much room the host's disk has is no matter of scenarios, but for those about it.
+const WITHOUT_FLOOR: &str = "disk_floor = '0'\n";
+
 /// A `BANGER_HOME` of its own; dropping it ends its daemon and VMs, and removes it. A scenario of the harness that fails
 /// leaves it, for the harness to look at and to clear.
 #[derive(Debug)]
@@ -55,7 +58,17 @@ impl Home {
         };
         let directory =
             tempfile::Builder::new().prefix(prefix).tempdir_in(place).expect("a temporary directory");
-        Self { directory }
+        let home = Self { directory };
+        home.configure(WITHOUT_FLOOR);
+        home
+    }
+
+    /// Gives it this configuration instead of the one that it has; a daemon that runs keeps the old one.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn configure(&self, text: &str) {
+        configure(self.path(), text);
     }
 
     /// A home that has the default kernel and image.
@@ -211,6 +224,7 @@ pub(crate) fn pulled() -> &'static Path {
         fs::create_dir_all(&home).expect("target can be written");
         let home = home.canonicalize().expect("it was made above");
         let _lock = FileLock::acquire(&home.join("lock")).expect("lock");
+        configure(&home, WITHOUT_FLOOR);
         let answer = Banger::new(&home, &["image", "list", "--json"]).run();
         let images: Vec<serde_json::Value> = serde_json::from_str(&answer.stdout).expect("a list of images");
         if !images.iter().any(|image| image["name"] == "debian-bookworm" && image["is_pulled"] == true) {
@@ -220,6 +234,12 @@ pub(crate) fn pulled() -> &'static Path {
         let _ = Banger::new(&home, &["daemon", "stop", "--force"]).run();
         home
     })
+}
+
+fn configure(home: &Path, text: &str) {
+    let directory = home.join("config");
+    fs::create_dir_all(&directory).expect("a home can be written");
+    fs::write(directory.join("config.toml"), text).expect("a home can be written");
 }
 
 fn link_tree(from: &Path, to: &Path) -> std::io::Result<()> {

@@ -27,6 +27,7 @@ fn disk_full() {
     // Namespaces belong to threads: everything below, with the processes it starts, sees the small disk.
     let scenario = std::thread::spawn(|| {
         let home = Home::ready();
+        home.configure("");
         put_on_a_small_disk(&home.path().join("state"));
         pause_and_go_on(&home);
         stop_and_delete(&home);

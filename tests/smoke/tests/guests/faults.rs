@@ -146,10 +146,8 @@ fn guest_cannot_boot() {
 
 fn silent_guest() {
     let home = Home::ready();
-    let config = home.path().join("config/config.toml");
-    fs::create_dir_all(config.parent().unwrap()).unwrap();
     // No guest answers within its first second without hardware virtualisation; with it, this proves nothing.
-    fs::write(&config, "boot_deadline_secs = 1\nvmm = 'qemu'\n").unwrap();
+    home.configure("boot_deadline_secs = 1\nvmm = 'qemu'\ndisk_floor = '0'\n");
     let answer = home.banger(&["vm", "run", "--rm", "--name", "dev", "--", "true"]).run();
     assert_eq!(answer.status, 1, "{answer:?}");
     assert!(answer.stderr.contains("the guest of VM `dev` did not answer within 1 s"), "{answer:?}");
@@ -160,7 +158,7 @@ fn silent_guest() {
     assert_eq!(home.show("dev")["state"], "failed");
     assert_eq!(home.machines(), [""; 0]);
     // With its time it boots: nothing of it is lost.
-    fs::write(&config, "").unwrap();
+    home.configure("disk_floor = '0'\n");
     let _ = home.text(&["daemon", "stop"]);
     let _ = home.text(&["vm", "start", "-q", "dev"]);
     assert_eq!(home.text(&["vm", "exec", "dev", "--", "hostname"]), "dev\n");
