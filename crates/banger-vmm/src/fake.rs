@@ -1,35 +1,70 @@
 //! A VMM without a guest, for the tests of others: its machine is the agent on the host, a real process that can be
 //! killed, adopted and asked to run commands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use banger_sys::process::ProcessIdentity;
 use tokio::net::UnixStream;
 
+use crate::companions::Companions;
 use crate::contract::{
     AdoptError, GuestNetwork, Machine, MachineHandle, MachinePlan, Network, StartError, Vmm, VmmKind,
 };
 use crate::handle;
-use crate::launch::{Inherited, Launch, launch};
-use crate::machine::{NoControl, Presence, RunningMachine, create_log};
+use crate::launch::{Inherited, Launch, Started, launch};
+use crate::machine::{NoControl, Presence, RestartNetwork, RunningMachine, create_log};
 
 const PROGRAM: &str = "banger-agent";
+/// Stands for a network: does nothing and does not end.
+const WAITER: &str = "sleep";
 const READY_DEADLINE: Duration = Duration::from_secs(10);
 const READY_PAUSE: Duration = Duration::from_millis(5);
+
+/// What stands for the network of a fake machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FakeNetwork {
+    /// Nothing.
+    #[default]
+    None,
+    /// A process that is not started again.
+    Once,
+    /// A process that is started again when it has ended.
+    Restarts,
+}
 
 /// Runs `<program> serve --unix <runtime directory>` as the machine.
 #[derive(Clone, Debug)]
 pub struct FakeVmm {
     program: PathBuf,
     arguments: Vec<String>,
+    network: FakeNetwork,
 }
 
 impl FakeVmm {
     /// Takes the path of the agent's program.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), arguments: vec!["serve".into(), "--unix".into()] }
+        Self {
+            program: program.into(),
+            arguments: vec!["serve".into(), "--unix".into()],
+            network: FakeNetwork::None,
+        }
+    }
+
+    /// Gives machines a process that stands for their network.
+    #[must_use]
+    pub fn with_network(mut self, network: FakeNetwork) -> Self {
+        self.network = network;
+        self
+    }
+
+    fn restart(&self, handle: &MachineHandle) -> Option<Box<dyn RestartNetwork>> {
+        match self.network {
+            FakeNetwork::None | FakeNetwork::Once => None,
+            FakeNetwork::Restarts => Some(Box::new(Restart { handle: handle.clone() })),
+        }
     }
 
     /// Replaces what stands before the runtime directory on the command line.
@@ -37,6 +72,41 @@ impl FakeVmm {
     pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         self
+    }
+}
+
+fn start_network(directory: &Path) -> Result<Started, StartError> {
+    let failed = |source| StartError::Spawn { program: WAITER, source };
+    let errors = std::fs::File::open("/dev/null").map_err(failed)?;
+    let process = launch(Launch {
+        program: WAITER.into(),
+        directory: directory.to_owned(),
+        arguments: vec!["infinity".into()],
+        input: None,
+        output: None,
+        errors,
+        inherited: Inherited::default(),
+    });
+    process.map_err(failed)
+}
+
+struct Restart {
+    handle: MachineHandle,
+}
+
+#[async_trait]
+impl RestartNetwork for Restart {
+    async fn restart(&self) -> Result<ProcessIdentity, StartError> {
+        let directory = self.handle.console_log.parent().unwrap_or(Path::new("/"));
+        let process = start_network(directory)?;
+        let identity = process.identity;
+        let handle = MachineHandle { companions: vec![identity.into()], ..self.handle.clone() };
+        handle::store(directory, &handle).map_err(|error| StartError::Prepare {
+            path: directory.to_owned(),
+            source: std::io::Error::other(error),
+        })?;
+        process.release();
+        Ok(identity)
     }
 }
 
@@ -69,12 +139,19 @@ impl Vmm for FakeVmm {
             inherited: Inherited::default(),
         })
         .map_err(|source| StartError::Spawn { program: PROGRAM, source })?;
+        let mut network = Companions::default();
+        match self.network {
+            FakeNetwork::None => {}
+            FakeNetwork::Once | FakeNetwork::Restarts => {
+                network.add(WAITER, start_network(&plan.state_directory)?);
+            }
+        }
         let handle = MachineHandle {
             format_version: handle::FORMAT_VERSION,
             vm: plan.vm.clone(),
             vmm: VmmKind::Qemu,
             process: agent.identity.into(),
-            companions: Vec::new(),
+            companions: network.processes().map(Into::into).collect(),
             control_socket: plan.runtime_directory.join("control.sock"),
             channel_socket: channel_socket.clone(),
             console_log: console_log.clone(),
@@ -100,9 +177,12 @@ impl Vmm for FakeVmm {
                 return Err(StartError::Refused { program: PROGRAM, stderr });
             }
         }
+        network.release();
         let control = Box::new(NoControl(VmmKind::Qemu));
         let sockets = vec![channel_socket];
-        Ok(Box::new(RunningMachine::of_started(handle, agent, sockets, control, Presence::Told)))
+        let restart = self.restart(&handle);
+        let machine = RunningMachine::of_started(handle, agent, sockets, control, Presence::Told);
+        Ok(Box::new(machine.with_network(restart)))
     }
 
     async fn adopt(&self, handle: &MachineHandle) -> Result<Option<Box<dyn Machine>>, AdoptError> {
@@ -110,6 +190,7 @@ impl Vmm for FakeVmm {
         let control = Box::new(NoControl(VmmKind::Qemu));
         let sockets = vec![handle.channel_socket.clone()];
         let machine = RunningMachine::adopt(handle, sockets, control, Presence::Told).await?;
-        Ok(machine.map(|machine| Box::new(machine) as Box<dyn Machine>))
+        let restart = self.restart(handle);
+        Ok(machine.map(|machine| Box::new(machine.with_network(restart)) as Box<dyn Machine>))
     }
 }

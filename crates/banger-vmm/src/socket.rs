@@ -1,13 +1,15 @@
 //! Unix sockets that only this user may use.
 
-use std::io;
-use std::os::fd::AsRawFd as _;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use banger_sys::files::remove_any;
 use rustix::fs::{Mode, OFlags};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::net::UnixStream;
 
 /// Longest path of a Unix socket: `sun_path` of `unix(7)` has 108 bytes with its end mark.
@@ -33,6 +35,19 @@ pub(crate) fn listen_async(path: &Path) -> io::Result<tokio::net::UnixListener> 
 pub(crate) async fn connect(path: &Path) -> io::Result<UnixStream> {
     let place = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     UnixStream::connect(format!("/proc/self/fd/{}", place.as_raw_fd())).await
+}
+
+/// Hands a descriptor to whoever reads the other end of a socket.
+pub(crate) fn hand_over(to: impl AsFd, descriptor: impl AsFd) -> io::Result<()> {
+    let descriptors = [descriptor.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut message = SendAncillaryBuffer::new(&mut space);
+    if !message.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    // Descriptors travel with bytes.
+    sendmsg(to, &[IoSlice::new(b"d")], &mut message, SendFlags::empty())?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ mod stats;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use banger_model::MemoryMib;
+use banger_model::{MemoryMib, NetworkTrouble};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 pub use error::*;
 pub use handle::*;
@@ -110,6 +111,11 @@ pub trait Machine: Send + Sync {
     /// Tells whether the guest's processors run, as far as the VMM tells.
     async fn run_state(&self) -> Result<RunState, ControlError> {
         Ok(RunState::Running)
+    }
+
+    /// Tells what is wrong with the machine's network, now and from now on; nothing as a rule.
+    fn network(&self) -> watch::Receiver<Option<NetworkTrouble>> {
+        watch::channel(None).1
     }
 
     /// Tells what the machine uses and has moved.

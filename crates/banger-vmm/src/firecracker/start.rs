@@ -215,12 +215,14 @@ async fn make(
     prepare_files(driver, &places)?;
     let errors = File::options().append(true).open(&places.error_log).map_err(prepare(&places.error_log))?;
     let bell = listen_async(&places.bell).map_err(prepare(&places.bell))?;
-    let (mut companions, gate) = match &plan.network {
-        Network::None => (Companions::default(), None),
+    let mut companions = Companions::default();
+    let gate = match &plan.network {
+        Network::None => None,
         Network::UserMode { .. } => {
             let (helper, directory) = (&driver.helper, &plan.state_directory);
-            let (network, gate) = user_network::start(helper, Attachment::Tap, directory, &errors)?;
-            (network, Some(gate))
+            let (process, gate) = user_network::start(helper, Attachment::Tap, directory, &errors)?;
+            companions.add(user_network::PROGRAM, process);
+            Some(gate.into())
         }
     };
     let (pager, pager_process) = match from.map(|from| (from.memory, from)) {
@@ -502,7 +504,9 @@ fn attend(
     places: &Places,
     answering: AbortOnDropHandle<()>,
 ) -> RunningMachine {
+    // A tap cannot be made anew from outside the cell.
     let machine = machine
+        .with_network(None)
         .with_task(answering)
         .with_log(places.vmm_log.clone())
         .with_task(add_up_metrics(places.clone()));

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use banger_sys::files::remove_any;
@@ -19,9 +20,28 @@ use crate::launch::{Started, kill_process};
 /// How long a companion may take to see that its machine has gone.
 const COMPANION_DEADLINE: Duration = Duration::from_secs(1);
 
+/// The processes that are ended with a machine. They change when one of them is started again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CompanionList(Arc<Mutex<Vec<ProcessIdentity>>>);
+
+impl CompanionList {
+    pub(super) fn add(&self, process: ProcessIdentity) {
+        self.lock().push(process);
+    }
+
+    fn all(&self) -> Vec<ProcessIdentity> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<ProcessIdentity>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A process that is followed to its end.
 pub(super) struct Lifetime {
     process: ProcessIdentity,
+    companions: CompanionList,
     end: watch::Receiver<Option<MachineEnd>>,
     end_token: CancellationToken,
     // Dropping the machine gives up the following: a child is then reaped by the runtime.
@@ -67,16 +87,18 @@ impl Lifetime {
         leftovers: Vec<PathBuf>,
     ) -> Self {
         let (sender, end) = watch::channel(None);
+        let companions = CompanionList(Arc::new(Mutex::new(companions)));
+        let beside = companions.clone();
         let end_token = CancellationToken::new();
         let token = end_token.clone();
         let follower = tokio::spawn(async move {
             let how = ended.await;
-            clean_up(&companions, leftovers).await;
+            clean_up(&beside.all(), leftovers).await;
             info!(pid = process.pid, ?how, "machine ended");
             sender.send_replace(Some(how));
             token.cancel();
         });
-        Self { process, end, end_token, _follower: AbortOnDropHandle::new(follower) }
+        Self { process, companions, end, end_token, _follower: AbortOnDropHandle::new(follower) }
     }
 
     pub(super) async fn ended(&self) -> MachineEnd {
@@ -89,6 +111,11 @@ impl Lifetime {
 
     pub(super) fn kill(&self) -> io::Result<()> {
         kill_process(self.process)
+    }
+
+    /// What is ended with the process.
+    pub(super) fn companions(&self) -> CompanionList {
+        self.companions.clone()
     }
 
     pub(super) fn end_token(&self) -> CancellationToken {

@@ -5,14 +5,17 @@ mod connect;
 mod control;
 mod lifetime;
 mod log_guard;
+mod network;
 mod presence;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use banger_model::NetworkTrouble;
 use banger_sys::process::ProcessIdentity;
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -24,6 +27,7 @@ use crate::launch::Started;
 pub(crate) use control::{Control, NoControl, Traffic};
 use lifetime::Lifetime;
 pub(crate) use lifetime::clean_up;
+pub(crate) use network::RestartNetwork;
 pub(crate) use presence::{Listener, Presence};
 
 /// How long a killed process may take: it has to give back its memory and nothing else.
@@ -41,6 +45,7 @@ pub(crate) struct RunningMachine {
     lifetime: Lifetime,
     control: Box<dyn Control>,
     presence: Presence,
+    network: watch::Receiver<Option<NetworkTrouble>>,
     /// What runs beside the machine for as long as it is held: held, not looked at.
     tasks: Vec<AbortOnDropHandle<()>>,
     warnings: Vec<String>,
@@ -81,7 +86,8 @@ impl RunningMachine {
     fn new(handle: MachineHandle, lifetime: Lifetime, control: Box<dyn Control>, presence: Presence) -> Self {
         let logs = [handle.console_log.clone(), error_log(&handle.console_log)];
         let tasks = logs.into_iter().map(log_guard::spawn).collect();
-        Self { handle, lifetime, control, presence, tasks, warnings: Vec::new() }
+        let (_no_trouble, network) = watch::channel(None);
+        Self { handle, lifetime, control, presence, network, tasks, warnings: Vec::new() }
     }
 
     /// Notes what the start had to do without.
@@ -94,6 +100,17 @@ impl RunningMachine {
     pub(crate) fn with_task(mut self, task: AbortOnDropHandle<()>) -> Self {
         self.tasks.push(task);
         self
+    }
+
+    /// Keeps the machine's network up: that of the companions, but for the pager.
+    pub(crate) fn with_network(mut self, restart: Option<Box<dyn RestartNetwork>>) -> Self {
+        let pager = self.handle.pager;
+        let carriers = self.handle.companions.iter().copied().filter(|process| Some(*process) != pager);
+        let carriers = carriers.map(ProcessIdentity::from).collect();
+        let beside = self.lifetime.companions();
+        let (network, task) = network::keep(carriers, restart, beside, self.lifetime.end_token());
+        self.network = network;
+        self.with_task(task)
     }
 
     /// Keeps one more log of the machine from filling the disk.
@@ -201,6 +218,10 @@ impl Machine for RunningMachine {
 
     async fn run_state(&self) -> Result<RunState, ControlError> {
         self.unless_ended("tell whether it runs", self.control.run_state()).await
+    }
+
+    fn network(&self) -> watch::Receiver<Option<NetworkTrouble>> {
+        self.network.clone()
     }
 
     async fn stats(&self) -> Result<MachineStats, ControlError> {

@@ -5,16 +5,16 @@
 //! option of passt 2023-03-09 stops that. So frames pass through here:
 //!
 //! ```text
-//! VMM ── stdin [ gate ] ── passt
-//!        ────▶ one frame at a time, well-formed, to where the guest may go ────▶
-//!        ◀──────────── connections, and answers to what the guest asked ◀───────
+//! VMM ── [ gate ] ── passt
+//!  ────▶ one frame at a time, well-formed, to where the guest may go ────▶
+//!  ◀──────────── connections, and answers to what the guest asked ◀───────
 //! ```
 //!
 //! [`frame`] says what a frame may look like, [`closed`] where it may go, [`flows`] what may come back,
 //! [`one_at_a_time`] how passt is kept from taking two frames for something else, [`acks`]
-//! what is kept from it besides. QEMU sends frames through a socket, each
-//! behind its length. Firecracker has a tap in a namespace of its own; the gate then gets the other tap of that namespace's
-//! bridge.
+//! what is kept from it besides. QEMU listens for a socket of ours and sends
+//! frames through it, each behind its length, so that a gate that was killed can be followed by another. Firecracker has a tap
+//! in a namespace of its own; the gate then gets the other tap of that namespace's bridge.
 //!
 //! passt is the gate's child: the end of one is the end of the other, and whoever watches the machine watches one process.
 
@@ -29,11 +29,15 @@ mod stream;
 mod tap;
 
 use std::ffi::OsStr;
-use std::io::{self, Write as _};
+use std::io::{self, IoSliceMut, Write as _};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Child;
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use crate::user_network::passt;
 pub(crate) use closed::Prefix;
@@ -46,12 +50,12 @@ use stream::Frames;
 /// passt's program, and the machine's state directory, by which the process is known.
 pub const ARGUMENT: &str = "network-gate";
 
-/// How a machine is attached to its network.
+/// What a machine is attached to its network by. It comes through the socket on stdin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attachment {
-    /// It sends frames through the socket on stdin.
+    /// A socket that carries frames, each behind its length. The network lives as long as it is open.
     Stream,
-    /// Its tap comes through the socket on stdin.
+    /// A tap. The network lives as long as the socket on stdin is open.
     Tap,
 }
 
@@ -77,19 +81,37 @@ impl Attachment {
 /// # Errors
 /// When the host's addresses cannot be read, passt cannot be started, or it ended before the machine.
 pub(crate) fn run(attachment: Attachment, passt: &Path, directory: &Path) -> io::Result<()> {
-    let machine = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let giver = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (outward, inward) = gate::open(HostAddresses::watch()?);
-    let (network, mut passt) = passt::spawn(passt, directory)?;
+    let (network, passt) = passt::spawn(passt, directory)?;
+    std::thread::Builder::new().name("passt".to_owned()).spawn(move || end_with(passt))?;
+    let Some(attached) = receive(&giver)? else { return Ok(()) };
     match attachment {
-        Attachment::Stream => stand_between(&machine, &network, outward, &inward)?,
-        Attachment::Tap => tap::stand_between(&machine, network.try_clone()?, outward, inward)?,
+        Attachment::Stream => stand_between(&UnixStream::from(attached), &network, outward, &inward),
+        Attachment::Tap => tap::stand_between(&giver, attached, network, outward, inward),
     }
-    // passt ends with its socket. Where it went first, its status says why.
-    drop(network);
-    match passt.try_wait()? {
-        Some(status) if !status.success() => Err(io::Error::other(format!("passt has ended: {status}"))),
-        Some(_) | None => Ok(()),
+}
+
+/// Ends this process when passt has ended: its socket alone would not tell while the machine is waited for.
+fn end_with(mut passt: Child) {
+    match passt.wait() {
+        Ok(status) => eprintln!("network: passt has ended: {status}"),
+        Err(error) => eprintln!("network: cannot wait for passt: {error}"),
     }
+    std::process::exit(1);
+}
+
+/// Waits for what the machine is attached by. `None`: the machine never came.
+fn receive(giver: &UnixStream) -> io::Result<Option<OwnedFd>> {
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut message = RecvAncillaryBuffer::new(&mut space);
+    recvmsg(giver, &mut [IoSliceMut::new(&mut byte)], &mut message, RecvFlags::CMSG_CLOEXEC)?;
+    let attached = message.drain().find_map(|part| match part {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    Ok(attached)
 }
 
 fn stand_between(
@@ -149,6 +171,8 @@ fn carry_in(network: &UnixStream, mut machine: &UnixStream, gate: &Inward) -> io
 mod tests {
     use std::io::Read as _;
 
+    use crate::socket::hand_over;
+
     use super::frame::tests::{GUEST, tcp};
     use super::*;
 
@@ -180,6 +204,20 @@ mod tests {
         (&network).read_to_end(&mut seen).unwrap();
         assert_eq!(seen, with_length(&good));
         gate.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_is_handed_over_is_received_and_a_machine_that_never_comes_is_nothing() {
+        let (giver, gate) = UnixStream::pair().unwrap();
+        let (mut one, other) = UnixStream::pair().unwrap();
+        hand_over(&giver, other).unwrap();
+        let received = receive(&gate).unwrap().unwrap();
+        (&UnixStream::from(received)).write_all(b"frame").unwrap();
+        let mut text = [0; 5];
+        one.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"frame");
+        drop(giver);
+        assert!(receive(&gate).unwrap().is_none());
     }
 
     #[test]

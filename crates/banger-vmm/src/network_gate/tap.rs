@@ -1,14 +1,11 @@
 //! The gate of a machine with a tap: every read of the tap is a frame, every write makes one.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut, Read as _, Write as _};
-use std::mem::MaybeUninit;
+use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
-
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::gate::{Inward, Outward};
 use super::one_at_a_time::OneAtATime;
@@ -17,14 +14,15 @@ use super::stream::Frames;
 /// More than a tap gives at once.
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// Stands between until either socket closes. The threads end with the process: a read of a tap cannot be woken.
+/// Stands between until the machine's socket closes, or the network's. The threads end with the process: a read of a tap
+/// cannot be woken.
 pub(super) fn stand_between(
     machine: &UnixStream,
+    tap: OwnedFd,
     network: UnixStream,
     outward: Outward,
     inward: Inward,
 ) -> io::Result<()> {
-    let Some(tap) = receive_tap(machine)? else { return Ok(()) };
     let tap = File::from(tap);
     let passt = OneAtATime::new(network.try_clone()?)?;
     start("out", machine, carry_out(tap.try_clone()?, passt, outward))?;
@@ -57,20 +55,6 @@ fn wait_for_the_end(mut machine: &UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for the tap. `None`: the machine never came.
-fn receive_tap(machine: &UnixStream) -> io::Result<Option<OwnedFd>> {
-    let mut byte = [0];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut message = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    recvmsg(machine, &mut [IoSliceMut::new(&mut byte)], &mut message, flags)?;
-    let tap = message.drain().find_map(|part| match part {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    Ok(tap)
-}
-
 fn carry_out(mut tap: File, passt: OneAtATime, mut gate: Outward) -> impl FnOnce() -> io::Result<()> {
     move || {
         let mut buffer = vec![0; BUFFER_BYTES];
@@ -100,20 +84,5 @@ fn carry_in(network: UnixStream, mut tap: File, gate: Inward) -> impl FnOnce() -
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{HostAddresses, gate};
-    use super::*;
-
-    #[test]
-    fn a_machine_that_never_comes_ends_the_gate() {
-        let (machine, gate_end) = UnixStream::pair().unwrap();
-        let (_passt, network) = UnixStream::pair().unwrap();
-        drop(machine);
-        let (outward, inward) = gate::open(HostAddresses::watch().unwrap());
-        stand_between(&gate_end, network, outward, inward).unwrap();
     }
 }

@@ -33,8 +33,6 @@ pub(super) struct Descriptors {
     pub(super) control: RawFd,
     pub(super) pipe: RawFd,
     pub(super) memory: RawFd,
-    /// The socket to passt.
-    pub(super) network: Option<RawFd>,
 }
 
 /// Returns the kernel's command line.
@@ -83,8 +81,10 @@ pub(super) fn arguments(
     for drive in &plan.drives {
         add_drive(&mut arguments, drive, plan.drive_limit);
     }
-    if let (Network::UserMode { mac }, Some(network)) = (&plan.network, descriptors.network) {
-        arguments.add("-netdev", format!("stream,id=network,server=off,addr.type=fd,addr.str={network}"));
+    if let Network::UserMode { mac } = &plan.network {
+        // QEMU listens, and again after a network has gone. It cannot be given a socket that listens already.
+        let place = value(&places.network);
+        arguments.add("-netdev", format!("stream,id=network,server=on,addr.type=unix,addr.path={place}"));
         arguments.add("-device", format!("virtio-net-device,netdev=network,mac={mac},host_mtu={MTU}"));
     }
     arguments.0
@@ -228,7 +228,7 @@ mod tests {
     }
 
     fn line(plan: &MachinePlan, processor: Processor) -> String {
-        let descriptors = Descriptors { control: 11, pipe: 12, memory: 13, network: Some(14) };
+        let descriptors = Descriptors { control: 11, pipe: 12, memory: 13 };
         let append = kernel_command_line(plan, processor);
         let arguments = arguments(plan, &Places::of_plan(plan), processor, &append, descriptors);
         let mut lines = String::new();
@@ -275,7 +275,7 @@ mod tests {
 -device virtio-blk-device,drive=base,serial=base
 -drive if=none,id=work,file=/state/a,,b/work.ext4,format=raw,cache=writeback,discard=unmap,werror=stop,rerror=report
 -device virtio-blk-device,drive=work,serial=work
--netdev stream,id=network,server=off,addr.type=fd,addr.str=14
+-netdev stream,id=network,server=on,addr.type=unix,addr.path=/run/vm/network.sock
 -device virtio-net-device,netdev=network,mac=52:54:00:12:34:56,host_mtu=32768"
         );
     }

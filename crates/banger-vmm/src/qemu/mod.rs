@@ -1,12 +1,13 @@
 //! QEMU's `microvm` machine.
 //!
-//! Sockets, guest memory and the network stack's socket are opened here and passed by number: QEMU listens before it
-//! runs, so nothing waits for a path to appear. Guest memory is an unnamed file in memory (0.4 s less of every boot than a
+//! Sockets and guest memory are opened here and passed by number: QEMU listens before it runs, so nothing waits for a path to
+//! appear. Its network's socket is QEMU's own: it has it before it answers on the control socket. Guest memory is an unnamed file in memory (0.4 s less of every boot than a
 //! file on disk, no writes to the disk, nothing to remove), which QEMU treats as a named one so that a snapshot may leave
 //! it out of its stream; `/proc/<pid>/fd` leads to it.
 
 mod arguments;
 mod control;
+mod network;
 mod places;
 mod qmp;
 mod start;
@@ -76,11 +77,12 @@ impl Vmm for Qemu {
         handle::check_format(handle)?;
         let places = Places::of_handle(handle);
         let control = Box::new(QmpControl::new(handle));
+        let restart = network::restart(self, handle, &places);
         let adopted = RunningMachine::adopt(handle, places.sockets(), control, Presence::Told).await?;
         let Some(machine) = adopted else { return Ok(None) };
         let failed = |source| AdoptError::Open { vm: handle.vm.clone(), source };
         let listener = listen_async(&places.channel).map_err(failed)?;
         let channel = channel::serve(listener, places.pipe, Past::Unknown, machine.end_token());
-        Ok(Some(Box::new(machine.with_task(channel))))
+        Ok(Some(Box::new(machine.with_network(restart).with_task(channel))))
     }
 }

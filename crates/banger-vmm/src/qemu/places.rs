@@ -14,6 +14,8 @@ pub(super) struct Places {
     pub(super) channel: PathBuf,
     /// QEMU's end of the virtio-serial port.
     pub(super) pipe: PathBuf,
+    /// Where QEMU waits for the machine's network.
+    pub(super) network: PathBuf,
     /// What the guest writes to its console.
     pub(super) console_log: PathBuf,
     /// What QEMU, passt and the gate say.
@@ -26,6 +28,7 @@ impl Places {
             control: plan.runtime_directory.join("control.sock"),
             channel: plan.runtime_directory.join("channel.sock"),
             pipe: plan.runtime_directory.join("pipe.sock"),
+            network: plan.runtime_directory.join("network.sock"),
             console_log: plan.state_directory.join("console.log"),
             error_log: error_log(&plan.state_directory.join("console.log")),
         }
@@ -36,6 +39,7 @@ impl Places {
             control: handle.control_socket.clone(),
             channel: handle.channel_socket.clone(),
             pipe: handle.channel_socket.with_file_name("pipe.sock"),
+            network: handle.channel_socket.with_file_name("network.sock"),
             console_log: handle.console_log.clone(),
             error_log: error_log(&handle.console_log),
         }
@@ -43,6 +47,6 @@ impl Places {
 
     /// What is removed with the machine.
     pub(super) fn sockets(&self) -> Vec<PathBuf> {
-        vec![self.control.clone(), self.channel.clone(), self.pipe.clone()]
+        [&self.control, &self.channel, &self.pipe, &self.network].map(Clone::clone).into()
     }
 }

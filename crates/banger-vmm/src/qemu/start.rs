@@ -1,6 +1,7 @@
 //! Starts a machine. Every process is killed on the way out until the machine stands: see [`Started`].
 
 use std::fs::File;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::net::UnixListener;
 use super::Qemu;
 use super::arguments::{Descriptors, Processor, arguments, check_kernel, kernel_command_line};
 use super::control::QmpControl;
+use super::network;
 use super::places::Places;
 use super::qmp::Qmp;
 use crate::channel::{self, Past};
@@ -34,6 +36,8 @@ const END_DEADLINE: Duration = Duration::from_secs(1);
 struct Attempt {
     qemu: Started,
     network: Companions,
+    /// Where the network waits for its machine.
+    gate: Option<UnixStream>,
     handle: MachineHandle,
     places: Places,
     callers: UnixListener,
@@ -58,7 +62,10 @@ pub(super) async fn start(driver: &Qemu, plan: &MachinePlan) -> Result<RunningMa
         source,
     })?;
     ready?;
-    Ok(stand(attempt))
+    if let Some(gate) = &attempt.gate {
+        network::join(gate, &attempt.places)?;
+    }
+    Ok(stand(driver, attempt))
 }
 
 fn spawn(
@@ -75,19 +82,20 @@ fn spawn(
     let control = listen(&places.control).map_err(prepare(&places.control))?;
     let pipe = listen(&places.pipe).map_err(prepare(&places.pipe))?;
     let memory = guest_memory(plan).map_err(prepare(Path::new("/proc/self/fd")))?;
-    let (network, socket) = match &plan.network {
-        Network::None => (Companions::default(), None),
+    let mut network = Companions::default();
+    let gate = match &plan.network {
+        Network::None => None,
         Network::UserMode { .. } => {
             let (helper, directory) = (&driver.helper, &plan.state_directory);
-            let (network, socket) = user_network::start(helper, Attachment::Stream, directory, &errors)?;
-            (network, Some(socket))
+            let (process, gate) = user_network::start(helper, Attachment::Stream, directory, &errors)?;
+            network.add(user_network::PROGRAM, process);
+            Some(gate)
         }
     };
     let descriptors = Descriptors {
         control: inherited.add(control),
         pipe: inherited.add(pipe),
         memory: inherited.add(memory),
-        network: socket.map(|socket| inherited.add(socket)),
     };
     let qemu = launch(Launch {
         program: driver.program.clone(),
@@ -116,7 +124,7 @@ fn spawn(
         jail: None,
         pager: None,
     };
-    Ok(Attempt { qemu, network, handle, places, callers })
+    Ok(Attempt { qemu, network, gate, handle, places, callers })
 }
 
 fn prepare(path: &Path) -> impl FnOnce(std::io::Error) -> StartError {
@@ -171,12 +179,13 @@ fn refused(program: &'static str, places: &Places) -> StartError {
     StartError::Refused { program, stderr: last_words(&places.error_log) }
 }
 
-fn stand(attempt: Attempt) -> RunningMachine {
-    let Attempt { qemu, network, handle, places, callers } = attempt;
+fn stand(driver: &Qemu, attempt: Attempt) -> RunningMachine {
+    let Attempt { qemu, network, handle, places, callers, gate: _ } = attempt;
     network.release();
     let sockets = places.sockets();
     let control = Box::new(QmpControl::new(&handle));
+    let restart = network::restart(driver, &handle, &places);
     let machine = RunningMachine::of_started(handle, qemu, sockets, control, Presence::Told);
     let channel = channel::serve(callers, places.pipe, Past::Fresh, machine.end_token());
-    machine.with_task(channel)
+    machine.with_network(restart).with_task(channel)
 }

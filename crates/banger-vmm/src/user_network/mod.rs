@@ -5,16 +5,14 @@ pub(crate) mod passt;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use banger_sys::host;
 use rustix::net::sockopt;
 
-use crate::companions::Companions;
 use crate::contract::StartError;
-use crate::launch::{Inherited, Launch, launch};
+use crate::launch::{Inherited, Launch, Started, launch};
 use crate::network_gate::{self, Attachment, HostAddresses};
 
 /// Largest packet of the guest's network: with its frame the kernel carries it through a Unix socket in one piece (32 KiB
@@ -28,16 +26,17 @@ pub(crate) const FRAME_BYTES_MAX: usize = MTU as usize + 14;
 /// Room in the sockets between the processes, as far as the host allows. The kernel doubles it.
 const SOCKET_BYTES: usize = 512 * 1024;
 
-const PROGRAM: &str = "network";
+/// Its name among the processes of a machine.
+pub(crate) const PROGRAM: &str = "network";
 
-/// Starts the network of a machine whose files lie in `directory`, and returns the machine's end of it: frames, each behind
-/// its length, or the socket by which a tap is handed over. While that socket is open, the network lives.
+/// Starts the network of a machine whose files lie in `directory`, and returns the socket by which what the machine is
+/// attached by is handed over: see [`Attachment`].
 pub(crate) fn start(
     helper: &Path,
     attachment: Attachment,
     directory: &Path,
     errors: &File,
-) -> Result<(Companions, OwnedFd), StartError> {
+) -> Result<(Started, UnixStream), StartError> {
     let passt = host::find_program(passt::PROGRAM)
         .ok_or(StartError::Missing { program: passt::PROGRAM, package: "passt" })?;
     // Told here, where it can be told well. The process itself does not run without it, either.
@@ -58,9 +57,7 @@ pub(crate) fn start(
         inherited: Inherited::default(),
     })
     .map_err(failed)?;
-    let mut companions = Companions::default();
-    companions.add(PROGRAM, process);
-    Ok((companions, machine.into()))
+    Ok((process, machine))
 }
 
 fn failed(source: io::Error) -> StartError {
@@ -71,7 +68,12 @@ fn failed(source: io::Error) -> StartError {
 pub(crate) fn pair() -> io::Result<(UnixStream, UnixStream)> {
     let (one, other) = UnixStream::pair()?;
     for socket in [&one, &other] {
-        sockopt::set_socket_send_buffer_size(socket, SOCKET_BYTES)?;
+        make_room(socket)?;
     }
     Ok((one, other))
+}
+
+/// Gives a socket room for a few frames that leave by it.
+pub(crate) fn make_room(socket: &UnixStream) -> io::Result<()> {
+    sockopt::set_socket_send_buffer_size(socket, SOCKET_BYTES).map_err(io::Error::from)
 }

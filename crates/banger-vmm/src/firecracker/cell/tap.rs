@@ -10,14 +10,12 @@
 #![allow(unsafe_code, reason = "ioctl(2) takes an untyped argument; each call names its type")]
 
 use std::fs::File;
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType, sendmsg, socket,
-};
+use rustix::net::{AddressFamily, SocketType, socket};
 
+use crate::socket::hand_over;
 use crate::user_network::MTU;
 
 /// Firecracker's tap.
@@ -96,17 +94,6 @@ fn bring_up(control: &OwnedFd, name: &str) -> io::Result<()> {
     let mut up = Request::of(name);
     up.set_flags(i16::try_from(libc::IFF_UP).map_err(io::Error::other)?);
     up.send(control.as_raw_fd(), libc::SIOCSIFFLAGS)
-}
-
-fn hand_over(gate: &OwnedFd, tap: &File) -> io::Result<()> {
-    let descriptors = [tap.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut message = SendAncillaryBuffer::new(&mut space);
-    if !message.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-        return Err(io::ErrorKind::OutOfMemory.into());
-    }
-    sendmsg(gate, &[IoSlice::new(b"t")], &mut message, SendFlags::empty())?;
-    Ok(())
 }
 
 /// `struct ifreq`.
