@@ -25,6 +25,10 @@ pub enum EventKind {
     VmResumed,
     /// A VM is started all the same: `message` tells what may not work, or could be better.
     VmWarning,
+    /// A running VM has lost its network; `message` tells what becomes of it.
+    VmNetworkLost,
+    /// It has its network again.
+    VmNetworkRestored,
     /// An operation has begun; `value` is its kind.
     OperationBegun,
     /// An operation has ended; `value` is its state, `message` its error.

@@ -1,8 +1,8 @@
 //! VMs, as clients see them and ask for them.
 
 use banger_model::{
-    DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, PauseReason, Ttl, TtlChange,
-    VcpuCount, VmId, VmName, VmSizes, VmState,
+    DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, NetworkTrouble, PauseReason,
+    Ttl, TtlChange, VcpuCount, VmId, VmName, VmSizes, VmState,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -201,6 +201,9 @@ pub struct VmView {
     /// Its guest stands still: the host's disk did not take what it wrote. It goes on by itself when there is room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<PauseReason>,
+    /// Why it has no network now, although it was started with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_trouble: Option<NetworkTrouble>,
     /// Its sizes were changed since its machine started; they hold from the next start on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_restart: bool,

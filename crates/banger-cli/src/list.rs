@@ -58,6 +58,7 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
         ("id", Some(vm.id.to_string())),
         ("state", Some(state_text(vm))),
         ("paused", vm.paused.map(|reason| paused_text(reason).to_owned())),
+        ("network", vm.network_trouble.map(|trouble| trouble.as_str().to_owned())),
         ("image", Some(vm.image.to_string())),
         ("kernel", Some(vm.kernel.to_string())),
         ("vcpus", Some(now_and_next(vm, |sizes| sizes.vcpus, vm.vcpus, NEXT))),
@@ -105,6 +106,7 @@ fn state_text(vm: &VmView) -> String {
         (Some(PendingWork::Reboot), _) => "rebooting",
         (Some(PendingWork::Create) | None, Some(reason)) => return format!("paused: {reason}"),
         (Some(PendingWork::Create) | None, None) if vm.is_unresponsive => "unresponsive",
+        (Some(PendingWork::Create) | None, None) if vm.network_trouble.is_some() => "running, no network",
         (Some(PendingWork::Create) | None, None) => vm.state.as_str(),
     };
     word.to_owned()
@@ -124,6 +126,8 @@ fn paused_text(reason: PauseReason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use banger_model::NetworkTrouble;
+
     use super::*;
 
     fn vm() -> VmView {
@@ -153,6 +157,7 @@ mod tests {
         let texts = [
             state_text(&running),
             state_text(&VmView { is_unresponsive: true, ..running.clone() }),
+            state_text(&VmView { network_trouble: Some(NetworkTrouble::Lost), ..running.clone() }),
             state_text(&VmView { paused: Some(PauseReason::HostDiskFull), ..running.clone() }),
             state_text(&pending(&created, PendingWork::Create)),
             state_text(&pending(&VmView { state: VmState::Starting, ..vm() }, PendingWork::Create)),
@@ -160,7 +165,15 @@ mod tests {
         ];
         assert_eq!(
             texts,
-            ["running", "unresponsive", "paused: host disk full", "creating", "starting", "deleting"]
+            [
+                "running",
+                "unresponsive",
+                "running, no network",
+                "paused: host disk full",
+                "creating",
+                "starting",
+                "deleting"
+            ]
         );
     }
 

@@ -132,6 +132,13 @@ impl Home {
         processes.map(|(_pid, line)| line).filter(|line| line.contains("qemu-system")).collect()
     }
 
+    /// Returns the ids of the processes that carry the networks of this home's machines.
+    #[must_use]
+    pub fn networks(&self) -> Vec<i32> {
+        let processes = processes_of(self.path()).into_iter();
+        processes.filter(|(_pid, line)| line.contains("network-gate")).map(|(pid, _line)| pid).collect()
+    }
+
     /// Returns the ids of this home's processes: its daemon, its machines, and the commands that use it.
     #[must_use]
     pub fn processes(&self) -> Vec<i32> {

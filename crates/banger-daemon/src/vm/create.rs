@@ -210,6 +210,7 @@ impl VmService {
         self.warn(launched.row(), machine.warnings(), context.task)?;
         let ready = launched.wait_for_guest(context, wait).await?;
         self.watch_guest(&id, &machine);
+        self.watch_network(&id, &machine);
         self.lifetimes_changed.notify_one();
         ready.wait_for_ports(context, &machine).await?;
         Ok(ready.row)

@@ -112,7 +112,7 @@ impl VmService {
         }
     }
 
-    fn tell_health(&self, id: &VmId, kind: EventKind, message: Option<String>) {
+    pub(super) fn tell_health(&self, id: &VmId, kind: EventKind, message: Option<String>) {
         let Ok(Some(row)) = self.rows.get(id) else { return };
         if let Err(error) = self.parts.events.tell_vm(kind, &row, message) {
             debug!(vm = %row.name, %error, "an event is not kept");

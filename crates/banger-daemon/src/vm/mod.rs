@@ -19,6 +19,7 @@ mod health;
 mod keeper;
 mod lifecycle;
 mod machines;
+mod network;
 mod pause;
 mod ready_ports;
 mod reboot;

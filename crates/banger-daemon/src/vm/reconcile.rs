@@ -119,6 +119,7 @@ impl VmService {
             (None, Found::Machine(machine)) if row.state == VmState::Running => {
                 report.adopted += 1;
                 self.watch_guest(&row.id, &machine);
+                self.watch_network(&row.id, &machine);
                 self.adopt_machine(&row.id, machine);
             }
             (None, Found::Machine(machine)) => {

@@ -184,6 +184,7 @@ impl VmService {
             is_silent: self.machines.health(&row.id) == Some(Health::Silent),
             away_since_ms: self.machines.away_since_ms(&row.id),
             paused: self.paused(row),
+            network_trouble: self.network_trouble(&row.id),
             expires_at_ms: self.lifetime(row).expires_at_ms(),
         };
         view::view(row, presence)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use banger_daemon::vmm_source::{ChosenVmm, VmmSource, VmmSourceError};
 use banger_sys::process::ProcessIdentity;
-use banger_vmm::fake::FakeVmm;
+use banger_vmm::fake::{FakeNetwork, FakeVmm};
 use banger_vmm::selection::{ChoiceError, WantedVmm};
 use banger_vmm::{
     AdoptError, ConnectError, ControlError, GuestNetwork, KillError, Machine, MachineEnd, MachineHandle,
@@ -29,6 +29,8 @@ pub struct Behaviour {
     pub is_missing: AtomicBool,
     pub refuses: AtomicBool,
     pub has_silent_guests: AtomicBool,
+    /// What stands for the network of machines that are started.
+    pub network: Mutex<FakeNetwork>,
     /// Guests stand still for this reason, until they are let go.
     pub stands_still: Mutex<Option<WriteFailure>>,
     /// What is said of every choice.
@@ -50,6 +52,7 @@ impl FakeVmms {
             is_missing: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
             has_silent_guests: AtomicBool::new(false),
+            network: Mutex::default(),
             stands_still: Mutex::default(),
             warnings: Mutex::default(),
         };
@@ -67,7 +70,9 @@ impl FakeVmms {
     }
 
     fn vmm(&self) -> TestVmm {
-        TestVmm { inner: FakeVmm::new(&self.agent), behaviour: Arc::clone(&self.behaviour) }
+        let network = *self.behaviour.network.lock().unwrap();
+        let inner = FakeVmm::new(&self.agent).with_network(network);
+        TestVmm { inner, behaviour: Arc::clone(&self.behaviour) }
     }
 }
 
@@ -178,6 +183,10 @@ impl Machine for TestMachine {
             return Err(ConnectError::Silent { deadline });
         }
         self.inner.connect(port, deadline).await
+    }
+
+    fn network(&self) -> tokio::sync::watch::Receiver<Option<banger_model::NetworkTrouble>> {
+        self.inner.network()
     }
 
     async fn run_state(&self) -> Result<RunState, ControlError> {

@@ -32,6 +32,7 @@ mod kernels;
 mod lifecycle;
 mod logs;
 mod machines;
+mod network;
 mod operations;
 mod program;
 mod races;

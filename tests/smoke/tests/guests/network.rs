@@ -2,17 +2,23 @@
 //! the host's, in which banger runs, and a neighbour's. A thread that has left the machine's network takes along what
 //! it starts.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use banger_smoke::Home;
 use banger_smoke::harness::{Need, Scenario};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::UnshareFlags;
 
-pub(crate) const SCENARIOS: &[Scenario] =
-    &[Scenario::pure("nat", 21, "a guest reaches the network but not the host", nat).needs(Need::Root)];
+pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
+    "nat",
+    21,
+    "a guest reaches the network but not the host, also when its network was killed",
+    nat,
+)
+.needs(Need::Root)];
 
 const HOST: &str = "192.0.2.1";
 const NEIGHBOUR: &str = "192.0.2.2";
@@ -105,17 +111,18 @@ fn be_the_host(
     assert_eq!(fetch("http://192.0.2.2:8080/").stdout, "from the network");
     ip("address add 198.51.100.9/32 dev lo");
     serve("198.51.100.9", 8081, "from the host");
-    for url in [
-        "http://198.51.100.9:8081/",
-        "http://10.0.2.2:8081/",
-        "http://10.0.2.2:8080/",
-        "http://10.0.2.3:8081/",
-        "http://192.0.2.1:8081/",
-        "http://203.0.113.7:8081/",
-        "http://169.254.169.254/",
-    ] {
-        refuse(&fetch(url), url);
-    }
+    refuse(
+        &home,
+        &[
+            "http://198.51.100.9:8081/",
+            "http://10.0.2.2:8081/",
+            "http://10.0.2.2:8080/",
+            "http://10.0.2.3:8081/",
+            "http://192.0.2.1:8081/",
+            "http://203.0.113.7:8081/",
+            "http://169.254.169.254/",
+        ],
+    );
     carry_much(&home);
     hear_only_answers(&home, asked, is_over);
     // Root in the guest sends what it likes, even packets to the host's loopback.
@@ -132,8 +139,25 @@ fn be_the_host(
          ip rule del pref 0
          ip route add 127.0.0.0/8 via 10.0.2.2 src 10.0.2.15 table 7",
     ]);
-    refuse(&fetch("http://127.0.0.1:8081/"), "its loopback by force");
+    refuse(&home, &["http://127.0.0.1:8081/"]);
     assert_eq!(fetch("http://192.0.2.2:8080/").stdout, "from the network");
+    come_back(&home);
+    assert_eq!(fetch("http://192.0.2.2:8080/").stdout, "from the network");
+    refuse(&home, &["http://192.0.2.1:8081/"]);
+}
+
+/// Ends the network's process, as a host short of memory does, and waits for the next one.
+fn come_back(home: &Home) {
+    let mut events = home.banger(&["events"]).start();
+    let mut lines = BufReader::new(events.stdout.take().unwrap()).lines().map(Result::unwrap);
+    for pid in home.networks() {
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    }
+    for kind in ["vm_network_lost", "vm_network_restored"] {
+        assert!(lines.any(|line| line.contains(&format!("\"kind\":\"{kind}\""))), "{kind} is not told");
+    }
+    events.kill().unwrap();
+    events.wait().unwrap();
 }
 
 fn carry_much(home: &Home) {
@@ -173,8 +197,12 @@ fn bound_udp_ports() -> Vec<u16> {
     table.lines().skip(1).filter_map(port).collect()
 }
 
-fn refuse(answer: &banger_smoke::Answer, what: &str) {
-    assert!(answer.status != 0 && answer.stdout.is_empty(), "the guest reached {what}: {answer:?}");
+/// Asks for all of them at once.
+fn refuse(home: &Home, urls: &[&str]) {
+    let ask = "for url in \"$@\"; do curl -sS -m 3 \"$url\" & done; wait";
+    let answer = home.banger(&[&["vm", "exec", "dev", "--", "sh", "-c", ask, "sh"], urls].concat()).run();
+    assert!(answer.stdout.is_empty(), "the guest reached the host: {answer:?}");
+    assert_eq!(answer.stderr.lines().count(), urls.len(), "{answer:?}");
 }
 
 #[expect(
