@@ -2,8 +2,9 @@
 //! processes beside it say.
 //!
 //! They write to the files by themselves, so that nothing is lost while no daemon runs. A log that has grown too long
-//! is copied to `<name>.1` and emptied; its writers go on at its new end. What they write between the two steps is lost,
-//! and so is the guard's hand while no daemon runs.
+//! is copied to `<name>.1` and emptied; its writers go on at its new end. What they write between the two steps is lost.
+//! The daemon looks after the logs of the machines that it holds, and the process of a machine's network, which outlives the
+//! daemon, does the same.
 //!
 //! Firecracker does not append to its log but writes where it last stopped: an emptied log then begins with a hole. So
 //! what a log takes from the disk counts, not its length, and holes are not copied.
@@ -15,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_sys::files::is_disk_full;
-use rustix::fs::SeekFrom as RawSeekFrom;
+use rustix::fs::{FlockOperation, OFlags, SeekFrom as RawSeekFrom, flock};
+use rustix::io::Errno;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
@@ -23,6 +25,8 @@ const BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Unit of `st_blocks`: `stat(2)`.
 const BLOCK_BYTES: u64 = 512;
 const PERIOD: Duration = Duration::from_secs(10);
+/// What grows beside a machine, whatever its VMM.
+const LOGS: [&str; 3] = ["console.log", "vmm.log", crate::firecracker::LOG_FILE];
 
 /// Guards one log, whose writers append.
 pub(super) fn spawn(log: PathBuf) -> AbortOnDropHandle<()> {
@@ -31,17 +35,44 @@ pub(super) fn spawn(log: PathBuf) -> AbortOnDropHandle<()> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let is_long =
-                fs::metadata(&log).is_ok_and(|metadata| metadata.blocks() * BLOCK_BYTES > BYTES_MAX);
-            if is_long {
+            if is_long(&log) {
                 let path = log.clone();
-                let rotated = tokio::task::spawn_blocking(move || rotate(&path)).await;
+                let rotated = tokio::task::spawn_blocking(move || shorten(&path)).await;
                 if let Ok(Err(error)) = rotated {
                     warn!(path = %log.display(), %error, "cannot shorten a log of the machine");
                 }
             }
         }
     }))
+}
+
+/// Keeps the logs in a machine's state directory short for as long as this process lives.
+pub(crate) fn keep_short(directory: &Path) -> ! {
+    let logs = LOGS.map(|name| directory.join(name));
+    loop {
+        for log in logs.iter().filter(|log| is_long(log)) {
+            if let Err(error) = shorten(log) {
+                eprintln!("cannot shorten `{}`: {error}", log.display());
+            }
+        }
+        std::thread::sleep(PERIOD);
+    }
+}
+
+/// A file that is not there needs nothing.
+fn is_long(log: &Path) -> bool {
+    fs::symlink_metadata(log).is_ok_and(|metadata| metadata.blocks() * BLOCK_BYTES > BYTES_MAX)
+}
+
+/// Shortens a log unless another guard has done so, or is about to.
+fn shorten(log: &Path) -> io::Result<()> {
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(log)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) if is_long(log) => rotate(file, log),
+        Ok(()) | Err(Errno::WOULDBLOCK) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Name of the older part of a log.
@@ -51,8 +82,7 @@ fn older_part(log: &Path) -> PathBuf {
     name.into()
 }
 
-fn rotate(log: &Path) -> io::Result<()> {
-    let mut writable = OpenOptions::new().read(true).write(true).open(log)?;
+fn rotate(mut writable: File, log: &Path) -> io::Result<()> {
     let start = first_data(&writable)?;
     writable.seek(SeekFrom::Start(start))?;
     let mut older =
@@ -69,7 +99,7 @@ fn rotate(log: &Path) -> io::Result<()> {
 fn first_data(file: &File) -> io::Result<u64> {
     match rustix::fs::seek(file, RawSeekFrom::Data(0)) {
         Ok(start) => Ok(start),
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NXIO) => Ok(0),
+        Err(Errno::INVAL | Errno::NXIO) => Ok(0),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -80,13 +110,17 @@ mod tests {
 
     use super::*;
 
+    fn open(log: &Path) -> File {
+        OpenOptions::new().read(true).write(true).open(log).unwrap()
+    }
+
     #[test]
     fn a_writer_goes_on_at_the_new_end() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("console.log");
         let mut writer = crate::machine::create_log(&log).unwrap();
         writer.write_all(b"old\n").unwrap();
-        rotate(&log).unwrap();
+        rotate(open(&log), &log).unwrap();
         writer.write_all(b"new\n").unwrap();
         assert_eq!(fs::read(&log).unwrap(), b"new\n");
         assert_eq!(fs::read(directory.path().join("console.log.1")).unwrap(), b"old\n");
@@ -98,12 +132,32 @@ mod tests {
         let log = directory.path().join("firecracker.log");
         let mut writer = File::create(&log).unwrap();
         writer.write_all(&vec![b'x'; 1 << 20]).unwrap();
-        rotate(&log).unwrap();
+        rotate(open(&log), &log).unwrap();
         writer.write_all(b"new\n").unwrap();
         assert!(fs::metadata(&log).unwrap().blocks() * BLOCK_BYTES < 1 << 20, "the hole counts");
-        rotate(&log).unwrap();
+        rotate(open(&log), &log).unwrap();
         let kept = fs::read(directory.path().join("firecracker.log.1")).unwrap();
         assert!(kept.len() < 1 << 20 && kept.ends_with(b"new\n"), "{}", kept.len());
+    }
+
+    #[test]
+    fn two_guards_shorten_a_log_once_and_none_follows_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let [log, link] = ["console.log", "vmm.log"].map(|name| directory.path().join(name));
+        let limit = usize::try_from(BYTES_MAX).unwrap();
+        fs::write(&log, vec![b'x'; limit + 8192]).unwrap();
+        let other = open(&log);
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        shorten(&log).unwrap();
+        assert_eq!(fs::metadata(&log).unwrap().len(), BYTES_MAX + 8192, "the other guard is at it");
+        std::os::unix::fs::symlink(&log, &link).unwrap();
+        assert!(shorten(&link).is_err());
+        drop(other);
+        shorten(&log).unwrap();
+        fs::write(&log, "new").unwrap();
+        shorten(&log).unwrap();
+        assert_eq!(fs::read(&log).unwrap(), b"new");
+        assert_eq!(fs::metadata(directory.path().join("console.log.1")).unwrap().len(), BYTES_MAX + 8192);
     }
 
     #[tokio::test]

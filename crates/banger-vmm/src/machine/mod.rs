@@ -27,6 +27,7 @@ use crate::launch::Started;
 pub(crate) use control::{Control, NoControl, Traffic};
 use lifetime::Lifetime;
 pub(crate) use lifetime::clean_up;
+pub(crate) use log_guard::keep_short;
 pub(crate) use network::RestartNetwork;
 pub(crate) use presence::{Listener, Presence};
 

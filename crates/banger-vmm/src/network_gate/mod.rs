@@ -17,6 +17,7 @@
 //! in a namespace of its own; the gate then gets the other tap of that namespace's bridge.
 //!
 //! passt is the gate's child: the end of one is the end of the other, and whoever watches the machine watches one process.
+//! As that process outlives the daemon, it also keeps the machine's logs short.
 
 mod acks;
 mod closed;
@@ -39,6 +40,7 @@ use std::process::Child;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
+use crate::machine::keep_short;
 use crate::user_network::passt;
 pub(crate) use closed::Prefix;
 use gate::{Inward, Outward};
@@ -85,6 +87,8 @@ pub(crate) fn run(attachment: Attachment, passt: &Path, directory: &Path) -> io:
     let (outward, inward) = gate::open(HostAddresses::watch()?);
     let (network, passt) = passt::spawn(passt, directory)?;
     std::thread::Builder::new().name("passt".to_owned()).spawn(move || end_with(passt))?;
+    let directory = directory.to_owned();
+    std::thread::Builder::new().name("logs".to_owned()).spawn(move || keep_short(&directory))?;
     let Some(attached) = receive(&giver)? else { return Ok(()) };
     match attachment {
         Attachment::Stream => stand_between(&UnixStream::from(attached), &network, outward, &inward),
