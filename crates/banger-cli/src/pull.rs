@@ -48,6 +48,7 @@ pub(crate) async fn pull(
     // What is here is here: a cancellation that came too late harms nobody.
     let (Ended::Succeeded(operation) | Ended::TooLate { operation, .. }) = ended;
     progress.finish(Some(&operation.target));
+    operation.notes.iter().for_each(|note| render::say(note));
     if as_json {
         render::print_json(&operation.result)
     } else {

@@ -3,6 +3,9 @@
 
 use crate::bytes::Record;
 
+/// The names of the attributes that have such lists.
+pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";
+pub(crate) const DEFAULT: &[u8] = b"system.posix_acl_default";
 /// The number of an entry without an owner.
 const NO_ID: u32 = u32::MAX;
 const CALL_VERSION: u32 = 2;

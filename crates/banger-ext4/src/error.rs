@@ -98,3 +98,64 @@ pub enum FormatError {
     #[error("the tar entry `{path}` has the unknown type `{kind}`")]
     TarEntryUnknown { path: String, kind: char },
 }
+
+/// What one entry has that keeps it out of a file system, which is whole without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryFault {
+    /// Its path goes round in a circle of symbolic links.
+    Circle,
+    /// Its name is too long or has a NUL byte.
+    Name,
+    /// A hard link's target is not there, is a directory, or has too many names already.
+    HardLink,
+    /// A symbolic link's target is empty, too long or has a NUL byte.
+    SymlinkTarget,
+    /// Its device number is out of range.
+    Device,
+    /// It is larger than a file can be.
+    Size,
+    /// Its extended attributes cannot be stored.
+    Attributes,
+    /// It is of an unknown kind.
+    Kind,
+}
+
+impl FormatError {
+    /// Returns what is wrong with one entry, where the error is about that alone.
+    #[must_use]
+    pub fn entry_fault(&self) -> Option<EntryFault> {
+        match self {
+            Self::TooManySymlinks { .. } => Some(EntryFault::Circle),
+            Self::PathHasNul { .. } | Self::NameTooLong { .. } => Some(EntryFault::Name),
+            Self::LinkTargetMissing { .. }
+            | Self::LinkTargetIsDirectory { .. }
+            | Self::TooManyLinks { .. } => Some(EntryFault::HardLink),
+            Self::BadSymlinkTarget { .. } => Some(EntryFault::SymlinkTarget),
+            Self::BadDevice { .. } => Some(EntryFault::Device),
+            Self::FileTooLarge { .. } => Some(EntryFault::Size),
+            Self::XattrNamespace { .. }
+            | Self::XattrTwice { .. }
+            | Self::XattrsTooLarge { .. }
+            | Self::AclMalformed { .. } => Some(EntryFault::Attributes),
+            Self::TarEntryUnknown { .. } => Some(EntryFault::Kind),
+            Self::CreateFile { .. }
+            | Self::WriteFile { .. }
+            | Self::SyncFile { .. }
+            | Self::NoSpace { .. }
+            | Self::SizeOutOfRange { .. }
+            | Self::JournalOutOfRange { .. }
+            | Self::LabelTooLong { .. }
+            | Self::PathEscapes { .. }
+            | Self::PathIsRoot { .. }
+            | Self::ParentNotDirectory { .. }
+            | Self::ReplaceDirectory { .. }
+            | Self::ReplaceByDirectory { .. }
+            | Self::DirectoryTooLarge { .. }
+            | Self::ReadContent { .. }
+            | Self::ContentEndsEarly { .. }
+            | Self::ReadSource { .. }
+            | Self::ReadTar { .. }
+            | Self::TarDamaged { .. } => None,
+        }
+    }
+}

@@ -12,10 +12,12 @@ pub(crate) struct Pax {
     pub(crate) path: Option<Vec<u8>>,
     pub(crate) link: Option<Vec<u8>>,
     pub(crate) size: Option<u64>,
-    pub(crate) uid: Option<u32>,
-    pub(crate) gid: Option<u32>,
+    pub(crate) uid: Option<i64>,
+    pub(crate) gid: Option<i64>,
     pub(crate) mtime: Option<(i64, u32)>,
     pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Access control lists that are of no use here, by attribute.
+    pub(crate) unknown_lists: Vec<&'static [u8]>,
     pub(crate) sparse: SparseKeys,
 }
 
@@ -47,25 +49,25 @@ impl Pax {
         Some(())
     }
 
+    /// Takes one record. A value without a byte takes back what was said before, and the plain header counts; a time or
+    /// an owner that is no number is left alone.
     fn set(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         match key {
-            b"path" => self.path = Some(value.to_vec()),
-            b"linkpath" => self.link = Some(value.to_vec()),
-            b"size" => self.size = Some(number(value)?),
-            b"uid" => self.uid = Some(u32::try_from(number(value)?).ok()?),
-            b"gid" => self.gid = Some(u32::try_from(number(value)?).ok()?),
-            b"mtime" => self.mtime = Some(time(value)?),
-            b"GNU.sparse.major" => self.sparse.major = Some(number(value)?),
-            b"GNU.sparse.map" => {
-                self.sparse.map = Some(value.split(|byte| *byte == b',').map(number).collect::<Option<_>>()?);
-            }
+            b"path" => self.path = text(value),
+            b"linkpath" => self.link = text(value),
+            b"size" => self.size = optional(value, number)?,
+            b"uid" => self.uid = owner(value),
+            b"gid" => self.gid = owner(value),
+            b"mtime" => self.mtime = time(value),
+            b"GNU.sparse.major" => self.sparse.major = optional(value, number)?,
+            b"GNU.sparse.map" => self.sparse.map = optional(value, numbers)?,
             b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
                 self.sparse.map.get_or_insert_default().push(number(value)?);
             }
-            b"GNU.sparse.name" => self.sparse.name = Some(value.to_vec()),
-            b"GNU.sparse.realsize" | b"GNU.sparse.size" => self.sparse.real_size = Some(number(value)?),
-            b"SCHILY.acl.access" => self.set_xattr(b"system.posix_acl_access", acl::from_text(value)?),
-            b"SCHILY.acl.default" => self.set_xattr(b"system.posix_acl_default", acl::from_text(value)?),
+            b"GNU.sparse.name" => self.sparse.name = text(value),
+            b"GNU.sparse.realsize" | b"GNU.sparse.size" => self.sparse.real_size = optional(value, number)?,
+            b"SCHILY.acl.access" => self.set_list(acl::ACCESS, value),
+            b"SCHILY.acl.default" => self.set_list(acl::DEFAULT, value),
             key => {
                 if let Some(name) = key.strip_prefix(XATTR_PREFIX) {
                     self.set_xattr(name, value.to_vec());
@@ -73,6 +75,18 @@ impl Pax {
             }
         }
         Some(())
+    }
+
+    /// Takes an access control list as text, or as system calls have it.
+    fn set_list(&mut self, name: &'static [u8], value: &[u8]) {
+        self.unknown_lists.retain(|unknown| *unknown != name);
+        self.xattrs.retain(|(known, _)| known != name);
+        let is_binary = acl::to_disk(value).is_some();
+        match if is_binary { Some(value.to_vec()) } else { acl::from_text(value) } {
+            _ if value.is_empty() => {}
+            Some(list) => self.set_xattr(name, list),
+            None => self.unknown_lists.push(name),
+        }
     }
 
     fn set_xattr(&mut self, name: &[u8], value: Vec<u8>) {
@@ -86,11 +100,35 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
+/// Returns what a value says, or that it says nothing; nothing at all when it is malformed.
+#[expect(clippy::option_option, reason = "the outer one is about the header, the inner one about the value")]
+fn optional<T>(value: &[u8], read: impl FnOnce(&[u8]) -> Option<T>) -> Option<Option<T>> {
+    if value.is_empty() { Some(None) } else { read(value).map(Some) }
+}
+
+fn numbers(value: &[u8]) -> Option<Vec<u64>> {
+    value.split(|byte| *byte == b',').map(number).collect()
+}
+
+/// Returns a name without the NUL bytes that some writers end it with.
+fn text(value: &[u8]) -> Option<Vec<u8>> {
+    let end = value.iter().rposition(|byte| *byte != 0)?;
+    value.get(..=end).map(<[u8]>::to_vec)
+}
+
+fn owner(value: &[u8]) -> Option<i64> {
+    str::from_utf8(value).ok()?.parse().ok().map(saturated)
+}
+
+fn saturated(number: i128) -> i64 {
+    i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
+}
+
 /// Returns seconds, rounded down, and the nanoseconds after them.
 fn time(text: &[u8]) -> Option<(i64, u32)> {
     let text = str::from_utf8(text).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: i64 = whole.parse().ok()?;
+    let seconds = saturated(whole.parse().ok()?);
     let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
     let nanos: u32 = digits.parse().ok()?;
     if whole.starts_with('-') && nanos > 0 {
@@ -122,6 +160,41 @@ mod tests {
         assert_eq!(parsed(b"15 mtime=-0.25\n").mtime, Some((-1, 750_000_000)));
         assert_eq!(parsed(b"18 mtime=7.000001\n").mtime, Some((7, 1000)));
         assert_eq!(parsed(b"11 mtime=7\n").mtime, Some((7, 0)));
+    }
+
+    #[test]
+    fn a_record_without_a_value_takes_back_what_was_said() {
+        let mut pax = parsed(b"9 path=a\n11 mtime=7\n8 uid=5\n9 size=4\n");
+        pax.add(b"8 path=\n9 mtime=\n7 uid=\n8 size=\n22 SCHILY.acl.access=\n24 SCHILY.xattr.user.a=\n")
+            .expect("well-formed records");
+        assert_eq!(pax, Pax { xattrs: vec![(b"user.a".to_vec(), Vec::new())], ..Pax::default() });
+    }
+
+    #[test]
+    fn what_is_not_understood_beside_the_bytes_and_the_name_is_left_alone() {
+        let pax = parsed(b"11 uid=ada\n15 mtime=never\n35 SCHILY.acl.access=group:adm:r--\n");
+        assert_eq!(pax, Pax { unknown_lists: vec![acl::ACCESS], ..Pax::default() });
+    }
+
+    #[test]
+    fn numbers_may_be_negative_or_beyond_what_we_count() {
+        let pax = parsed(b"9 uid=-2\n28 gid=99999999999999999999\n31 mtime=-99999999999999999999\n");
+        assert_eq!((pax.uid, pax.gid, pax.mtime), (Some(-2), Some(i64::MAX), Some((i64::MIN, 0))));
+    }
+
+    #[test]
+    fn names_may_end_with_nul() {
+        let pax = parsed(b"12 path=a\0\0\n15 linkpath=b\0\n");
+        assert_eq!((pax.path.as_deref(), pax.link.as_deref()), (Some(&b"a"[..]), Some(&b"b"[..])));
+    }
+
+    #[test]
+    fn a_list_of_the_kernels_bytes_is_taken_as_it_is() {
+        let list =
+            acl::from_text(b"user::rwx,user:1000:r-x,group::r-x,mask::rwx,other::r-x").expect("a list");
+        let mut pax = Pax::default();
+        pax.set(b"SCHILY.acl.default", &list).expect("a record");
+        assert_eq!(pax.xattrs, [(acl::DEFAULT.to_vec(), list)]);
     }
 
     #[test]

@@ -1,20 +1,26 @@
-//! Reads the members of a tar stream: headers by the `tar` crate, everything between them here.
+//! Reads the members of a tar stream, of whichever dialect.
 //!
-//! The crate's own iterator cuts extended headers at newlines, so it loses capabilities and file names that have one.
+//! The iterator of the `tar` crate cuts extended headers at newlines, so it loses capabilities and file names that have
+//! one, and it knows no negative numbers.
 
 use std::io::Read;
 
-use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+use tar::EntryType;
 
 use crate::bytes::disk_len;
 use crate::error::FormatError;
 use crate::pax::{Pax, SparseKeys, number};
 use crate::sparse::Part;
+use crate::tar_header::{Block, until_nul};
 
 const RECORD: u64 = 512;
 /// Long names and extended headers are held in memory.
 const EXTENSION_MAX: u64 = 4 << 20;
 const SPARSE_PARTS_MAX: u64 = 1 << 20;
+/// The letter of Solaris for an extended header.
+const SOLARIS_XHEADER: u8 = b'X';
+/// Whom Linux takes for the owner that it has no number for (`/proc/sys/kernel/overflowuid`).
+const NOBODY: u32 = 65534;
 
 /// One member of a tar stream; its content is what the stream has next.
 #[derive(Debug)]
@@ -30,8 +36,18 @@ pub(crate) struct Member {
     pub(crate) mtime: (i64, u32),
     pub(crate) device: (u32, u32),
     pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) lost: Lost,
     /// The parts in the stream, of a sparse file.
     pub(crate) parts: Option<Vec<Part>>,
+}
+
+/// What a tar says about a member that the file system has no place for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Its owner or its group is no number of Linux, so that it belongs to nobody (65534).
+    pub has_no_owner: bool,
+    /// Extended attributes that are left out, access control lists among them.
+    pub attributes: usize,
 }
 
 /// A tar stream, read from member to member.
@@ -56,27 +72,28 @@ impl<R: Read> TarStream<R> {
         let mut long_path = None;
         let mut long_link = None;
         while let Some(header) = self.next_header()? {
-            let kind = header.entry_type();
-            let size = header.entry_size().map_err(|source| FormatError::ReadTar { source })?;
-            match kind {
-                EntryType::XHeader => {
-                    let records = self.read_extension(size)?;
-                    pax.add(&records).ok_or_else(|| {
-                        self.damaged("malformed extended header, or an access control list without numbers")
-                    })?;
+            match header.kind() {
+                kind if kind == EntryType::XHeader || kind.as_byte() == SOLARIS_XHEADER => {
+                    let records = self.read_extension(&header)?;
+                    pax.add(&records).ok_or_else(|| self.damaged("malformed extended header"))?;
                 }
                 EntryType::XGlobalHeader => {
-                    let records = self.read_extension(size)?;
+                    let records = self.read_extension(&header)?;
                     self.global.add(&records).ok_or_else(|| self.damaged("malformed global header"))?;
                     pax = self.global.clone();
                 }
-                EntryType::GNULongName => long_path = Some(until_nul(self.read_extension(size)?)),
-                EntryType::GNULongLink => long_link = Some(until_nul(self.read_extension(size)?)),
+                EntryType::GNULongName => long_path = Some(self.read_long_name(&header)?),
+                EntryType::GNULongLink => long_link = Some(self.read_long_name(&header)?),
                 kind => {
-                    let stored_size = if has_content(kind) { pax.size.unwrap_or(size) } else { 0 };
+                    let stored_size = match pax.size {
+                        _ if !has_content(kind) => 0,
+                        Some(size) => size,
+                        None => self.size_of(&header)?,
+                    };
                     self.set_content(stored_size)?;
-                    let mut member = self.member(kind, &header, pax.clone(), stored_size)?;
-                    self.read_sparse(&header, pax.sparse, &mut member)?;
+                    let sparse = std::mem::take(&mut pax.sparse);
+                    let mut member = self.member(kind, &header, pax, stored_size)?;
+                    self.read_sparse(&header, sparse, &mut member)?;
                     member.path = long_path.unwrap_or(member.path);
                     member.link = long_link.unwrap_or(member.link);
                     // The oldest format has no type for directories.
@@ -106,36 +123,25 @@ impl<R: Read> TarStream<R> {
         FormatError::TarDamaged { offset: self.offset, reason }
     }
 
-    fn member(&self, kind: EntryType, header: &Header, pax: Pax, size: u64) -> Result<Member, FormatError> {
-        let io = |source| FormatError::ReadTar { source };
-        let old = header.as_old();
-        let id = |field: &[u8], id: std::io::Result<u64>| {
-            let id = if is_blank(field) { 0 } else { id.map_err(io)? };
-            u32::try_from(id).map_err(|_overflow| self.damaged("owner out of range"))
-        };
-        let seconds = || match header.mtime().map(i64::try_from) {
-            Err(_) if is_blank(&old.mtime) => Ok((0, 0)),
-            Ok(Ok(seconds)) => Ok((seconds, 0)),
-            Ok(Err(_)) => Err(self.damaged("time out of range")),
-            Err(source) => Err(io(source)),
-        };
-        let device = |number: std::io::Result<Option<u32>>| number.map(Option::unwrap_or_default).map_err(io);
+    fn member(&self, kind: EntryType, header: &Block, pax: Pax, size: u64) -> Result<Member, FormatError> {
+        let found = |number: Option<i64>| number.ok_or_else(|| self.damaged("malformed number in a header"));
+        let uid = owner(pax.uid.map_or_else(|| found(header.uid()), Ok)?);
+        let gid = owner(pax.gid.map_or_else(|| found(header.gid()), Ok)?);
         let is_device = matches!(kind, EntryType::Char | EntryType::Block);
+        let lost = Lost { has_no_owner: uid.is_none() || gid.is_none(), attributes: pax.unknown_lists.len() };
         Ok(Member {
             kind,
-            path: pax.path.unwrap_or_else(|| header.path_bytes().into_owned()),
-            link: pax.link.or_else(|| header.link_name_bytes().map(Into::into)).unwrap_or_default(),
+            path: pax.path.unwrap_or_else(|| header.path()),
+            link: pax.link.unwrap_or_else(|| header.link()),
             size,
-            mode: if is_blank(&old.mode) { 0 } else { header.mode().map_err(io)? },
-            uid: pax.uid.map_or_else(|| id(&old.uid, header.uid()), Ok)?,
-            gid: pax.gid.map_or_else(|| id(&old.gid, header.gid()), Ok)?,
-            mtime: pax.mtime.map_or_else(seconds, Ok)?,
-            device: if is_device {
-                (device(header.device_major())?, device(header.device_minor())?)
-            } else {
-                (0, 0)
-            },
+            // Other bits are no permissions.
+            mode: u32::try_from(found(header.mode())? & 0o7777).unwrap_or_default(),
+            uid: uid.unwrap_or(NOBODY),
+            gid: gid.unwrap_or(NOBODY),
+            mtime: pax.mtime.map_or_else(|| found(header.mtime()).map(|seconds| (seconds, 0)), Ok)?,
+            device: if is_device { header.device() } else { (0, 0) },
             xattrs: pax.xattrs,
+            lost,
             parts: None,
         })
     }
@@ -143,7 +149,7 @@ impl<R: Read> TarStream<R> {
     /// Takes the map of a sparse file from where its format has it.
     fn read_sparse(
         &mut self,
-        header: &Header,
+        header: &Block,
         keys: SparseKeys,
         member: &mut Member,
     ) -> Result<(), FormatError> {
@@ -166,30 +172,24 @@ impl<R: Read> TarStream<R> {
         Ok(())
     }
 
-    fn read_gnu_map(&mut self, header: &Header) -> Result<(Vec<Part>, u64), FormatError> {
-        let Some(gnu) = header.as_gnu() else {
+    fn read_gnu_map(&mut self, header: &Block) -> Result<(Vec<Part>, u64), FormatError> {
+        if !header.is_gnu() {
             return Err(self.damaged("a sparse file without a GNU header"));
-        };
-        let io = |source| FormatError::ReadTar { source };
-        let part = |header: &GnuSparseHeader| -> Result<Part, FormatError> {
-            Ok(Part { offset: header.offset().map_err(io)?, size: header.length().map_err(io)? })
-        };
-        let is_used = |header: &&GnuSparseHeader| !header.is_empty();
-        let mut parts = gnu.sparse.iter().filter(is_used).map(part).collect::<Result<Vec<_>, _>>()?;
-        let mut more = gnu.is_extended();
-        while more {
+        }
+        let malformed = |tar: &Self| tar.damaged("malformed sparse map");
+        let (mut parts, mut has_more) = header.parts().ok_or_else(|| malformed(self))?;
+        while has_more {
             if disk_len(parts.len()) > SPARSE_PARTS_MAX {
                 return Err(self.damaged("too long a sparse map"));
             }
-            let mut extension = GnuExtSparseHeader::new();
-            self.stream.read_exact(extension.as_mut_bytes()).map_err(io)?;
+            let mut block = Block([0; 512]);
+            self.stream.read_exact(&mut block.0).map_err(|source| FormatError::ReadTar { source })?;
             self.offset += RECORD;
-            for header in extension.sparse().iter().filter(is_used) {
-                parts.push(part(header)?);
-            }
-            more = extension.is_extended();
+            let (more, goes_on) = block.more_parts().ok_or_else(|| malformed(self))?;
+            parts.extend(more);
+            has_more = goes_on;
         }
-        Ok((parts, gnu.real_size().map_err(io)?))
+        Ok((parts, header.real_size().ok_or_else(|| malformed(self))?))
     }
 
     /// Reads lines with the number of parts, and an offset and a size for each, in whole records of the content.
@@ -218,34 +218,52 @@ impl<R: Read> TarStream<R> {
         }
     }
 
-    fn next_header(&mut self) -> Result<Option<Header>, FormatError> {
-        self.skip(self.content_left + self.padding)?;
-        (self.content_left, self.padding) = (0, 0);
-        let mut header = Header::new_old();
+    /// Returns the next header. The archive ends with a block of zeros, or where the stream does: some writers leave out
+    /// what would fill the last block.
+    fn next_header(&mut self) -> Result<Option<Block>, FormatError> {
+        let (content, padding) = (std::mem::take(&mut self.content_left), std::mem::take(&mut self.padding));
+        if self.skip(content)? < content {
+            return Err(self.damaged("ends within a member"));
+        }
+        if self.skip(padding)? < padding {
+            return Ok(None);
+        }
+        let mut header = Block([0; 512]);
         let mut filled = 0;
-        while let Some(rest) = header.as_mut_bytes().get_mut(filled..)
+        while let Some(rest) = header.0.get_mut(filled..)
             && !rest.is_empty()
         {
             match self.stream.read(rest) {
-                Ok(0) if filled == 0 => return Ok(None),
-                Ok(0) => return Err(self.damaged("ends within a header")),
+                Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(source) => return Err(FormatError::ReadTar { source }),
             }
         }
-        self.offset += RECORD;
-        if header.as_bytes().iter().all(|byte| *byte == 0) {
+        if header.0.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        let sum = header.cksum().map_err(|source| FormatError::ReadTar { source })?;
-        if sum != checksum(header.as_bytes()) {
-            return Err(self.damaged("wrong checksum of a header"));
+        if filled < header.0.len() {
+            return Err(self.damaged("ends within a header"));
         }
-        Ok(Some(header))
+        self.offset += RECORD;
+        if header.has_right_sum() {
+            Ok(Some(header))
+        } else {
+            Err(self.damaged("wrong checksum of a header"))
+        }
     }
 
-    fn read_extension(&mut self, size: u64) -> Result<Vec<u8>, FormatError> {
+    fn size_of(&self, header: &Block) -> Result<u64, FormatError> {
+        header.size().ok_or_else(|| self.damaged("malformed size of a member"))
+    }
+
+    fn read_long_name(&mut self, header: &Block) -> Result<Vec<u8>, FormatError> {
+        Ok(until_nul(&self.read_extension(header)?).to_vec())
+    }
+
+    fn read_extension(&mut self, header: &Block) -> Result<Vec<u8>, FormatError> {
+        let size = self.size_of(header)?;
         if size > EXTENSION_MAX {
             return Err(self.damaged("too long a name or extended header"));
         }
@@ -267,11 +285,12 @@ impl<R: Read> TarStream<R> {
         Ok(())
     }
 
-    fn skip(&mut self, bytes: u64) -> Result<(), FormatError> {
+    /// Passes over as many bytes as there are, at most these.
+    fn skip(&mut self, bytes: u64) -> Result<u64, FormatError> {
         let skipped = std::io::copy(&mut self.stream.by_ref().take(bytes), &mut std::io::sink())
             .map_err(|source| FormatError::ReadTar { source })?;
         self.offset += skipped;
-        if skipped < bytes { Err(self.damaged("ends within a member")) } else { Ok(()) }
+        Ok(skipped)
     }
 }
 
@@ -307,21 +326,9 @@ fn parts_of(numbers: &[u64]) -> Option<Vec<Part>> {
         .then(|| pairs.iter().map(|[offset, size]| Part { offset: *offset, size: *size }).collect())
 }
 
-/// Tells whether a number was left out, which old and sparing writers do where it is 0.
-fn is_blank(field: &[u8]) -> bool {
-    field.iter().all(|byte| matches!(byte, 0 | b' '))
-}
-
-fn until_nul(mut name: Vec<u8>) -> Vec<u8> {
-    if let Some(end) = name.iter().position(|byte| *byte == 0) {
-        name.truncate(end);
-    }
-    name
-}
-
-/// Returns the sum of all bytes, with spaces in place of the field that has it.
-fn checksum(header: &[u8; 512]) -> u32 {
-    let field = 148..156;
-    let byte = |(index, byte): (usize, &u8)| u32::from(if field.contains(&index) { b' ' } else { *byte });
-    header.iter().enumerate().map(byte).sum()
+/// Returns the number of an owner or a group, where Linux has it. Those of four bytes with a sign are taken as they are
+/// meant; the last one means "none" to the kernel.
+fn owner(number: i64) -> Option<u32> {
+    let id = u32::try_from(number).ok().or_else(|| i32::try_from(number).ok().map(i32::cast_unsigned))?;
+    (id != u32::MAX).then_some(id)
 }

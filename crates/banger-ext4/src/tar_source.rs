@@ -5,11 +5,12 @@ use std::io::{BufReader, Read};
 use tar::EntryType;
 
 use crate::entry::{EntryKind, Metadata};
-use crate::error::FormatError;
+use crate::error::{EntryFault, FormatError};
 use crate::path::{names, shown};
 use crate::sparse::{Expanded, Part};
-use crate::tar_member::{Member, TarStream};
+use crate::tar_member::{Lost, Member, TarStream};
 use crate::writer::Ext4Writer;
+use crate::xattr::keep_storable;
 
 const STREAM_BUFFER: usize = 128 << 10;
 
@@ -35,6 +36,8 @@ pub struct TarMember {
     pub metadata: Metadata,
     /// Length of a file, holes included.
     pub size: u64,
+    /// What is lost of it, whatever is done with it.
+    pub lost: Lost,
     device: (u32, u32),
     parts: Option<Vec<Part>>,
 }
@@ -60,6 +63,40 @@ pub enum TarKind {
     Unknown(u8),
 }
 
+/// Decides what becomes of the members of a tar stream.
+pub trait TarVisitor {
+    /// Why the work ends.
+    type Error: From<FormatError>;
+
+    /// Sees a member when those before it are there, and may look at the file system and change it.
+    ///
+    /// # Errors
+    /// What ends the work.
+    fn visit(&mut self, writer: &mut Ext4Writer, member: &mut TarMember) -> Result<TarAction, Self::Error>;
+
+    /// Hears that a member cannot be added; unless that ends the work, it is left out.
+    ///
+    /// # Errors
+    /// What ends the work.
+    fn refused(&mut self, path: &[u8], fault: EntryFault, error: FormatError) -> Result<(), Self::Error>;
+}
+
+/// Keeps members by their paths alone.
+struct Filter<F>(F);
+
+impl<F: FnMut(&[u8]) -> TarAction> TarVisitor for Filter<F> {
+    type Error = FormatError;
+
+    fn visit(&mut self, _: &mut Ext4Writer, member: &mut TarMember) -> Result<TarAction, FormatError> {
+        member.path = names(&member.path)?.join(&b'/');
+        Ok((self.0)(&member.path))
+    }
+
+    fn refused(&mut self, _: &[u8], _: EntryFault, error: FormatError) -> Result<(), FormatError> {
+        Err(error)
+    }
+}
+
 /// What came from a tar stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TarSummary {
@@ -79,34 +116,37 @@ impl Ext4Writer {
     pub fn add_tar(
         &mut self,
         tar: impl Read,
-        mut filter: impl FnMut(&[u8]) -> TarAction,
+        filter: impl FnMut(&[u8]) -> TarAction,
     ) -> Result<TarSummary, FormatError> {
-        self.add_tar_members(tar, |_, member| {
-            member.path = names(&member.path)?.join(&b'/');
-            Ok(filter(&member.path))
-        })
+        self.add_tar_members(tar, &mut Filter(filter))
     }
 
-    /// Adds the members of a tar stream that the visitor keeps, as the visitor leaves them. The visitor sees each one
-    /// when those before it are there, and may look at the file system and change it.
+    /// Adds the members of a tar stream that the visitor keeps, as the visitor leaves them.
     ///
     /// Otherwise as [`Self::add_tar`].
-    pub fn add_tar_members<E: From<FormatError>>(
+    pub fn add_tar_members<V: TarVisitor>(
         &mut self,
         tar: impl Read,
-        mut visitor: impl FnMut(&mut Self, &mut TarMember) -> Result<TarAction, E>,
-    ) -> Result<TarSummary, E> {
+        visitor: &mut V,
+    ) -> Result<TarSummary, V::Error> {
         let mut tar = TarStream::new(BufReader::with_capacity(STREAM_BUFFER, tar));
         let mut summary = TarSummary::default();
         while let Some(member) = tar.next()? {
             let mut member = TarMember::of(member);
-            match visitor(self, &mut member)? {
-                TarAction::Skip => summary.skipped += 1,
-                TarAction::Keep => {
-                    summary.entries += 1;
-                    summary.content_bytes = summary.content_bytes.saturating_add(member.size);
-                    self.add_member(member, &mut tar)?;
-                }
+            if visitor.visit(self, &mut member)? == TarAction::Skip {
+                summary.skipped += 1;
+                continue;
+            }
+            let (path, size) = (member.path.clone(), member.size);
+            let Err(error) = self.add_member(member, &mut tar) else {
+                summary.entries += 1;
+                summary.content_bytes = summary.content_bytes.saturating_add(size);
+                continue;
+            };
+            summary.skipped += 1;
+            match error.entry_fault() {
+                Some(fault) => visitor.refused(&path, fault, error)?,
+                None => return Err(error.into()),
             }
         }
         tar.drain()?;
@@ -114,7 +154,7 @@ impl Ext4Writer {
     }
 
     fn add_member(&mut self, member: TarMember, tar: &mut TarStream<impl Read>) -> Result<(), FormatError> {
-        let TarMember { path, link, kind, metadata, size, device: (major, minor), parts } = member;
+        let TarMember { path, link, kind, metadata, size, lost: _, device: (major, minor), parts } = member;
         match kind {
             TarKind::File => match parts {
                 None => self.add(&path, &metadata, EntryKind::File { size, content: &mut tar.content() }),
@@ -138,6 +178,11 @@ impl Ext4Writer {
 }
 
 impl TarMember {
+    /// Takes away the extended attributes that ext4 cannot hold, and notes how many are lost.
+    pub fn keep_storable_attributes(&mut self) {
+        self.lost.attributes += keep_storable(&mut self.metadata.xattrs);
+    }
+
     fn of(member: Member) -> Self {
         let (mtime, mtime_nanos) = member.mtime;
         Self {
@@ -162,6 +207,7 @@ impl TarMember {
                 xattrs: member.xattrs,
             },
             size: member.size,
+            lost: member.lost,
             device: member.device,
             parts: member.parts,
         }

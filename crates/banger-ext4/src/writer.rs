@@ -138,7 +138,7 @@ impl Ext4Writer {
     }
 
     /// Returns a path that means the same without a symbolic link among its parents. Links are followed as by a process
-    /// whose root this is, but one that leads above the root is refused.
+    /// whose root this is: the parent of the root is the root.
     pub fn resolve<'p>(&self, path: &'p [u8]) -> Result<Cow<'p, [u8]>, FormatError> {
         self.tree.resolve(path)
     }

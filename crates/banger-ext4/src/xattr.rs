@@ -20,8 +20,8 @@ const END_BYTES: usize = 4;
 /// Namespaces with the number that the disk has in their place.
 pub(crate) const PREFIXES: [(&[u8], u8); 4] =
     [(b"user.", 1), (b"trusted.", 4), (b"security.", 6), (b"system.", 7)];
-pub(crate) const ACL_ACCESS: (&[u8], u8) = (b"system.posix_acl_access", 2);
-pub(crate) const ACL_DEFAULT: (&[u8], u8) = (b"system.posix_acl_default", 3);
+pub(crate) const ACL_ACCESS: (&[u8], u8) = (acl::ACCESS, 2);
+pub(crate) const ACL_DEFAULT: (&[u8], u8) = (acl::DEFAULT, 3);
 
 /// The order of the fields is the order on the disk.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +37,10 @@ impl Xattr {
         ENTRY_HEADER + self.name.len().next_multiple_of(4) + self.value.len().next_multiple_of(4)
     }
 
+    fn is_named_as(&self, other: &Self) -> bool {
+        (self.namespace, &self.name) == (other.namespace, &other.name)
+    }
+
     /// Returns the hash of name and value, by which the kernel finds equal blocks.
     fn hash(&self) -> u32 {
         let of_name = self.name.iter().fold(0_u32, |hash, byte| hash.rotate_left(5) ^ u32::from(*byte));
@@ -48,6 +52,82 @@ impl Xattr {
             hash.rotate_left(16) ^ u32::from_le_bytes(word)
         })
     }
+}
+
+impl Places {
+    /// Returns nothing when they do not fit.
+    fn of(sorted: Vec<Xattr>) -> Option<Self> {
+        let mut free = Free::default();
+        let mut places = Self::default();
+        for xattr in sorted {
+            match free.take(xattr.size())? {
+                Place::Inline => places.inline.push(xattr),
+                Place::Block => places.block.push(xattr),
+            }
+        }
+        Some(places)
+    }
+}
+
+/// Where an attribute is.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Inline,
+    Block,
+}
+
+/// What is left of the room for attributes.
+#[derive(Debug)]
+struct Free {
+    inline: usize,
+    block: usize,
+}
+
+impl Default for Free {
+    fn default() -> Self {
+        Self { inline: INLINE_BYTES - END_BYTES, block: BLOCK_SIZE - BLOCK_HEADER - END_BYTES }
+    }
+}
+
+impl Free {
+    fn take(&mut self, size: usize) -> Option<Place> {
+        if let Some(rest) = self.inline.checked_sub(size) {
+            self.inline = rest;
+            return Some(Place::Inline);
+        }
+        self.block = self.block.checked_sub(size)?;
+        Some(Place::Block)
+    }
+}
+
+/// Takes away what cannot be stored: names that ext4 does not know, malformed lists, and what has no room. Returns how
+/// many those are. The kernel's own attributes come before those of users.
+pub(crate) fn keep_storable(given: &mut Vec<(Vec<u8>, Vec<u8>)>) -> usize {
+    let before = given.len();
+    given.sort_by_key(|(name, _)| name.starts_with(b"user."));
+    let mut kept: Vec<Xattr> = Vec::new();
+    let mut used = 0;
+    let room = Free::default();
+    given.retain(|(name, value)| {
+        let Ok(xattr) = parse(b"", name, value) else { return false };
+        let size = xattr.size();
+        // The first test is cheap: a stranger may give thousands.
+        if used + size > room.inline + room.block {
+            return false;
+        }
+        let place = kept.partition_point(|known| *known < xattr);
+        kept.insert(place, xattr);
+        let mut free = Free::default();
+        let fits = kept.iter().all(|known| free.take(known.size()).is_some());
+        let is_new = kept.iter().zip(kept.iter().skip(1)).all(|(left, right)| !left.is_named_as(right));
+        if fits && is_new {
+            used += size;
+        } else {
+            kept.remove(place);
+        }
+        fits && is_new
+    });
+    before - given.len()
 }
 
 /// The extended attributes of one inode; they are known to fit. Most inodes have none.
@@ -66,28 +146,14 @@ impl Xattrs {
             given.iter().map(|(name, value)| parse(path, name, value)).collect::<Result<Vec<_>, _>>()?;
         parsed.sort_unstable();
         for (left, right) in parsed.iter().zip(parsed.iter().skip(1)) {
-            if (left.namespace, &left.name) == (right.namespace, &right.name) {
+            if left.is_named_as(right) {
                 return Err(FormatError::XattrTwice { path: shown(path), name: shown(&left.name) });
             }
         }
-        let mut inline_free = INLINE_BYTES - END_BYTES;
-        let mut block_free = BLOCK_SIZE - BLOCK_HEADER - END_BYTES;
         if parsed.is_empty() {
             return Ok(Self::default());
         }
-        let mut places = Places::default();
-        for xattr in parsed {
-            let size = xattr.size();
-            if size <= inline_free {
-                inline_free -= size;
-                places.inline.push(xattr);
-            } else if size <= block_free {
-                block_free -= size;
-                places.block.push(xattr);
-            } else {
-                return Err(FormatError::XattrsTooLarge { path: shown(path) });
-            }
-        }
+        let places = Places::of(parsed).ok_or_else(|| FormatError::XattrsTooLarge { path: shown(path) })?;
         Ok(Self(Some(Box::new(places))))
     }
 

@@ -34,13 +34,27 @@ pub struct StagePart {
 
 /// Where stages go. Cheap to clone; called from any thread, so it must not block.
 #[derive(Clone)]
-pub struct Progress(Arc<dyn Fn(Stage) + Send + Sync>);
+pub struct Progress {
+    stages: Arc<dyn Fn(Stage) + Send + Sync>,
+    notes: Arc<dyn Fn(String) + Send + Sync>,
+}
 
 impl Progress {
-    /// Tells every stage to this function.
+    /// Tells every stage to this function, and notes to nobody.
     #[must_use]
     pub fn new(listener: impl Fn(Stage) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(listener))
+        Self { stages: Arc::new(listener), notes: Arc::new(drop) }
+    }
+
+    /// Tells notes to this function: sentences about what the caller should know though nothing fails.
+    #[must_use]
+    pub fn with_notes(self, listener: impl Fn(String) + Send + Sync + 'static) -> Self {
+        Self { notes: Arc::new(listener), ..self }
+    }
+
+    /// Something that its caller should know, in one sentence.
+    pub(crate) fn note(&self, sentence: String) {
+        (self.notes)(sentence);
     }
 
     /// Tells nobody.
@@ -51,19 +65,19 @@ impl Progress {
 
     /// A new step begins.
     pub(crate) fn stage(&self, name: &'static str, detail: impl Into<String>) {
-        (self.0)(Stage { name, detail: detail.into(), done: None, total: None, parts: Vec::new() });
+        (self.stages)(Stage { name, detail: detail.into(), done: None, total: None, parts: Vec::new() });
     }
 
     /// A step is this far.
     pub(crate) fn bytes(&self, name: &'static str, done: u64, total: Option<u64>) {
-        (self.0)(Stage { name, detail: String::new(), done: Some(done), total, parts: Vec::new() });
+        (self.stages)(Stage { name, detail: String::new(), done: Some(done), total, parts: Vec::new() });
     }
 
     /// The parts of a step are this far.
     pub(crate) fn parts(&self, name: &'static str, parts: Vec<StagePart>) {
         let done = parts.iter().map(|part| part.done).sum();
         let total = parts.iter().map(|part| part.total).sum();
-        (self.0)(Stage { name, detail: String::new(), done: Some(done), total: Some(total), parts });
+        (self.stages)(Stage { name, detail: String::new(), done: Some(done), total: Some(total), parts });
     }
 }
 

@@ -9,7 +9,7 @@ mod local;
 mod oci;
 
 use banger_api::{ErrorBody, StagePartView};
-use banger_image::{Progress, StoreError};
+use banger_image::{Progress, Stage, StoreError};
 use banger_model::{VmName, VmSpec};
 use banger_store::Store;
 use tracing::warn;
@@ -32,15 +32,16 @@ fn vms_where(
 
 /// Tells the stages of a pull as those of an operation.
 fn progress_of(task: &OperationTask) -> Progress {
-    let task = task.clone();
-    Progress::new(move |stage| {
+    let (task, notes) = (task.clone(), task.clone());
+    let stages = move |stage: Stage| {
         let parts = stage.parts.into_iter().map(|part| StagePartView {
             label: part.label,
             done_bytes: part.done,
             total_bytes: part.total,
         });
         task.progress_of_parts(stage.name, &stage.detail, (stage.done, stage.total), parts.collect());
-    })
+    };
+    Progress::new(stages).with_notes(move |sentence| notes.note(sentence))
 }
 
 /// Tells the end of work that has no result of its own.

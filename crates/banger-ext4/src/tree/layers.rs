@@ -50,10 +50,8 @@ impl Tree {
             match name.as_slice() {
                 b"" | b"." => continue,
                 b".." => {
-                    let Some((parent, _)) = place.pop() else {
-                        return Err(FormatError::PathEscapes { path: shown(path) });
-                    };
-                    current = parent;
+                    // The parent of the root is the root.
+                    current = place.pop().map_or(Some(NodeId::ROOT), |(parent, _)| parent);
                     continue;
                 }
                 _ => {}

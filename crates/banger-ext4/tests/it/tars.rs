@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use banger_ext4::{Ext4Writer, FormatError, TarAction, TarSummary};
+use banger_ext4::{EntryFault, Ext4Writer, FormatError, Lost, TarAction, TarMember, TarSummary, TarVisitor};
 use proptest::prelude::*;
 use tar::{Builder, EntryType, Header};
 
@@ -285,4 +285,182 @@ fn numbers_that_were_left_out_are_nought() {
     });
     let metadata = disk.view().metadata("/file").expect("metadata");
     assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0, 0, 0));
+}
+
+/// Keeps everything, and remembers what is lost.
+#[derive(Default)]
+struct Tolerant {
+    lost: Vec<Lost>,
+    refused: Vec<(Vec<u8>, EntryFault)>,
+}
+
+impl TarVisitor for Tolerant {
+    type Error = FormatError;
+
+    fn visit(&mut self, _: &mut Ext4Writer, member: &mut TarMember) -> Result<TarAction, FormatError> {
+        member.keep_storable_attributes();
+        self.lost.push(member.lost);
+        Ok(TarAction::Keep)
+    }
+
+    fn refused(&mut self, path: &[u8], fault: EntryFault, _: FormatError) -> Result<(), FormatError> {
+        self.refused.push((path.to_vec(), fault));
+        Ok(())
+    }
+}
+
+fn tolerated(tar: &[u8]) -> (Disk, Tolerant) {
+    let mut visitor = Tolerant::default();
+    let disk = Disk::made(options(64 * MIB), |writer| {
+        writer.add_tar_members(tar, &mut visitor).expect("the tar is read");
+    });
+    disk.assert_clean();
+    (disk, visitor)
+}
+
+/// Writes a number in base 256 into a field.
+fn binary(field: &mut [u8], number: i64) {
+    let filling = if number < 0 { 0xff } else { 0 };
+    field.fill(filling);
+    let bytes = number.to_be_bytes();
+    let width = field.len().min(bytes.len());
+    let start = field.len() - width;
+    field[start..].copy_from_slice(&bytes[bytes.len() - width..]);
+    field[0] |= 0x80;
+}
+
+#[test]
+fn negative_and_binary_numbers_are_read_and_what_linux_has_no_number_for_is_nobodys() {
+    let owned = |name: &str, uid: i64, mtime: i64| {
+        archive(|archive| {
+            let mut header = header(EntryType::Regular, 1);
+            binary(&mut header.as_old_mut().uid, uid);
+            binary(&mut header.as_old_mut().mtime, mtime);
+            binary(&mut header.as_old_mut().size, 1);
+            archive.append_data(&mut header, name, &b"x"[..]).expect("appends");
+        })
+    };
+    for (uid, expected, is_lost) in [
+        (3_000_000_000, 3_000_000_000, false),
+        (-2, 4_294_967_294, false),
+        (-1, 65534, true),
+        (4_294_967_295, 65534, true),
+        (1 << 40, 65534, true),
+    ] {
+        let (disk, visitor) = tolerated(&owned("f", uid, 0));
+        assert_eq!(disk.view().metadata("/f").expect("metadata").uid(), expected, "{uid}");
+        assert_eq!(visitor.lost, [Lost { has_no_owner: is_lost, attributes: 0 }]);
+    }
+    for (mtime, year) in [(i64::MIN, " 1901"), (-86_400, " 1969"), (i64::MAX, " 2446")] {
+        let (disk, _) = tolerated(&owned("f", 0, mtime));
+        let shown = disk.debugfs("stat /f");
+        assert!(shown.lines().any(|line| line.contains("mtime") && line.ends_with(year)), "{shown}");
+    }
+}
+
+#[test]
+fn an_archive_may_end_without_what_fills_its_last_blocks() {
+    let whole = archive(|archive| file(archive, "file", b"content"));
+    let member = 512 + 7;
+    for length in [member, member + 1, 1024, 1024 + 5, 1024 + 512, whole.len()] {
+        let (disk, _) = tolerated(&whole[..length]);
+        assert_eq!(disk.view().read("/file").expect("reads"), b"content", "{length}");
+    }
+    let followed = [&whole[..], b"what others add"].concat();
+    assert_eq!(tolerated(&followed).0.view().read("/file").expect("reads"), b"content");
+}
+
+#[test]
+fn a_pax_record_without_a_value_leaves_the_header_to_count() {
+    for key in ["path", "linkpath", "size", "mtime", "uid", "gid", "SCHILY.acl.access", "GNU.sparse.map"] {
+        let tar = archive(|archive| {
+            archive.append_pax_extensions([(key, &b""[..])]).expect("appends");
+            file(archive, "file", b"content");
+        });
+        let (disk, _) = tolerated(&tar);
+        assert_eq!(disk.view().read("/file").expect("reads"), b"content", "{key}");
+        assert_eq!(disk.view().metadata("/file").expect("metadata").uid(), 1000, "{key}");
+    }
+}
+
+#[test]
+fn a_list_with_names_is_lost_and_one_of_the_kernels_bytes_is_kept() {
+    let names = b"user::rwx,group::r-x,group:adm:r-x,mask::r-x,other::r-x";
+    let bytes =
+        b"\x02\0\0\0\x01\0\x07\0\xff\xff\xff\xff\x04\0\x05\0\xff\xff\xff\xff\x20\0\x05\0\xff\xff\xff\xff";
+    for (list, lost) in [(&names[..], 2), (bytes, 0)] {
+        let tar = archive(|archive| {
+            let records = [("SCHILY.acl.access", list), ("SCHILY.acl.default", list)];
+            archive.append_pax_extensions(records).expect("appends");
+            raw_name(archive, b"log/", EntryType::Directory);
+        });
+        let (disk, visitor) = tolerated(&tar);
+        assert_eq!(visitor.lost, [Lost { has_no_owner: false, attributes: lost }]);
+        assert_eq!(disk.debugfs("ea_list /log").contains("posix_acl_default"), lost == 0);
+    }
+}
+
+#[test]
+fn attributes_that_have_no_room_are_lost_and_those_of_the_kernel_come_first() {
+    let records: Vec<_> =
+        (0..40).map(|number| (format!("SCHILY.xattr.user.a{number:02}"), vec![b'v'; 200])).collect();
+    let capability = (String::from("SCHILY.xattr.security.capability"), vec![1; 20]);
+    let tar = archive(|archive| {
+        let all = records.iter().chain([&capability]).map(|(key, value)| (key.as_str(), value.as_slice()));
+        archive.append_pax_extensions(all).expect("appends");
+        file(archive, "file", b"");
+    });
+    let (disk, visitor) = tolerated(&tar);
+    let shown = disk.debugfs("ea_list /file");
+    let kept = shown.matches("user.a").count();
+    assert!(shown.contains("security.capability") && kept > 10, "{shown}");
+    assert_eq!(visitor.lost, [Lost { has_no_owner: false, attributes: 40 - kept }]);
+}
+
+#[test]
+fn what_cannot_be_added_alone_is_told_with_its_path_and_the_rest_is_there() {
+    let tar = archive(|archive| {
+        link(archive, EntryType::Link, "hard", "missing");
+        raw_name(archive, b"empty", EntryType::Symlink);
+        file(archive, &"n".repeat(256), b"skipped with its bytes");
+        file(archive, "after", b"content");
+    });
+    let (disk, visitor) = tolerated(&tar);
+    assert_eq!(disk.view().read("/after").expect("reads"), b"content");
+    let faults: Vec<_> = visitor.refused.iter().map(|(_, fault)| *fault).collect();
+    assert_eq!(faults, [EntryFault::HardLink, EntryFault::SymlinkTarget, EntryFault::Name]);
+    assert_eq!(visitor.refused[0].0, b"hard");
+}
+
+#[test]
+fn a_sparse_file_of_old_gnu_tar_may_have_binary_offsets() {
+    const HOLE: i64 = 9 << 30;
+    let tar = archive(|archive| {
+        let mut header = header(EntryType::GNUSparse, 512);
+        header.set_path("far").expect("a path");
+        let gnu = header.as_gnu_mut().expect("a GNU header");
+        binary(&mut gnu.sparse[0].offset, HOLE);
+        gnu.sparse[0].numbytes.copy_from_slice(b"00000001000\0");
+        binary(&mut gnu.realsize, HOLE + 512);
+        header.set_cksum();
+        archive.append(&header, &[b'd'; 512][..]).expect("appends");
+    });
+    let (disk, _) = tolerated(&tar);
+    assert_eq!(disk.view().metadata("/far").expect("metadata").len(), (9 << 30) + 512);
+    let mut far = disk.view().open("/far").expect("opens");
+    far.seek_to(9 << 30).expect("seeks");
+    let mut byte = [0];
+    far.read_bytes(&mut byte).expect("reads");
+    assert_eq!(&byte, b"d");
+}
+
+#[test]
+fn the_extended_header_of_solaris_counts() {
+    let tar = archive(|archive| {
+        let records = b"13 path=long\n";
+        let mut extended = header(EntryType::new(b'X'), records.len() as u64);
+        archive.append_data(&mut extended, "PaxHeader", &records[..]).expect("appends");
+        file(archive, "short", b"content");
+    });
+    assert_eq!(tolerated(&tar).0.view().read("/long").expect("reads"), b"content");
 }

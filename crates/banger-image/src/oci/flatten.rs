@@ -1,16 +1,21 @@
 //! Layers into one root, in one pass and without a directory in between (OCI image spec, "Image Layer Filesystem
 //! Changeset"). Each layer's tar goes straight into the file system that is being made; only names stay in memory.
 //!
-//! A layer is a stranger's: its paths stay below the root, its links among the parents are followed inside the root and
-//! never above it, and what cannot be meant is refused.
+//! A layer is a stranger's, and read as GNU tar, docker and podman read it: paths begin at the root, with or without a
+//! slash; links among the parents are followed inside the root, whose parent is the root. What leaves the root by its
+//! name is refused. What a root cannot have is left out and told.
 
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
-use banger_ext4::{EntryKind, Ext4Writer, FormatError, Found, Metadata, TarAction, TarKind, TarMember};
+use banger_ext4::{
+    EntryFault, EntryKind, Ext4Writer, FormatError, Found, Metadata, TarAction, TarKind, TarMember,
+    TarVisitor,
+};
 
 use super::digest::BlobDigest;
 use super::layer::{Chunks, Layer, LayerReadError};
+use super::left_out::{LeftOut, Why};
 use super::text::plain;
 use crate::blocking::Cancelled;
 use crate::limits::{Allowance, OverLimit};
@@ -19,6 +24,7 @@ const WHITEOUT: &[u8] = b".wh.";
 /// Names with this start are about layers and no files; only one of them has a meaning today.
 const WHITEOUT_META: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
+const HOST_KEY: &[u8] = b"etc/ssh/ssh_host_";
 /// As long as a path of Linux (`PATH_MAX`).
 const PATH_BYTES_MAX: usize = 4096;
 /// Unpacked chunks that wait to be written.
@@ -56,6 +62,7 @@ pub(crate) fn add_layer(
     writer: &mut Ext4Writer,
     layer: Layer,
     allowance: &Allowance,
+    left_out: &mut LeftOut,
     cancelled: &Cancelled,
 ) -> Result<u64, LayerError> {
     writer.begin_layer();
@@ -63,10 +70,8 @@ pub(crate) fn add_layer(
     // Unpacking and writing take about as long as each other.
     let (added, unpacked) = std::thread::scope(|scope| {
         let unpacking = scope.spawn(move || layer.unpack(&sender, allowance, cancelled));
-        let added = writer.add_tar_members(Chunks::new(receiver), |writer, member| {
-            allowance.check_entries(writer).map_err(LayerError::Limit)?;
-            visit(writer, member)
-        });
+        let mut visitor = LayerVisitor { allowance, left_out };
+        let added = writer.add_tar_members(Chunks::new(receiver), &mut visitor);
         let added = added.and_then(|added| {
             allowance.check_entries(writer).map_err(LayerError::Limit)?;
             Ok(added)
@@ -82,18 +87,44 @@ pub(crate) fn add_layer(
     }
 }
 
+/// Decides about the members of a layer, one by one.
+pub(super) struct LayerVisitor<'v> {
+    pub(super) allowance: &'v Allowance,
+    pub(super) left_out: &'v mut LeftOut,
+}
+
+impl TarVisitor for LayerVisitor<'_> {
+    type Error = LayerError;
+
+    fn visit(&mut self, writer: &mut Ext4Writer, member: &mut TarMember) -> Result<TarAction, LayerError> {
+        self.allowance.check_entries(writer).map_err(LayerError::Limit)?;
+        match visit(writer, member, self.left_out) {
+            Err(LayerError::Unpack(error)) => match error.entry_fault() {
+                Some(fault) => {
+                    self.left_out.note_fault(fault, &member.path);
+                    Ok(TarAction::Skip)
+                }
+                None => Err(LayerError::Unpack(error)),
+            },
+            decided => decided,
+        }
+    }
+
+    fn refused(&mut self, path: &[u8], fault: EntryFault, _: FormatError) -> Result<(), LayerError> {
+        self.left_out.note_fault(fault, path);
+        Ok(())
+    }
+}
+
 /// Decides about one member of a layer, and makes room for it.
-pub(super) fn visit(writer: &mut Ext4Writer, member: &mut TarMember) -> Result<TarAction, LayerError> {
+fn visit(
+    writer: &mut Ext4Writer,
+    member: &mut TarMember,
+    left_out: &mut LeftOut,
+) -> Result<TarAction, LayerError> {
     let path = relative(&member.path, &member.path)?;
     let Some(name) = path.rsplit(|byte| *byte == b'/').next().filter(|name| !name.is_empty()) else {
-        member.path.clear();
-        return match member.kind {
-            TarKind::Directory => {
-                keep_xattrs(&mut member.metadata);
-                Ok(TarAction::Keep)
-            }
-            _ => Err(hostile(b"/", "which is the root and no directory")),
-        };
+        return Ok(visit_root(member, left_out));
     };
     if path.split(|byte| *byte == b'/').any(|name| name.starts_with(WHITEOUT_META)) {
         if name == OPAQUE {
@@ -102,49 +133,81 @@ pub(super) fn visit(writer: &mut Ext4Writer, member: &mut TarMember) -> Result<T
         return Ok(TarAction::Skip);
     }
     if let Some(hidden) = name.strip_prefix(WHITEOUT) {
-        if hidden.is_empty() || hidden == b"." || hidden == b".." {
-            return Err(hostile(&path, "which hides nothing that can be named"));
-        }
-        let hidden = [parent(&path), b"/", hidden].concat();
-        let hidden = writer.resolve(&hidden)?.into_owned();
-        writer.remove_older(&hidden)?;
+        hide(writer, &path, hidden, left_out)?;
+        return Ok(TarAction::Skip);
+    }
+    if path.len() > PATH_BYTES_MAX {
+        left_out.note(Why::Name, &path, 1);
         return Ok(TarAction::Skip);
     }
     member.path = writer.resolve(&path)?.into_owned();
     if is_identity(&member.path) {
+        let is_key = member.path.starts_with(HOST_KEY);
+        left_out.note(Why::HostKey, &member.path, usize::from(is_key));
         return Ok(TarAction::Skip);
     }
+    take_kind(member, left_out);
     make_room(writer, member)?;
     match member.kind {
-        // A guest's devices are its kernel's.
-        TarKind::CharDevice | TarKind::BlockDevice => return Ok(TarAction::Skip),
+        TarKind::CharDevice | TarKind::BlockDevice => {
+            // Those in /dev are missed by nobody: the guest's kernel makes its own there.
+            left_out.note(Why::Device, &member.path, usize::from(!member.path.starts_with(b"dev/")));
+            return Ok(TarAction::Skip);
+        }
+        // A part of another archive, or the name of this one.
+        TarKind::Unknown(_) => return Ok(TarAction::Skip),
         TarKind::HardLink => {
-            let link = member.link.strip_prefix(b"/").unwrap_or(&member.link);
-            let link = relative(link, &member.path)?;
+            let link = relative(&member.link, &member.path)?;
             member.link = writer.resolve(&link)?.into_owned();
         }
-        TarKind::Directory | TarKind::File | TarKind::Symlink | TarKind::Fifo | TarKind::Unknown(_) => {}
+        TarKind::Directory | TarKind::File | TarKind::Symlink | TarKind::Fifo => {}
     }
-    keep_xattrs(&mut member.metadata);
+    keep_attributes(member, left_out);
     Ok(TarAction::Keep)
 }
 
-/// Returns a path without `.` and empty names, or refuses it. `shown` is the entry that it belongs to.
+/// Decides about an entry for the root itself, as kaniko and others put one in front.
+fn visit_root(member: &mut TarMember, left_out: &mut LeftOut) -> TarAction {
+    member.path.clear();
+    if member.kind == TarKind::Directory {
+        keep_attributes(member, left_out);
+        TarAction::Keep
+    } else {
+        left_out.note(Why::Root, b"/", 1);
+        TarAction::Skip
+    }
+}
+
+/// Takes a kind that is not one of a file system as GNU tar does: most are files to it.
+fn take_kind(member: &mut TarMember, left_out: &mut LeftOut) {
+    if let TarKind::Unknown(letter) = member.kind {
+        match letter {
+            // A directory with the names of what was in it.
+            b'D' => (member.kind, member.size) = (TarKind::Directory, 0),
+            // Volumes' names, old long names, lists of Solaris.
+            b'A' | b'N' | b'V' => {}
+            b'M' => left_out.note(Why::UnknownKind, &member.path, 1),
+            _ => {
+                left_out.note(Why::UnknownKind, &member.path, 1);
+                member.kind = TarKind::File;
+            }
+        }
+    }
+}
+
+/// Returns a path without `.`, `..` and empty names. One that leaves the root is refused. `shown` is the entry that it
+/// belongs to.
 fn relative(path: &[u8], shown: &[u8]) -> Result<Vec<u8>, LayerError> {
-    if path.starts_with(b"/") {
-        return Err(hostile(shown, "which starts at the root of whoever unpacks it"));
+    let mut names = Vec::new();
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => {
+                names.pop().ok_or_else(|| hostile(shown, "which leads out of the root"))?;
+            }
+            name => names.push(name),
+        }
     }
-    if path.len() > PATH_BYTES_MAX {
-        return Err(hostile(shown, "whose path is longer than a path can be"));
-    }
-    if path.contains(&0) {
-        return Err(hostile(shown, "whose path has a NUL byte"));
-    }
-    let names = || path.split(|byte| *byte == b'/');
-    if names().any(|name| name == b"..") {
-        return Err(hostile(shown, "which leads out of where it stands"));
-    }
-    let names: Vec<_> = names().filter(|name| !name.is_empty() && *name != b".").collect();
     Ok(names.join(&b'/'))
 }
 
@@ -167,8 +230,35 @@ fn hide_below(writer: &mut Ext4Writer, mark: &[u8]) -> Result<(), LayerError> {
     Ok(writer.clear_older(directory)?)
 }
 
-/// Removes what cannot be replaced by the member: one of the two is a directory, or the member will not be added.
+/// Hides what lower layers have under the name that a whiteout carries.
+fn hide(
+    writer: &mut Ext4Writer,
+    whiteout: &[u8],
+    hidden: &[u8],
+    left_out: &mut LeftOut,
+) -> Result<(), LayerError> {
+    match hidden {
+        b"" | b"." => left_out.note(Why::Whiteout, whiteout, 1),
+        b".." => return Err(hostile(whiteout, "which would hide the directory that it is in")),
+        hidden => {
+            let hidden = [parent(whiteout), b"/", hidden].concat();
+            let hidden = writer.resolve(&hidden)?.into_owned();
+            writer.remove_older(&hidden)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what cannot be replaced by the member: one of the two is a directory, or the member will not be added; and what
+/// stands where it needs a directory, because not every builder writes an entry for each.
 fn make_room(writer: &mut Ext4Writer, member: &TarMember) -> Result<(), LayerError> {
+    let directory = parent(&member.path);
+    if !matches!(writer.look_up(directory)?, Some(Found::Directory)) {
+        for end in directory.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end) {
+            remove_other(writer, directory.get(..end).unwrap_or_default())?;
+        }
+        remove_other(writer, directory)?;
+    }
     let is_in_the_way = match (writer.look_up(&member.path)?, member.kind) {
         (None, _) | (Some(Found::Directory), TarKind::Directory) => false,
         (Some(_), TarKind::CharDevice | TarKind::BlockDevice) => true,
@@ -180,17 +270,29 @@ fn make_room(writer: &mut Ext4Writer, member: &TarMember) -> Result<(), LayerErr
     Ok(())
 }
 
+/// Removes what is at a path unless it is a directory.
+fn remove_other(writer: &mut Ext4Writer, path: &[u8]) -> Result<(), LayerError> {
+    match writer.look_up(path)? {
+        None | Some(Found::Directory) => Ok(()),
+        Some(_) => Ok(writer.remove(path)?),
+    }
+}
+
 /// What makes a machine itself, and must not be the same in all VMs of an image.
 fn is_identity(path: &[u8]) -> bool {
-    let is_host_key = path.strip_prefix(b"etc/ssh/ssh_host_").is_some_and(|rest| !rest.contains(&b'/'));
+    let is_host_key = path.strip_prefix(HOST_KEY).is_some_and(|rest| !rest.contains(&b'/'));
     is_host_key || [&b"var/lib/systemd/random-seed"[..], b".dockerenv"].contains(&path)
 }
 
-fn keep_xattrs(metadata: &mut Metadata) {
-    metadata.xattrs.retain(|(name, _)| {
+/// Keeps the attributes that mean something in a guest and that ext4 can hold, and notes what is lost of the member.
+fn keep_attributes(member: &mut TarMember, left_out: &mut LeftOut) {
+    member.metadata.xattrs.retain(|(name, _)| {
         let starts = |prefixes: &[&[u8]]| prefixes.iter().any(|prefix| name.starts_with(prefix));
         starts(&KNOWN_XATTRS) && !starts(&FOREIGN_XATTRS)
     });
+    member.keep_storable_attributes();
+    left_out.note(Why::Attributes, &member.path, member.lost.attributes);
+    left_out.note(Why::Owner, &member.path, usize::from(member.lost.has_no_owner));
 }
 
 /// Why layers do not become a root.

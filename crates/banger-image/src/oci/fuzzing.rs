@@ -3,8 +3,10 @@
 use banger_ext4::Ext4Writer;
 
 use super::documents::{ConfigDocument, Document, Platform, choose};
-use super::flatten::visit;
+use super::flatten::LayerVisitor;
 use super::layer::decoder;
+use super::left_out::LeftOut;
+use crate::limits::Allowance;
 
 /// Reads what could be a manifest, an index or a config.
 pub fn oci_document(bytes: &[u8]) {
@@ -21,5 +23,7 @@ pub fn oci_document(bytes: &[u8]) {
 /// Adds a layer, compressed or not, without its digests: no fuzzer finds those.
 pub(crate) fn add_layer(writer: &mut Ext4Writer, mut bytes: &[u8]) -> bool {
     writer.begin_layer();
-    decoder(&mut bytes).is_ok_and(|tar| writer.add_tar_members(tar, visit).is_ok())
+    let (allowance, mut left_out) = (Allowance::endless(), LeftOut::default());
+    let mut visitor = LayerVisitor { allowance: &allowance, left_out: &mut left_out };
+    decoder(&mut bytes).is_ok_and(|tar| writer.add_tar_members(tar, &mut visitor).is_ok())
 }

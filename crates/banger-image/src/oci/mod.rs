@@ -20,6 +20,7 @@ pub(crate) mod fuzzing;
 mod layer;
 mod layer_progress;
 mod layout;
+mod left_out;
 mod patience;
 mod pull;
 mod reference;

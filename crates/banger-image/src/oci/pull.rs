@@ -26,6 +26,7 @@ use super::flatten::{FlattenError, LayerError, add_layer};
 use super::layer::{Layer, LayerReadError};
 use super::layer_progress::LayerProgress;
 use super::layout::{DEPTH_MAX, LocalImage, LocalImageError, open_archive, open_layout};
+use super::left_out::LeftOut;
 use super::patience::Patience;
 use super::reference::Reference;
 use super::registry::{PlainHttp, Registry, RegistryOptions};
@@ -194,7 +195,7 @@ impl OciImages {
                 self.flatten(layers, &config.diff_ids, (staged, allowance), progress).await?;
             staged = back;
             match flattened {
-                Ok(init) => return self.finish(wanted, staged, config, &digest, init, progress).await,
+                Ok(root) => return self.finish(wanted, staged, config, &digest, root, progress).await,
                 Err(error) if tries < TRIES_MAX && self.evict_damaged(&error, &blobs).await => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -302,7 +303,7 @@ impl OciImages {
         diff_ids: &[BlobDigest],
         (staged, allowance): (StagedDirectory, Allowance),
         progress: &Progress,
-    ) -> Result<(StagedDirectory, Result<Option<String>, FlattenError>), OciPullError> {
+    ) -> Result<(StagedDirectory, Result<RootFacts, FlattenError>), OciPullError> {
         let parts = match &layers {
             Layers::Remote { blobs, .. } => blobs.iter().map(part_of).collect(),
             Layers::Local(_) => Vec::new(),
@@ -395,9 +396,10 @@ impl OciImages {
         staged: StagedDirectory,
         config: ConfigDocument,
         digest: &BlobDigest,
-        init: Option<String>,
+        root: RootFacts,
         progress: &Progress,
     ) -> Result<StagedDirectory, OciPullError> {
+        root.left_out.sentence().into_iter().for_each(|sentence| progress.note(sentence));
         progress.stage("make work-seed", "");
         let rootfs = staged.path().join(ROOTFS);
         let facts = ImageFacts {
@@ -406,7 +408,7 @@ impl OciImages {
             arch: Platform::of_guests().architecture().to_owned(),
             kernel: wanted.kernel.clone(),
             ready_ports: Vec::new(),
-            init,
+            init: root.init,
             process: Some(process_of(config.process)),
             packages: Vec::new(),
             origin: format!("{} ({digest})", wanted.source),
@@ -421,20 +423,24 @@ impl OciImages {
     }
 }
 
+/// What is known of a root once it is written.
+struct RootFacts {
+    init: Option<String>,
+    left_out: LeftOut,
+}
+
 /// What became of the layers.
 enum Written {
-    Root {
-        init: Option<String>,
-    },
+    Root(RootFacts),
     /// Not all of them came; whoever sent them knows why.
     NotAll,
 }
 
 fn told_or_incomplete(
     (staged, written): (StagedDirectory, Result<Written, FlattenError>),
-) -> Result<(StagedDirectory, Result<Option<String>, FlattenError>), OciPullError> {
+) -> Result<(StagedDirectory, Result<RootFacts, FlattenError>), OciPullError> {
     match written {
-        Ok(Written::Root { init }) => Ok((staged, Ok(init))),
+        Ok(Written::Root(facts)) => Ok((staged, Ok(facts))),
         Ok(Written::NotAll) => Err(OciPullError::Incomplete),
         Err(error) => Ok((staged, Err(error))),
     }
@@ -494,7 +500,7 @@ impl Rootfs {
         let options = format_options("banger-root", ROOTFS_BYTES_MAX, Journal::None);
         let now = options.created_at;
         let mut writer = Ext4Writer::create(&self.path, options).map_err(failed)?;
-        let mut last = None;
+        let (mut last, mut left_out) = (None, LeftOut::default());
         for _ in 0..self.count {
             let Ok(layer) = layers.recv() else { return Ok(Written::NotAll) };
             let digest = layer.diff_id.clone();
@@ -503,14 +509,14 @@ impl Rootfs {
                 continue;
             }
             last = Some(digest.clone());
-            let bytes = add_layer(&mut writer, layer, &self.allowance, cancelled)
+            let bytes = add_layer(&mut writer, layer, &self.allowance, &mut left_out, cancelled)
                 .map_err(|source| FlattenError::Layer { layer: digest, source })?;
             told.unpacked(bytes);
         }
         let init = complete(&mut writer, now).map_err(failed)?;
         self.allowance.check_end(&writer).map_err(FlattenError::Limit)?;
         writer.finish_shrunk(0).map_err(failed)?;
-        Ok(Written::Root { init })
+        Ok(Written::Root(RootFacts { init, left_out }))
     }
 }
 

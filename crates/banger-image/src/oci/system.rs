@@ -101,6 +101,7 @@ mod tests {
     use crate::blocking::Cancelled;
     use crate::image::format_options;
     use crate::oci::flatten::add_layer;
+    use crate::oci::left_out::LeftOut;
     use crate::oci::test_layers::{Tar, layer};
 
     fn completed(tar: Tar) -> (Option<String>, tempfile::TempDir) {
@@ -112,6 +113,7 @@ mod tests {
             &mut writer,
             layer(&tar.bytes()),
             &crate::limits::Allowance::endless(),
+            &mut LeftOut::default(),
             &Cancelled::default(),
         )
         .unwrap();

@@ -11,7 +11,9 @@ use ext4_view::{Ext4, FileType};
 use super::digest::BlobDigest;
 use super::flatten::{LayerError, add_layer};
 use super::layer::Layer;
+use super::left_out::LeftOut;
 use crate::blocking::Cancelled;
+use crate::limits::Allowance;
 
 /// A tar that grows.
 pub(crate) struct Tar(tar::Builder<Vec<u8>>);
@@ -125,6 +127,7 @@ pub(crate) enum Node {
 pub(crate) struct Root {
     _directory: tempfile::TempDir,
     pub(crate) path: PathBuf,
+    pub(crate) left_out: LeftOut,
 }
 
 impl Root {
@@ -141,12 +144,13 @@ impl Root {
             journal: Journal::None,
         };
         let mut writer = Ext4Writer::create(&path, options).unwrap();
+        let (allowance, mut left_out) = (Allowance::endless(), LeftOut::default());
         for tar in layers {
-            add_layer(&mut writer, layer(tar), &crate::limits::Allowance::endless(), &Cancelled::default())?;
+            add_layer(&mut writer, layer(tar), &allowance, &mut left_out, &Cancelled::default())?;
         }
         writer.finish_shrunk(0).unwrap();
         assert_clean(&path);
-        Ok(Self { _directory: directory, path })
+        Ok(Self { _directory: directory, path, left_out })
     }
 
     pub(crate) fn view(&self) -> Ext4 {
