@@ -103,6 +103,7 @@ fn read_member<T>(
         let Some(suffix) = name.strip_prefix(begin) else { continue };
         let compression = match suffix {
             "" => Compression::None,
+            ".bz2" => Compression::Bzip2,
             ".gz" => Compression::Gzip,
             ".xz" => Compression::Xz,
             ".zst" => Compression::Zstd,

@@ -5,6 +5,8 @@ use std::io::{self, BufRead, Read};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use crate::compression::skip_zeros;
+
 /// What the `zstd` program takes without being asked twice; a decoder holds one window.
 const ZSTD_WINDOW_MAX: u64 = 128 << 20;
 
@@ -26,6 +28,7 @@ impl<R: BufRead> ZstdFrames<R> {
     /// Begins the next frame; tells whether there is one.
     fn next_frame(&mut self) -> io::Result<bool> {
         loop {
+            skip_zeros(&mut self.stored)?;
             if self.stored.fill_buf()?.is_empty() {
                 return Ok(false);
             }

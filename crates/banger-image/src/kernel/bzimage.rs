@@ -4,6 +4,8 @@
 
 use std::io::{self, Read};
 
+use crate::compression::{lzma, xz};
+
 const HEADER_MAGIC: (usize, &[u8]) = (0x202, b"HdrS");
 const SETUP_SECTORS: usize = 0x1f1;
 const VERSION: usize = 0x206;
@@ -69,12 +71,11 @@ pub(crate) fn extract_vmlinux(image: &[u8]) -> Result<Vec<u8>, BzImageError> {
         let decoder = ruzstd::decoding::StreamingDecoder::new(payload).map_err(io::Error::other);
         read("zstd", decoder)?
     } else if payload.starts_with(XZ) {
-        read("xz", Ok(liblzma::read::XzDecoder::new(payload)))?
+        read("xz", xz(payload))?
     } else if payload.starts_with(GZIP) {
         read("gzip", Ok(flate2::read::GzDecoder::new(payload)))?
     } else if payload.starts_with(LZMA) {
-        let stream = liblzma::stream::Stream::new_lzma_decoder(u64::MAX).map_err(io::Error::other);
-        read("LZMA", stream.map(|stream| liblzma::read::XzDecoder::new_stream(payload, stream)))?
+        read("LZMA", lzma(payload))?
     } else if payload.starts_with(ELF) {
         payload.to_vec()
     } else {

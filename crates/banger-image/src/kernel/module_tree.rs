@@ -97,7 +97,9 @@ pub(crate) fn place_in_tree(path: &Path) -> Option<Place> {
     let compression = Compression::of_name(path);
     let path = match compression {
         Compression::None => path.to_owned(),
-        Compression::Gzip | Compression::Xz | Compression::Zstd => path.with_extension(""),
+        Compression::Bzip2 | Compression::Gzip | Compression::Xz | Compression::Zstd => {
+            path.with_extension("")
+        }
     };
     Some(Place { path, compression }).filter(Place::is_module)
 }

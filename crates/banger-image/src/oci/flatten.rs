@@ -25,6 +25,8 @@ const WHITEOUT: &[u8] = b".wh.";
 const WHITEOUT_META: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 const HOST_KEY: &[u8] = b"etc/ssh/ssh_host_";
+/// How an image gets layers that everybody reads.
+const CONVERT: &str = "skopeo copy --dest-compress-format gzip docker://<image> oci:<directory>, then banger image pull oci:<directory>";
 /// As long as a path of Linux (`PATH_MAX`).
 const PATH_BYTES_MAX: usize = 4096;
 /// Unpacked chunks that wait to be written.
@@ -316,6 +318,9 @@ impl FlattenError {
                 source: LayerError::Limit(over) | LayerError::Read(LayerReadError::Limit(over)),
                 ..
             } => over.hint(),
+            Self::Layer { source: LayerError::Read(LayerReadError::UnknownCompression { .. }), .. } => {
+                Some(CONVERT.to_owned())
+            }
             Self::Layer { .. } | Self::Write { .. } => None,
         }
     }

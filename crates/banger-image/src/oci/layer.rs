@@ -7,13 +7,9 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::digest::{BlobDigest, BlobHasher};
 use crate::blocking::Cancelled;
+use crate::compression::Compression;
 use crate::limits::{Allowance, OverLimit};
-use crate::zstd_frames::ZstdFrames;
 
-const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-/// Skippable frames of zstd (RFC 8878, section 3.1.2): `0x184D2A50` to `0x184D2A5F`.
-const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// A layer that is here.
@@ -38,8 +34,8 @@ pub enum LayerReadError {
     Read(#[source] io::Error),
     #[error("it has other bytes than its digest {wanted} says; theirs is {found}")]
     WrongDigest { wanted: BlobDigest, found: BlobDigest },
-    #[error("it is compressed in a way that is not known here")]
-    UnknownCompression,
+    #[error("it is compressed with {name}, which is not read here")]
+    UnknownCompression { name: &'static str },
     #[error(transparent)]
     Limit(OverLimit),
     /// Whoever reads has had enough.
@@ -92,18 +88,12 @@ fn check(wanted: &BlobDigest, hasher: BlobHasher) -> Result<(), LayerReadError> 
     if found == *wanted { Ok(()) } else { Err(LayerReadError::WrongDigest { wanted: wanted.clone(), found }) }
 }
 
+/// Returns the tar of what is stored. How it is compressed shows in its first bytes.
 pub(super) fn decoder<'r>(stored: &'r mut impl BufRead) -> Result<Box<dyn Read + 'r>, LayerReadError> {
     let start = stored.fill_buf().map_err(LayerReadError::Read)?;
-    let is_skippable =
-        start.first().is_some_and(|byte| byte & 0xf0 == 0x50) && start.get(1..4) == Some(ZSTD_SKIPPABLE);
-    if start.starts_with(GZIP) {
-        Ok(Box::new(flate2::bufread::MultiGzDecoder::new(stored)))
-    } else if start.starts_with(ZSTD) || is_skippable {
-        Ok(Box::new(ZstdFrames::new(stored)))
-    } else if [&b"BZh"[..], b"\xfd7zXZ\0"].iter().any(|magic| start.starts_with(magic)) {
-        Err(LayerReadError::UnknownCompression)
-    } else {
-        Ok(Box::new(stored))
+    match Compression::of_start(start) {
+        Ok(compression) => Ok(compression.buffered(stored)),
+        Err(unknown) => Err(LayerReadError::UnknownCompression { name: unknown.name }),
     }
 }
 
@@ -171,6 +161,7 @@ mod tests {
     use std::sync::mpsc::sync_channel;
 
     use super::*;
+    use crate::compression::tests::pack;
 
     fn layer(stored: &[u8], content: &[u8]) -> Layer {
         let mut file = tempfile::tempfile().unwrap();
@@ -213,11 +204,14 @@ mod tests {
     fn every_compression_gives_the_same_tar() {
         let content = content();
         let (first, second) = content.split_at(1 << 20);
-        let skippable = [&[0x5a][..], ZSTD_SKIPPABLE, &3_u32.to_le_bytes(), b"any"].concat();
+        let skippable = [&[0x5a, 0x2a, 0x4d, 0x18][..], &3_u32.to_le_bytes(), b"any"].concat();
         for stored in [
             content.clone(),
             gzip(&content),
             [gzip(first), gzip(second)].concat(),
+            [gzip(&content), vec![0; 5000]].concat(),
+            pack("xz", &["-c"], &content),
+            pack("bzip2", &["-c"], &content),
             zstd(&content),
             [&skippable[..], &zstd(first), &skippable, &zstd(second), &skippable].concat(),
         ] {
@@ -233,7 +227,8 @@ mod tests {
             let cut = &stored[..stored.len() / 2];
             assert!(matches!(unpack(layer(cut, &content)), Err(LayerReadError::Read(_))));
         }
-        assert!(matches!(unpack(layer(b"BZh91AY", b"")), Err(LayerReadError::UnknownCompression)));
+        let lz4 = unpack(layer(b"\x04\x22\x4d\x18", b"")).unwrap_err();
+        assert_eq!(lz4.to_string(), "it is compressed with lz4, which is not read here");
     }
 
     #[test]
