@@ -3,7 +3,6 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -12,10 +11,9 @@ use std::{
 
 use banger_agent_proto::heartbeat::{self, Heartbeat};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpStream, UnixStream},
+    net::{TcpListener, TcpStream},
     process::Command,
 };
 
@@ -65,7 +63,7 @@ impl StreamPort {
         let Ok(line) = crate::channel::read_line(&mut host).await else { return };
         let inside = match parse(&line) {
             Some(Destination::Tcp(addresses)) => connect(&addresses).await.map(|s| Box::new(s) as ByteStream),
-            Some(Destination::Ssh) => self.start_sshd().map(|s| Box::new(s) as ByteStream),
+            Some(Destination::Ssh) => self.start_sshd().await.map(|s| Box::new(s) as ByteStream),
             Some(Destination::Health) => return self.tell_health(host).await,
             None => Err(StreamError::Line),
         };
@@ -94,34 +92,52 @@ impl StreamPort {
     }
 
     /// Starts a server for this one connection.
-    fn start_sshd(&self) -> Result<UnixStream, StreamError> {
+    async fn start_sshd(&self) -> Result<TcpStream, StreamError> {
         let program = find_sshd(&self.root).ok_or(StreamError::NoServer)?;
         let failed = |source| StreamError::StartServer { source };
         make_privilege_directory(&self.root).map_err(failed)?;
-        let (ours, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            None,
-        )
-        .map_err(|e| failed(e.into()))?;
-        // The server wants blocking descriptors; the flag belongs to each end of its own.
-        rustix::io::ioctl_fionbio(&theirs, false).map_err(|e| failed(e.into()))?;
-        let output = theirs.try_clone().map_err(failed)?;
+        let (ours, theirs) = connected_pair().await.map_err(failed)?;
+        let input = blocking(theirs).map_err(failed)?;
+        let output = input.try_clone().map_err(failed)?;
         let mut child = Command::new(program)
             // Beside what the configuration accepts: the language of whoever enters.
             .args(["-i", "-f", "/etc/ssh/sshd_config", "-o", "AcceptEnv=LANG LC_*"])
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .current_dir("/")
-            .stdin(Stdio::from(theirs))
+            .stdin(Stdio::from(input))
             .stdout(Stdio::from(output))
             .stderr(Stdio::null())
             .spawn()
             .map_err(failed)?;
         tokio::spawn(async move { child.wait().await });
-        from_socket(ours).map_err(failed)
+        Ok(ours)
     }
+}
+
+/// Returns the two ends of a TCP connection over the guest's loopback. sshd looks up the name of its peer, which for a Unix
+/// socket is `UNKNOWN`: a guest without a name server would then wait for the resolver at every login. A loopback address
+/// is in `/etc/hosts`.
+async fn connected_pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let ours = TcpStream::connect(listener.local_addr()?).await?;
+    let our_address = ours.local_addr()?;
+    loop {
+        // Any program of the guest may connect to the port while it is open: the connection is the one that we began.
+        let (theirs, peer) = listener.accept().await?;
+        if peer == our_address {
+            ours.set_nodelay(true)?;
+            theirs.set_nodelay(true)?;
+            return Ok((ours, theirs));
+        }
+    }
+}
+
+/// Returns the socket as the server wants it: reads and writes wait.
+fn blocking(socket: TcpStream) -> io::Result<std::os::fd::OwnedFd> {
+    let socket = socket.into_std()?;
+    socket.set_nonblocking(false)?;
+    Ok(socket.into())
 }
 
 /// Tells whether a stream can be `ssh`.
@@ -131,10 +147,6 @@ pub(crate) fn has_ssh_server(root: &Path) -> bool {
 
 fn find_sshd(root: &Path) -> Option<PathBuf> {
     SSHD_PATHS.iter().map(|path| root.join(path)).find(|path| path.exists())
-}
-
-fn from_socket(socket: OwnedFd) -> io::Result<UnixStream> {
-    UnixStream::from_std(std::os::unix::net::UnixStream::from(socket))
 }
 
 /// Makes what sshd needs to say anything at all, where it is installed: `sshd -T` is asked for before any stream.
@@ -195,6 +207,18 @@ fn parse(line: &[u8]) -> Option<Destination> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_pair_is_one_connection_over_loopback() {
+        let (mut ours, theirs) = connected_pair().await.unwrap();
+        assert_eq!(ours.local_addr().unwrap(), theirs.peer_addr().unwrap());
+        assert!(theirs.peer_addr().unwrap().ip().is_loopback());
+        let mut server = std::net::TcpStream::from(blocking(theirs).unwrap());
+        ours.write_all(b"hello").await.unwrap();
+        let mut read = [0; 5];
+        std::io::Read::read_exact(&mut server, &mut read).unwrap();
+        assert_eq!(&read, b"hello");
+    }
 
     #[test]
     fn the_first_line_names_the_destination() {
