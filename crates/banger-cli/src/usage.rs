@@ -75,8 +75,8 @@ mod tests {
         --vcpu: a number of processors of 0 is not possible; it can be 1 to 32
         --vcpu: `two` is not a number of processors; write a whole number, as in `2`
         --memory: memory of -1M is not possible; it can be 128M to 1T
-        --memory: memory of 0M is not possible; it can be 128M to 1T
-        --disk-size: a disk of -8589934592 is not possible; it can be 64M to 2T
+        --memory: memory of 0 is not possible; it can be 128M to 1T
+        --disk-size: a disk of -8G is not possible; it can be 64M to 2T
         --name: the VM name `-a` starts or ends with `-`; put a letter or digit there
         --name: the VM name `Box` has the character `B`; allowed are a to z, 0 to 9 and `-`
         --image: the image name `../x` has the character `/`; allowed are a to z, 0 to 9, `-`, `.` and `_`

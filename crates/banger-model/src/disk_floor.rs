@@ -86,8 +86,8 @@ impl FromStr for DiskFloor {
 
 impl BelowFloor {
     /// The commands that make room, for whoever shows the error.
-    pub const HINT: &'static str =
-        "`banger vm delete <name>`, `banger vm prune` or `banger image cache prune` makes room";
+    pub const HINT: &'static str = "`banger vm delete <name>`, `banger vm prune` or `banger image cache prune` makes room; `disk_floor` in config.toml \
+         sets how much stays free";
 
     fn sentence(&self) -> String {
         let [free, floor, needed] =

@@ -113,7 +113,7 @@ impl TryFrom<i64> for MemoryMib {
     fn try_from(mib: i64) -> Result<Self, SizeError> {
         let out_of_range = || SizeError::OutOfRange {
             what: "memory",
-            value: format!("{mib}M"),
+            value: display_signed(i128::from(mib) * i128::from(MIB)),
             min: format!("{}M", Self::MIN),
             max: "1T".into(),
         };
@@ -177,7 +177,7 @@ impl TryFrom<i64> for DiskBytes {
             Ok(size) if (Self::MIN..=Self::MAX).contains(&size) => Ok(Self(size / MIB * MIB)),
             _ => Err(SizeError::OutOfRange {
                 what: "a disk",
-                value: u64::try_from(bytes).map_or_else(|_| bytes.to_string(), display_bytes),
+                value: display_signed(bytes.into()),
                 min: "64M".into(),
                 max: "2T".into(),
             }),
@@ -267,6 +267,16 @@ fn saturated(number: i128) -> i64 {
     i64::try_from(number.clamp(i64::MIN.into(), i64::MAX.into())).unwrap_or_default()
 }
 
+/// Writes what was asked for as people write it, also where nothing of that size can be.
+fn display_signed(bytes: i128) -> String {
+    let sign = if bytes < 0 { "-" } else { "" };
+    match u64::try_from(bytes.unsigned_abs()) {
+        Ok(0) => "0".to_owned(),
+        Ok(bytes) => format!("{sign}{}", display_bytes(bytes)),
+        Err(_) => format!("{sign}{}T", bytes.unsigned_abs() >> 40),
+    }
+}
+
 fn display_bytes(bytes: u64) -> String {
     for (unit, suffix) in [(1024 * 1024 * MIB, "T"), (1024 * MIB, "G"), (MIB, "M")] {
         if bytes >= unit && bytes.is_multiple_of(unit) {
@@ -276,14 +286,18 @@ fn display_bytes(bytes: u64) -> String {
     if bytes >= MIB { format!("{}M", bytes / MIB) } else { format!("{bytes}B") }
 }
 
-/// Writes bytes for people: whole MiB, from 10 GiB on tenths of GiB; rounded down.
+/// Writes bytes for people: whole MiB, from 10 GiB on tenths of GiB, from 10 TiB on tenths of TiB; rounded down.
 #[must_use]
 pub fn display_rounded(bytes: u64) -> String {
-    let tenths = u128::from(bytes) * 10 / u128::from(1024 * MIB);
+    let tenths = |unit: u64| {
+        let tenths = u128::from(bytes) * 10 / u128::from(unit);
+        format!("{}.{}", tenths / 10, tenths % 10)
+    };
     match bytes / MIB {
         0 => display_bytes(bytes),
         mib @ 1..10_240 => format!("{mib}M"),
-        _ => format!("{}.{}G", tenths / 10, tenths % 10),
+        10_240..10_485_760 => format!("{}G", tenths(1024 * MIB)),
+        _ => format!("{}T", tenths(1024 * 1024 * MIB)),
     }
 }
 
@@ -384,9 +398,11 @@ mod tests {
 
     #[test]
     fn sizes_for_people_are_rounded_down() {
-        let shown = [0, MIB - 1, MIB, 10_239 * MIB + 5, 10_240 * MIB, 13 * 1024 * MIB + 900 * MIB]
-            .map(display_rounded);
-        assert_eq!(shown, ["0B", "1048575B", "1M", "10239M", "10.0G", "13.8G"]);
+        const TIB: u64 = 1024 * 1024 * MIB;
+        let small = [0, MIB - 1, MIB, 10_239 * MIB + 5].map(display_rounded);
+        assert_eq!(small, ["0B", "1048575B", "1M", "10239M"]);
+        let large = [10_240 * MIB, 13 * 1024 * MIB + 900 * MIB, 10 * TIB - 1, 10 * TIB, 21 * TIB / 2];
+        assert_eq!(large.map(display_rounded), ["10.0G", "13.8G", "10239.9G", "10.0T", "10.5T"]);
     }
 
     #[test]
@@ -412,7 +428,7 @@ mod tests {
         );
         assert_eq!(
             "-1G".parse::<MemoryMib>().unwrap_err().to_string(),
-            "memory of -1024M is not possible; it can be 128M to 1T"
+            "memory of -1G is not possible; it can be 128M to 1T"
         );
         assert_eq!(
             "big".parse::<DiskBytes>().unwrap_err().to_string(),
@@ -420,11 +436,11 @@ mod tests {
         );
         assert_eq!(
             "9000000000000000000T".parse::<MemoryMib>().unwrap_err().to_string(),
-            "memory of 9223372036854775807M is not possible; it can be 128M to 1T"
+            "memory of 8796093022207T is not possible; it can be 128M to 1T"
         );
         assert_eq!(
             "-9000000000000000000T".parse::<DiskBytes>().unwrap_err().to_string(),
-            "a disk of -9223372036854775808 is not possible; it can be 64M to 2T"
+            "a disk of -8388608T is not possible; it can be 64M to 2T"
         );
     }
 

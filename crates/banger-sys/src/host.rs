@@ -94,10 +94,17 @@ pub fn processor_khz() -> Option<u64> {
     Some(whole.parse::<u64>().ok()? * 1000 + thousandths.parse::<u64>().ok()?)
 }
 
+/// Returns where programs are looked for: `PATH`, or, where there is none, the directories that a system has by itself.
+#[must_use]
+pub fn search_path() -> std::ffi::OsString {
+    const OF_SYSTEM: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| OF_SYSTEM.into())
+}
+
 /// Returns where a program is on `PATH` (and in the sbin directories, which a user's `PATH` often lacks).
 #[must_use]
 pub fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = search_path();
     std::env::split_paths(&path)
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
         .map(|directory| directory.join(name))

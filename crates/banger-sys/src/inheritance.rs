@@ -65,10 +65,11 @@ fn is_passed(name: &OsStr, to: Heir) -> bool {
         || (to >= Heir::Daemon && (is_in(OF_THE_DAEMON) || begins("BANGER_")))
 }
 
-/// Returns what of this process's environment is passed on.
+/// Returns what of this process's environment is passed on; a `PATH` always is.
 #[must_use]
 pub fn environment(to: Heir) -> Vec<(OsString, OsString)> {
-    std::env::vars_os().filter(|(name, _)| is_passed(name, to)).collect()
+    let others = std::env::vars_os().filter(|(name, _)| name != "PATH" && is_passed(name, to));
+    std::iter::once(("PATH".into(), crate::host::search_path())).chain(others).collect()
 }
 
 /// Leaves a program that is about to be started with what its kind needs: its environment is ours as far as it is passed on,
@@ -141,6 +142,15 @@ mod tests {
             ["AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "SSH_AUTH_SOCK", "SECRET", "LD_PRELOAD", "PATHS", ""]
         {
             assert!(!is_passed(OsStr::new(secret), Heir::Daemon), "{secret}");
+        }
+    }
+
+    #[test]
+    fn every_program_has_a_path() {
+        for heir in [Heir::Machine, Heir::Tool, Heir::Daemon] {
+            let paths = environment(heir).into_iter().filter(|(name, _)| name == "PATH");
+            let paths: Vec<_> = paths.map(|(_, value)| value).collect();
+            assert_eq!(paths, [crate::host::search_path()], "{heir:?}");
         }
     }
 

@@ -25,6 +25,9 @@ pub enum PathsError {
         "`HOME` is not set; set it to your home directory, or `BANGER_HOME` to a directory of banger's own"
     )]
     NoHome,
+    /// `BANGER_HOME` is there and says nothing: a script's variable was empty.
+    #[error("`BANGER_HOME` is empty; set it to a directory, or unset it")]
+    EmptyHome,
     /// A relative path would mean another place for each working directory.
     #[error("`{variable}` is `{}`, which is not an absolute path", path.display())]
     Relative {
@@ -77,7 +80,7 @@ impl Paths {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
-    /// Finds the directories from variables; one that is empty counts as absent.
+    /// Finds the directories from variables; of the XDG base directories and `HOME` one that is empty counts as absent.
     ///
     /// # Errors
     /// [`PathsError`].
@@ -87,6 +90,9 @@ impl Paths {
             Some(value) if Path::new(&value).is_absolute() => Ok(Some(PathBuf::from(value))),
             Some(value) => Err(PathsError::Relative { variable: name, path: value.into() }),
         };
+        if variable("BANGER_HOME").is_some_and(|home| home.is_empty()) {
+            return Err(PathsError::EmptyHome);
+        }
         let paths = if let Some(home) = absolute("BANGER_HOME")? {
             Self::under(&home)?
         } else {
@@ -238,6 +244,10 @@ mod tests {
         for variables in [&[][..], &[("HOME", "")], &[("XDG_STATE_HOME", "/s")]] {
             assert_eq!(told(variables), missing);
         }
+        assert_eq!(
+            told(&[home, ("BANGER_HOME", "")]),
+            "`BANGER_HOME` is empty; set it to a directory, or unset it"
+        );
         assert!(
             told(&[("BANGER_HOME", &format!("/{}", "h".repeat(90)))]).contains("is too long for sockets")
         );

@@ -67,6 +67,8 @@ impl VmService {
         }
         if row.spec != before {
             row.changed_at_ms = Some(now_ms());
+        }
+        if (row.spec.overlay_disk, row.spec.work_disk) != (before.overlay_disk, before.work_disk) {
             self.warn_of_size(&row.spec, task);
         }
         if view::other_sizes(&row).is_some() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use banger_model::{DiskRoom, VmSpec};
+use banger_model::{DiskRoom, VmSpec, display_rounded};
 use banger_sys::host::disk_space;
 
 use super::VmError;
@@ -37,8 +37,8 @@ impl VmService {
         let Ok(space) = disk_space(&self.disk()) else { return };
         if total > space.total_bytes {
             let (overlay, work) = (spec.overlay_disk, spec.work_disk);
-            let has = space.total_bytes >> 30;
-            task.note(format!("its disks can grow to {overlay} and {work}, and the host's disk has {has}G"));
+            let has = display_rounded(space.total_bytes);
+            task.warn(&format!("its disks can grow to {overlay} and {work}, and the host's disk has {has}"));
         }
     }
 

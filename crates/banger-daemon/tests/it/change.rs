@@ -67,8 +67,8 @@ async fn sizes_that_are_set_back_need_no_restart_and_larger_ones_than_the_host_h
     assert!(!set(&sandbox, "dev", before).await.unwrap().needs_restart);
     let body = json!({ "name": "huge", "disk_bytes": 2_u64 << 40, "no_start": true });
     let created = sandbox.finish(sandbox.begin("/v1/vms", body).await.unwrap()).await.unwrap();
-    let [note] = created.notes.as_slice() else { panic!("{:?}", created.notes) };
-    assert!(note.starts_with("its disks can grow to 2T and 2T, and the host's disk has "), "{note}");
+    let [warning] = created.warnings.as_slice() else { panic!("{:?}", created.warnings) };
+    assert!(warning.starts_with("its disks can grow to 2T and 2T, and the host's disk has "), "{warning}");
 }
 
 #[tokio::test]

@@ -77,10 +77,7 @@ async fn what_takes_room_is_refused_below_the_floor_in_one_sentence() {
     let sandbox = without_room().await;
     let told = |error: banger_api::ErrorBody| {
         assert_eq!(error.code, ErrorCode::OperationFailed);
-        assert_eq!(
-            error.hint.as_deref(),
-            Some("`banger vm delete <name>`, `banger vm prune` or `banger image cache prune` makes room")
-        );
+        assert_eq!(error.hint.as_deref(), Some(banger_model::BelowFloor::HINT));
         let path = sandbox.paths.vms().display().to_string();
         assert!(error.message.starts_with(&format!("the disk of `{path}` has ")), "{error:?}");
         assert!(error.message.ends_with(" free, and 1073741824.0G must stay free"), "{error:?}");
