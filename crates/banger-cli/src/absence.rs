@@ -5,8 +5,9 @@ use std::convert::Infallible;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use banger_api::{Client, ErrorCode, EventView, VmView};
+use banger_api::{Client, ClientError, ErrorCode, EventView, VmView};
 use banger_guest::AgentError;
+use banger_model::VmState;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
@@ -46,7 +47,7 @@ pub(crate) async fn explain(client: &Client, vm: &VmView, error: CliError) -> Cl
     let may_be_away = match &error {
         CliError::Agent(error) => matches!(error, AgentError::Silent { .. } | AgentError::Stalled { .. }),
         CliError::Refused(body) => body.code == ErrorCode::OperationFailed,
-        CliError::Api(banger_api::ClientError::Silent { .. }) => true,
+        CliError::Api(ClientError::Silent { .. }) => true,
         CliError::Stream(error) => error.kind() == io::ErrorKind::TimedOut,
         _ => false,
     };
@@ -60,6 +61,29 @@ pub(crate) async fn explain(client: &Client, vm: &VmView, error: CliError) -> Cl
             source: Box::new(error),
         },
         None => error,
+    }
+}
+
+/// Says what a stream broke with that nothing else explains: the daemon, or the guest's agent.
+pub(crate) async fn after_break(client: &Client, vm: &VmView, error: CliError) -> CliError {
+    let is_break = match &error {
+        CliError::Agent(error) => matches!(error, AgentError::Broken { .. } | AgentError::NoExit),
+        CliError::Api(error) => matches!(error, ClientError::Broken { .. }),
+        CliError::TreeCutOff { .. } | CliError::Log { .. } | CliError::Stream(_) => true,
+        _ => false,
+    };
+    if !is_break {
+        return error;
+    }
+    let (name, source) = (vm.name.to_string(), Box::new(error));
+    match client.get::<VmView>(&format!("/v1/vms/{}", vm.id)).await {
+        Err(ClientError::NotReachable { .. } | ClientError::Broken { .. }) => {
+            CliError::DaemonGone { vm: name, source }
+        }
+        Ok(now) if now.state == VmState::Running && now.boot_id == vm.boot_id => {
+            CliError::AgentGone { vm: name, source }
+        }
+        Ok(_) | Err(_) => *source,
     }
 }
 

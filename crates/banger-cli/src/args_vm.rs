@@ -407,8 +407,8 @@ pub(crate) struct ProcessArgs {
     /// Use no terminal in the guest
     #[arg(short = 'T', long)]
     pub(crate) no_tty: bool,
-    /// Keys that leave a session on a terminal, and end its command: a character for the beginning of a line, before
-    /// `.`, or keys as `--detach-keys` of docker has them (`ctrl-p,ctrl-q`), or `none` [default: ~]
+    /// Keys that leave a session on a terminal and end its command: a character to type before `.` at the beginning of
+    /// a line, or keys anywhere, as in `ctrl-p,ctrl-q`, or `none` [default: ~]
     #[arg(long, visible_alias = "detach-keys", value_name = "KEYS")]
     pub(crate) escape_keys: Option<EscapeKeys>,
 }

@@ -69,6 +69,12 @@ pub(crate) enum CliError {
     VmStopped { vm: String, source: AgentError },
     #[error("the guest of `{vm}` is not answering since {since}")]
     GuestAway { vm: String, since: String, source: Box<CliError> },
+    /// A stream through the daemon ended with it.
+    #[error("the daemon ended, and the connection to VM `{vm}` with it")]
+    DaemonGone { vm: String, source: Box<CliError> },
+    /// A stream broke, and its machine goes on.
+    #[error("the connection to VM `{vm}` broke: its agent or the daemon was started again")]
+    AgentGone { vm: String, source: Box<CliError> },
     /// The daemon knows how the guest ended.
     #[error("{}", ended_under_command(vm, ending))]
     GuestEnded { vm: String, ending: EndingView },
@@ -192,6 +198,8 @@ impl CliError {
             | Self::Agent(_)
             | Self::VmStopped { .. }
             | Self::GuestAway { .. }
+            | Self::DaemonGone { .. }
+            | Self::AgentGone { .. }
             | Self::GuestEnded { .. }
             | Self::GuestSilent { .. }
             | Self::NoResult { .. }
@@ -230,6 +238,9 @@ impl CliError {
             Self::VmStopped { vm, .. } | Self::GuestSilent { vm, .. } => Some(format!("banger vm logs {vm}")),
             Self::GuestAway { vm, .. } => {
                 Some(format!("it may be busy and come back; see `banger vm logs {vm}`"))
+            }
+            Self::DaemonGone { vm, .. } | Self::AgentGone { vm, .. } => {
+                Some(format!("the VM goes on; enter it again with `banger vm exec {vm}`"))
             }
             Self::GuestEnded { vm, ending } if ending.starts_again => Some(format!("banger vm exec {vm}")),
             Self::GuestEnded { vm, .. } => Some(format!("banger vm show {vm}")),
@@ -356,6 +367,8 @@ mod tests {
             CliError::Ensure(EnsureError::DoesNotEnd { pid: 7 }),
             CliError::VmStopped { vm: vm(), source: AgentError::NoExit },
             CliError::GuestSilent { vm: vm(), why: "the guest did not answer".into() },
+            CliError::DaemonGone { vm: vm(), source: Box::new(CliError::Told) },
+            CliError::AgentGone { vm: vm(), source: Box::new(CliError::Told) },
             CliError::GuestAway { vm: vm(), since: "12:03:05".into(), source: Box::new(CliError::Told) },
             CliError::Agent(agent_silent),
             CliError::Agent(AgentError::NoExit),
@@ -391,6 +404,8 @@ mod tests {
         kill -9 7; VMs go on without the daemon
         banger vm logs dev
         banger vm logs dev
+        the VM goes on; enter it again with `banger vm exec dev`
+        the VM goes on; enter it again with `banger vm exec dev`
         it may be busy and come back; see `banger vm logs dev`
         the guest hangs or is very busy; see `banger vm logs`
         the VM may go on; see `banger vm list`

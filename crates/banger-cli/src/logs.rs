@@ -47,7 +47,13 @@ pub(crate) async fn logs(paths: &Paths, typed: &str, which: LogOf, is_raw: bool)
             never = &mut absence, if which == LogOf::ConsoleOn => match never {},
         };
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(|source| CliError::Log { source: Box::new(source) })?;
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(source) => {
+                let broke = CliError::Log { source: Box::new(source) };
+                return Err(absence::after_break(&client, &vm, broke).await);
+            }
+        };
         let Ok(bytes) = frame.into_data() else { continue };
         let bytes = if is_raw { bytes } else { Bytes::from(console.take(&bytes)) };
         if sender.write(Piece::Stdout(bytes)).await.is_err() {

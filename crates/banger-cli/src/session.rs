@@ -370,6 +370,8 @@ async fn explain(client: &Client, vm: &VmView, error: CliError) -> CliError {
         Ok(VmState::Stopped | VmState::Stopping | VmState::Failed) => {
             CliError::VmStopped { vm: vm.name.to_string(), source: error }
         }
-        Ok(VmState::Created | VmState::Starting | VmState::Running) | Err(_) => CliError::Agent(error),
+        Ok(VmState::Created | VmState::Starting | VmState::Running) | Err(_) => {
+            absence::after_break(client, vm, CliError::Agent(error)).await
+        }
     }
 }

@@ -87,6 +87,10 @@ impl Guest {
     async fn is_away(&self) -> bool {
         absence::is_away(&self.client, &self.vm).await
     }
+
+    async fn after_break(&self, error: CliError) -> CliError {
+        absence::after_break(&self.client, &self.vm, error).await
+    }
 }
 
 /// Tells of guests that are away while they are copied from and to.
@@ -115,14 +119,19 @@ pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8,
     let work = Work::default();
     let tally = tokio::select! {
         tally = transfer(&plan, source, sink, &mut meter, &work) => tally,
-        never = tell_absence(guests) => match never {},
+        never = tell_absence(guests.clone()) => match never {},
         stop = signals.next() => {
             work.abandoned().await;
             meter.clear();
             return Err(CliError::CopyInterrupted { stop, files: meter.tally().files });
         }
     };
-    let tally = tally?;
+    let tally = match (tally, guests.as_slice()) {
+        (Ok(tally), _) => tally,
+        (Err(error), [guest]) => return Err(guest.after_break(error).await),
+        // Of two guests the error does not tell which one it was.
+        (Err(error), _) => return Err(error),
+    };
     meter.finish();
     Ok(if tally.failures == 0 { 0 } else { INCOMPLETE })
 }
