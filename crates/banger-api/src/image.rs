@@ -24,7 +24,7 @@ pub struct PullRequest {
 #[serde(deny_unknown_fields)]
 pub struct PullImage {
     /// Name in the catalog; a reference, as in `alpine:3.20` or `ghcr.io/owner/image@sha256:…`; or with an absolute path
-    /// `oci:<directory>[:<tag>]` or `docker-archive:<file>[:<name>]`.
+    /// `oci:<directory>[:<tag>]`, `oci-archive:<file>[:<tag>]` or `docker-archive:<file>[:<name>]`.
     pub source: String,
     /// What an image from elsewhere is called here; made of its source when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

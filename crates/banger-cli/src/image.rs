@@ -98,7 +98,7 @@ async fn register(paths: &Paths, args: RegisterArgs, board: &Board) -> Result<()
 }
 
 fn absolute_source(source: &str) -> Result<String, CliError> {
-    for prefix in ["oci:", "docker-archive:"] {
+    for prefix in ["oci:", "oci-archive:", "docker-archive:"] {
         if let Some(path) = source.strip_prefix(prefix).filter(|path| !path.is_empty()) {
             return Ok(format!("{prefix}{}", absolute(Path::new(path))?));
         }

@@ -141,7 +141,7 @@ impl Allowance {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Allowance {
     /// One that refuses nothing.
     pub(crate) fn endless() -> Self {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Deserializer};
 
 use super::digest::BlobDigest;
+use super::platform::Platform;
 
 /// Media types that a registry may answer with.
 pub(crate) const MANIFEST_TYPES: [&str; 4] = [
@@ -39,6 +40,10 @@ pub enum DocumentError {
 
 /// Each layer is an open file while it is flattened.
 pub(crate) const LAYERS_MAX: usize = 256;
+/// Lists that lead to lists.
+const DEPTH_MAX: usize = 5;
+/// Builds of a list that does not say what they run on.
+const CANDIDATES_MAX: usize = 16;
 
 fn list(platforms: &[String]) -> String {
     if platforms.is_empty() { "none at all".to_owned() } else { platforms.join(", ") }
@@ -65,46 +70,19 @@ impl Descriptor {
         self.annotations.get("org.opencontainers.image.ref.name").map(String::as_str)
     }
 
+    /// All names that it has in a layout: containerd writes the whole one beside the tag.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let keys = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
+        keys.into_iter().filter_map(|key| self.annotations.get(key).map(String::as_str))
+    }
+
+    /// What it runs on, where the list says it.
+    fn said_platform(&self) -> Option<&Platform> {
+        self.platform.as_ref().filter(|platform| !platform.is_blank())
+    }
+
     fn is_foreign(&self) -> bool {
         self.media_type.contains(".foreign.") || self.media_type.contains(".nondistributable.")
-    }
-}
-
-/// What a build runs on, in Go's words.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub(crate) struct Platform {
-    #[serde(default, deserialize_with = "null_is_default")]
-    os: String,
-    #[serde(default, deserialize_with = "null_is_default")]
-    architecture: String,
-    #[serde(default, deserialize_with = "null_is_default")]
-    variant: String,
-}
-
-impl Platform {
-    /// What guests of this host run.
-    pub(crate) fn of_guests() -> Self {
-        let architecture = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
-        Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: String::new() }
-    }
-
-    pub(crate) fn architecture(&self) -> &str {
-        &self.architecture
-    }
-
-    fn runs(&self, build: &Self) -> bool {
-        self.os == build.os && self.architecture == build.architecture
-    }
-}
-
-impl std::fmt::Display for Platform {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { os, architecture, variant } = self;
-        write!(formatter, "{os}/{architecture}{}{variant}", if variant.is_empty() { "" } else { "/" })
     }
 }
 
@@ -155,26 +133,82 @@ impl Document {
     }
 }
 
-/// Returns the build for this platform.
-pub(crate) fn choose<'d>(
+/// Returns the builds that may be the one for this platform, the most likely one first. Where the list does not say what a
+/// build runs on, its config will.
+pub(crate) fn candidates<'d>(
     builds: &'d [Descriptor],
     wanted: &Platform,
-) -> Result<&'d Descriptor, DocumentError> {
-    let named = builds.iter().find(|build| build.platform.as_ref().is_some_and(|found| wanted.runs(found)));
-    match (named, builds) {
-        (Some(build), _) => Ok(build),
-        // One alone without a platform: its config will tell.
-        (None, [build]) if build.platform.is_none() => Ok(build),
-        (None, _) => Err(DocumentError::NoPlatform {
-            wanted: wanted.to_string(),
-            // Attestations pretend to be builds for an unknown platform.
-            offered: builds
-                .iter()
-                .filter_map(|build| build.platform.as_ref())
-                .filter(|platform| platform.os != "unknown")
-                .map(ToString::to_string)
-                .collect(),
-        }),
+) -> Result<Vec<&'d Descriptor>, DocumentError> {
+    let preference =
+        |build: &Descriptor| build.said_platform().map_or(Some(0), |said| wanted.preference(said));
+    let is_said = |build: &Descriptor| build.said_platform().is_some();
+    let suiting = builds.iter().filter_map(|build| Some((is_said(build), preference(build)?, build)));
+    let mut suiting: Vec<_> = suiting.collect();
+    // The sort keeps the list's order of what is equally good.
+    suiting.sort_by_key(|(is_said, preference, _)| std::cmp::Reverse((*is_said, *preference)));
+    if suiting.first().is_some_and(|(is_said, ..)| *is_said) {
+        suiting.truncate(1);
+    }
+    suiting.truncate(CANDIDATES_MAX);
+    if suiting.is_empty() {
+        let offered = builds.iter().filter_map(|build| build.platform.as_ref());
+        let offered: Vec<_> = offered.filter(|platform| !platform.is_no_build()).collect();
+        let wanted = wanted.beside(offered.iter().copied());
+        let offered = offered.iter().map(ToString::to_string).collect();
+        return Err(DocumentError::NoPlatform { wanted, offered });
+    }
+    Ok(suiting.into_iter().map(|(.., build)| build).collect())
+}
+
+/// The way to an image through lists of images.
+#[derive(Debug)]
+pub(crate) struct Search {
+    /// What may lead to it, with the number of lists in front; the most likely one last.
+    waiting: Vec<(usize, Descriptor)>,
+    depth: usize,
+}
+
+impl Search {
+    /// Begins with these, the most likely one first.
+    pub(crate) fn among<'d>(first: impl IntoIterator<Item = &'d Descriptor>) -> Self {
+        let mut search = Self { waiting: Vec::new(), depth: 0 };
+        search.push(first);
+        search
+    }
+
+    /// Returns what to look at next.
+    pub(crate) fn next(&mut self) -> Option<Descriptor> {
+        let (depth, build) = self.waiting.pop()?;
+        self.depth = depth;
+        Some(build)
+    }
+
+    /// Goes on with what a list has.
+    pub(crate) fn enter(&mut self, builds: &[Descriptor], wanted: &Platform) -> Result<(), DocumentError> {
+        self.depth += 1;
+        if self.depth >= DEPTH_MAX {
+            return Err(DocumentError::TooDeep);
+        }
+        self.push(candidates(builds, wanted)?);
+        Ok(())
+    }
+
+    /// Tells whether an image that is none for the guests need not be the end.
+    pub(crate) fn goes_on_after(&self, error: &DocumentError) -> bool {
+        let is_of_build = matches!(
+            error,
+            DocumentError::OtherPlatform { .. }
+                | DocumentError::NoPlatform { .. }
+                | DocumentError::Damaged { .. }
+                | DocumentError::NotAnImage
+        );
+        is_of_build && !self.waiting.is_empty()
+    }
+
+    fn push<'d>(&mut self, builds: impl IntoIterator<Item = &'d Descriptor>) {
+        let mut builds: Vec<_> = builds.into_iter().map(|build| (self.depth, build.clone())).collect();
+        builds.reverse();
+        self.waiting.extend(builds);
     }
 }
 
@@ -193,9 +227,9 @@ pub(crate) struct ProcessDocument {
     pub(crate) user: String,
     #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) env: Vec<String>,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "words")]
     pub(crate) entrypoint: Vec<String>,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "words")]
     pub(crate) cmd: Vec<String>,
     #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) working_dir: String,
@@ -210,9 +244,10 @@ impl ConfigDocument {
             platform: Platform,
             #[serde(default, deserialize_with = "null_is_default")]
             config: ProcessDocument,
+            #[serde(default, deserialize_with = "null_is_default")]
             rootfs: RootFs,
         }
-        #[derive(Deserialize)]
+        #[derive(Default, Deserialize)]
         struct RootFs {
             #[serde(default, deserialize_with = "null_is_default")]
             diff_ids: Vec<BlobDigest>,
@@ -220,7 +255,7 @@ impl ConfigDocument {
         let any: Any = serde_json::from_slice(text)
             .map_err(|source| DocumentError::Damaged { what: "config of the image", source })?;
         if !wanted.runs(&any.platform) {
-            let (wanted, found) = (wanted.to_string(), any.platform.to_string());
+            let (wanted, found) = (wanted.beside([&any.platform]), any.platform.to_string());
             return Err(DocumentError::OtherPlatform { wanted, found });
         }
         let diff_ids = any.rootfs.diff_ids;
@@ -231,7 +266,22 @@ impl ConfigDocument {
     }
 }
 
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+/// Reads words. Old builders write one alone as text (docker's `strslice`).
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Words {
+        Several(Vec<String>),
+        One(String),
+    }
+    Ok(match Option::<Words>::deserialize(deserializer)? {
+        Some(Words::Several(words)) => words,
+        Some(Words::One(word)) if !word.is_empty() => vec![word],
+        Some(Words::One(_)) | None => Vec::new(),
+    })
+}
+
+pub(super) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)

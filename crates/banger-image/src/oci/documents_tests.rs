@@ -37,23 +37,28 @@ fn an_index_gives_the_build_for_the_guests() {
         json!({"os": "unknown", "architecture": "unknown"}),
     ];
     let builds = builds(&platforms);
-    assert_eq!(choose(&builds, &amd64()).unwrap(), &builds[2]);
-    let error = choose(&builds[..2], &amd64()).unwrap_err();
+    assert_eq!(candidates(&builds, &amd64()).unwrap(), [&builds[2]]);
+    let error = candidates(&builds[..2], &amd64()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the image has no build for linux/amd64; it has windows/amd64, linux/arm64/v8"
     );
     assert_eq!(
-        choose(&builds[3..], &amd64()).unwrap_err().to_string(),
+        candidates(&builds[3..], &amd64()).unwrap_err().to_string(),
         "the image has no build for linux/amd64; it has none at all"
     );
 }
 
 #[test]
-fn one_build_without_a_platform_is_taken_and_its_config_decides() {
+fn where_a_list_says_no_platform_the_config_decides() {
     let build: Descriptor = serde_json::from_value(descriptor("x")).unwrap();
-    assert_eq!(choose(std::slice::from_ref(&build), &amd64()).unwrap(), &build);
-    assert!(choose(&[build.clone(), build], &amd64()).is_err());
+    let blank: Descriptor = serde_json::from_value(json!({
+        "digest": digest("y"), "size": 3, "platform": {"os": "", "architecture": ""}
+    }))
+    .unwrap();
+    assert_eq!(candidates(&[build.clone(), blank.clone()], &amd64()).unwrap(), [&build, &blank]);
+    let said = builds(&[json!({"os": "linux", "architecture": "amd64"})]).remove(0);
+    assert_eq!(candidates(&[build, said.clone()], &amd64()).unwrap(), [&said]);
     let config = json!({"os": "linux", "architecture": "arm64", "rootfs": {"diff_ids": []}}).to_string();
     let error = ConfigDocument::parse(config.as_bytes(), 0, &amd64()).unwrap_err();
     assert_eq!(error.to_string(), "the image is built for linux/arm64, and this host runs linux/amd64");
@@ -103,4 +108,17 @@ fn null_is_as_good_as_absent() {
     });
     let config = ConfigDocument::parse(config.to_string().as_bytes(), 0, &amd64()).unwrap();
     assert_eq!(config.process, ProcessDocument { cmd: vec!["sh".to_owned()], ..ProcessDocument::default() });
+}
+
+#[test]
+fn an_entry_point_that_is_text_is_one_word() {
+    let config = json!({"config": {"Entrypoint": "/bin/app -x", "Cmd": ""}}).to_string();
+    let config = ConfigDocument::parse(config.as_bytes(), 0, &amd64()).unwrap();
+    assert_eq!(config.process.entrypoint, ["/bin/app -x"]);
+    assert!(config.process.cmd.is_empty());
+    for platform in
+        ["{}", r#"{"os": "", "architecture": ""}"#, r#"{"os": "linux", "architecture": "x86_64"}"#]
+    {
+        assert!(ConfigDocument::parse(platform.as_bytes(), 0, &amd64()).is_ok(), "{platform}");
+    }
 }

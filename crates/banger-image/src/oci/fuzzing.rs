@@ -2,17 +2,18 @@
 
 use banger_ext4::Ext4Writer;
 
-use super::documents::{ConfigDocument, Document, Platform, choose};
+use super::documents::{ConfigDocument, Document, candidates};
 use super::flatten::LayerVisitor;
 use super::layer::decoder;
 use super::left_out::LeftOut;
+use super::platform::Platform;
 use crate::limits::Allowance;
 
 /// Reads what could be a manifest, an index or a config.
 pub fn oci_document(bytes: &[u8]) {
     let platform = Platform::of_guests();
     match Document::parse(bytes) {
-        Ok(Document::Index(builds)) => drop(choose(&builds, &platform)),
+        Ok(Document::Index(builds)) => drop(candidates(&builds, &platform)),
         Ok(Document::Image(_)) | Err(_) => {}
     }
     for layers in 0..3 {

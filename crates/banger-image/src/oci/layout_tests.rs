@@ -4,13 +4,24 @@ use std::sync::mpsc::sync_channel;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::blocking::Cancelled;
+use crate::compression::tests::pack;
 use crate::limits::Allowance;
 use crate::oci::layer::Chunks;
 use crate::oci::test_layers::Tar;
 
 fn amd64() -> Platform {
     serde_json::from_value(json!({"os": "linux", "architecture": "amd64"})).unwrap()
+}
+
+type Open =
+    fn(&Path, Option<&str>, &Platform, &Scratch<'_>, &Cancelled) -> Result<LocalImage, LocalImageError>;
+
+fn opened(path: &Path, name: Option<&str>, open: Open) -> Result<LocalImage, LocalImageError> {
+    let directory = tempfile::tempdir().unwrap();
+    let scratch = Scratch { directory: directory.path(), allowance: &|_| Allowance::endless() };
+    let image = open(path, name, &amd64(), &scratch, &Cancelled::default());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "what was unpacked has no name");
+    image
 }
 
 fn config(layers: &[&[u8]], architecture: &str) -> Vec<u8> {
@@ -48,7 +59,7 @@ impl Layout {
     }
 
     fn open(&self, tag: Option<&str>) -> Result<LocalImage, LocalImageError> {
-        open_layout(self.0.path(), tag, &amd64())
+        opened(self.0.path(), tag, open_layout)
     }
 }
 
@@ -138,9 +149,9 @@ fn an_archive_gives_its_layers_also_through_links() {
     tar = member(tar, "x/layer.tar", &one).symlink("y/layer.tar", "../z/layer.tar");
     let file = archive(member(tar, "manifest.json", manifest.to_string().as_bytes()));
     for name in [None, Some("team/app:v1"), Some("docker.io/team/app:v1")] {
-        assert_eq!(unpacked(open_archive(file.path(), name, &amd64()).unwrap()), [one.clone(), two.clone()]);
+        assert_eq!(unpacked(opened(file.path(), name, open_archive).unwrap()), [one.clone(), two.clone()]);
     }
-    let error = open_archive(file.path(), Some("app"), &amd64()).unwrap_err().to_string();
+    let error = opened(file.path(), Some("app"), open_archive).unwrap_err().to_string();
     assert!(error.ends_with("has no image `app`; it has team/app:v1"), "{error}");
 }
 
@@ -149,12 +160,13 @@ fn what_is_no_archive_is_said_plainly() {
     let error = |content: &[u8]| {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), content).unwrap();
-        open_archive(file.path(), None, &amd64()).unwrap_err()
+        opened(file.path(), None, open_archive).unwrap_err()
     };
     assert!(matches!(error(b""), LocalImageError::NoArchive { .. }));
     assert!(matches!(error(&[b'x'; 2000]), LocalImageError::NoArchive { .. }));
     assert!(matches!(error(&Tar::new().file("a", "").bytes()), LocalImageError::NoArchive { .. }));
-    assert!(matches!(error(b"\x1f\x8b\x08"), LocalImageError::Compressed { .. }));
+    assert!(matches!(error(b"\x1f\x8b\x08"), LocalImageError::Read { .. }));
+    assert!(matches!(error(b"\x04\x22\x4d\x18"), LocalImageError::UnknownCompression { name: "lz4", .. }));
     let manifest = json!([{"Config": "c.json", "Layers": ["../../etc/passwd"]}]).to_string();
     let tar = member(Tar::new(), "c.json", &config(&[b""], "amd64"));
     let tar = member(tar, "manifest.json", manifest.as_bytes());
@@ -163,4 +175,65 @@ fn what_is_no_archive_is_said_plainly() {
     let tar = Tar::new().symlink("c.json", "c.json");
     let tar = member(tar, "manifest.json", looping.as_bytes());
     assert!(matches!(error(&tar.bytes()), LocalImageError::Lacks { .. }));
+}
+
+#[test]
+fn a_layer_may_be_a_hard_link_and_an_image_may_have_no_layers() {
+    let one = Tar::new().file("a", "1").bytes();
+    let saved = |layers: Value, count: usize| {
+        let manifest = json!([{"Config": "c.json", "RepoTags": null, "Layers": layers}]);
+        let tar = member(Tar::new(), "c.json", &config(&vec![one.as_slice(); count], "amd64"));
+        let tar = member(tar, "./x/layer.tar", &one).hard_link("y/layer.tar", "x/layer.tar");
+        archive(member(tar, "manifest.json", manifest.to_string().as_bytes()))
+    };
+    let twice = saved(json!(["x/layer.tar", "y/layer.tar"]), 2);
+    assert_eq!(unpacked(opened(twice.path(), None, open_archive).unwrap()), [one.clone(), one.clone()]);
+    assert!(opened(saved(Value::Null, 0).path(), None, open_archive).unwrap().layers.is_empty());
+}
+
+/// A layout in one tar, beside the list that docker has of it where that is wanted.
+fn packed_layout(layout: &Layout, list: Option<Value>) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_dir_all(".", layout.0.path()).unwrap();
+    let tar = tar.into_inner().unwrap();
+    let Some(list) = list else { return tar };
+    let end = member(Tar::new(), "manifest.json", list.to_string().as_bytes()).bytes();
+    [tar.strip_suffix(&[0; 1024]).unwrap(), &end].concat()
+}
+
+#[test]
+fn a_layout_in_a_tar_is_opened_by_every_spelling_also_compressed_and_with_dockers_list() {
+    let layout = Layout::new();
+    let one = Tar::new().file("a", "1").bytes();
+    let image = layout.image(&[&one], "amd64");
+    layout.index(&[tagged(image, "v1")]);
+    let config = BlobDigest::of(&config(&[&one], "amd64"));
+    let layer = format!("blobs/sha256/{}", BlobDigest::of(&one).hex());
+    let list =
+        json!([{"Config": format!("blobs/sha256/{}", config.hex()), "RepoTags": ["v1"], "Layers": [layer]}]);
+    for tar in [packed_layout(&layout, None), packed_layout(&layout, Some(list))] {
+        for packed in
+            [tar.clone(), pack("gzip", &["-c"], &tar), pack("zstd", &["-c"], &tar), pack("xz", &["-c"], &tar)]
+        {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), packed).unwrap();
+            for (name, open) in [(None, open_layout as Open), (Some("v1"), open_layout), (None, open_archive)]
+            {
+                assert_eq!(unpacked(opened(file.path(), name, open).unwrap()), std::slice::from_ref(&one));
+            }
+        }
+    }
+}
+
+#[test]
+fn where_a_list_says_no_platform_the_build_for_the_guests_is_found_by_its_config() {
+    let layout = Layout::new();
+    let tar = Tar::new().file("a", "1").bytes();
+    let (arm, amd) = (layout.image(&[&tar], "arm64"), layout.image(&[&tar], "x86_64"));
+    let attestation = layout.blob(json!({"config": layout.blob(b"{}"), "layers": []}).to_string().as_bytes());
+    let list = layout.blob(json!({"manifests": [arm, amd, attestation]}).to_string().as_bytes());
+    layout.index(&[list]);
+    assert_eq!(layout.open(None).unwrap().digest.to_string(), amd["digest"].as_str().unwrap());
+    layout.index(&[arm.clone(), arm]);
+    assert!(matches!(layout.open(None), Err(LocalImageError::Document { .. })));
 }

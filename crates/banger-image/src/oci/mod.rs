@@ -5,6 +5,7 @@
 //! reference ─▶ registry (credentials, tokens) ─▶ manifest, config ─▶ layers into the cache ─▶ flatten ─▶ rootfs.ext4
 //! ```
 
+mod archive;
 mod authorization;
 mod cache;
 mod certificates;
@@ -22,6 +23,7 @@ mod layer_progress;
 mod layout;
 mod left_out;
 mod patience;
+mod platform;
 mod pull;
 mod reference;
 mod registry;

@@ -14,22 +14,22 @@ use banger_model::{BelowFloor, ImageName, KernelName};
 use banger_sys::files::StagedDirectory;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
+use super::archive::Scratch;
 use super::cache::{BlobCache, CacheError};
 use super::certificates;
 use super::credentials::{self, CredentialsError};
 use super::digest::BlobDigest;
-use super::documents::{
-    ConfigDocument, Descriptor, Document, DocumentError, ImageDocument, Platform, choose,
-};
+use super::documents::{ConfigDocument, Descriptor, Document, DocumentError, ImageDocument, Search};
 use super::download::{DownloadError, below_floor, fetch};
 use super::flatten::{FlattenError, LayerError, add_layer};
 use super::layer::{Layer, LayerReadError};
 use super::layer_progress::LayerProgress;
-use super::layout::{DEPTH_MAX, LocalImage, LocalImageError, open_archive, open_layout};
+use super::layout::{LocalImage, LocalImageError, open_archive, open_layout};
 use super::left_out::LeftOut;
 use super::patience::Patience;
+use super::platform::Platform;
 use super::reference::Reference;
-use super::registry::{PlainHttp, Registry, RegistryOptions};
+use super::registry::{PlainHttp, RawManifest, Registry, RegistryOptions};
 use super::registry_error::RegistryError;
 use super::source::OciSource;
 use super::system::{complete, distro_of, process_of};
@@ -100,9 +100,9 @@ impl OciPullError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Registry(error) => error.hint(),
-            Self::Local(LocalImageError::Compressed { path }) => {
-                let path = path.display();
-                Some(format!("gunzip --keep '{path}' (or zstd --decompress '{path}')"))
+            Self::Local(LocalImageError::Limit { source, .. }) => source.hint(),
+            Self::Local(LocalImageError::UnknownCompression { path, .. }) => {
+                Some(format!("unpack `{}` and pull what comes out", path.display()))
             }
             Self::Limit(over) => over.hint(),
             Self::Flatten(error) => error.hint(),
@@ -185,7 +185,7 @@ impl OciImages {
         loop {
             tries += 1;
             progress.stage("resolve image", wanted.source.to_string());
-            let Resolved { config, digest, layers } = self.resolve(wanted).await?;
+            let Resolved { config, digest, layers } = self.resolve(wanted, staged.path()).await?;
             let blobs = match &layers {
                 Layers::Remote { blobs, .. } => blobs.clone(),
                 Layers::Local(_) => Vec::new(),
@@ -207,20 +207,28 @@ impl OciImages {
         }
     }
 
-    async fn resolve(&self, wanted: &OciPull) -> Result<Resolved, OciPullError> {
+    async fn resolve(&self, wanted: &OciPull, staged: &Path) -> Result<Resolved, OciPullError> {
         let platform = Platform::of_guests();
-        let local = match &wanted.source {
+        let source = match &wanted.source {
             OciSource::Registry(reference) => return self.resolve_remote(reference, wanted, &platform).await,
-            OciSource::Layout { directory, tag } => {
-                let (directory, tag) = (directory.clone(), tag.clone());
-                run_blocking(move |_| open_layout(&directory, tag.as_deref(), &platform)).await
-            }
-            OciSource::Archive { file, name } => {
-                let (file, name) = (file.clone(), name.clone());
-                run_blocking(move |_| open_archive(&file, name.as_deref(), &platform)).await
-            }
+            local => local.clone(),
         };
-        let LocalImage { config, layers, digest } = local.map_err(OciPullError::Local)?;
+        let (limits, floor) = (self.rules.limits.with_bytes_max(wanted.bytes_max), self.rules.floor);
+        let directory = staged.to_owned();
+        let local = run_blocking(move |cancelled| {
+            let allowance = |packed| Allowance::new(limits, floor, directory.clone(), packed);
+            let scratch = Scratch { directory: &directory, allowance: &allowance };
+            match &source {
+                OciSource::Registry(_) => Err(LocalImageError::NoLayout { path: PathBuf::new() }),
+                OciSource::Layout { path, tag } => {
+                    open_layout(path, tag.as_deref(), &platform, &scratch, cancelled)
+                }
+                OciSource::Archive { file, name } => {
+                    open_archive(file, name.as_deref(), &platform, &scratch, cancelled)
+                }
+            }
+        });
+        let LocalImage { config, layers, digest } = local.await.map_err(OciPullError::Local)?;
         Ok(Resolved { config, digest, layers: Layers::Local(layers) })
     }
 
@@ -244,10 +252,53 @@ impl OciImages {
         let registry = Registry::of(reference, credentials.map_err(OciPullError::Credentials)?, &options)
             .map_err(OciPullError::Registry)?;
         let registry = Arc::new(registry);
-        let (image, digest) =
-            find_image(&registry, reference, platform).await.map_err(OciPullError::Registry)?;
-        let config = self.fetch_config(&registry, &image, platform).await?;
-        Ok(Resolved { config, digest, layers: Layers::Remote { registry, blobs: image.layers } })
+        let first = registry.manifest(&reference.target()).await.map_err(OciPullError::Registry)?;
+        self.find_image(registry, first, platform).await
+    }
+
+    /// Finds the image for a platform behind a manifest, through lists of images.
+    async fn find_image(
+        &self,
+        registry: Arc<Registry>,
+        first: RawManifest,
+        platform: &Platform,
+    ) -> Result<Resolved, OciPullError> {
+        let (mut search, mut manifest) = (Search::among([]), first);
+        loop {
+            let error = match self.look(&registry, &manifest, &mut search, platform).await {
+                Ok(Some((config, blobs))) => {
+                    let layers = Layers::Remote { registry, blobs };
+                    return Ok(Resolved { config, digest: manifest.digest, layers });
+                }
+                Ok(None) => unusable(&registry, DocumentError::NotAnImage),
+                Err(OciPullError::Registry(RegistryError::Document { registry, source }))
+                    if search.goes_on_after(&source) =>
+                {
+                    RegistryError::Document { registry, source }
+                }
+                Err(error) => return Err(error),
+            };
+            let Some(build) = search.next() else { return Err(OciPullError::Registry(error)) };
+            manifest = registry.manifest(&build.digest.to_string()).await.map_err(OciPullError::Registry)?;
+        }
+    }
+
+    /// Returns an image's config and layers, or adds what a list has to the search.
+    async fn look(
+        &self,
+        registry: &Arc<Registry>,
+        manifest: &RawManifest,
+        search: &mut Search,
+        platform: &Platform,
+    ) -> Result<Option<(ConfigDocument, Vec<Descriptor>)>, OciPullError> {
+        let failed = |source| OciPullError::Registry(unusable(registry, source));
+        match Document::parse(&manifest.text).map_err(failed)? {
+            Document::Index(builds) => search.enter(&builds, platform).map(|()| None).map_err(failed),
+            Document::Image(image) => {
+                let config = self.fetch_config(registry, &image, platform).await?;
+                Ok(Some((config, image.layers)))
+            }
+        }
     }
 
     async fn fetch_config(
@@ -452,25 +503,6 @@ fn part_of(blob: &Descriptor) -> StagePart {
 
 fn unusable(registry: &Registry, source: DocumentError) -> RegistryError {
     RegistryError::Document { registry: registry.name().to_owned(), source }
-}
-
-/// Finds the image for a platform behind a reference, through lists of images.
-async fn find_image(
-    registry: &Registry,
-    reference: &Reference,
-    platform: &Platform,
-) -> Result<(ImageDocument, BlobDigest), RegistryError> {
-    let mut manifest = registry.manifest(&reference.target()).await?;
-    for _ in 0..DEPTH_MAX {
-        match Document::parse(&manifest.text).map_err(|source| unusable(registry, source))? {
-            Document::Image(image) => return Ok((image, manifest.digest)),
-            Document::Index(builds) => {
-                let build = choose(&builds, platform).map_err(|source| unusable(registry, source))?;
-                manifest = registry.manifest(&build.digest.to_string()).await?;
-            }
-        }
-    }
-    Err(unusable(registry, DocumentError::TooDeep))
 }
 
 fn read_whole(mut file: File) -> io::Result<Vec<u8>> {

@@ -1,4 +1,5 @@
-//! Where an image comes from, as a user writes it: a reference, `oci:DIRECTORY[:TAG]`, or `docker-archive:FILE[:NAME]`.
+//! Where an image comes from, as a user writes it: a reference, `oci:DIRECTORY[:TAG]`, `oci-archive:FILE[:TAG]`, or
+//! `docker-archive:FILE[:NAME]`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use banger_model::{ImageName, NameError};
 use super::reference::{Reference, ReferenceError};
 
 const LAYOUT: &str = "oci:";
+const LAYOUT_ARCHIVE: &str = "oci-archive:";
 const ARCHIVE: &str = "docker-archive:";
 const REGISTRY: &str = "docker://";
 const NAME_LENGTH_MAX: usize = 63;
@@ -18,10 +20,10 @@ const NAME_LENGTH_MAX: usize = 63;
 pub enum OciSource {
     /// A registry.
     Registry(Reference),
-    /// A directory in the form of the OCI image layout.
+    /// An image layout (OCI).
     Layout {
-        /// The directory.
-        directory: PathBuf,
+        /// A directory, or a tar of one.
+        path: PathBuf,
         /// Which image of it; without one it has to be the only one.
         tag: Option<String>,
     },
@@ -56,8 +58,9 @@ impl OciSource {
     pub fn default_name(&self) -> Result<ImageName, NameError> {
         let text = match self {
             Self::Registry(reference) => reference.local_name(),
-            Self::Layout { directory, tag } => {
-                let stem = directory.file_name().unwrap_or_default().to_string_lossy();
+            Self::Layout { path, tag } => {
+                let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
+                let stem = stem.unwrap_or_default().to_string_lossy();
                 match tag.as_deref() {
                     None | Some("latest") => stem.into_owned(),
                     Some(tag) => format!("{stem}-{tag}"),
@@ -76,7 +79,9 @@ impl OciSource {
 
     /// Tells whether this text is a path's source, whose path may be relative to its writer's directory.
     fn split(text: &str) -> Option<(&'static str, &str)> {
-        [LAYOUT, ARCHIVE].into_iter().find_map(|prefix| Some((prefix, text.strip_prefix(prefix)?)))
+        [LAYOUT, LAYOUT_ARCHIVE, ARCHIVE]
+            .into_iter()
+            .find_map(|prefix| Some((prefix, text.strip_prefix(prefix)?)))
     }
 }
 
@@ -100,7 +105,7 @@ impl FromStr for OciSource {
         }
         let path = PathBuf::from(path);
         Ok(match prefix {
-            LAYOUT => Self::Layout { directory: path, tag: name },
+            LAYOUT | LAYOUT_ARCHIVE => Self::Layout { path, tag: name },
             _ => Self::Archive { file: path, name },
         })
     }
@@ -110,7 +115,7 @@ impl fmt::Display for OciSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (prefix, path, name) = match self {
             Self::Registry(reference) => return reference.fmt(formatter),
-            Self::Layout { directory, tag } => (LAYOUT, directory, tag),
+            Self::Layout { path, tag } => (LAYOUT, path, tag),
             Self::Archive { file, name } => (ARCHIVE, file, name),
         };
         write!(formatter, "{prefix}{}", path.display())?;
