@@ -169,6 +169,12 @@ impl Operations {
         Some(task.view())
     }
 
+    /// Tells whether the daemon is ending: what is cancelled now was not cancelled by a user.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// Asks all operations to stop, those too that begin from now on, and waits until they have.
     pub async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);

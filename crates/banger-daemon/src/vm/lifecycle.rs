@@ -237,7 +237,7 @@ impl VmService {
         let error = undo.run(&self.rows, error).await;
         self.machines.forget(id);
         let mut row = self.reload(id)?;
-        if row.state.has_machine() {
+        if row.state.has_machine() && !(is_cancelled && self.is_left_to_next_daemon(&row)) {
             row.last_error = (!is_cancelled).then(|| error.message());
             let event = if is_cancelled { VmEvent::MachineEnded } else { failure_event(&row) };
             self.record(held, &mut row, event)?;

@@ -111,10 +111,18 @@ impl VmService {
             return Ok(Some(row));
         }
         if is_cancelled {
+            if self.is_left_to_next_daemon(&row) {
+                return Err(VmError::StartCancelled { name: row.name });
+            }
             self.record(held, &mut row, VmEvent::MachineEnded)?;
             return Err(VmError::StartCancelled { name: row.name });
         }
         self.start_held(held, id, WaitFor::Agent, task).await.map(Some)
+    }
+
+    /// Tells whether a cancelled start is taken up by the next daemon: the guest has rebooted, and only this daemon ends.
+    pub(super) fn is_left_to_next_daemon(&self, row: &VmRow) -> bool {
+        row.pending == Some(Pending::Reboot) && self.parts.operations.is_closed()
     }
 
     /// Ends a machine whose guest is at its end although its VMM still runs: one that has halted, and one whose processor

@@ -144,16 +144,24 @@ async fn a_stop_that_comes_during_a_reboot_wins() {
 
 #[tokio::test]
 async fn the_next_daemon_goes_on_with_a_reboot() {
-    let mut sandbox = Sandbox::start().await;
-    let vm = sandbox.create("dev").await;
-    sandbox.behaviour().launch.close();
-    end_from_inside(&sandbox, &vm, "reboot: Restarting system").await;
-    sandbox.behaviour().launch.reached(2).await;
-    sandbox.crash_daemon();
-    sandbox.behaviour().launch.open();
-    sandbox.start_daemon().await;
-    let again = sandbox.wait_for("dev", |vm| vm.state == VmState::Running).await;
-    assert_eq!((again.pending, again.last_error), (None, None));
+    for crashes in [true, false] {
+        let mut sandbox = Sandbox::start().await;
+        let vm = sandbox.create("dev").await;
+        sandbox.behaviour().launch.close();
+        end_from_inside(&sandbox, &vm, "reboot: Restarting system").await;
+        sandbox.behaviour().launch.reached(2).await;
+        if crashes {
+            sandbox.crash_daemon();
+            sandbox.behaviour().launch.open();
+        } else {
+            sandbox.shut_down();
+            sandbox.behaviour().launch.open();
+            sandbox.daemon_ended().await;
+        }
+        sandbox.start_daemon().await;
+        let again = sandbox.wait_for("dev", |vm| vm.state == VmState::Running).await;
+        assert_eq!((again.pending, again.last_error), (None, None));
+    }
 }
 
 #[tokio::test]

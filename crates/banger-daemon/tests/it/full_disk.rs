@@ -80,7 +80,7 @@ async fn what_takes_room_is_refused_below_the_floor_in_one_sentence() {
         assert_eq!(error.hint.as_deref(), Some(banger_model::BelowFloor::HINT));
         let path = sandbox.paths.vms().display().to_string();
         assert!(error.message.starts_with(&format!("the disk of `{path}` has ")), "{error:?}");
-        assert!(error.message.ends_with(" free, and 1073741824.0G must stay free"), "{error:?}");
+        assert!(error.message.ends_with(" free, and 1048576.0T must stay free"), "{error:?}");
     };
     told(sandbox.begin("/v1/vms", json!({ "name": "more" })).await.unwrap_err());
     // One that could not be started again is not stopped.
