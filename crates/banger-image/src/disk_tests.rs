@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Read as _;
 
 use super::*;
 use crate::image::Source;
@@ -72,4 +73,75 @@ fn where_the_images_root_is_damaged_no_disk_is_left() {
     let error = make_work_disk(&disk, gib(1), &image, &key()).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot make the disk `{}`", disk.display()));
     assert!(!disk.exists());
+}
+
+/// Makes the image's home hold a file of this size.
+fn with_large_home(image: &Image, bytes: u64) {
+    let options = format_options("banger-root", bytes + (64 << 20), Journal::None);
+    let mut rootfs = banger_ext4::Ext4Writer::create(&image.rootfs(), options).unwrap();
+    let metadata = banger_ext4::Metadata { mode: 0o644, ..Default::default() };
+    let kind = banger_ext4::EntryKind::File { size: bytes, content: &mut std::io::repeat(7).take(bytes) };
+    rootfs.add(b"root/.cache/model", &metadata, kind).unwrap();
+    rootfs.finish_shrunk(0).unwrap();
+    crate::image::refresh_work_seed(image.clone(), &key()).unwrap();
+}
+
+#[test]
+fn a_home_larger_than_the_disk_is_told_with_a_size_that_is_enough() {
+    let home = tempfile::tempdir().unwrap();
+    let image = managed_image(home.path());
+    let disk = home.path().join("work.ext4");
+    let small: DiskBytes = "64M".parse().unwrap();
+    // Larger than the disk, and so near to its size that only writing tells.
+    for (bytes, has_seed) in [(200 << 20, true), (63 << 20, true), (200 << 20, false)] {
+        with_large_home(&image, bytes);
+        if !has_seed {
+            fs::remove_file(image.file("work-seed.ext4")).unwrap();
+        }
+        let error = make_work_disk(&disk, small, &image, &key()).unwrap_err();
+        assert!(!disk.exists());
+        let DiskError::HomeTooLarge { needed, .. } = error else { panic!("{error:?}") };
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "`/root` of the image `test` does not fit on a work disk of 64M: it needs at least {needed}"
+            )
+        );
+        assert!(error.hint().unwrap().contains(&format!("--disk-size {needed} ")), "{:?}", error.hint());
+        assert!(needed.get() < 2 * bytes + (64 << 20), "{needed}");
+        make_work_disk(&disk, needed, &image, &key()).unwrap();
+        assert_clean(&disk);
+        fs::remove_file(&disk).unwrap();
+    }
+}
+
+#[test]
+fn a_home_behind_links_is_the_home_of_the_work_disk() {
+    let home = tempfile::tempdir().unwrap();
+    let image = managed_image(home.path());
+    let disk = home.path().join("work.ext4");
+    let metadata = banger_ext4::Metadata { mode: 0o755, ..Default::default() };
+    for (links, has_file) in [
+        (&[(&b"root"[..], &b"var/roothome"[..])][..], true),
+        (&[(b"root", b"/home/root"), (b"home", b"/var"), (b"var/root", b"/var/./roothome")], true),
+        (&[(b"root", b"nowhere")], false),
+        (&[(b"root", b"root")], false),
+        (&[(b"root", b"/")], false),
+    ] {
+        let options = format_options("banger-root", 64 << 20, Journal::None);
+        let mut rootfs = banger_ext4::Ext4Writer::create(&image.rootfs(), options).unwrap();
+        let kind = banger_ext4::EntryKind::File { size: 3, content: &mut &b"yes"[..] };
+        rootfs.add(b"var/roothome/.profile", &metadata, kind).unwrap();
+        for (link, target) in links {
+            rootfs.add(link, &metadata, banger_ext4::EntryKind::Symlink(target)).unwrap();
+        }
+        rootfs.finish_shrunk(0).unwrap();
+        crate::image::refresh_work_seed(image.clone(), &key()).unwrap();
+        make_work_disk(&disk, gib(1), &image, &key()).unwrap();
+        let work = Ext4Reader::open(&disk).unwrap();
+        let profile = work.read(b".profile", 10).unwrap();
+        assert_eq!(profile.as_deref(), has_file.then_some(&b"yes"[..]), "{links:?}");
+        assert!(work.exists(b".ssh/authorized_keys").unwrap() && !work.exists(b"var").unwrap());
+        fs::remove_file(&disk).unwrap();
+    }
 }

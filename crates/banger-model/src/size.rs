@@ -154,7 +154,10 @@ pub struct DiskBytes(u64);
 
 impl DiskBytes {
     const MIN: u64 = 64 * MIB;
-    const MAX: u64 = 2 * 1024 * 1024 * MIB;
+    const MAX_BYTES: u64 = 2 * 1024 * 1024 * MIB;
+
+    /// The largest.
+    pub const MAX: Self = Self(Self::MAX_BYTES);
 
     /// Returns the number of bytes.
     #[must_use]
@@ -174,7 +177,7 @@ impl TryFrom<i64> for DiskBytes {
 
     fn try_from(bytes: i64) -> Result<Self, SizeError> {
         match u64::try_from(bytes) {
-            Ok(size) if (Self::MIN..=Self::MAX).contains(&size) => Ok(Self(size / MIB * MIB)),
+            Ok(size) if (Self::MIN..=Self::MAX_BYTES).contains(&size) => Ok(Self(size / MIB * MIB)),
             _ => Err(SizeError::OutOfRange {
                 what: "a disk",
                 value: display_signed(bytes.into()),

@@ -208,7 +208,8 @@ impl Fault for BootSourceError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Pull(source) => source.hint(),
-            Self::Disk(_) | Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => None,
+            Self::Disk(source) => source.hint(),
+            Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => None,
         }
     }
 }

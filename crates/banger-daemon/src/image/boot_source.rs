@@ -143,8 +143,8 @@ impl BootSource for ImageBootSource {
         Box::pin(async move {
             // A few milliseconds of file system work; a cancelled create removes the whole directory.
             let made = tokio::task::spawn_blocking(move || {
-                make_overlay_disk(&overlay, overlay_size)?;
-                make_work_disk(&work, work_size, &image, &key)
+                make_work_disk(&work, work_size, &image, &key)?;
+                make_overlay_disk(&overlay, overlay_size)
             });
             made.await.map_err(BootSourceError::Worker)?.map_err(BootSourceError::Disk)
         })

@@ -1,5 +1,6 @@
 //! Reads a file system as it lies in its file: no mount, no root, and no trust. Whatever is in the file, reading ends,
-//! and it ends with an error that names what is wrong and not with a panic. Never follows symbolic links.
+//! and it ends with an error that names what is wrong and not with a panic. Follows symbolic links where it is asked to only, and
+//! never out of the file system.
 //!
 //! A file system whose journal has to be replayed first is refused.
 
@@ -11,6 +12,7 @@ mod fields;
 mod file;
 mod inode;
 mod reader;
+mod resolve;
 mod superblock;
 mod volume;
 mod walk;

@@ -294,3 +294,40 @@ fn times_are_read_with_their_nanoseconds() {
     let entry = &tree(&disk.path)[&b"late"[..]];
     assert_eq!((entry.metadata.mtime, entry.metadata.mtime_nanos), (CREATED_AT + (1 << 33), 999_999_999));
 }
+
+#[test]
+fn a_path_is_resolved_inside_the_file_system_whatever_its_links_say() {
+    let disk = Disk::made(options(64 * MIB), |writer| {
+        for directory in ["var", "var/roothome", "data"] {
+            writer.entry(directory, &metadata(0o755), EntryKind::Directory);
+        }
+        for (link, target) in [
+            ("root", &b"var/roothome"[..]),
+            ("home", b"/../../data/."),
+            ("var/up", b"../root"),
+            ("round", b"about"),
+            ("about", b"/round"),
+            ("nothing", b"var/nothing"),
+            ("self", b"/"),
+        ] {
+            writer.entry(link, &metadata(0o777), EntryKind::Symlink(target));
+        }
+    });
+    let reader = Ext4Reader::open(&disk.path).unwrap();
+    for (path, found) in [
+        ("root", Some("var/roothome")),
+        ("/root/", Some("var/roothome")),
+        ("home", Some("data")),
+        ("var/up", Some("var/roothome")),
+        ("self/self/var", Some("var")),
+        ("self", Some("")),
+        ("", Some("")),
+        ("../..", Some("")),
+        ("round", None),
+        ("nothing", None),
+        ("missing/x", None),
+    ] {
+        let found = found.map(|found| found.as_bytes().to_vec());
+        assert_eq!(reader.resolve(path.as_bytes()).unwrap(), found, "{path}");
+    }
+}

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use banger_ext4::{Ext4Edit, Ext4Reader, FormatError, FormatOptions, Journal};
+use banger_ext4::{Ext4Edit, Ext4Reader, FormatError, FormatOptions, Journal, ReadError};
 use banger_sys::failpoint;
 use banger_sys::files::{FileError, publish, sweep_staging, write_atomic};
 use banger_sys::id::random_bytes;
@@ -21,6 +21,8 @@ use crate::image::manifest::{Image, Source, WORK_SEED};
 
 /// Where the content of `/root` is in an image's root.
 const ROOT_HOME: &[u8] = b"root";
+/// Where a link `/root` cannot lead to: the guest has file systems of the kernel there, and makes a directory of the link.
+const NO_HOMES: [&[u8]; 5] = [b"", b"dev", b"proc", b"run", b"sys"];
 /// What images of the first format had.
 const OLD_SEED: &str = "work-seed.tar";
 const REFRESH_INFIX: &str = ".refresh.";
@@ -68,7 +70,7 @@ impl HomeSource {
         options: FormatOptions,
         key: &AuthorizedKey,
     ) -> Result<Ext4Edit<'r>, FormatError> {
-        let mut home = Ext4Edit::begin(reader, self.directory, path, options)?;
+        let mut home = Ext4Edit::begin(reader, &self.place(reader)?, path, options)?;
         for (name, content) in ADDED {
             if !home.exists(name)? {
                 home.write(name, 0o644, content)?;
@@ -76,6 +78,23 @@ impl HomeSource {
         }
         provision_authorized_key(&mut home, key)?;
         Ok(home)
+    }
+
+    /// Tells whether the file system is nothing but a home.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.directory.is_empty()
+    }
+
+    /// Returns where the content is, behind all links: an image of ostree has `root -> var/roothome`. Where it leads to
+    /// nothing, nothing is there.
+    pub(crate) fn place(&self, reader: &Ext4Reader) -> Result<Vec<u8>, ReadError> {
+        if self.is_whole() {
+            return Ok(Vec::new());
+        }
+        let found = reader.resolve(self.directory)?;
+        Ok(found
+            .filter(|place| !NO_HOMES.contains(&place.as_slice()))
+            .unwrap_or_else(|| self.directory.to_vec()))
     }
 }
 
