@@ -15,6 +15,7 @@ mod identity;
 mod listeners;
 mod os;
 mod respawn;
+mod rooted;
 pub mod standard_streams;
 mod stats;
 mod stream_port;

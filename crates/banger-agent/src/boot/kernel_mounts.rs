@@ -2,7 +2,10 @@
 
 use std::{ffi::CStr, fs, io, os::unix::fs::symlink, path::Path};
 
-use rustix::{io::Errno, mount::MountFlags};
+use rustix::{
+    io::Errno,
+    mount::{MountFlags, MountPropagationFlags},
+};
 
 /// A mount failed.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,18 @@ pub(super) fn prepare_devices() {
     ];
     for (target, link) in links {
         let _ = symlink(target, link);
+    }
+}
+
+/// Lets mounts spread between us and commands with a `/proc` of their own, as systemd does for all that it starts.
+pub(super) fn share() {
+    let flags = MountPropagationFlags::SHARED | MountPropagationFlags::REC;
+    if let Err(source) = rustix::mount::mount_change("/", flags) {
+        crate::console::error(&MountError {
+            what: "shared".into(),
+            place: "/".into(),
+            source: source.into(),
+        });
     }
 }
 

@@ -15,6 +15,7 @@ mod modules;
 mod program;
 mod reaper;
 mod root;
+mod run_content;
 
 pub(crate) use handover::PATH;
 
@@ -62,6 +63,7 @@ fn boot() -> Result<Infallible, BootError> {
     root::switch()?;
     root::mount_inside(&drives, engines)?;
     kernel_mounts::prepare_devices();
+    kernel_mounts::share();
     program::put_in_reach(program);
     crate::stream_port::prepare(Path::new("/"));
     console::info(&format!(

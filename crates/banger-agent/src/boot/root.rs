@@ -7,8 +7,8 @@
 //! ```
 
 use std::{
-    io,
-    os::fd::OwnedFd,
+    fs, io,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -22,12 +22,15 @@ use super::{
     drives::Drive,
     ext4::{self, Access},
     kernel_mounts::{self, MountError, PLACES, make_directory},
+    run_content,
 };
-use crate::console;
+use crate::{console, rooted};
 
 const BASE: &str = "/mnt/base";
 const OVERLAY: &str = "/mnt/overlay";
 const ROOT: &str = "/mnt/root";
+const RUN: &str = "/run";
+const HOME: &str = "/root";
 
 /// Data of container engines: they stack overlayfs themselves, which cannot stand on another one.
 const ENGINES: [(&str, &str); 3] = [
@@ -35,6 +38,11 @@ const ENGINES: [(&str, &str); 3] = [
     ("containerd", "/var/lib/containerd"),
     ("containers", "/var/lib/containers"),
 ];
+
+/// What every program takes for granted.
+const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+/// What may be a link to something that is made by the first boot of a system, as in images of ostree.
+const MADE_LATER: [&str; 6] = ["/home", "/srv", "/opt", "/mnt", "/media", "/usr/local"];
 
 /// The root cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +61,14 @@ pub(super) enum RootError {
 
 /// Data directories of the overlay drive, held open across the switch.
 #[derive(Debug)]
-pub(super) struct EngineData(Vec<(&'static str, OwnedFd)>);
+pub(super) struct EngineData(Vec<Engine>);
+
+#[derive(Debug)]
+struct Engine {
+    place: &'static str,
+    data: OwnedFd,
+    is_used: bool,
+}
 
 /// Stacks the overlay on the base.
 pub(super) fn assemble(drives: &[Drive]) -> Result<EngineData, RootError> {
@@ -69,19 +84,20 @@ pub(super) fn assemble(drives: &[Drive]) -> Result<EngineData, RootError> {
     // redirect_dir: directories of the image can be renamed, as on any other file system.
     let options = c"lowerdir=/mnt/base,upperdir=/mnt/overlay/upper,workdir=/mnt/overlay/work,redirect_dir=on";
     kernel_mounts::place("overlay", ROOT, "overlay", MountFlags::NOATIME, Some(options))?;
-    for place in PLACES {
-        make(&Path::new(ROOT).join(place.trim_start_matches('/')))?;
-    }
     engine_data()
 }
 
 /// Makes the new root `/`. The drives below it are out of sight from here on: no program of the guest can unmount
 /// them by mistake.
 pub(super) fn switch() -> Result<(), RootError> {
-    let switch = || {
-        for place in PLACES {
-            rustix::mount::mount_move(place, format!("{ROOT}{place}"))?;
+    for place in PLACES {
+        let inside = make_inside(Path::new(ROOT), place)?;
+        if place == RUN {
+            bring_along(&inside);
         }
+        rustix::mount::mount_move(place, &inside).map_err(|source| RootError::Switch { source })?;
+    }
+    let switch = || {
         rustix::process::chdir(ROOT)?;
         rustix::mount::mount_move(".", "/")?;
         rustix::process::chroot(".")?;
@@ -90,24 +106,96 @@ pub(super) fn switch() -> Result<(), RootError> {
     switch().map_err(|source| RootError::Switch { source })
 }
 
+/// What an image has in `/run` would be out of sight below the new one: directories that its services expect with their
+/// owners.
+fn bring_along(images: &Path) {
+    if let Err(error) = run_content::copy(images, Path::new(RUN)) {
+        console::error(&error);
+    }
+}
+
 /// Mounts what lies inside the root. Paths are resolved inside it, whatever links the image has.
 pub(super) fn mount_inside(drives: &[Drive], engines: EngineData) -> Result<(), RootError> {
     if let Some(work) = device(drives, &Role::Work) {
-        ext4::mount(work, Path::new("/root"), Access::ReadWrite)?;
+        ext4::mount(work, &home()?, Access::ReadWrite)?;
     }
     if let Some(modules) = device(drives, &Role::Modules) {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         // Without its modules the guest works, only poorer.
-        if let Err(error) = ext4::mount(modules, &Path::new("/lib/modules").join(release), Access::ReadOnly) {
+        if let Err(error) = mount_modules(modules, &Path::new("/lib/modules").join(release)) {
             console::error(&error);
         }
     }
-    for (place, data) in engines.0 {
-        make(Path::new(place))?;
-        rustix::mount::move_mount(&data, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-            .map_err(|source| RootError::Bind { place, source })?;
+    for engine in engines.0 {
+        if let Err(error) = bind(&engine) {
+            console::error(&error);
+        }
     }
+    make_what_is_missing();
     Ok(())
+}
+
+/// Returns where root's home is. One that is a whole file system of the machine would put that out of sight.
+fn home() -> Result<PathBuf, RootError> {
+    let place = make_inside(Path::new("/"), HOME)?;
+    if !PLACES.iter().any(|kernels| place == Path::new(kernels)) {
+        return Ok(place);
+    }
+    let failed = |source| RootError::MakeDirectory { path: HOME.into(), source };
+    fs::remove_file(HOME).map_err(failed)?;
+    make_inside(Path::new("/"), HOME)
+}
+
+fn make_what_is_missing() {
+    let temporary = TEMPORARY.into_iter().map(|place| (place, 0o1777));
+    let later =
+        MADE_LATER.into_iter().filter(|place| Path::new(place).is_symlink()).map(|place| (place, 0o755));
+    for (place, mode) in temporary.chain(later) {
+        if let Err(error) = make_missing(Path::new(place), mode) {
+            console::error(&error);
+        }
+    }
+}
+
+/// What is there keeps its mode.
+fn make_missing(place: &Path, mode: u32) -> Result<(), RootError> {
+    if place.exists() {
+        return Ok(());
+    }
+    let make = || {
+        let directory = rooted::make_directory(Path::new("/"), place)?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(mode))
+    };
+    make().map_err(|source| RootError::MakeDirectory { path: place.to_owned(), source })
+}
+
+fn mount_modules(device: &Path, place: &Path) -> Result<(), RootError> {
+    let failed = |source| RootError::MakeDirectory { path: place.to_owned(), source };
+    let place = rooted::make_directory(Path::new("/"), place).map_err(failed)?;
+    Ok(ext4::mount(device, &place, Access::ReadOnly)?)
+}
+
+/// Gives an engine a directory that it can use, unless the image has something in its place that would be out of sight.
+fn bind(engine: &Engine) -> Result<(), RootError> {
+    let failed = |source| RootError::MakeDirectory { path: engine.place.into(), source };
+    let place = rooted::make_directory(Path::new("/"), Path::new(engine.place)).map_err(failed)?;
+    if !engine.is_used && has_files(&place).map_err(failed)? {
+        console::info(&format!("`{}` stays as the image has it: there are files in it", engine.place));
+        return Ok(());
+    }
+    rustix::mount::move_mount(&engine.data, "", CWD, &place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(|source| RootError::Bind { place: engine.place, source })
+}
+
+/// Tells whether there is anything but directories.
+fn has_files(directory: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() || has_files(&entry.path())? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn engine_data() -> Result<EngineData, RootError> {
@@ -115,12 +203,26 @@ fn engine_data() -> Result<EngineData, RootError> {
     for (name, place) in ENGINES {
         let path = Path::new(OVERLAY).join("data").join(name);
         make(&path)?;
+        let is_used = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let data = rustix::mount::open_tree(CWD, &path, flags)
             .map_err(|source| RootError::Bind { place, source })?;
-        engines.push((place, data));
+        engines.push(Engine { place, data, is_used });
     }
     Ok(EngineData(engines))
+}
+
+/// Makes a directory of the root that has to be there, in the place of a file, and of a link to the root itself.
+fn make_inside(root: &Path, place: &str) -> Result<PathBuf, RootError> {
+    let make = || {
+        let made = rooted::make_directory_instead(root, Path::new(place))?;
+        if made != root {
+            return Ok(made);
+        }
+        fs::remove_file(root.join(place.trim_start_matches('/')))?;
+        rooted::make_directory(root, Path::new(place))
+    };
+    make().map_err(|source| RootError::MakeDirectory { path: place.into(), source })
 }
 
 fn device<'a>(drives: &'a [Drive], role: &Role) -> Option<&'a Path> {

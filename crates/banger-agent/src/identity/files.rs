@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::rooted;
+
 /// A file cannot be brought into its wanted state.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write `{}`", path.display())]
@@ -27,7 +29,7 @@ pub(super) fn ensure(path: &Path, content: &[u8], mode: u32) -> Result<(), Write
 /// Makes `path` a directory with this mode.
 pub(super) fn ensure_directory(path: &Path, mode: u32) -> Result<(), WriteFileError> {
     let failed = |source| WriteFileError { path: path.to_owned(), source };
-    fs::create_dir_all(path).map_err(failed)?;
+    rooted::make_directory(Path::new("/"), path).map_err(failed)?;
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.mode() & 0o7777 != mode {
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
@@ -54,7 +56,7 @@ fn own_uid() -> u32 {
 
 fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory)?;
+    rooted::make_directory(Path::new("/"), directory)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = directory.join(format!(".{name}.banger"));
     let _ = fs::remove_file(&beside);
@@ -88,6 +90,14 @@ mod tests {
         ensure(&path, b"nameserver 1.1.1.1\n", 0o644).unwrap();
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
         assert_eq!(fs::read(&path).unwrap(), b"nameserver 1.1.1.1\n");
+    }
+
+    #[test]
+    fn a_directory_that_is_a_link_to_nothing_is_made() {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("persist/etc", directory.path().join("etc")).unwrap();
+        ensure(&directory.path().join("etc/hostname"), b"x", 0o644).unwrap();
+        assert_eq!(fs::read(directory.path().join("persist/etc/hostname")).unwrap(), b"x");
     }
 
     #[test]
