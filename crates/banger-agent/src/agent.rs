@@ -84,19 +84,17 @@ pub fn run(init: &str, start: Start) -> ExitCode {
     {
         console::error(&error);
     }
-    let init = match init {
-        NO_INIT => Init::Ours,
-        program => Init::of_program(Path::new(program)),
-    };
+    let program = (init != NO_INIT).then(|| PathBuf::from(init));
+    let init = program.as_deref().map_or(Init::Ours, Init::of_program);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(serve(init, start)),
+        Ok(runtime) => runtime.block_on(serve(init, program, start)),
         Err(error) => console::error(&error),
     }
     ExitCode::FAILURE
 }
 
-async fn serve(init: Init, start: Start) {
+async fn serve(init: Init, program: Option<PathBuf>, start: Start) {
     let cgroup = match enter_cgroup() {
         Ok(()) => Some(PathBuf::from(CGROUP)),
         Err(error) => {
@@ -111,7 +109,7 @@ async fn serve(init: Init, start: Start) {
     }
     let (sender, identified) = oneshot::channel();
     let root = PathBuf::from("/");
-    let commands = Arc::new(Commands::new(root.clone(), cgroup).with_init(init));
+    let commands = Arc::new(Commands::new(root.clone(), cgroup).with_init(init, program));
     if start == Start::Again
         && let Some(noted) = respawn::noted_identity()
     {

@@ -15,7 +15,7 @@ use crate::{
     console,
     os::{
         async_fd,
-        signal::{self, Target},
+        signal::{self, Mask, Target},
     },
 };
 
@@ -100,15 +100,8 @@ fn init_listens_to(number: i32) -> bool {
     std::fs::read_to_string("/proc/1/status").is_ok_and(|status| takes_signal(&status, number))
 }
 
-/// Looks for a signal among those that a process catches or, to read them from a descriptor, blocks
-/// (`SigCgt` and `SigBlk` of `/proc/<pid>/status`, `proc(5)`: bit n - 1 stands for signal n).
 fn takes_signal(status: &str, number: i32) -> bool {
-    let mask = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        u64::from_str_radix(line.trim(), 16).ok()
-    };
-    let bit = 1_u64.checked_shl(number.unsigned_abs().saturating_sub(1)).unwrap_or(0);
-    ["SigCgt:", "SigBlk:"].into_iter().filter_map(mask).any(|mask| mask & bit != 0)
+    signal::is_in(status, &[Mask::Caught, Mask::Blocked], number)
 }
 
 /// Waits out the grace: an init that does as asked ends the machine meanwhile.
@@ -131,6 +124,7 @@ async fn end_processes(grace: Duration) {
     let processes = others();
     let _ = signal::send(Target::Everyone, libc::SIGTERM);
     let _ = signal::send(Target::Everyone, libc::SIGHUP);
+    end_deaf_first_processes();
     let all_ended = async {
         for process in processes {
             if let Ok(process) = async_fd::register(process, Interest::READABLE) {
@@ -139,6 +133,27 @@ async fn end_processes(grace: Duration) {
         }
     };
     let _ = tokio::time::timeout(grace, all_ended).await;
+}
+
+/// The kernel shields the first process of a process namespace as it does that of the machine: one that has no handler would
+/// be waited for in vain.
+fn end_deaf_first_processes() {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return };
+    for pid in entries.flatten().filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+    {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+        if is_first_in_namespace(&status) && !takes_signal(&status, libc::SIGTERM) {
+            let _ = signal::send(Target::Process(pid), libc::SIGKILL);
+        }
+    }
+}
+
+/// `NSpid` has the numbers of a process from our namespace inwards.
+fn is_first_in_namespace(status: &str) -> bool {
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let numbers: Vec<_> = numbers.split_ascii_whitespace().collect();
+    matches!(numbers.as_slice(), [_, .., "1"])
 }
 
 /// Every process of user space but the first and this one.
@@ -170,12 +185,22 @@ pub(crate) fn finish() {
         }
     }
     let _ = rustix::mount::unmount("/root", UnmountFlags::empty());
-    // The last one is a directory of the overlay drive: its file system goes read-only as a whole.
-    for place in ["/root", "/", "/var/lib/docker"] {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for place in ["/"].into_iter().chain(on_drives(&mounts)) {
         let _ = rustix::mount::mount_remount(place, MountFlags::RDONLY, "");
     }
     rustix::fs::sync();
     restart();
+}
+
+/// Mount points of ext4: a bound directory of a drive stands for its whole file system. Places with characters that the list
+/// escapes are none of ours.
+fn on_drives(mounts: &str) -> impl Iterator<Item = &str> {
+    mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (place, kind) = (fields.next()?, fields.next()?);
+        (kind == "ext4").then_some(place)
+    })
 }
 
 /// An init that runs on would start anew what is killed, and die of a drive that is gone when the machine restarts.
@@ -231,6 +256,21 @@ mod tests {
         assert!(takes_signal("SigCgt:\t0000000000004000\n", libc::SIGTERM));
         assert!(!takes_signal("SigCgt:\tnonsense\n", libc::SIGTERM));
         assert!(!takes_signal("", libc::SIGTERM));
+    }
+
+    #[test]
+    fn every_drive_is_found_wherever_it_is_mounted() {
+        let mounts = "overlay / overlay rw,noatime 0 0\n/dev/vdd /var/roothome ext4 rw 0 0\nproc /proc proc rw 0 0\n\n\
+            /dev/vdc /var/lib/docker ext4 rw,noatime 0 0\n";
+        assert_eq!(on_drives(mounts).collect::<Vec<_>>(), ["/var/roothome", "/var/lib/docker"]);
+    }
+
+    #[test]
+    fn the_first_process_of_a_namespace_is_known() {
+        assert!(is_first_in_namespace("Pid:\t88\nNSpid:\t88\t1\n"));
+        for other in ["NSpid:\t1\n", "NSpid:\t88\t11\n", "NSpid:\t1\t2\n", "NSpid:\n", ""] {
+            assert!(!is_first_in_namespace(other), "{other:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,34 @@ pub(crate) enum AccountError {
     NoSuchUser(String),
     #[error("there is no group `{0}`")]
     NoSuchGroup(String),
+    #[error("the user id `{0}` is not between 0 and {ID_MAX}")]
+    UserOutOfRange(String),
+    #[error("the group id `{0}` is not between 0 and {ID_MAX}")]
+    GroupOutOfRange(String),
+}
+
+/// The highest id that a command can run as. The kernel takes 4294967295 for "stay who you are", which is root; like docker
+/// we draw the line where programs with signed ids do.
+const ID_MAX: u32 = i32::MAX.unsigned_abs();
+
+/// What a name could be when it is read as an id.
+enum Id {
+    Valid(u32),
+    OutOfRange,
+    NotANumber,
+}
+
+impl Id {
+    fn of(text: &str) -> Self {
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Self::NotANumber;
+        }
+        match text.parse() {
+            Ok(id) if id <= ID_MAX => Self::Valid(id),
+            Ok(_) | Err(_) => Self::OutOfRange,
+        }
+    }
 }
 
 /// The two account files of a root.
@@ -36,26 +64,33 @@ impl AccountFiles {
         Self { passwd: read("etc/passwd"), group: read("etc/group") }
     }
 
-    /// Finds the account for `user` or `user:group`, each a name or a number; empty is root.
+    /// Finds the account for `user` or `user:group`, each a name or a number; an empty user is root, an empty group the
+    /// user's own.
     pub(crate) fn resolve(&self, wanted: &str) -> Result<Account, AccountError> {
-        let (user, group) = match wanted.split_once(':') {
-            Some((user, group)) => (user, Some(group)),
-            None => (wanted, None),
-        };
+        let (user, group) = wanted.split_once(':').unwrap_or((wanted, ""));
         let mut account = self.user(if user.is_empty() { "root" } else { user })?;
-        if let Some(group) = group {
+        if !group.is_empty() {
             let gid = self.group_id(group)?;
             account.credentials.gid = gid;
             account.credentials.groups = vec![gid];
         }
+        let Credentials { uid, gid, groups } = &mut account.credentials;
+        if *uid > ID_MAX {
+            return Err(AccountError::UserOutOfRange(uid.to_string()));
+        }
+        if *gid > ID_MAX {
+            return Err(AccountError::GroupOutOfRange(gid.to_string()));
+        }
+        // The kernel refuses the whole list for one of them.
+        groups.retain(|group| *group <= ID_MAX);
         Ok(account)
     }
 
     fn user(&self, wanted: &str) -> Result<Account, AccountError> {
-        let number = wanted.parse::<u32>().ok();
+        let id = Id::of(wanted);
         let by_name = self.users().find(|user| user.name == wanted.as_bytes());
-        let found = by_name.or_else(|| self.users().find(|user| Some(user.uid) == number));
-        if let Some(user) = found {
+        let by_id = || self.users().find(|user| matches!(id, Id::Valid(uid) if uid == user.uid));
+        if let Some(user) = by_name.or_else(by_id) {
             return Ok(Account {
                 name: user.name.to_vec(),
                 credentials: Credentials {
@@ -67,10 +102,11 @@ impl AccountFiles {
                 shell: or_default(user.shell, b"/bin/sh"),
             });
         }
-        let uid = match (wanted, number) {
+        let uid = match (wanted, id) {
             ("root", _) => 0,
-            (_, Some(uid)) => uid,
-            (_, None) => return Err(AccountError::NoSuchUser(wanted.to_owned())),
+            (_, Id::Valid(uid)) => uid,
+            (_, Id::OutOfRange) => return Err(AccountError::UserOutOfRange(wanted.to_owned())),
+            (_, Id::NotANumber) => return Err(AccountError::NoSuchUser(wanted.to_owned())),
         };
         // Without an entry there is still the number; its group is root's, as in containers.
         Ok(Account {
@@ -82,11 +118,14 @@ impl AccountFiles {
     }
 
     fn group_id(&self, wanted: &str) -> Result<u32, AccountError> {
-        self.groups()
-            .find(|group| group.name == wanted.as_bytes())
-            .map(|group| group.gid)
-            .or_else(|| wanted.parse().ok())
-            .ok_or_else(|| AccountError::NoSuchGroup(wanted.to_owned()))
+        if let Some(group) = self.groups().find(|group| group.name == wanted.as_bytes()) {
+            return Ok(group.gid);
+        }
+        match Id::of(wanted) {
+            Id::Valid(gid) => Ok(gid),
+            Id::OutOfRange => Err(AccountError::GroupOutOfRange(wanted.to_owned())),
+            Id::NotANumber => Err(AccountError::NoSuchGroup(wanted.to_owned())),
+        }
     }
 
     fn groups_of(&self, name: &[u8], primary: u32) -> Vec<u32> {
@@ -215,7 +254,51 @@ mod tests {
     fn unknown_names_are_refused() {
         assert_eq!(files().resolve("eve"), Err(AccountError::NoSuchUser("eve".into())));
         assert_eq!(files().resolve("ada:eve"), Err(AccountError::NoSuchGroup("eve".into())));
-        assert_eq!(files().resolve("-1"), Err(AccountError::NoSuchUser("-1".into())));
+        assert_eq!(files().resolve("12x"), Err(AccountError::NoSuchUser("12x".into())));
+        assert_eq!(files().resolve("-"), Err(AccountError::NoSuchUser("-".into())));
+    }
+
+    #[test]
+    fn ids_that_the_kernel_or_a_program_would_take_for_others_are_refused() {
+        let passwd = b"\nminus:x:4294967295:0::/:\nodd:x:7:4294967295::/:\nfar:x:2147483648:0::/:\n".to_vec();
+        let group = b"minus:x:4294967295:ada\n".to_vec();
+        let files = AccountFiles { passwd: [files().passwd, passwd].concat(), group };
+        for id in ["4294967295", "-1", "2147483648", "4294967296", "99999999999999999999", "minus", "far"] {
+            let outcome = files.resolve(id);
+            assert!(matches!(outcome, Err(AccountError::UserOutOfRange(_))), "{id}: {outcome:?}");
+        }
+        for id in ["ada:4294967295", "0:-1", "0:2147483648", "0:minus", "odd"] {
+            let outcome = files.resolve(id);
+            assert!(matches!(outcome, Err(AccountError::GroupOutOfRange(_))), "{id}: {outcome:?}");
+        }
+        assert_eq!(files.resolve("2147483647:2147483647").unwrap().credentials.uid, 2_147_483_647);
+        // A group of the file that nobody can be in is no obstacle.
+        assert_eq!(files.resolve("ada").unwrap().credentials.groups, [1001]);
+    }
+
+    #[test]
+    fn an_empty_user_is_root_and_an_empty_group_the_users_own() {
+        assert_eq!(files().resolve("ada:"), files().resolve("ada"));
+        assert_eq!(
+            files().resolve(":33").unwrap().credentials,
+            Credentials { uid: 0, gid: 33, groups: vec![33] }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_command_run_as_an_id_out_of_range(
+            user in "[-+]?[0-9]{1,12}(:[-+]?[0-9]{0,12})?", uid in any::<u32>(), gid in any::<u32>(),
+        ) {
+            let passwd = format!("some:x:{uid}:{gid}::/:\n").into_bytes();
+            let files = AccountFiles { passwd, group: format!("some:x:{gid}:some\n").into_bytes() };
+            for wanted in [user.as_str(), "some", "some:some"] {
+                if let Ok(account) = files.resolve(wanted) {
+                    let Credentials { uid, gid, groups } = account.credentials;
+                    prop_assert!(groups.iter().chain([&uid, &gid]).all(|id| *id <= ID_MAX));
+                }
+            }
+        }
     }
 
     proptest! {

@@ -20,7 +20,11 @@ use banger_agent_proto::{
     ProcessDefaults, exec_exited::Outcome, exec_failed::Reason, exec_reply::Reply, exec_request::Request,
 };
 use futures::{Stream as MessageStream, StreamExt as _};
-use rustix::{fs::AtFlags, pipe::PipeFlags, process::Pid};
+use rustix::{
+    fs::{AtFlags, Gid, Mode, Uid},
+    pipe::PipeFlags,
+    process::Pid,
+};
 use tokio::{
     process::Child,
     sync::{Notify, mpsc, watch},
@@ -30,9 +34,11 @@ use tonic::Status;
 
 use super::{
     account::{Account, AccountFiles, below},
-    defaults::{Shell, filled_in},
+    defaults::{FilledIn, filled_in},
+    images_command::ImagesCommand,
     init_wait::InitWait,
-    input::{self, Input, Leader},
+    input::{self, Input},
+    leader::Leader,
     memory_kill,
     output::{self, Channel, Stream},
     plan::{self, PlanError},
@@ -42,7 +48,10 @@ use super::{
     tree::{ProcessTree, TreeNursery},
 };
 use crate::control::Init;
-use crate::os::spawn::{self, Program, StandardStreams};
+use crate::os::{
+    namespaces::{self, Namespaces, Place},
+    spawn::{self, Program, StandardStreams},
+};
 
 /// Where replies go. Bounded: see [`REPLIES_MAX`].
 pub(crate) type ReplySender = mpsc::Sender<Result<ExecReply, Status>>;
@@ -62,6 +71,9 @@ pub(crate) struct Commands {
     ended: Notify,
     /// The first process, to which some commands speak.
     init: Init,
+    init_program: Option<PathBuf>,
+    /// The image's command while it runs as the first process of a process namespace; held for a moment only.
+    first: Mutex<Option<Pid>>,
     /// What the image says about its processes; held for a moment only.
     defaults: Mutex<Option<ProcessDefaults>>,
     /// What every command has beneath what image and caller say; held for a moment only.
@@ -81,6 +93,7 @@ struct Running {
     leader: Pid,
     ends: Ends,
     is_detached: bool,
+    is_first: bool,
 }
 
 impl Commands {
@@ -92,14 +105,16 @@ impl Commands {
             running: AtomicU32::new(0),
             ended: Notify::new(),
             init: Init::Ours,
+            init_program: None,
+            first: Mutex::default(),
             defaults: Mutex::default(),
             session_variables: Mutex::default(),
         }
     }
 
-    /// Names the first process.
-    pub(crate) fn with_init(mut self, init: Init) -> Self {
-        self.init = init;
+    /// Names the first process, and its program where that is not ours.
+    pub(crate) fn with_init(mut self, init: Init, program: Option<PathBuf>) -> Self {
+        (self.init, self.init_program) = (init, program);
         self
     }
 
@@ -158,21 +173,25 @@ impl Commands {
             }
             Some(Err(_)) | None => return,
         };
-        let (start, shell) = {
+        let mut filled = {
             let defaults = self.defaults.lock().unwrap_or_else(PoisonError::into_inner);
             filled_in(start, defaults.as_ref())
         };
-        let mut start = session::settled(start, &self.root);
+        let is_first = self.is_to_be_first(&mut filled);
+        filled.start = session::settled(filled.start, &self.root);
         let beneath = self.session_variables.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        start.environment.splice(0..0, beneath);
-        if !self.wait_for_init(&start, &replies).await {
+        filled.start.environment.splice(0..0, beneath);
+        if !self.wait_for_init(&filled.start, &replies).await {
             return;
         }
-        let reply = match self.start(&start, shell) {
+        let reply = match self.start(&filled, is_first) {
             Ok(running) => {
                 self.running.fetch_add(1, Ordering::Relaxed);
                 let outcome = run(running, requests, &replies).await;
                 self.running.fetch_sub(1, Ordering::Relaxed);
+                if is_first {
+                    self.set_first(None);
+                }
                 self.ended.notify_one();
                 outcome
             }
@@ -192,10 +211,46 @@ impl Commands {
         }
     }
 
-    fn start(&self, start: &ExecStart, shell: Shell) -> Result<Running, StartError> {
+    /// Decides about the image's command. An init that runs is replaced by a shell.
+    fn is_to_be_first(&self, filled: &mut FilledIn) -> bool {
+        if !filled.is_images_command {
+            return false;
+        }
+        match ImagesCommand::of(&filled.start.argv, &self.root, self.init_program.as_deref()) {
+            ImagesCommand::FirstProcess => namespaces::are_there(),
+            ImagesCommand::Shell => false,
+            ImagesCommand::Init => {
+                filled.start.argv.clear();
+                // It is what was asked for: it does not wait for the shell's end.
+                self.ended.notify_one();
+                false
+            }
+        }
+    }
+
+    /// Commands are born beside the image's command, as in a container.
+    fn place(&self, is_first: bool) -> Place {
+        let first = *self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        match first.map(Namespaces::of) {
+            _ if is_first => Place::First,
+            Some(Ok(namespaces)) => Place::Beside(namespaces),
+            // It has just ended.
+            Some(Err(_)) | None => Place::Ours,
+        }
+    }
+
+    fn set_first(&self, leader: Option<Pid>) {
+        *self.first.lock().unwrap_or_else(PoisonError::into_inner) = leader;
+    }
+
+    fn start(&self, filled: &FilledIn, is_first: bool) -> Result<Running, StartError> {
+        let start = &filled.start;
         let account = AccountFiles::read(&self.root).resolve(&start.user).map_err(PlanError::from)?;
         let account = self.at_home(account);
-        let image = plan::image(start, &account, shell)?;
+        let image = plan::image(start, &account, filled.shell)?;
+        if filled.is_images_directory {
+            plan::make_working_directory(Path::new("/"), &start.working_directory)?;
+        }
         let working_directory = plan::working_directory(start, &below(&PathBuf::from("/"), &account.home))?;
         let is_root = rustix::process::geteuid().is_root();
         let credentials = is_root.then_some(account.credentials);
@@ -216,15 +271,20 @@ impl Commands {
             candidates: image.candidates,
             argv: image.argv,
             environment: image.environment,
+            working_directory_path: plan::path_of(&working_directory),
             working_directory,
+            place: self.place(is_first),
             credentials,
             cgroup: cgroup.as_ref().and_then(|cgroup| cgroup.door().ok()),
             is_on_terminal: start.terminal.is_some() && !start.detached,
         };
         let child = spawn::spawn(program, streams).map_err(|error| StartError::of_spawn(attempt, error))?;
         let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).unwrap_or(Pid::INIT);
+        if is_first {
+            self.set_first(Some(leader));
+        }
         let tree = ProcessTree::new(leader, cgroup);
-        Ok(Running { child, tree, leader, ends, is_detached: start.detached })
+        Ok(Running { child, tree, leader, ends, is_detached: start.detached, is_first })
     }
 
     /// In a root that is not `/` (a test guest) homes lie below it.
@@ -245,7 +305,7 @@ async fn run(
     let pid = running.leader.as_raw_nonzero().get().unsigned_abs();
     let _ = replies.send(Ok(ExecReply { reply: Some(Reply::Started(ExecStarted { pid })) })).await;
     let memory = memory_kill::Watch::begin(running.leader);
-    let leader: Leader = Arc::new(Mutex::new(Some(running.leader)));
+    let leader = Arc::new(Leader::new(running.leader, running.is_first));
     let (exit, exited) = watch::channel(false);
     let (input, outputs) = attach(running.ends, replies, &exited);
     let input = tokio::spawn(input::pump(requests, input, Arc::clone(&leader)));
@@ -254,15 +314,13 @@ async fn run(
     } else {
         wait_or_hang_up(&mut running.child, &running.tree, replies).await
     };
-    if let Ok(mut leader) = leader.lock() {
-        *leader = None;
-    }
+    leader.forget();
     input.abort();
     let _ = exit.send(true);
     for output in outputs {
         let _ = output.await;
     }
-    match status {
+    match status.map(|status| leader.seen(status)) {
         Ok(status) => Reply::Exited(ExecExited {
             outcome: Some(outcome(status)),
             note: memory.sentence(status).or_else(|| shutdown_note::sentence(status)).unwrap_or_default(),
@@ -327,12 +385,24 @@ fn open_streams(
     let failed = |source: std::io::Error| StartError::OpenPipe { source };
     let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()));
     let ((stdin, stdin_end), (stdout_end, stdout), (stderr_end, stderr)) = (pipe()?, pipe()?, pipe()?);
+    if let Some(owner) = owner {
+        for end in [&stdin, &stdout, &stderr] {
+            give(end, owner).map_err(|e| failed(e.into()))?;
+        }
+    }
     let ends = Ends::Pipes {
         stdin: output::stream(stdin_end).map_err(failed)?,
         stdout: output::stream(stdout_end).map_err(failed)?,
         stderr: output::stream(stderr_end).map_err(failed)?,
     };
     Ok((StandardStreams { stdin, stdout, stderr }, ends))
+}
+
+/// `/dev/stdout` of a process is its own descriptor, but to open it takes a right to the pipe: its user has it, and whoever
+/// that user becomes. Nobody else comes to it: other processes' descriptors are closed to them.
+fn give(pipe: &OwnedFd, owner: &spawn::Credentials) -> Result<(), rustix::io::Errno> {
+    rustix::fs::fchown(pipe, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+    rustix::fs::fchmod(pipe, Mode::from_raw_mode(0o666))
 }
 
 fn detached_streams(start: &ExecStart) -> Result<StandardStreams, StartError> {

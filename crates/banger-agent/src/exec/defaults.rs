@@ -11,25 +11,43 @@ pub(crate) enum Shell {
     Plain,
 }
 
-/// Returns the start with everything filled in that the image says and the caller does not.
-pub(crate) fn filled_in(start: ExecStart, defaults: Option<&ProcessDefaults>) -> (ExecStart, Shell) {
-    let Some(defaults) = defaults else { return (start, Shell::Login) };
-    let mut filled = start;
+/// A start with everything filled in that the image says and the caller does not.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FilledIn {
+    pub(crate) start: ExecStart,
+    pub(crate) shell: Shell,
+    /// The working directory is the image's.
+    pub(crate) is_images_directory: bool,
+    /// The command is the image's.
+    pub(crate) is_images_command: bool,
+}
+
+/// Fills in a start.
+pub(crate) fn filled_in(start: ExecStart, defaults: Option<&ProcessDefaults>) -> FilledIn {
+    let mut filled =
+        FilledIn { start, shell: Shell::Login, is_images_directory: false, is_images_command: false };
+    let Some(defaults) = defaults else { return filled };
+    filled.shell = Shell::Plain;
+    let start = &mut filled.start;
     // Later ones win, so the caller's come last.
-    filled.environment = defaults.environment.iter().cloned().chain(filled.environment).collect();
-    if filled.user.is_empty() {
-        filled.user.clone_from(&defaults.user);
+    start.environment.splice(0..0, defaults.environment.iter().cloned());
+    if start.user.is_empty() {
+        start.user.clone_from(&defaults.user);
     }
-    if filled.working_directory.is_empty() {
-        filled.working_directory = match defaults.working_directory.as_ref() {
-            [] => "/".into(),
-            directory => directory.to_vec().into(),
-        };
+    if start.working_directory.is_empty() {
+        start.working_directory = absolute(&defaults.working_directory).into();
+        filled.is_images_directory = true;
     }
-    if filled.argv.is_empty() && filled.image_command {
-        filled.argv.clone_from(&defaults.command);
+    if start.argv.is_empty() && start.image_command {
+        start.argv.clone_from(&defaults.command);
+        filled.is_images_command = !start.argv.is_empty();
     }
-    (filled, Shell::Plain)
+    filled
+}
+
+/// Builders that take the working directory as it is written leave it relative: to the root, as others read it.
+fn absolute(directory: &[u8]) -> Vec<u8> {
+    if directory.starts_with(b"/") { directory.to_vec() } else { [b"/", directory].concat() }
 }
 
 #[cfg(test)]
@@ -54,21 +72,35 @@ mod tests {
     #[test]
     fn without_defaults_nothing_changes() {
         let start = ExecStart { image_command: true, ..ExecStart::default() };
-        assert_eq!(filled_in(start.clone(), None), (start, Shell::Login));
+        let filled = filled_in(start.clone(), None);
+        assert_eq!(
+            filled,
+            FilledIn { start, shell: Shell::Login, is_images_directory: false, is_images_command: false }
+        );
     }
 
     #[test]
     fn what_the_caller_leaves_open_is_the_images() {
-        let (start, shell) = filled_in(ExecStart::default(), Some(&defaults()));
+        let filled = filled_in(ExecStart::default(), Some(&defaults()));
         assert_eq!(
-            (start.user.as_str(), start.working_directory.as_ref(), shell),
+            (filled.start.user.as_str(), filled.start.working_directory.as_ref(), filled.shell),
             ("7:8", &b"/srv"[..], Shell::Plain)
         );
-        assert!(start.argv.is_empty(), "nobody asked for the image's command");
+        assert!(filled.is_images_directory);
+        assert!(filled.start.argv.is_empty(), "nobody asked for the image's command");
         let asked = ExecStart { image_command: true, ..ExecStart::default() };
-        assert_eq!(filled_in(asked, Some(&defaults())).0.argv, defaults().command);
+        let filled = filled_in(asked.clone(), Some(&defaults()));
+        assert_eq!((filled.start.argv, filled.is_images_command), (defaults().command, true));
         let bare = ProcessDefaults::default();
-        assert_eq!(filled_in(ExecStart::default(), Some(&bare)).0.working_directory.as_ref(), b"/");
+        let filled = filled_in(asked, Some(&bare));
+        assert_eq!((filled.start.working_directory.as_ref(), filled.is_images_command), (&b"/"[..], false));
+    }
+
+    #[test]
+    fn a_relative_directory_of_the_image_begins_at_the_root() {
+        let defaults = ProcessDefaults { working_directory: "srv/app".into(), ..ProcessDefaults::default() };
+        let filled = filled_in(ExecStart::default(), Some(&defaults));
+        assert_eq!(filled.start.working_directory.as_ref(), b"/srv/app");
     }
 
     #[test]
@@ -81,7 +113,9 @@ mod tests {
             image_command: true,
             ..ExecStart::default()
         };
-        let (start, _) = filled_in(wish.clone(), Some(&defaults()));
+        let filled = filled_in(wish.clone(), Some(&defaults()));
+        assert_eq!((filled.is_images_directory, filled.is_images_command), (false, false));
+        let start = filled.start;
         assert_eq!(
             (&start.argv, &start.user, &start.working_directory),
             (&wish.argv, &wish.user, &wish.working_directory)

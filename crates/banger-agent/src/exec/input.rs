@@ -5,19 +5,15 @@
 //! input stops at the window of its stream, and a signal that is sent behind it waits with it, since messages arrive in
 //! order. A host that must end such a command ends the call.
 
-use std::{
-    os::fd::AsFd,
-    sync::{Arc, Mutex},
-};
+use std::{os::fd::AsFd, sync::Arc};
 
 use banger_agent_proto::{ExecRequest, exec_request::Request};
 use bytes::{Buf as _, BytesMut};
 use futures::{Stream as MessageStream, StreamExt as _};
-use rustix::{io::Errno, process::Pid};
+use rustix::io::Errno;
 use tonic::Status;
 
-use super::{output::Stream, terminal};
-use crate::os::signal::{self, Target};
+use super::{leader::Leader, output::Stream, terminal};
 
 /// Input that waits for the command. The message that goes beyond it is still kept whole.
 const PENDING_BYTES_MAX: usize = 1024 * 1024;
@@ -30,14 +26,11 @@ pub(crate) enum Input {
     Terminal(Arc<Stream>),
 }
 
-/// The leader while it may be signalled; empty once its number could belong to somebody else.
-pub(crate) type Leader = Arc<Mutex<Option<Pid>>>;
-
 /// Serves messages until there are no more and the command has its input.
 pub(crate) async fn pump(
     mut messages: impl MessageStream<Item = Result<ExecRequest, Status>> + Unpin,
     input: Input,
-    leader: Leader,
+    leader: Arc<Leader>,
 ) {
     let mut feed = Feed { input, pending: BytesMut::new(), is_complete: false };
     let mut is_heard = true;
@@ -125,13 +118,11 @@ impl Input {
 
     fn signal(&self, leader: &Leader, number: u32) {
         let Ok(number) = i32::try_from(number) else { return };
-        let Ok(leader) = leader.lock() else { return };
-        let Some(pid) = *leader else { return };
-        let foreground = match self {
-            Self::Terminal(master) => rustix::termios::tcgetpgrp(master.get_ref()).ok(),
+        let terminal = match self {
+            Self::Terminal(master) => Some(master.get_ref()),
             Self::None | Self::Pipe(_) => None,
         };
-        let _ = signal::send(Target::Group(foreground.unwrap_or(pid)), number);
+        leader.signal(terminal, number);
     }
 }
 
@@ -173,7 +164,7 @@ mod tests {
             Ok(ExecRequest { request: Some(Request::Stdin(vec![b'x'; CHUNK_BYTES].into())) })
         });
         let input = Input::Pipe(output::stream(writer).unwrap());
-        let mut pump = Box::pin(pump(messages, input, Leader::default()));
+        let mut pump = Box::pin(pump(messages, input, Arc::default()));
         for _ in 0..100 {
             assert!((&mut pump).now_or_never().is_none());
             tokio::task::yield_now().await;

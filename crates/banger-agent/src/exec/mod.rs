@@ -10,8 +10,10 @@
 mod account;
 mod command;
 mod defaults;
+mod images_command;
 mod init_wait;
 mod input;
+mod leader;
 mod memory_kill;
 mod output;
 mod plan;

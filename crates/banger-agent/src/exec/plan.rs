@@ -2,7 +2,10 @@
 
 use std::{
     ffi::{CString, NulError},
-    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::Path,
 };
 
@@ -14,8 +17,9 @@ use rustix::{
 
 use super::account::{Account, AccountError};
 use super::defaults::Shell;
+use crate::rooted;
 
-const PATH_DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH_DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The command cannot be started as it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -81,18 +85,38 @@ pub(crate) fn image(start: &ExecStart, account: &Account, shell: Shell) -> Resul
 
 /// Opens the directory the command starts in: the one asked for, else the home, else the root.
 pub(crate) fn working_directory(start: &ExecStart, home: &Path) -> Result<OwnedFd, PlanError> {
-    let open = |path: &Path| {
-        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(
-            |source| match (source, path.display().to_string()) {
-                (Errno::NOENT, directory) => PlanError::NoWorkingDirectory { directory },
-                (source, directory) => PlanError::WorkingDirectory { directory, source },
-            },
-        )
-    };
     if start.working_directory.is_empty() {
-        return open(home).or_else(|_| open(Path::new("/")));
+        return open_directory(home).or_else(|_| open_directory(Path::new("/")));
     }
-    open(Path::new(std::ffi::OsStr::from_bytes(&start.working_directory)))
+    open_directory(Path::new(std::ffi::OsStr::from_bytes(&start.working_directory)))
+}
+
+/// Makes the directory that an image names for its processes, where it does not have it, below `root`.
+pub(crate) fn make_working_directory(root: &Path, directory: &[u8]) -> Result<(), PlanError> {
+    let path = Path::new(std::ffi::OsStr::from_bytes(directory));
+    rooted::make_directory(root, path).map(drop).map_err(|error| PlanError::WorkingDirectory {
+        directory: path.display().to_string(),
+        source: Errno::from_io_error(&error).unwrap_or(Errno::NOTDIR),
+    })
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, PlanError> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(
+        |source| match (source, path.display().to_string()) {
+            (Errno::NOENT, directory) => PlanError::NoWorkingDirectory { directory },
+            (source, directory) => PlanError::WorkingDirectory { directory, source },
+        },
+    )
+}
+
+/// Returns the path of an open directory, as it is in the root.
+pub(crate) fn path_of(directory: &OwnedFd) -> CString {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd())).unwrap_or_default();
+    // A path has no zero byte; one that could not be had is the root.
+    CString::new(path.as_os_str().as_bytes())
+        .ok()
+        .filter(|path| !path.is_empty())
+        .unwrap_or_else(|| c"/".to_owned())
 }
 
 type Variables = Vec<(Vec<u8>, Vec<u8>)>;
@@ -118,7 +142,7 @@ fn variables(start: &ExecStart, account: &Account) -> Result<Variables, PlanErro
 }
 
 /// A name without a slash is searched in PATH, where an empty entry is the working directory.
-fn candidates(program: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn candidates(program: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
     if program.is_empty() {
         return Vec::new();
     }
@@ -178,6 +202,20 @@ mod tests {
         assert_eq!(
             (plain.candidates, plain.argv),
             (vec![c"/bin/sh".to_owned()], vec![c"/bin/sh".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_working_directory_that_no_layer_has_is_made_also_behind_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/data", root.path().join("srv")).unwrap();
+        make_working_directory(root.path(), b"/srv/app").unwrap();
+        assert!(root.path().join("data/app").is_dir());
+        std::fs::write(root.path().join("data/file"), "").unwrap();
+        let error = make_working_directory(root.path(), b"/srv/file/app").unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), error.reason()),
+            ("cannot enter the working directory `/srv/file/app`", Reason::BadWorkingDirectory,)
         );
     }
 

@@ -56,9 +56,12 @@ impl StartError {
             },
             Step::Execute => Self::Execute { program, source },
             Step::WorkingDirectory => Self::EnterDirectory { directory, source },
-            Step::Fork | Step::Session | Step::Terminal | Step::Cgroup | Step::Credentials => {
-                Self::Prepare { program, step, source }
-            }
+            Step::Fork
+            | Step::Session
+            | Step::Terminal
+            | Step::Cgroup
+            | Step::Namespace
+            | Step::Credentials => Self::Prepare { program, step, source },
         }
     }
 
@@ -99,6 +102,7 @@ fn trouble(step: Step) -> &'static str {
         Step::Session => "it got no session of its own",
         Step::Terminal => "it could not take its terminal",
         Step::Cgroup => "it could not enter its cgroup",
+        Step::Namespace => "it got no process namespace",
         Step::Credentials => "it could not become its user",
         Step::WorkingDirectory => "it could not enter its directory",
         Step::Execute => "it could not be executed",

@@ -3,5 +3,6 @@
 pub(crate) mod appearance;
 pub(crate) mod async_fd;
 pub(crate) mod ioctl;
+pub(crate) mod namespaces;
 pub(crate) mod signal;
 pub(crate) mod spawn;

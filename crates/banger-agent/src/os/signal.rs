@@ -29,3 +29,43 @@ pub(crate) fn send(target: Target, number: i32) -> io::Result<()> {
 pub(crate) fn real_time(offset: i32) -> i32 {
     libc::SIGRTMIN() + offset
 }
+
+/// What a process does with signals, as masks of `/proc/<pid>/status` (`proc(5)`: bit n - 1 stands for signal n).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mask {
+    /// It has a handler.
+    Caught,
+    /// They wait until it asks for them, perhaps through a descriptor.
+    Blocked,
+    Ignored,
+}
+
+/// Tells whether a signal is in one of the masks of a process whose status this is.
+pub(crate) fn is_in(status: &str, masks: &[Mask], number: i32) -> bool {
+    let bit = 1_u64.checked_shl(number.unsigned_abs().saturating_sub(1)).unwrap_or(0);
+    let mask = |mask: &Mask| {
+        let name = match mask {
+            Mask::Caught => "SigCgt:",
+            Mask::Blocked => "SigBlk:",
+            Mask::Ignored => "SigIgn:",
+        };
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    masks.iter().filter_map(mask).any(|mask| mask & bit != 0)
+}
+
+/// Tells whether a process that does nothing about a signal ends of it (`signal(7)`).
+pub(crate) fn ends_by_default(number: i32) -> bool {
+    !matches!(
+        number,
+        libc::SIGCHLD
+            | libc::SIGCONT
+            | libc::SIGSTOP
+            | libc::SIGTSTP
+            | libc::SIGTTIN
+            | libc::SIGTTOU
+            | libc::SIGURG
+            | libc::SIGWINCH
+    )
+}

@@ -20,6 +20,8 @@ use rustix::{
     process::{Gid, Uid},
 };
 
+use super::namespaces::{InChild, Place};
+
 /// What to start.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -29,6 +31,10 @@ pub(crate) struct Program {
     pub(crate) environment: Vec<CString>,
     /// Opened with `O_PATH`; entered as the user that the program runs as.
     pub(crate) working_directory: OwnedFd,
+    /// Its path, for a program that sees other mounts than we do.
+    pub(crate) working_directory_path: CString,
+    /// Which processes it sees.
+    pub(crate) place: Place,
     /// `None`: stay who we are.
     pub(crate) credentials: Option<Credentials>,
     /// `cgroup.procs` of the group to run in.
@@ -62,6 +68,7 @@ pub(crate) enum Step {
     Session,
     Terminal,
     Cgroup,
+    Namespace,
     Credentials,
     WorkingDirectory,
     Execute,
@@ -90,6 +97,8 @@ pub(crate) fn spawn(program: Program, streams: StandardStreams) -> Result<tokio:
         program_rest: Rest {
             candidates: program.candidates,
             working_directory: program.working_directory,
+            working_directory_path: program.working_directory_path,
+            place: program.place.in_child().map_err(in_parent)?,
             credentials: program.credentials,
             cgroup: program.cgroup,
             is_on_terminal: program.is_on_terminal,
@@ -104,7 +113,11 @@ pub(crate) fn spawn(program: Program, streams: StandardStreams) -> Result<tokio:
         });
     }
     let mut command = tokio::process::Command::from(command);
-    match command.spawn() {
+    let place =
+        program.place.enter_for_children().map_err(|source| SpawnError { step: Step::Namespace, source })?;
+    let spawned = command.spawn();
+    drop(place);
+    match spawned {
         Ok(child) => Ok(child),
         Err(source) => {
             let mut step = [Step::Fork as u8];
@@ -120,6 +133,7 @@ impl Step {
             Self::Session,
             Self::Terminal,
             Self::Cgroup,
+            Self::Namespace,
             Self::Credentials,
             Self::WorkingDirectory,
             Self::Execute,
@@ -133,6 +147,8 @@ impl Step {
 struct Rest {
     candidates: Vec<CString>,
     working_directory: OwnedFd,
+    working_directory_path: CString,
+    place: InChild,
     credentials: Option<Credentials>,
     cgroup: Option<OwnedFd>,
     is_on_terminal: bool,
@@ -162,16 +178,33 @@ impl Child {
         }
         reset_oom_score();
         reset_signals();
+        let working_directory = match self.enter_place() {
+            Ok(directory) => directory,
+            Err(failed) => return failed,
+        };
         if let Some(credentials) = &rest.credentials
             && let Err(e) = become_user(credentials)
         {
             return (Step::Credentials, e);
         }
-        if let Err(e) = rustix::process::fchdir(&rest.working_directory) {
+        let working_directory = working_directory.as_ref().unwrap_or(&rest.working_directory);
+        if let Err(e) = rustix::process::fchdir(working_directory) {
             return (Step::WorkingDirectory, e);
         }
         close_on_exec_from(3);
         (Step::Execute, self.execute())
+    }
+
+    /// Returns the working directory as it is among the mounts of another place.
+    fn enter_place(&self) -> Result<Option<OwnedFd>, (Step, rustix::io::Errno)> {
+        let rest = &self.program_rest;
+        if !rest.place.enter().map_err(|e| (Step::Namespace, e))? {
+            return Ok(None);
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(&rest.working_directory_path, flags, Mode::empty())
+            .map(Some)
+            .map_err(|e| (Step::WorkingDirectory, e))
     }
 
     /// Tries the candidates as execvp does: a file that may not be executed is remembered, and the search goes on.
