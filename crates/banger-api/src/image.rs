@@ -41,6 +41,9 @@ pub struct PullImage {
     /// Directory of docker's configuration; where docker looks for it when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docker_config: Option<String>,
+    /// Directories where docker's credential helpers are looked for, as in `PATH`; those of the daemon when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_path: Option<String>,
     /// Bytes that it may unpack to; what the configuration says when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,

@@ -74,6 +74,7 @@ fn request(args: PullImageArgs) -> Result<PullImage, CliError> {
         force: args.pull.force,
         insecure_http: args.insecure_http,
         max_bytes: args.max_size.map(ByteCount::get),
+        search_path: std::env::var("PATH").ok().filter(|path| !path.is_empty()),
         docker_config: match std::env::var_os("DOCKER_CONFIG").filter(|directory| !directory.is_empty()) {
             Some(directory) => Some(absolute(Path::new(&directory))?),
             None => None,

@@ -32,6 +32,8 @@ pub struct Web {
     direct: Client,
     /// Made when an answer leads elsewhere for the first time.
     elsewhere: OnceCell<Client>,
+    /// The same for places on this host, which no proxy reaches.
+    close: OnceCell<Client>,
     reach: OnceCell<Reach>,
     /// What the latest answer of the server came from: the server, or a proxy.
     peer: Mutex<Option<SocketAddr>>,
@@ -97,8 +99,8 @@ impl Web {
             builder.tls_certs_merge(options.certificates.clone())
         };
         let direct = builder.build().map_err(WebError::Client)?;
-        let (elsewhere, reach) = (OnceCell::new(), OnceCell::new());
-        Ok(Self { origin, direct, elsewhere, reach, peer: Mutex::default(), options })
+        let (elsewhere, close, reach) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Ok(Self { origin, direct, elsewhere, close, reach, peer: Mutex::default(), options })
     }
 
     /// Asks, and goes where the answer leads as far as that is allowed.
@@ -124,7 +126,7 @@ impl Web {
 
     async fn ask_once(&self, url: &Url, question: &Question) -> Result<Response, WebError> {
         let is_origin = is_same_place(url, &self.origin);
-        let client = if is_origin { &self.direct } else { self.elsewhere().await? };
+        let client = if is_origin { &self.direct } else { self.elsewhere(url).await? };
         let method = if question.form.is_some() { Method::POST } else { Method::GET };
         let mut request = client.request(method, url.clone()).headers(question.headers.clone());
         if let Some(authorization) = &question.authorization
@@ -181,15 +183,17 @@ impl Web {
         *self.reach.get_or_init(find).await
     }
 
-    async fn elsewhere(&self) -> Result<&Client, WebError> {
+    async fn elsewhere(&self, url: &Url) -> Result<&Client, WebError> {
         let origin = self.reach().await;
+        let is_close = is_on_this_host(url);
         let make = || async {
             let hosts = self.options.trusted.iter().map(|place| host_of(place).to_owned());
             let guard = Guard { origin, exempt: proxies().into_iter().chain(hosts).collect() };
             let builder = builder(&self.options).tls_certs_merge(self.options.certificates.clone());
+            let builder = if is_close { builder.no_proxy() } else { builder };
             builder.dns_resolver(guard).build().map_err(WebError::Client)
         };
-        self.elsewhere.get_or_try_init(make).await
+        if is_close { &self.close } else { &self.elsewhere }.get_or_try_init(make).await
     }
 }
 
@@ -197,7 +201,9 @@ impl Web {
 #[must_use]
 pub fn is_on_this_host(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn builder(options: &WebOptions) -> ClientBuilder {

@@ -548,6 +548,7 @@ impl ImageService {
                             kernel: entry.kernel.clone(),
                             plain_http: PlainHttp::default(),
                             docker_directory: None,
+                            search_path: None,
                             bytes_max: None,
                         };
                         self.build_oci(&wanted, staged, progress).await

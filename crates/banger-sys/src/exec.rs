@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
-use crate::host::find_program;
+use crate::host::{find_program, find_program_on};
 use crate::inheritance::{Heir, limit};
 
 /// How much of a tool's stderr is kept: the end of it.
@@ -67,6 +67,7 @@ pub struct Tool {
     input: Option<Vec<u8>>,
     environment: Vec<(OsString, OsString)>,
     directory: Option<PathBuf>,
+    search_path: Option<OsString>,
     umask: Option<u32>,
     deadline: Duration,
 }
@@ -81,6 +82,7 @@ impl Tool {
             input: None,
             environment: Vec::new(),
             directory: None,
+            search_path: None,
             umask: None,
             deadline: Duration::from_secs(60),
         }
@@ -111,6 +113,13 @@ impl Tool {
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Finds it on this `PATH`, which it gets, instead of ours.
+    #[must_use]
+    pub fn search_path(mut self, path: impl Into<OsString>) -> Self {
+        self.search_path = Some(path.into());
         self
     }
 
@@ -157,8 +166,11 @@ impl Tool {
         self,
         consume: impl AsyncFnOnce(tokio::process::ChildStdout) -> io::Result<T>,
     ) -> Result<T, ToolError> {
-        let program =
-            find_program(&self.name).ok_or_else(|| ToolError::Missing { tool: self.name.clone() })?;
+        let found = match &self.search_path {
+            Some(path) => find_program_on(path, &self.name),
+            None => find_program(&self.name),
+        };
+        let program = found.ok_or_else(|| ToolError::Missing { tool: self.name.clone() })?;
         let failed = |source| ToolError::Run { tool: self.name.clone(), source };
         let mut command = Command::new(program);
         limit(command.as_std_mut(), Heir::Tool);
@@ -171,6 +183,9 @@ impl Tool {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
+        if let Some(path) = &self.search_path {
+            command.env("PATH", path);
+        }
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }

@@ -104,8 +104,15 @@ pub fn search_path() -> std::ffi::OsString {
 /// Returns where a program is on `PATH` (and in the sbin directories, which a user's `PATH` often lacks).
 #[must_use]
 pub fn find_program(name: &str) -> Option<PathBuf> {
-    let path = search_path();
-    std::env::split_paths(&path)
+    find_program_on(&search_path(), name)
+}
+
+/// Returns where a program is on somebody else's `PATH`, or in the sbin directories. Relative directories are passed over: they
+/// are relative to where that somebody is.
+#[must_use]
+pub fn find_program_on(path: &std::ffi::OsStr, name: &str) -> Option<PathBuf> {
+    std::env::split_paths(path)
+        .filter(|directory| directory.is_absolute())
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
         .map(|directory| directory.join(name))
         .find(|candidate| is_executable(candidate))

@@ -1,5 +1,6 @@
 //! Container images: pulling one, and the cache of what registries gave.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use banger_api::{OperationView, PruneCache, PrunedCache, PullImage};
@@ -46,6 +47,7 @@ impl ImageOperations {
             name,
             kernel: self.kernel(request.kernel.as_ref())?,
             plain_http: if request.insecure_http { PlainHttp::Allowed } else { PlainHttp::OnLoopback },
+            search_path: request.search_path.as_ref().map(OsString::from),
             docker_directory: request.docker_config.as_ref().map(PathBuf::from),
             bytes_max: request.max_bytes,
         })

@@ -79,7 +79,8 @@ struct TokenAnswer {
 /// Reads the answer of a token server.
 pub(crate) fn token_of(answer: &[u8]) -> Option<Secret> {
     let answer: TokenAnswer = serde_json::from_slice(answer).ok()?;
-    answer.token.or(answer.access_token).filter(|token| !token.is_empty())
+    // An empty one is none, whatever the other name says.
+    [answer.token, answer.access_token].into_iter().flatten().find(|token| !token.is_empty())
 }
 
 #[cfg(test)]
@@ -118,6 +119,7 @@ mod tests {
     fn both_names_of_a_token_are_known() {
         assert_eq!(token_of(br#"{"access_token":"a","expires_in":300}"#), Some(Secret::new("a")));
         assert_eq!(token_of(br#"{"token":"t","access_token":"a"}"#), Some(Secret::new("t")));
+        assert_eq!(token_of(br#"{"token":"","access_token":"a"}"#), Some(Secret::new("a")));
         for none in [&b"{}"[..], br#"{"token":""}"#, b"<html>", br#"{"token":null}"#] {
             assert_eq!(token_of(none), None);
         }

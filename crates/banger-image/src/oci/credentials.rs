@@ -2,6 +2,7 @@
 //! that it names. Source: docker CLI, `cli/config/configfile` and `docker-credential-helpers`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,10 +35,31 @@ pub enum CredentialsError {
     BadAuth { path: PathBuf, registry: String },
     #[error("docker's configuration `{}` names the helper `{helper}`, which is no name of a program", path.display())]
     BadHelper { path: PathBuf, helper: String },
+    #[error("docker's configuration `{}` names the credential helper `{program}`, which is not on your PATH", path.display())]
+    MissingHelper { path: PathBuf, program: String },
     #[error("the credential helper for `{registry}` failed")]
     Helper { registry: String, source: ToolError },
     #[error("the credential helper `{helper}` gave an answer that is none")]
     BadAnswer { helper: String },
+}
+
+impl CredentialsError {
+    /// What to type or do next, where that is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::MissingHelper { path, program } => Some(format!(
+                "install `{program}`, or remove credsStore (or its line of credHelpers) from `{}`; to pull without a login: \
+                 DOCKER_CONFIG=/nonexistent banger image pull <image>",
+                path.display()
+            )),
+            Self::Read { .. }
+            | Self::Damaged { .. }
+            | Self::BadAuth { .. }
+            | Self::BadHelper { .. }
+            | Self::Helper { .. }
+            | Self::BadAnswer { .. } => None,
+        }
+    }
 }
 
 /// What a registry is shown.
@@ -77,7 +99,9 @@ struct Auth {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct HelperAnswer {
+    #[serde(default)]
     username: String,
+    #[serde(default)]
     secret: Secret,
 }
 
@@ -87,25 +111,51 @@ pub(crate) fn docker_directory() -> Option<PathBuf> {
     set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")))
 }
 
-/// Finds what the user of this docker directory shows the registry with this name. Nothing is anonymous.
-pub(crate) async fn find(directory: &Path, registry: &str) -> Result<Credentials, CredentialsError> {
-    let path = directory.join("config.json");
+/// Where credentials are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Store<'s> {
+    /// The directory of docker's configuration.
+    pub(crate) directory: &'s Path,
+    /// The `PATH` of whoever asks, where helpers are; ours where it is not known.
+    pub(crate) search_path: Option<&'s OsStr>,
+}
+
+/// Finds what the user of this store shows a registry that is asked for this repository. Nothing is anonymous.
+pub(crate) async fn find(
+    store: Store<'_>,
+    registry: &str,
+    repository: &str,
+) -> Result<Credentials, CredentialsError> {
+    let path = store.directory.join("config.json");
     let Some(config) = read(&path)? else { return Ok(Credentials::Anonymous) };
     let keys = keys_of(registry);
     let named = config.cred_helpers.iter().find(|(key, _)| keys.contains(&host_of(key).to_owned()));
     let helper = named.map(|(_, helper)| helper).or(config.creds_store.as_ref());
     if let Some(helper) = helper.filter(|helper| !helper.is_empty())
-        && let Some(found) = ask_helper(&path, helper, registry).await?
+        && let Some(found) = ask_helper(store, &path, helper, registry).await?
     {
         return Ok(found);
     }
-    let stored = config.auths.into_iter().find(|(key, _)| keys.contains(&host_of(key).to_owned()));
-    match stored {
-        Some((_, auth)) => {
+    match stored(config.auths, &keys, repository) {
+        Some(auth) => {
             from_auth(auth).ok_or_else(|| CredentialsError::BadAuth { path, registry: registry.to_owned() })
         }
         None => Ok(Credentials::Anonymous),
     }
+}
+
+/// Returns the entry for a repository: that of the longest name that it begins with (containers-auth.json(5)).
+fn stored(auths: BTreeMap<String, Auth>, hosts: &[String], repository: &str) -> Option<Auth> {
+    let suiting = auths.into_iter().filter_map(|(key, auth)| {
+        if !hosts.iter().any(|host| host == host_of(&key)) {
+            return None;
+        }
+        let below = path_of(&key);
+        let is_of_it = below.is_empty()
+            || repository.strip_prefix(below).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        is_of_it.then_some((below.len(), auth))
+    });
+    suiting.max_by_key(|(length, _)| *length).map(|(_, auth)| auth)
 }
 
 fn read(path: &Path) -> Result<Option<Config>, CredentialsError> {
@@ -136,6 +186,14 @@ fn host_of(key: &str) -> &str {
     rest.split('/').next().unwrap_or(rest)
 }
 
+/// What a key has behind the host. Old files have addresses of the API there.
+fn path_of(key: &str) -> &str {
+    let is_address = key.starts_with("https://") || key.starts_with("http://");
+    let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
+    let path = rest.split_once('/').map(|(_, path)| path.trim_end_matches('/')).unwrap_or_default();
+    if is_address || matches!(path, "v1" | "v2") { "" } else { path }
+}
+
 fn from_auth(auth: Auth) -> Option<Credentials> {
     if let Some(token) = auth.identitytoken.filter(|token| !token.is_empty()) {
         return Some(Credentials::Identity(token));
@@ -145,18 +203,28 @@ fn from_auth(auth: Auth) -> Option<Credentials> {
         let decoded = String::from_utf8(engine.decode(encoded.expose().trim()).ok()?).ok()?;
         let (username, password) = decoded.split_once(':')?;
         let password = Secret::new(password.trim_end_matches('\0'));
-        return Some(Credentials::Basic { username: username.to_owned(), password });
+        return Some(basic(username.to_owned(), password));
     }
     match (auth.username, auth.password) {
-        (Some(username), Some(password)) => Some(Credentials::Basic { username, password }),
+        (Some(username), Some(password)) => Some(basic(username, password)),
         // A store leaves empty entries behind where it took the secrets away.
         (None, None) => Some(Credentials::Anonymous),
         (Some(_), None) | (None, Some(_)) => None,
     }
 }
 
+/// A login without a name or a password is none: token servers refuse it where they let everybody in.
+fn basic(username: String, password: Secret) -> Credentials {
+    if username.is_empty() || password.is_empty() {
+        Credentials::Anonymous
+    } else {
+        Credentials::Basic { username, password }
+    }
+}
+
 /// Asks a helper. It may know nothing about the registry.
 async fn ask_helper(
+    store: Store<'_>,
     path: &Path,
     helper: &str,
     registry: &str,
@@ -168,6 +236,10 @@ async fn ask_helper(
     let program = format!("docker-credential-{helper}");
     let server = if registry == DOCKER_HUB { DOCKER_HUB_KEY } else { registry };
     let tool = Tool::new(&program).arg("get").input(server).deadline(HELPER_DEADLINE);
+    let tool = match store.search_path {
+        Some(search_path) => tool.search_path(search_path),
+        None => tool,
+    };
     // On stdout there is the secret, or, after a failure, the reason.
     let mut answer = Vec::new();
     let ended = tool
@@ -180,11 +252,16 @@ async fn ask_helper(
         Ok(()) => {
             let answer: HelperAnswer = serde_json::from_slice(&answer)
                 .map_err(|_may_quote_the_secret| CredentialsError::BadAnswer { helper: program })?;
-            Ok(Some(if answer.username == TOKEN_USER {
+            let found = if answer.username == TOKEN_USER && !answer.secret.is_empty() {
                 Credentials::Identity(answer.secret)
             } else {
-                Credentials::Basic { username: answer.username, password: answer.secret }
-            }))
+                basic(answer.username, answer.secret)
+            };
+            // Some helpers say nothing about what they do not know.
+            Ok(Some(found).filter(|found| *found != Credentials::Anonymous))
+        }
+        Err(ToolError::Missing { tool }) => {
+            Err(CredentialsError::MissingHelper { path: path.to_owned(), program: tool })
         }
         Err(ToolError::Failed { .. }) if says_not_found(&answer) => Ok(None),
         Err(ToolError::Failed { tool, status, stderr }) => {

@@ -24,7 +24,7 @@ fn cache(home: &Path) -> Arc<BlobCache> {
 fn registry(fake: &FakeRegistry) -> Arc<Registry> {
     let options = RegistryOptions { patience: impatience(), ..RegistryOptions::default() };
     let reference = format!("{}/x", fake.host).parse().unwrap();
-    Arc::new(Registry::of(&reference, Credentials::Anonymous, &options).unwrap())
+    Arc::new(Registry::of(&reference, Credentials::Anonymous, &options))
 }
 
 fn read(mut file: File) -> Vec<u8> {

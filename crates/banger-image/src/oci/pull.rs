@@ -2,6 +2,7 @@
 //! soon as it and those below it are here.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,8 @@ pub struct OciPull {
     pub plain_http: PlainHttp,
     /// Where docker's configuration is; none means where docker looks for it.
     pub docker_directory: Option<PathBuf>,
+    /// The `PATH` of whoever asks, where docker's credential helpers are; none means ours.
+    pub search_path: Option<OsString>,
     /// Bytes that it may unpack to, where other than the rules say.
     pub bytes_max: Option<u64>,
 }
@@ -107,9 +110,8 @@ impl OciPullError {
             Self::Limit(over) => over.hint(),
             Self::Flatten(error) => error.hint(),
             Self::Write(error) => below_floor(error).map(|_| BelowFloor::HINT.to_owned()),
-            Self::Credentials(_) | Self::Local(_) | Self::Cache(_) | Self::Finish(_) | Self::Incomplete => {
-                None
-            }
+            Self::Credentials(error) => error.hint(),
+            Self::Local(_) | Self::Cache(_) | Self::Finish(_) | Self::Incomplete => None,
         }
     }
 }
@@ -240,7 +242,11 @@ impl OciImages {
     ) -> Result<Resolved, OciPullError> {
         let directory = wanted.docker_directory.clone().or_else(credentials::docker_directory);
         let credentials = match directory {
-            Some(directory) => credentials::find(&directory, reference.registry()).await,
+            Some(directory) => {
+                let search_path = wanted.search_path.as_deref();
+                let store = credentials::Store { directory: &directory, search_path };
+                credentials::find(store, reference.registry(), reference.repository()).await
+            }
             None => Ok(credentials::Credentials::Anonymous),
         };
         let options = RegistryOptions {
@@ -249,9 +255,8 @@ impl OciImages {
             certificates: certificates::directories(),
             trusted: self.rules.trusted.clone(),
         };
-        let registry = Registry::of(reference, credentials.map_err(OciPullError::Credentials)?, &options)
-            .map_err(OciPullError::Registry)?;
-        let registry = Arc::new(registry);
+        let credentials = credentials.map_err(OciPullError::Credentials)?;
+        let registry = Arc::new(Registry::of(reference, credentials, &options));
         let first = registry.manifest(&reference.target()).await.map_err(OciPullError::Registry)?;
         self.find_image(registry, first, platform).await
     }

@@ -34,6 +34,7 @@ fn wanted(fake: &FakeRegistry, home: &Path, name: &str, tag: &str) -> OciPull {
         kernel: "debian-12".parse().unwrap(),
         plain_http: PlainHttp::OnLoopback,
         // Nobody's credentials belong to a test.
+        search_path: None,
         docker_directory: Some(home.join("docker")),
         bytes_max: None,
     }
@@ -330,6 +331,7 @@ async fn pull_until_killed() {
         name: name.parse().unwrap(),
         kernel: "debian-12".parse().unwrap(),
         plain_http: PlainHttp::OnLoopback,
+        search_path: None,
         docker_directory: Some(home.join("docker")),
         bytes_max: None,
     };

@@ -2,14 +2,15 @@
 //!
 //! Every wait has a deadline, every answer a greatest size, and what was asked for by digest is checked.
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use banger_fetch::{Answer, Pace, Question, Web, WebError, WebOptions};
+use banger_fetch::{Answer, Pace, Question, Web, WebError, WebOptions, speaks_tls};
 use reqwest::header::{ACCEPT, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::authorization::{Challenge, basic_header, bearer_header, token_of};
 use super::certificates;
@@ -21,6 +22,7 @@ use super::reference::Reference;
 use super::registry_error::RegistryError;
 use super::secret::Secret;
 use super::text::plain;
+use crate::compression::Compression;
 
 /// The specification asks clients to take at least 4 MiB.
 const MANIFEST_BYTES_MAX: u64 = 4 << 20;
@@ -56,16 +58,24 @@ pub(crate) struct RegistryOptions {
 /// One repository of a registry.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    web: Web,
-    /// Scheme and host.
-    address: String,
-    is_plain: bool,
+    /// Found with the first question.
+    endpoint: OnceCell<Endpoint>,
+    options: RegistryOptions,
     name: String,
     repository: String,
     credentials: Credentials,
     /// What the last challenge led to. Held while a new token is fetched, so that one is fetched for all.
     authorization: Mutex<Authorization>,
     patience: Patience,
+}
+
+/// How a registry is spoken to.
+#[derive(Debug)]
+struct Endpoint {
+    web: Web,
+    /// Scheme and host.
+    address: String,
+    is_plain: bool,
 }
 
 #[derive(Debug, Default)]
@@ -116,26 +126,36 @@ impl BlobStream {
 
 impl Registry {
     /// The repository that a reference names. Nothing is asked yet.
-    pub(crate) fn of(
-        reference: &Reference,
-        credentials: Credentials,
-        options: &RegistryOptions,
-    ) -> Result<Self, RegistryError> {
-        let name = reference.registry();
-        let host = if name == "docker.io" { DOCKER_HUB_HOST } else { name };
-        let is_local = is_loopback(host);
-        let is_plain = is_local || options.plain_http == PlainHttp::Allowed;
-        let address = format!("{}://{host}", if is_plain { "http" } else { "https" });
-        Ok(Self {
-            web: web(name, &address, is_plain, options)?,
-            address,
-            is_plain,
-            name: name.to_owned(),
+    pub(crate) fn of(reference: &Reference, credentials: Credentials, options: &RegistryOptions) -> Self {
+        Self {
+            endpoint: OnceCell::new(),
+            options: options.clone(),
+            name: reference.registry().to_owned(),
             repository: reference.repository().to_owned(),
             credentials,
             authorization: Mutex::default(),
             patience: options.patience,
-        })
+        }
+    }
+
+    /// Returns how the registry is spoken to. One on this host is asked whether it speaks TLS, as docker and podman do: it
+    /// is spoken to without only where it does not, or where the user said so.
+    async fn endpoint(&self) -> Result<&Endpoint, RegistryError> {
+        let host = if self.name == "docker.io" { DOCKER_HUB_HOST } else { &self.name };
+        let make = || async {
+            let is_plain = match self.options.plain_http {
+                PlainHttp::Allowed => true,
+                PlainHttp::OnLoopback if !is_loopback(host) => false,
+                PlainHttp::OnLoopback => {
+                    let place = if has_port(host) { host.to_owned() } else { format!("{host}:443") };
+                    // One that cannot be reached is told by the question itself; nothing is decided then.
+                    !speaks_tls(&place, self.patience.connect).await.unwrap_or(false)
+                }
+            };
+            let address = format!("{}://{host}", if is_plain { "http" } else { "https" });
+            Ok(Endpoint { web: web(&self.name, &address, is_plain, &self.options)?, address, is_plain })
+        };
+        self.endpoint.get_or_try_init(make).await
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -199,7 +219,8 @@ impl Registry {
 
     /// Asks once, and once more when the registry wants to know who asks.
     async fn get(&self, path: &str, headers: &HeaderMap) -> Result<Response, RegistryError> {
-        let url = url_of(&self.name, &format!("{}/v2/{}/{path}", self.address, self.repository))?;
+        let address = &self.endpoint().await?.address;
+        let url = url_of(&self.name, &format!("{address}/v2/{}/{path}", self.repository))?;
         let (authorization, generation) = {
             let known = self.authorization.lock().await;
             (known.header.clone(), known.generation)
@@ -245,7 +266,7 @@ impl Registry {
         let registry = || self.name.clone();
         let mut url =
             Url::parse(realm).map_err(|_no_url| RegistryError::Challenge { registry: registry() })?;
-        if url.scheme() == "http" && !self.is_plain {
+        if url.scheme() == "http" && !self.endpoint().await?.is_plain {
             let realm = plain(url.host_str().unwrap_or_default(), REASON_CHARACTERS_MAX);
             return Err(RegistryError::OpenRealm { registry: registry(), realm });
         }
@@ -277,7 +298,7 @@ impl Registry {
     async fn ask(&self, question: &Question) -> Result<Answer, RegistryError> {
         let registry = self.name.clone();
         let waited = self.patience.connect + self.patience.idle;
-        match tokio::time::timeout(waited, self.web.ask(question)).await {
+        match tokio::time::timeout(waited, self.endpoint().await?.web.ask(question)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(WebError::Client(source))) => Err(RegistryError::Client(source)),
             Ok(Err(WebError::Reach(error))) if error.is_timeout() => {
@@ -337,13 +358,32 @@ impl Registry {
                 }
                 body.extend_from_slice(&bytes);
             }
-            Ok(body)
+            plain_body(body, bytes_max).ok_or_else(|| RegistryError::TooLarge {
+                registry: self.name.clone(),
+                what,
+                bytes_max,
+            })
         };
         let waited = self.patience.document;
         match tokio::time::timeout(waited, whole).await {
             Ok(read) => read,
             Err(_elapsed) => Err(RegistryError::Late { registry: self.name.clone(), what, waited }),
         }
+    }
+}
+
+/// Returns a document as it was before a server compressed it, which some do without being asked: documents are JSON, which
+/// begins like no compression. What is damaged stays as it is; nothing where it is larger than it may be.
+fn plain_body(body: Vec<u8>, bytes_max: u64) -> Option<Vec<u8>> {
+    let Ok(compression @ (Compression::Gzip | Compression::Zstd)) = Compression::of_start(&body) else {
+        return Some(body);
+    };
+    let mut text = Vec::new();
+    let read = compression.buffered(body.as_slice()).take(bytes_max.saturating_add(1)).read_to_end(&mut text);
+    match read {
+        Ok(_) if text.len() as u64 > bytes_max => None,
+        Ok(_) => Some(text),
+        Err(_damaged) => Some(body),
     }
 }
 
@@ -361,13 +401,19 @@ fn url_of(registry: &str, address: &str) -> Result<Url, RegistryError> {
     Url::parse(address).map_err(|_no_url| RegistryError::Address { registry: registry.to_owned() })
 }
 
-/// Returns how long to wait before the next question: seconds, or a date (RFC 9110, section 10.2.3).
+/// Returns how long to wait before the next question: seconds, or a date of one of the three forms (RFC 9110, sections
+/// 10.2.3 and 5.6.7).
 fn retry_after(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let old = |form: &str| jiff::civil::DateTime::strptime(form, text).ok()?.in_tz("UTC").ok();
+    let then = jiff::fmt::rfc2822::parse(text)
+        .ok()
+        .or_else(|| old("%A, %d-%b-%y %H:%M:%S GMT"))
+        .or_else(|| old("%a %b %e %H:%M:%S %Y"))?
+        .timestamp();
     Some(then.duration_since(jiff::Timestamp::now()).try_into().unwrap_or_default())
 }
 
@@ -405,13 +451,19 @@ fn reason(body: &[u8]) -> String {
     plain(&text.unwrap_or_default(), REASON_CHARACTERS_MAX)
 }
 
+fn has_port(host: &str) -> bool {
+    host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'))
+}
+
 /// Tells whether a host with an optional port is this one.
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ fn options() -> RegistryOptions {
 
 fn registry(fake: &FakeRegistry, credentials: Credentials) -> Registry {
     let reference = format!("{}/team/app:v1", fake.host).parse().unwrap();
-    Registry::of(&reference, credentials, &options()).unwrap()
+    Registry::of(&reference, credentials, &options())
 }
 
 fn ada() -> Credentials {
@@ -143,7 +143,7 @@ async fn a_refused_password_is_told_without_it_and_moves_no_cursor() {
 #[tokio::test]
 async fn a_login_never_goes_unencrypted_to_another_place_than_an_unencrypted_registry() {
     let reference: Reference = "registry.example/x".parse().unwrap();
-    let registry = Registry::of(&reference, ada(), &options()).unwrap();
+    let registry = Registry::of(&reference, ada(), &options());
     let error = registry.fetch_token("http://registry.example/token", None).await.unwrap_err();
     assert!(matches!(error, RegistryError::OpenRealm { .. }), "{error:?}");
 }
@@ -193,7 +193,7 @@ async fn a_trusted_place_gives_blobs_without_the_login_and_its_words_are_not_rep
     .await;
     let reference = format!("{}/team/app:v1", fake.host).parse().unwrap();
     let options = RegistryOptions { trusted: vec![storage.host.clone()], ..options() };
-    let registry = Registry::of(&reference, ada(), &options).unwrap();
+    let registry = Registry::of(&reference, ada(), &options);
     let mut stream = registry.blob(&blob.digest, 0).await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap(), &b"layer"[..]);
     let error = registry.manifest("refused").await.unwrap_err();
@@ -232,29 +232,30 @@ async fn a_document_that_trickles_is_late() {
     });
     let reference = format!("{host}/x").parse().unwrap();
     let patience = Patience { document: Duration::from_millis(200), ..impatience() };
-    let options = RegistryOptions { patience, ..options() };
-    let registry = Registry::of(&reference, Credentials::Anonymous, &options).unwrap();
+    let options = RegistryOptions { patience, plain_http: Allowed, ..options() };
+    let registry = Registry::of(&reference, Credentials::Anonymous, &options);
     let error = registry.manifest("latest").await.unwrap_err();
     assert!(matches!(error, RegistryError::Late { what: "manifest", .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn only_loopback_is_asked_without_tls_unless_the_user_says_so() {
-    let address = |reference: &str, plain_http| {
+    let address = |reference: &'static str, plain_http| async move {
         let options = RegistryOptions { plain_http, ..options() };
-        Registry::of(&reference.parse().unwrap(), Credentials::Anonymous, &options).unwrap().address
+        let registry = Registry::of(&reference.parse().unwrap(), Credentials::Anonymous, &options);
+        registry.endpoint().await.unwrap().address.clone()
     };
     for (reference, plain_http, expected) in [
         ("alpine", OnLoopback, "https://registry-1.docker.io"),
-        ("localhost:5000/x", OnLoopback, "http://localhost:5000"),
-        ("127.0.0.2:5000/x", OnLoopback, "http://127.0.0.2:5000"),
-        ("[::1]:5000/x", OnLoopback, "http://[::1]:5000"),
+        ("localhost:1/x", OnLoopback, "http://localhost:1"),
+        ("127.0.0.2:1/x", OnLoopback, "http://127.0.0.2:1"),
+        ("[::1]:1/x", OnLoopback, "http://[::1]:1"),
         ("localhost.example.com/x", OnLoopback, "https://localhost.example.com"),
         ("127.0.0.1.example.com/x", OnLoopback, "https://127.0.0.1.example.com"),
         ("10.0.0.1:5000/x", OnLoopback, "https://10.0.0.1:5000"),
         ("10.0.0.1:5000/x", Allowed, "http://10.0.0.1:5000"),
     ] {
-        assert_eq!(address(reference, plain_http), expected, "{reference}");
+        assert_eq!(address(reference, plain_http).await, expected, "{reference}");
     }
 }
 
@@ -313,7 +314,79 @@ async fn a_manifest_by_digest_is_checked_and_one_without_end_is_refused() {
 #[tokio::test]
 async fn a_registry_that_nobody_listens_for_is_named() {
     let reference = "127.0.0.1:1/x".parse().unwrap();
-    let registry = Registry::of(&reference, Credentials::Anonymous, &options()).unwrap();
+    let registry = Registry::of(&reference, Credentials::Anonymous, &options());
     let error = registry.manifest("latest").await.unwrap_err();
     assert_eq!(error.to_string(), "cannot reach the registry `127.0.0.1:1`");
+}
+
+#[tokio::test]
+async fn a_registry_on_this_host_that_speaks_tls_is_never_asked_without() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let server = tokio::spawn(async move {
+        let mut heard = Vec::new();
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut first = [0];
+            let _ = stream.read(&mut first).await;
+            heard.push(first[0]);
+            // An alert: no certificate of ours.
+            let _ = stream.write_all(b"\x15\x03\x03\x00\x02\x02\x28").await;
+        }
+        heard
+    });
+    let patience = Patience { tries_max: 1, ..impatience() };
+    let options = RegistryOptions { patience, ..options() };
+    let registry = Registry::of(&format!("{host}/x").parse().unwrap(), ada(), &options);
+    let error = registry.manifest("latest").await.unwrap_err();
+    assert!(matches!(error, RegistryError::Reach { .. }), "{error:?}");
+    assert_eq!(server.await.unwrap(), [22, 22], "only greetings of TLS");
+}
+
+#[tokio::test]
+async fn a_manifest_that_arrives_compressed_is_the_one_that_was_asked_for() {
+    use std::io::Write as _;
+    let text = br#"{"schemaVersion":2,"manifests":[]}"#;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text).unwrap();
+    let packed = encoder.finish().unwrap();
+    let fake = FakeRegistry::with(move |asked| {
+        let reply = Reply::of(200, packed.clone()).with("Content-Encoding", "gzip");
+        asked.path.contains("/manifests/").then_some(reply)
+    })
+    .await;
+    let registry =
+        Registry::of(&format!("{}/x", fake.host).parse().unwrap(), Credentials::Anonymous, &options());
+    let digest = BlobDigest::of(text);
+    for target in ["latest".to_owned(), digest.to_string()] {
+        let manifest = registry.manifest(&target).await.unwrap();
+        assert_eq!((manifest.text.as_slice(), &manifest.digest), (&text[..], &digest));
+    }
+}
+
+#[test]
+fn a_bomb_of_a_document_is_too_large_and_a_damaged_one_stays_what_it_is() {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&vec![b' '; 100_000]).unwrap();
+    let packed = encoder.finish().unwrap();
+    assert_eq!(plain_body(packed.clone(), 99_999), None);
+    assert_eq!(plain_body(packed, 100_000).map(|text| text.len()), Some(100_000));
+    assert_eq!(plain_body(b"\x1f\x8bjunk".to_vec(), 100), Some(b"\x1f\x8bjunk".to_vec()));
+}
+
+#[test]
+fn every_form_of_a_date_says_when_to_come_back() {
+    let pause = |text: &str| retry_after(&HeaderValue::from_str(text).unwrap());
+    assert_eq!(pause("120"), Some(Duration::from_secs(120)));
+    for text in ["Sat, 06 Nov 2094 08:49:37 GMT", "Sat Nov  6 08:49:37 2094"] {
+        assert!(pause(text).is_some_and(|pause| pause > Duration::from_secs(1 << 30)), "{text}");
+    }
+    for past in
+        ["Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+    {
+        assert_eq!(pause(past), Some(Duration::ZERO), "{past}");
+    }
+    assert_eq!(pause("soon"), None);
 }

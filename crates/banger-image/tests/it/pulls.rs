@@ -32,6 +32,7 @@ impl Place {
             name: name.parse().unwrap(),
             kernel: "debian-12".parse().unwrap(),
             plain_http: PlainHttp::OnLoopback,
+            search_path: None,
             docker_directory: Some(self.home.path().join("docker")),
             bytes_max: None,
         };
