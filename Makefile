@@ -9,12 +9,15 @@ AGENT_TARGET := target/agent
 HOST_PACKAGES := gcc libc6-dev qemu-system-x86 passt mmdebstrap uidmap kmod e2fsprogs openssh-client \
 	debian-archive-keyring zstd
 # What only the tests use.
-TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio python3 bzip2 gzip lz4 xz-utils
+TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio python3 python3-venv bzip2 gzip lz4 xz-utils
 
 SMOKE = BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SMOKE_JOBS=$(JOBS) BANGER_SMOKE_SCENARIO=$(SCENARIO) \
 	BANGER_SMOKE_VERBOSE=$(VERBOSE) $(CARGO) test --quiet --locked -p banger-smoke --test guests
 
-.PHONY: help setup setup-tests setup-fuzz fuzz-tool build run test smoke smoke-list bench bench-check bench-images fuzz-short soak deny-tool lint clean
+# What judges the API's document, in an environment of its own.
+PYTHON_TOOLS := openapi-spec-validator==0.9.0 schemathesis==4.32.5
+
+.PHONY: help setup setup-tests python-tools setup-fuzz fuzz-tool build run test smoke smoke-list bench bench-check bench-images fuzz-short soak deny-tool lint clean
 
 help: ## Shows this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
@@ -32,6 +35,14 @@ setup setup-tests setup-fuzz: ## Installs the packages that are missing (apt, wi
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
 	fi
 
+python-tools: setup-tests
+	@test "$$(cat target/python/tools 2>/dev/null)" = "$(PYTHON_TOOLS)" || { \
+		echo "setup: installing $(PYTHON_TOOLS)"; \
+		rm -rf target/python && python3 -m venv target/python && \
+		target/python/bin/pip install --quiet --disable-pip-version-check $(PYTHON_TOOLS) && \
+		echo "$(PYTHON_TOOLS)" >target/python/tools; \
+	}
+
 build: setup ## Builds banger, bangerd and the guest's agent into target/release
 	@RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --quiet --locked --profile agent \
 		--target $(TARGET) --target-dir $(AGENT_TARGET) -p banger-agent
@@ -42,7 +53,7 @@ build: setup ## Builds banger, bangerd and the guest's agent into target/release
 run: build ## Shows what it is about: one command in a real guest
 	@$(BIN)/banger vm run --rm -- sh -c 'uname -a && cat /etc/os-release'
 
-test: setup-tests build ## Runs all tests, those with real guests among them
+test: setup-tests python-tools build ## Runs all tests, those with real guests among them
 	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) test --quiet --locked --workspace
 
 smoke: setup-tests build ## Runs the scenarios with real guests [JOBS=n] [SCENARIO=a,b] [VERBOSE=1]

@@ -22,6 +22,7 @@ use super::router::ApiState;
 const SPLICE_BYTES: usize = 64 * 1024;
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChannelQuery {
     /// Port of the guest's agent.

@@ -14,6 +14,7 @@ use super::fault::Refusal;
 use super::router::ApiState;
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShutdownQuery {
     /// Also while work is in progress: it is cancelled.

@@ -19,6 +19,7 @@ use crate::vm::VmError;
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventsQuery {
     /// Cursor of the last event that the caller knows; absent: events from now on.

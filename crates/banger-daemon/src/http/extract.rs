@@ -13,7 +13,7 @@ use super::fault::Refusal;
 /// How long a client may take to send a body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A JSON body; an empty one, and `null`, mean that nothing was said: older clients of routes that had no body say that.
+/// A JSON body, which is an object on every route that has one.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -24,8 +24,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             .await
             .map_err(|_late| bad_request(&"its body does not come"))?
             .map_err(|error| bad_request(&error.body_text()))?;
-        let text: &[u8] = if matches!(bytes.trim_ascii(), b"" | b"null") { b"{}" } else { &bytes };
-        serde_json::from_slice(text).map(Self).map_err(|error| bad_request(&error))
+        // A list would be read as the fields of a structure in their order.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(bad_request(&"its body is not a JSON object; send `{}` to leave everything open"));
+        }
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| bad_request(&error))
     }
 }
 

@@ -3,6 +3,7 @@
 mod channel;
 mod connections;
 mod daemon_routes;
+mod document;
 mod event_routes;
 mod extract;
 mod fault;

@@ -3,18 +3,26 @@
 use axum::Json;
 use axum::extract::State;
 use banger_api::{ErrorBody, ErrorCode, OperationView};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::extract::{Parameters, Segment};
 use super::fault::Refusal;
 use super::router::ApiState;
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StatusQuery {
     /// The last revision that the caller knows.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "revision")]
     after: u64,
+}
+
+/// Reads a number below 2^63: what the document's format `int64` allows.
+fn revision<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    i64::try_from(number).map(|_fits| number).map_err(D::Error::custom)
 }
 
 #[utoipa::path(get, path = "/v1/operations", operation_id = "list_operations", responses((status = 200, body = Vec<OperationView>)))]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::Method;
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
 use banger_api::{ErrorBody, ErrorCode};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -15,7 +15,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::fault::Refusal;
-use super::{channel, daemon_routes, event_routes, image_routes, kernel_routes, operation_routes, vm_routes};
+use super::{
+    channel, daemon_routes, document, event_routes, image_routes, kernel_routes, operation_routes, vm_routes,
+};
 use crate::config::Config;
 use crate::doctor::Doctor;
 use crate::events::Events;
@@ -102,19 +104,19 @@ fn routes() -> OpenApiRouter<ApiState> {
 /// Returns the OpenAPI document.
 #[must_use]
 pub fn api_document() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
+    let mut document = routes().into_openapi();
+    document::complete(&mut document);
+    document
 }
 
 /// Returns the service behind the socket.
 pub fn router(state: ApiState) -> Router {
-    let (router, document) = routes().split_for_parts();
+    let (router, mut document) = routes().split_for_parts();
+    document::complete(&mut document);
     router
-        .route(
-            "/v1/openapi.json",
-            axum::routing::get(move || std::future::ready(axum::Json(document.clone()))),
-        )
+        .route("/v1/openapi.json", axum::routing::get(move || std::future::ready(Json(document.clone()))))
         .fallback(unknown_route)
-        .method_not_allowed_fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::from_fn(mint_operation_id))
         .with_state(state)
@@ -130,6 +132,13 @@ async fn mint_operation_id(request: Request, next: Next) -> Response {
     within_new(next.run(request)).await
 }
 
-async fn unknown_route(method: axum::http::Method, uri: axum::http::Uri) -> Refusal {
+/// A route that exists; its methods are in the header `Allow`.
+async fn unknown_method(method: Method, uri: Uri) -> Response {
+    let message = format!("the route `{}` has no method `{method}`", uri.path());
+    let body = ErrorBody::new(ErrorCode::UnknownMethod, message);
+    (StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response()
+}
+
+async fn unknown_route(method: Method, uri: Uri) -> Refusal {
     Refusal(ErrorBody::new(ErrorCode::UnknownMethod, format!("there is no route `{method} {}`", uri.path())))
 }

@@ -22,6 +22,7 @@ use super::router::ApiState;
 type Answer<T> = Result<Json<T>, Refusal>;
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LogsQuery {
     /// Go on until the machine ends.
@@ -33,6 +34,7 @@ pub(super) struct LogsQuery {
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndingQuery {
     /// Boot id of the guest that is meant.
@@ -40,6 +42,7 @@ pub(super) struct EndingQuery {
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StatsQuery {
     /// Leave the guest alone: its figures are absent, and the answer comes at once.
@@ -48,6 +51,7 @@ pub(super) struct StatsQuery {
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     /// Indent the answer and end it with a line feed: it can be shown as it is.

@@ -31,9 +31,10 @@ fn is_one_sentence(error: &ErrorBody) {
 #[tokio::test]
 async fn a_request_that_cannot_be_understood_makes_nothing() {
     let sandbox = Sandbox::start().await;
-    let cases: [(&str, &str); 13] = [
+    let cases: [(&str, &str); 14] = [
         ("{\"name\":", "EOF while parsing"),
-        ("[1]", "invalid type"),
+        ("[1]", "not a JSON object"),
+        ("", "not a JSON object"),
         ("{\"nmae\":\"dev\"}", "unknown field `nmae`"),
         ("{\"name\":\"Dev\"}", "Dev"),
         ("{\"name\":\"-dev\"}", "-dev"),
@@ -64,8 +65,14 @@ async fn an_unknown_route_method_or_path_is_told_as_an_error_of_ours() {
         (error.code, error.message.as_str()),
         (ErrorCode::UnknownMethod, "there is no route `POST /v1/vm`")
     );
-    let error = post(&sandbox, "/v1/info", "{}").await;
-    assert_eq!(error.code, ErrorCode::UnknownMethod);
+    let mut stream = tokio::net::UnixStream::connect(sandbox.paths.daemon_socket()).await.unwrap();
+    let request = b"DELETE /v1/vms HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    assert!(answer.to_lowercase().contains("\r\nallow: get,head,post\r\n"), "{answer}");
+    assert!(answer.contains("the route `/v1/vms` has no method `DELETE`"), "{answer}");
     let error = post(&sandbox, "/v1/vms/%ff/start", "{}").await;
     assert_eq!(error.code, ErrorCode::BadRequest);
     let error =

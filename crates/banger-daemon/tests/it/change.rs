@@ -138,13 +138,19 @@ async fn a_vm_that_nobody_uses_is_stopped_and_one_in_use_is_not() {
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_to_a_route_with_a_body_is_understood() {
+async fn a_body_that_is_no_object_changes_nothing() {
     let sandbox = Sandbox::start().await;
     sandbox.create("dev").await;
-    for (verb, body) in [("kill", Value::Null), ("start", Value::Null), ("delete", json!({}))] {
-        let begun = sandbox.begin(&format!("/v1/vms/dev/{verb}"), body).await.unwrap();
-        sandbox.finish(begun).await.unwrap();
+    for body in [Value::Null, json!([]), json!(["TERM"]), json!(""), json!(1)] {
+        for path in ["/v1/vms", "/v1/vms/dev/kill", "/v1/vms/dev/delete", "/v1/images:pull"] {
+            let error = sandbox.begin(path, body.clone()).await.unwrap_err();
+            assert_eq!(error.code, ErrorCode::BadRequest, "{path}: {body}");
+            assert!(error.message.contains("not a JSON object; send `{}`"), "{error:?}");
+        }
     }
+    assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Running);
+    let begun = sandbox.begin("/v1/vms/dev/delete", json!({})).await.unwrap();
+    sandbox.finish(begun).await.unwrap();
     sandbox.nothing_is_left().await;
 }
 

@@ -40,5 +40,6 @@ mod ready_ports;
 mod reconcile;
 mod repetition;
 mod sandbox;
+mod schema;
 mod truth;
 mod warnings;
