@@ -70,8 +70,8 @@ pub use kernel::{ArtifactFile, CatalogKernel, ImportKernel, KernelDetails, Kerne
 pub use operation::{OperationKind, OperationState, OperationView, StagePartView, StageView};
 pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, VmDefaults};
 pub use vm::{
-    CreateVm, DeleteVm, EndingView, HostProcess, KillVm, PendingWork, SetVm, SshAccess, StartVm, StopVm,
-    VmView, WaitFor,
+    CreateVm, DeleteVm, EndingView, HostProcess, KillVm, PendingWork, PullPolicy, SetVm, SshAccess, StartVm,
+    StopVm, VmView, WaitFor,
 };
 
 /// Version of this contract. It changes when an old client would misunderstand a new daemon.

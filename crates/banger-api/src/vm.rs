@@ -7,6 +7,8 @@ use banger_model::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::PullImage;
+
 /// Which readiness boundary a start waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -18,6 +20,19 @@ pub enum WaitFor {
     System,
 }
 
+/// When the image of a new VM is pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PullPolicy {
+    /// If it is not here.
+    #[default]
+    Missing,
+    /// Always; from a registry only if that has another image by now.
+    Always,
+    /// Never.
+    Never,
+}
+
 /// Asks for a VM. What is absent is filled in from the configuration, the host and the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -25,9 +40,15 @@ pub struct CreateVm {
     /// Name; generated when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<VmName>,
-    /// Image of its root.
+    /// Image of its root: one that is here, or one of the catalog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageName>,
+    /// Where the image comes from, in place of its name: what is here of that source is used, else it is pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_source: Option<PullImage>,
+    /// When the image is pulled.
+    #[serde(default)]
+    pub pull: PullPolicy,
     /// Kernel; the image's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelName>,

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use banger_api::{CreateVm, SetVm, WaitFor};
+use banger_api::{CreateVm, PullPolicy, SetVm, WaitFor};
 use banger_model::{
     DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, Ttl, TtlChange, VcpuCount,
     VmName,
@@ -258,6 +258,8 @@ impl SizingArgs {
         CreateVm {
             name: self.name,
             image: self.image,
+            image_source: None,
+            pull: PullPolicy::Missing,
             kernel: self.kernel,
             vcpus: self.vcpu,
             memory: self.memory,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use banger_image::{Hold, Image};
+use banger_image::{Hold, Image, OciPull, PullWhen};
 use banger_model::{ImageName, KernelName, VmSpec};
 use banger_sys::files::FileError;
 use banger_vmm::KernelFiles;
@@ -68,12 +68,21 @@ pub struct BootFiles {
     pub image: Image,
 }
 
+/// The image that a machine boots from.
+#[derive(Clone, Debug)]
+pub enum WantedImage {
+    /// One that is here, or one of the catalog.
+    Named(ImageName, PullWhen),
+    /// One from elsewhere.
+    From(Box<OciPull>, PullWhen),
+}
+
 /// Gets what a machine boots from.
 pub trait BootSource: Send + Sync {
     /// Makes image and kernel be there, pulling them when needed, and checks that they are whole.
     fn ensure<'a>(
         &'a self,
-        image: &'a ImageName,
+        image: &'a WantedImage,
         kernel: Option<&'a KernelName>,
         task: &'a OperationTask,
     ) -> BoxFuture<'a, Result<BootFiles, BootSourceError>>;

@@ -61,5 +61,5 @@ pub use oci::{
 };
 pub use progress::{Progress, Stage, StagePart};
 pub use pull::{PullError, Removal, Replace, Users};
-pub use service::{Hold, ImageService, PullRules};
+pub use service::{Hold, ImageService, PullRules, PullWhen};
 pub use store::{Listing, Store, StoreError};

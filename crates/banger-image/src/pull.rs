@@ -204,6 +204,16 @@ pub enum PullError {
         /// Why.
         source: Box<BundlePullError>,
     },
+    /// The name that an image would have belongs to one from elsewhere.
+    #[error("the image `{name}` here came from {origin}, and not from {source_text}")]
+    OtherSource {
+        /// The name.
+        name: String,
+        /// Where the one that is here came from.
+        origin: String,
+        /// What was asked for.
+        source_text: String,
+    },
     /// An image from elsewhere may not look like one of the catalog.
     #[error("`{name}` is the name of an image of the catalog; give this one another name")]
     NameOfCatalog {
@@ -244,6 +254,9 @@ impl PullError {
             Self::Image { source, .. } => source.hint(),
             Self::Oci { source, .. } => source.hint(),
             Self::Bundle { source, .. } => source.hint(),
+            Self::OtherSource { source_text, .. } => {
+                Some(format!("banger image pull {source_text} --name <name>, then use that name"))
+            }
             Self::NameOfCatalog { command, .. } => Some(format!("banger image {command} --name <name>")),
             Self::TooLittleSpace { .. } | Self::DiskFull { .. } => Some(BelowFloor::HINT.to_owned()),
             Self::Refresh { .. }

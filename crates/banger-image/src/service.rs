@@ -26,6 +26,10 @@ use crate::progress::Progress;
 use crate::pull::{Build, PullError, Pulls, Removal, Replace, Successor, Users};
 use crate::store::{Store, StoreError};
 
+mod by_source;
+
+pub use by_source::PullWhen;
+
 const KERNEL_BYTES_NEEDED: u64 = 400 << 20;
 const IMAGE_BYTES_NEEDED: u64 = 1536 << 20;
 /// What counts is asked again when the layers are known.

@@ -65,6 +65,7 @@ impl Fault for VmError {
             Self::Denied { source: Denied::NotRunning | Denied::IsStarting | Denied::IsStopping, .. }
             | Self::BeingDeleted { .. } => ErrorCode::NotRunning,
             Self::Denied { source: Denied::AlreadyRunning, .. } => ErrorCode::BadRequest,
+            Self::Image(source) => source.code(),
             Self::BootSource(source) => source.code(),
             Self::Store(StoreError::NameTaken { .. }) => ErrorCode::AlreadyExists,
             Self::Cancelled | Self::StartCancelled { .. } => ErrorCode::Cancelled,
@@ -105,6 +106,7 @@ impl Fault for VmError {
             },
             Self::Vmm(VmmSourceError::None(error)) => vmm_choice::hint(error),
             Self::Vmm(VmmSourceError::Unknown(_)) => None,
+            Self::Image(source) => source.hint(),
             Self::BootSource(source) => source.hint(),
             Self::Store(StoreError::NameTaken { name }) => Some(format!("banger vm show {name}")),
             Self::Launch { source: StartError::Missing { package, .. }, .. } => {
@@ -156,6 +158,7 @@ impl Fault for VmError {
             | Self::Ambiguous { .. }
             | Self::Denied { .. }
             | Self::Vmm(_)
+            | Self::Image(_)
             | Self::BootSource(_)
             | Self::Store(_)
             | Self::Key(_)
@@ -244,6 +247,7 @@ impl Fault for ImageOperationError {
             | Self::MinisignKey(_)
             | Self::RelativePath { .. }
             | Self::NoName { .. }
+            | Self::TwoImages
             | Self::TwoKernels
             | Self::NoKernel
             | Self::NoKernelFile
@@ -278,6 +282,7 @@ impl Fault for ImageOperationError {
             | Self::Location(_)
             | Self::MinisignKey(_)
             | Self::RelativePath { .. }
+            | Self::TwoImages
             | Self::TwoKernels
             | Self::NoKernelFile
             | Self::KernelName(_)
@@ -294,6 +299,7 @@ fn pull_code(error: &PullError) -> ErrorCode {
         PullError::NotInCatalog { .. } | PullError::NotHere { .. } => ErrorCode::NotFound,
         PullError::AlreadyPulled { .. } | PullError::NameTaken { .. } => ErrorCode::AlreadyExists,
         PullError::NameOfCatalog { .. }
+        | PullError::OtherSource { .. }
         | PullError::InUse { .. }
         | PullError::Promote { source: PromoteError::Managed { .. }, .. } => ErrorCode::BadRequest,
         PullError::Bundle { source, .. } if matches!(**source, BundlePullError::Unchecked) => {

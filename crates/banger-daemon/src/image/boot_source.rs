@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 
 use super::kernel_check::KernelCheck;
 use super::{progress_of, vms_where};
-use crate::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace};
+use crate::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace, WantedImage};
 use crate::operation::OperationTask;
 use crate::program::RunningProgram;
 
@@ -101,7 +101,7 @@ impl ImageBootSource {
 impl BootSource for ImageBootSource {
     fn ensure<'a>(
         &'a self,
-        image: &'a ImageName,
+        image: &'a WantedImage,
         kernel: Option<&'a KernelName>,
         task: &'a OperationTask,
     ) -> BoxFuture<'a, Result<BootFiles, BootSourceError>> {
@@ -110,7 +110,10 @@ impl BootSource for ImageBootSource {
                 return Err(BootSourceError::AgentMissing { path: self.agent.clone() });
             }
             let progress = progress_of(task);
-            let held = self.images.hold_image(image, &progress).await;
+            let held = match image {
+                WantedImage::Named(name, when) => self.images.hold_image_when(name, *when, &progress).await,
+                WantedImage::From(source, when) => self.images.hold_oci(source, *when, &progress).await,
+            };
             let (image, image_hold) = held.map_err(BootSourceError::Pull)?;
             let kernel_name = kernel.unwrap_or(&image.manifest.kernel);
             let (kernel, kernel_hold) = self.kernel(kernel_name, &progress).await?;

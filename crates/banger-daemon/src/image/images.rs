@@ -47,6 +47,9 @@ pub enum ImageOperationError {
         /// What was asked for.
         name: String,
     },
+    /// An image by its name and an image by its source.
+    #[error("an image is given by its name or by its source, not by both")]
+    TwoImages,
     /// A kernel by name and a kernel by files.
     #[error("a kernel is given by its name or by its files, not by both")]
     TwoKernels,

@@ -20,6 +20,7 @@ use crate::operation::OperationTask;
 pub use boot_source::ImageBootSource;
 pub use images::{ImageOperationError, ImageOperations};
 pub use kernels::{KernelOperationError, KernelOperations};
+pub(crate) use oci::wanted_image;
 
 /// Returns the VMs whose spec is such, by the order of their rows.
 fn vms_where(

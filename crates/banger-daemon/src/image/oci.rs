@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use banger_api::{OperationView, PruneCache, PrunedCache, PullImage};
-use banger_image::{Kind, OciPull, OciSource, PlainHttp, Prune, PullError};
-use banger_model::KernelName;
+use banger_api::{CreateVm, OperationView, PruneCache, PrunedCache, PullImage, PullPolicy};
+use banger_image::{Kind, OciPull, OciSource, PlainHttp, Prune, PullError, PullWhen, kernel_catalog};
+use banger_model::{ImageName, KernelName};
 
 use super::images::{ImageOperationError, ImageOperations};
+use crate::boot_source::WantedImage;
 
 impl ImageOperations {
     /// Begins to pull a container image.
@@ -34,23 +35,7 @@ impl ImageOperations {
     }
 
     fn parse(&self, request: &PullImage) -> Result<OciPull, ImageOperationError> {
-        let source: OciSource = request.source.parse().map_err(ImageOperationError::Source)?;
-        let name = match &request.name {
-            Some(name) => name.clone(),
-            None => source.default_name().map_err(|error| ImageOperationError::NoName {
-                source_text: source.to_string(),
-                source: error,
-            })?,
-        };
-        Ok(OciPull {
-            source,
-            name,
-            kernel: self.kernel(request.kernel.as_ref())?,
-            plain_http: if request.insecure_http { PlainHttp::Allowed } else { PlainHttp::OnLoopback },
-            search_path: request.search_path.as_ref().map(OsString::from),
-            docker_directory: request.docker_config.as_ref().map(PathBuf::from),
-            bytes_max: request.max_bytes,
-        })
+        oci_pull(request, self.kernel(request.kernel.as_ref())?)
     }
 
     /// Returns the kernel that is meant. One that is neither here nor to be had is refused before anything is pulled.
@@ -68,6 +53,48 @@ impl ImageOperations {
             }
         }
     }
+}
+
+/// Returns the image that a new VM is to have.
+pub(crate) fn wanted_image(
+    request: &CreateVm,
+    default: &ImageName,
+) -> Result<WantedImage, ImageOperationError> {
+    let when = match request.pull {
+        PullPolicy::Missing => PullWhen::Missing,
+        PullPolicy::Always => PullWhen::Always,
+        PullPolicy::Never => PullWhen::Never,
+    };
+    match (&request.image, &request.image_source) {
+        (Some(_), Some(_)) => Err(ImageOperationError::TwoImages),
+        (None, Some(source)) => {
+            let first = kernel_catalog().into_iter().next().map(|entry| entry.name);
+            let kernel = source.kernel.clone().or(request.kernel.clone()).or(first);
+            let kernel = kernel.ok_or(ImageOperationError::NoKernel)?;
+            Ok(WantedImage::From(Box::new(oci_pull(source, kernel)?), when))
+        }
+        (name, None) => Ok(WantedImage::Named(name.as_ref().unwrap_or(default).clone(), when)),
+    }
+}
+
+fn oci_pull(request: &PullImage, kernel: KernelName) -> Result<OciPull, ImageOperationError> {
+    let source: OciSource = request.source.parse().map_err(ImageOperationError::Source)?;
+    let name = match &request.name {
+        Some(name) => name.clone(),
+        None => source.default_name().map_err(|error| ImageOperationError::NoName {
+            source_text: source.to_string(),
+            source: error,
+        })?,
+    };
+    Ok(OciPull {
+        source,
+        name,
+        kernel,
+        plain_http: if request.insecure_http { PlainHttp::Allowed } else { PlainHttp::OnLoopback },
+        search_path: request.search_path.as_ref().map(OsString::from),
+        docker_directory: request.docker_config.as_ref().map(PathBuf::from),
+        bytes_max: request.max_bytes,
+    })
 }
 
 fn unknown(name: String) -> ImageOperationError {

@@ -15,8 +15,10 @@ use super::boot::{BootContext, DisksReady, Reserved};
 use super::service::{VmGuard, VmService};
 use super::undo::UndoList;
 use super::{VmError, bound, resolve};
+use crate::boot_source::WantedImage;
 use crate::clock::now_ms;
 use crate::http::Fault as _;
+use crate::image::wanted_image;
 use crate::operation::{KeyReused, OperationTask, RequestKey};
 use crate::ssh_keys::KeyPair;
 use crate::vmm_source::ChosenVmm;
@@ -37,6 +39,7 @@ impl VmService {
         self.refuse_below_floor()?;
         let wish = request.vmm.clone().unwrap_or_else(|| self.parts.config.vmm.clone());
         let vmm = self.choose_vmm(&wish)?;
+        let image = wanted_image(&request, &self.parts.config.default_image).map_err(VmError::Image)?;
         let bound = request.bound_to.map(bound::open).transpose()?;
         let rows = self.rows.list()?;
         let name = match &request.name {
@@ -49,7 +52,7 @@ impl VmService {
             if let Some(process) = bound {
                 service.delete_after(process, id.clone(), Some(task.clone()));
             }
-            service.create_now(id, request, name, (wish, vmm), &task).await.map(Some)
+            service.create_now(id, request, name, (wish, vmm, image), &task).await.map(Some)
         };
         match key {
             Some(key) => self.begin_once(key, OperationKind::VmCreate, &target, work),
@@ -91,17 +94,16 @@ impl VmService {
         id: VmId,
         request: CreateVm,
         name: VmName,
-        (wish, vmm): (String, ChosenVmm),
+        (wish, vmm, image): (String, ChosenVmm, WantedImage),
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
         let config = &self.parts.config;
         let memory = request.memory.unwrap_or(config.memory);
         self.warnings(&vmm, memory).iter().for_each(|warning| task.warn(warning));
-        let image = request.image.clone().unwrap_or_else(|| config.default_image.clone());
         let ensured = self.parts.source.ensure(&image, request.kernel.as_ref(), task);
         let files = task.unless_cancelled(ensured).await?.map_err(VmError::BootSource)?;
         let spec = VmSpec {
-            image,
+            image: files.image.manifest.name.clone(),
             kernel: files.kernel_name.clone(),
             vcpus: request.vcpus.unwrap_or(config.vcpus),
             memory,

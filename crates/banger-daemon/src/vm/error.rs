@@ -11,6 +11,7 @@ use banger_vmm::{ConnectError, KillError, StartError};
 
 use super::ending::Ending;
 use crate::boot_source::BootSourceError;
+use crate::image::ImageOperationError;
 use crate::operation::{Cancelled, KeyReused};
 use crate::ssh_keys::KeyError;
 use crate::vmm_source::VmmSourceError;
@@ -48,6 +49,9 @@ pub enum VmError {
     /// No VMM can run it.
     #[error(transparent)]
     Vmm(VmmSourceError),
+    /// The image that was asked for makes no sense.
+    #[error(transparent)]
+    Image(ImageOperationError),
     /// Its kernel or image could not be had.
     #[error(transparent)]
     BootSource(BootSourceError),
@@ -254,6 +258,7 @@ impl VmError {
             | Self::Ambiguous { .. }
             | Self::Denied { .. }
             | Self::Vmm(_)
+            | Self::Image(_)
             | Self::BootSource(_)
             | Self::Store(_)
             | Self::Key(_)

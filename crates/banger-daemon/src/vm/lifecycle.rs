@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::{DeleteVm, KillVm, OperationKind, OperationView, StartVm, StopVm, WaitFor};
+use banger_image::PullWhen;
 use banger_model::{Denied, KillSignal, VmEvent, VmId, VmState};
 use banger_store::{Pending, VmRow};
 use banger_sys::failpoint;
@@ -19,6 +20,7 @@ use super::removal::remove_directory;
 use super::service::{VmGuard, VmService};
 use super::undo::UndoList;
 use super::{VmError, guest, pause};
+use crate::boot_source::WantedImage;
 use crate::http::Fault as _;
 use crate::operation::OperationTask;
 
@@ -215,7 +217,8 @@ impl VmService {
         }
         self.refuse_below_floor()?;
         let vmm = self.choose_vmm(&row.vmm_wish)?;
-        let ensured = self.parts.source.ensure(&row.spec.image, Some(&row.spec.kernel), task);
+        let image = WantedImage::Named(row.spec.image.clone(), PullWhen::Missing);
+        let ensured = self.parts.source.ensure(&image, Some(&row.spec.kernel), task);
         let ensured =
             task.unless_cancelled(ensured).await.map_err(|error| start_error(error.into(), &row))?;
         let files = ensured.map_err(VmError::BootSource)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use banger_daemon::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace};
+use banger_daemon::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace, WantedImage};
 use banger_daemon::operation::OperationTask;
 use banger_image::{Image, Kind, PullError};
 use banger_model::{ImageName, KernelName, VmSpec};
@@ -79,11 +79,15 @@ fn disk_full(path: &Path) -> BootSourceError {
 impl BootSource for FakeSource {
     fn ensure<'a>(
         &'a self,
-        image: &'a ImageName,
+        image: &'a WantedImage,
         kernel: Option<&'a KernelName>,
         task: &'a OperationTask,
     ) -> BoxFuture<'a, Result<BootFiles, BootSourceError>> {
         Box::pin(async move {
+            let image = match image {
+                WantedImage::Named(name, _) => name,
+                WantedImage::From(source, _) => &source.name,
+            };
             task.stage("look for image", image.as_str());
             self.image.pass().await;
             if self.fails_at_image.load(Ordering::SeqCst) {

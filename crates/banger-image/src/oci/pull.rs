@@ -209,6 +209,18 @@ impl OciImages {
         }
     }
 
+    /// Returns the digest of the image that a registry has now; nothing for sources on this host.
+    pub(crate) async fn digest(
+        &self,
+        wanted: &OciPull,
+        progress: &Progress,
+    ) -> Result<Option<BlobDigest>, OciPullError> {
+        let OciSource::Registry(reference) = &wanted.source else { return Ok(None) };
+        progress.stage("resolve image", wanted.source.to_string());
+        let resolved = self.resolve_remote(reference, wanted, &Platform::of_guests()).await?;
+        Ok(Some(resolved.digest))
+    }
+
     async fn resolve(&self, wanted: &OciPull, staged: &Path) -> Result<Resolved, OciPullError> {
         let platform = Platform::of_guests();
         let source = match &wanted.source {

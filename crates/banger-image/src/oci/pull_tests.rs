@@ -486,3 +486,6 @@ async fn a_pull_keeps_the_floor_and_sizes_without_sense_do_not_overflow() {
     let over = refused(&service, &wanted(&fake, home.path(), "b", "v2"), home.path()).await;
     assert!(matches!(over, OverLimit::Bytes { .. }), "{over:?}");
 }
+
+#[path = "by_source_tests.rs"]
+mod by_source;

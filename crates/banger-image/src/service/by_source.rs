@@ -1,0 +1,135 @@
+//! Images that are asked for by where they come from: what is here of that source is used, what is not is pulled, once for
+//! all who ask at the same time.
+
+use banger_model::ImageName;
+
+use super::{Hold, ImageService, OCI_BYTES_NEEDED};
+use crate::artifact::Kind;
+use crate::image::Image;
+use crate::oci::OciPull;
+use crate::progress::Progress;
+use crate::pull::{Build, PullError, Replace, Successor};
+
+/// When an image is pulled that a machine is to be made from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PullWhen {
+    /// When it is not here.
+    #[default]
+    Missing,
+    /// Also when it is here; from a registry, when that has another one by now.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl ImageService {
+    /// As [`ImageService::hold_image`], by the rule for pulls.
+    ///
+    /// # Errors
+    /// As [`ImageService::hold_image`]; [`PullError::NotHere`] where nothing is to be pulled.
+    pub async fn hold_image_when(
+        &self,
+        name: &ImageName,
+        when: PullWhen,
+        progress: &Progress,
+    ) -> Result<(Image, Hold), PullError> {
+        match when {
+            PullWhen::Missing => {}
+            PullWhen::Always => drop(self.pull_image(name, Replace::Always, progress).await?),
+            PullWhen::Never if self.images.usable(name)?.is_none() => {
+                return Err(PullError::NotHere { kind: Kind::Image, name: name.to_string() });
+            }
+            PullWhen::Never => {}
+        }
+        self.hold_image(name, progress).await
+    }
+
+    /// Returns the image of a source and keeps it in its place: pulled by the rule, unless it is here, whatever it is called.
+    ///
+    /// # Errors
+    /// [`PullError`], but never that it is already pulled; [`PullError::OtherSource`] when its name is that of another
+    /// image.
+    pub async fn hold_oci(
+        &self,
+        wanted: &OciPull,
+        when: PullWhen,
+        progress: &Progress,
+    ) -> Result<(Image, Hold), PullError> {
+        let mut when = when;
+        loop {
+            let name = match (self.of_source(wanted), when) {
+                (Some(name), PullWhen::Missing | PullWhen::Never) => name,
+                (None, PullWhen::Never) => {
+                    let name = wanted.source.to_string();
+                    return Err(PullError::NotHere { kind: Kind::Image, name });
+                }
+                (found, PullWhen::Missing | PullWhen::Always) => {
+                    let name = found.unwrap_or_else(|| wanted.name.clone());
+                    self.ensure_oci(&OciPull { name: name.clone(), ..wanted.clone() }, when, progress)
+                        .await?;
+                    name
+                }
+            };
+            // What was just pulled is as new as it gets.
+            if when == PullWhen::Always {
+                when = PullWhen::Missing;
+            }
+            let hold = Hold(self.images.hold(&name).await);
+            if let Ok(Some(image)) = self.images.usable(&name)
+                && is_of(&image, wanted)
+            {
+                return Ok((self.with_this_key(image, progress).await, hold));
+            }
+            // It was deleted or replaced before it was held.
+        }
+    }
+
+    /// Makes the image of a source be here, once, however many ask.
+    async fn ensure_oci(
+        &self,
+        wanted: &OciPull,
+        when: PullWhen,
+        progress: &Progress,
+    ) -> Result<(), PullError> {
+        self.check_oci_name(wanted)?;
+        let held = self.images.lock(&wanted.name).await;
+        if let Some(here) = self.images.usable(&wanted.name)? {
+            if !is_of(&here, wanted) {
+                let (name, origin) = (wanted.name.to_string(), here.manifest.origin);
+                return Err(PullError::OtherSource { name, origin, source_text: wanted.source.to_string() });
+            }
+            if when != PullWhen::Always || self.is_current(&here, wanted, progress).await? {
+                return Ok(());
+            }
+        }
+        let build: Build<'_> = Box::new(move |staged| Box::pin(self.build_oci(wanted, staged, progress)));
+        self.images.make(held, OCI_BYTES_NEEDED, &wanted.name, Successor::Other, build).await.map(drop)
+    }
+
+    /// Tells whether the source still has the image that is here.
+    async fn is_current(
+        &self,
+        here: &Image,
+        wanted: &OciPull,
+        progress: &Progress,
+    ) -> Result<bool, PullError> {
+        let digest = self
+            .oci
+            .digest(wanted, progress)
+            .await
+            .map_err(|error| PullError::Oci { name: wanted.name.to_string(), source: Box::new(error) })?;
+        Ok(digest.is_some_and(|digest| here.manifest.origin.contains(&digest.to_string())))
+    }
+
+    /// Finds an image that came from the source: the one that it is called by itself before others.
+    fn of_source(&self, wanted: &OciPull) -> Option<ImageName> {
+        let found = self.images.store.list().ok()?.found;
+        let of_it = found.into_iter().filter(|image| is_of(image, wanted));
+        of_it.map(|image| image.manifest.name).max_by_key(|name| *name == wanted.name)
+    }
+}
+
+fn is_of(image: &Image, wanted: &OciPull) -> bool {
+    let origin = image.manifest.origin.as_str();
+    origin.split_once(" (sha256:").is_some_and(|(source, _)| source == wanted.source.to_string())
+}
