@@ -94,6 +94,8 @@ struct Running {
     ends: Ends,
     is_detached: bool,
     is_first: bool,
+    /// The image's command, among whose processes it is.
+    beside: Option<Pid>,
 }
 
 impl Commands {
@@ -230,13 +232,16 @@ impl Commands {
 
     /// Commands are born beside the image's command, as in a container.
     fn place(&self, is_first: bool) -> Place {
-        let first = *self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        match first.map(Namespaces::of) {
+        match self.first().map(Namespaces::of) {
             _ if is_first => Place::First,
             Some(Ok(namespaces)) => Place::Beside(namespaces),
             // It has just ended.
             Some(Err(_)) | None => Place::Ours,
         }
+    }
+
+    fn first(&self) -> Option<Pid> {
+        *self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_first(&self, leader: Option<Pid>) {
@@ -278,13 +283,14 @@ impl Commands {
             cgroup: cgroup.as_ref().and_then(|cgroup| cgroup.door().ok()),
             is_on_terminal: start.terminal.is_some() && !start.detached,
         };
+        let beside = matches!(program.place, Place::Beside(_)).then(|| self.first()).flatten();
         let child = spawn::spawn(program, streams).map_err(|error| StartError::of_spawn(attempt, error))?;
         let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).unwrap_or(Pid::INIT);
         if is_first {
             self.set_first(Some(leader));
         }
         let tree = ProcessTree::new(leader, cgroup);
-        Ok(Running { child, tree, leader, ends, is_detached: start.detached, is_first })
+        Ok(Running { child, tree, leader, ends, is_detached: start.detached, is_first, beside })
     }
 
     /// In a root that is not `/` (a test guest) homes lie below it.
@@ -323,13 +329,25 @@ async fn run(
     match status.map(|status| leader.seen(status)) {
         Ok(status) => Reply::Exited(ExecExited {
             outcome: Some(outcome(status)),
-            note: memory.sentence(status).or_else(|| shutdown_note::sentence(status)).unwrap_or_default(),
+            note: memory
+                .sentence(status)
+                .or_else(|| shutdown_note::sentence(status))
+                .or_else(|| went_along(status, running.beside))
+                .unwrap_or_default(),
         }),
         Err(error) => Reply::Failed(ExecFailed {
             reason: Reason::Other.into(),
             message: format!("cannot wait for the command: {error}"),
         }),
     }
+}
+
+/// The kernel ends all processes of a namespace with its first, which has no mounts of its own any more by then.
+fn went_along(status: ExitStatus, beside: Option<Pid>) -> Option<String> {
+    let is_gone = |first| Namespaces::of(first).is_err();
+    let sentence =
+        "the command was ended because the image's command, among whose processes it was, has ended";
+    (status.signal() == Some(libc::SIGKILL) && beside.is_some_and(is_gone)).then(|| sentence.to_owned())
 }
 
 fn attach(ends: Ends, replies: &ReplySender, exited: &watch::Receiver<bool>) -> (Input, Vec<JoinHandle<()>>) {

@@ -33,7 +33,7 @@ use super::reference::Reference;
 use super::registry::{PlainHttp, RawManifest, Registry, RegistryOptions};
 use super::registry_error::RegistryError;
 use super::source::OciSource;
-use super::system::{complete, distro_of, process_of};
+use super::system::{complete, distro_of, init_of, process_of};
 use crate::blocking::{Cancelled, run_blocking};
 use crate::digest::FileRecord;
 use crate::image::{
@@ -469,15 +469,20 @@ impl OciImages {
     ) -> Result<StagedDirectory, OciPullError> {
         root.left_out.sentence().into_iter().for_each(|sentence| progress.note(sentence));
         progress.stage("make work-seed", "");
-        let rootfs = staged.path().join(ROOTFS);
+        let rootfs = Ext4Reader::open(&staged.path().join(ROOTFS)).ok();
+        let process = process_of(config.process);
+        let init = match &rootfs {
+            Some(rootfs) => init_of(&process, rootfs, root.init),
+            None => root.init,
+        };
         let facts = ImageFacts {
             name: wanted.name.clone(),
-            distro: Ext4Reader::open(&rootfs).map(|root| distro_of(&root)).unwrap_or_default(),
+            distro: rootfs.as_ref().map(distro_of).unwrap_or_default(),
             arch: Platform::of_guests().architecture().to_owned(),
             kernel: wanted.kernel.clone(),
             ready_ports: Vec::new(),
-            init: root.init,
-            process: Some(process_of(config.process)),
+            init,
+            process: Some(process),
             packages: Vec::new(),
             origin: format!("{} ({digest})", wanted.source),
         };

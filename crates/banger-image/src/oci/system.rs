@@ -1,7 +1,7 @@
 //! What a container image becomes to be the root of a machine: the directories that a boot needs, an sshd that lets in
 //! keys only, and the answer to who is its init. Nothing is installed; an image without an init has the agent.
 
-use banger_ext4::{EntryKind, Ext4Reader, Ext4Writer, FormatError, Found, Metadata};
+use banger_ext4::{EntryBody, EntryKind, Ext4Reader, Ext4Writer, FormatError, Found, Metadata};
 
 use super::documents::ProcessDocument;
 use crate::image::{ImageProcess, SSHD_DROP_IN, SSHD_DROP_IN_PATH};
@@ -23,6 +23,16 @@ const DIRECTORIES: [(&str, u32); 8] = [
 /// busybox fills the console with complaints.
 const SYSTEMD: [&str; 2] = ["lib/systemd/systemd", "usr/lib/systemd/systemd"];
 const OTHER_INITS: [&str; 4] = ["sbin/openrc", "usr/bin/openrc", "sbin/runit-init", "usr/bin/runit-init"];
+/// Where inits are. One that the image names as its command is asked for, even if it is busybox's.
+const INITS: [&str; 7] = [
+    "/sbin/init",
+    "/usr/sbin/init",
+    "/bin/init",
+    "/usr/bin/init",
+    "/sbin/openrc-init",
+    "/sbin/runit-init",
+    "/sbin/dinit",
+];
 const SSHD: [&str; 3] = ["usr/sbin/sshd", "usr/bin/sshd", "usr/local/sbin/sshd"];
 const MACHINE_ID: &str = "etc/machine-id";
 /// Where a distribution says what it is; the first is usually a link to the second.
@@ -48,6 +58,20 @@ pub(crate) fn complete(writer: &mut Ext4Writer, now: i64) -> Result<Option<Strin
     }
     let has_init = has_systemd || has_any(writer, &OTHER_INITS)?;
     Ok(if has_init { None } else { Some(NO_INIT.to_owned()) })
+}
+
+/// Returns the init of an image that may name one as its command: the guest boots it, and whoever asks for it gets a shell.
+pub(crate) fn init_of(process: &ImageProcess, root: &Ext4Reader, found: Option<String>) -> Option<String> {
+    let is_wanted = |program: &&String| {
+        let place = root.resolve(program.as_bytes()).ok().flatten();
+        let entry = place.and_then(|place| root.entry(&place).ok().flatten());
+        INITS.contains(&program.as_str())
+            && entry.is_some_and(|entry| matches!(entry.body, EntryBody::File { .. }))
+    };
+    match (found.as_deref(), process.command.first().filter(is_wanted)) {
+        (Some(NO_INIT), Some(program)) => Some(program.clone()),
+        (_, _) => found,
+    }
 }
 
 fn has_any(writer: &Ext4Writer, paths: &[&str]) -> Result<bool, FormatError> {
@@ -151,6 +175,24 @@ mod tests {
         assert_eq!(init, None, "the guest finds it");
         assert_eq!(text(&directory, MACHINE_ID).as_deref(), Some(""));
         assert_eq!(completed(Tar::new().file("sbin/openrc", "x")).0, None);
+    }
+
+    #[test]
+    fn an_init_that_is_the_images_command_boots_its_guest() {
+        let busybox = Tar::new().file("bin/busybox", "x").symlink("sbin/init", "/bin/busybox");
+        let (found, directory) = completed(busybox);
+        let root = Ext4Reader::open(&directory.path().join("rootfs.ext4")).unwrap();
+        let init = |command: &[&str], found: Option<&str>| {
+            let command = command.iter().map(|word| (*word).to_owned()).collect();
+            let process = ImageProcess { command, ..ImageProcess::default() };
+            init_of(&process, &root, found.map(str::to_owned))
+        };
+        let found = found.as_deref();
+        assert_eq!(init(&["/sbin/init"], found).as_deref(), Some("/sbin/init"));
+        for other in [&["/usr/sbin/init"][..], &["/bin/busybox"], &["/bin/sh", "-c", "/sbin/init"], &[]] {
+            assert_eq!(init(other, found).as_deref(), Some("none"), "{other:?}");
+        }
+        assert_eq!(init(&["/sbin/init"], None), None, "the guest finds it");
     }
 
     #[test]
