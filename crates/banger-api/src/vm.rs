@@ -33,6 +33,13 @@ pub enum PullPolicy {
     Never,
 }
 
+impl PullPolicy {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing)
+    }
+}
+
 /// Asks for a VM. What is absent is filled in from the configuration, the host and the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +54,7 @@ pub struct CreateVm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_source: Option<PullImage>,
     /// When the image is pulled.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "PullPolicy::is_missing")]
     pub pull: PullPolicy,
     /// Kernel; the image's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -28,6 +28,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, for the life of the process")]
 pub(crate) enum Command {
     /// Run, list, stop and delete VMs
     #[command(subcommand, after_help = VM_EXAMPLES)]
@@ -175,16 +176,25 @@ pub(crate) fn parse_vm(text: &str) -> Result<String, NameError> {
     text.parse::<VmName>().map(String::from)
 }
 
-/// An image's name as typed. A container image is pulled first and gets a name by that.
-pub(crate) fn parse_image(text: &str) -> Result<ImageName, String> {
-    text.parse().map_err(|error: NameError| {
-        let is_reference = text.contains([':', '/']) && !text.starts_with(['.', '/']);
-        if is_reference {
-            format!("`{text}` is where an image comes from; `banger image pull {text}` tells its name, which goes here")
-        } else {
-            error.to_string()
-        }
-    })
+/// An image as typed: by its name, or by where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ImageArg {
+    Name(ImageName),
+    Source(String),
+}
+
+/// Reads an image: a name is one that is here or in the catalog; what has a registry, a tag or the prefix of a file is pulled
+/// from there.
+pub(crate) fn parse_image(text: &str) -> Result<ImageArg, String> {
+    if is_source(text) {
+        return Ok(ImageArg::Source(text.to_owned()));
+    }
+    text.parse().map(ImageArg::Name).map_err(|error: NameError| error.to_string())
+}
+
+/// Tells whether a word says where an image comes from.
+pub(crate) fn is_source(text: &str) -> bool {
+    text.contains([':', '/', '@']) && !text.starts_with(['.', '/', '~', ':', '-'])
 }
 
 #[cfg(test)]

@@ -1,17 +1,15 @@
 //! The commands under `vm`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
-use banger_api::{CreateVm, PullPolicy, SetVm, WaitFor};
+use banger_api::{CreateVm, PullImage, PullPolicy, SetVm, WaitFor};
 use banger_model::{
-    DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, Ttl, TtlChange, VcpuCount,
-    VmName,
+    DiskBytes, IdempotencyKey, KernelName, KillSignal, MemoryMib, Ttl, TtlChange, VcpuCount, VmName,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
-use crate::args::{JsonArgs, parse_image, parse_vm};
+use crate::args::{ImageArg, JsonArgs, parse_image, parse_vm};
 use crate::completion;
 use crate::escape_keys::EscapeKeys;
 
@@ -176,6 +174,7 @@ and /root are used and whole as the guest sees them, NET what came and went.";
 const RUN_EXAMPLES: &str = "Examples:
   banger vm run                             a fresh machine, straight into a shell
   banger vm run --rm -- make test           one command; its exit status is ours
+  banger vm run --rm alpine:3.20 uname -a   one command in a container image, pulled if it is missing
   banger vm run -d --name dev --memory 4G   a machine that stays, without entering it
 
 Exit status: the command's own; 128 + n when signal n ended it; 127 when it was not found,
@@ -183,9 +182,6 @@ Exit status: the command's own; 128 + n when signal n ended it; 127 when it was 
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Workspace to take along (does not exist yet)
-    #[arg(hide = true)]
-    pub(crate) path: Option<PathBuf>,
     /// Delete the VM when the shell or the command has ended, or this program, however it did
     #[arg(long)]
     pub(crate) rm: bool,
@@ -196,6 +192,12 @@ pub(crate) struct RunArgs {
     pub(crate) sizing: SizingArgs,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
+    /// First word that is no option and stands before `--`: where an image comes from, see `plan::first_word`
+    #[arg(value_name = "IMAGE")]
+    pub(crate) first_word: Option<OsString>,
+    /// What follows the first word
+    #[arg(hide = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<OsString>,
     /// Command and its arguments, taken as they are; without one, the image's own command, or a login shell
     #[arg(last = true)]
     pub(crate) command: Vec<OsString>,
@@ -212,15 +214,29 @@ pub(crate) struct CreateArgs {
     pub(crate) json: JsonArgs,
 }
 
+/// When the image of a new VM is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PullChoice {
+    /// Pull, and use the image that is here only if the registry has no other
+    Always,
+    /// Pull if the image is not here
+    Missing,
+    /// Never pull
+    Never,
+}
+
 /// What a new VM is made of.
 #[derive(Debug, Args)]
 pub(crate) struct SizingArgs {
     /// Name: 1 to 63 of a-z, 0-9 and `-` [default: a generated one]
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) name: Option<VmName>,
-    /// Image [default: debian-bookworm, or the configured one]
+    /// Image, by name or by reference, as in alpine:3.20 [default: debian-bookworm, or the configured one]
     #[arg(long, allow_hyphen_values = true, value_parser = parse_image, add = ArgValueCandidates::new(completion::images))]
-    pub(crate) image: Option<ImageName>,
+    pub(crate) image: Option<ImageArg>,
+    /// When to pull the image
+    #[arg(long, value_enum, default_value_t = PullChoice::Missing)]
+    pub(crate) pull: PullChoice,
     /// Kernel [default: the image's]
     #[arg(long, allow_hyphen_values = true, add = ArgValueCandidates::new(completion::kernels))]
     pub(crate) kernel: Option<KernelName>,
@@ -255,11 +271,20 @@ pub(crate) struct SizingArgs {
 impl SizingArgs {
     /// Returns the request for such a VM.
     pub(crate) fn into_request(self, no_start: bool) -> CreateVm {
+        let (image, image_source) = match self.image {
+            None => (None, None),
+            Some(ImageArg::Name(name)) => (Some(name), None),
+            Some(ImageArg::Source(source)) => (None, Some(PullImage { source, ..PullImage::default() })),
+        };
         CreateVm {
             name: self.name,
-            image: self.image,
-            image_source: None,
-            pull: PullPolicy::Missing,
+            image,
+            image_source,
+            pull: match self.pull {
+                PullChoice::Always => PullPolicy::Always,
+                PullChoice::Missing => PullPolicy::Missing,
+                PullChoice::Never => PullPolicy::Never,
+            },
             kernel: self.kernel,
             vcpus: self.vcpu,
             memory: self.memory,

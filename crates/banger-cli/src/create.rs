@@ -7,6 +7,7 @@ use banger_sys::paths::Paths;
 use crate::args_vm::CreateArgs;
 use crate::ensure::ensure;
 use crate::error::{CliError, Undone};
+use crate::image::with_our_docker;
 use crate::lifecycle::Action;
 use crate::operation::{self, Ended, OnStop};
 use crate::progress::{Board, Progress};
@@ -33,6 +34,9 @@ pub(crate) async fn make(
     let mut progress = board.progress(None);
     // With a key, a request that is repeated because the daemon went away makes one VM.
     let mut request = request.clone();
+    if let Some(source) = request.image_source.take() {
+        request.image_source = Some(with_our_docker(source)?);
+    }
     request.idempotency_key = request.idempotency_key.or_else(|| random_hex::<16>().parse().ok());
     let begin = async |_attempt| client.post::<OperationView>("/v1/vms", &request).await;
     match operation::follow(client, begin, signals, OnStop::Cancel, &mut progress).await? {

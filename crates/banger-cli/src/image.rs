@@ -64,21 +64,29 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
     }
 }
 
-/// Returns the request, with what only this process knows: its working directory and its docker.
 fn request(args: PullImageArgs) -> Result<PullImage, CliError> {
-    Ok(PullImage {
+    with_our_docker(PullImage {
         // The command line has asked for it where there is no bundle.
-        source: absolute_source(&args.source.unwrap_or_default())?,
+        source: args.source.unwrap_or_default(),
         name: args.name,
         kernel: args.kernel,
         force: args.pull.force,
         insecure_http: args.insecure_http,
         max_bytes: args.max_size.map(ByteCount::get),
+        ..PullImage::default()
+    })
+}
+
+/// Returns the request with what only this process knows: its working directory, its `PATH` and its docker.
+pub(crate) fn with_our_docker(request: PullImage) -> Result<PullImage, CliError> {
+    Ok(PullImage {
+        source: absolute_source(&request.source)?,
         search_path: std::env::var("PATH").ok().filter(|path| !path.is_empty()),
         docker_config: match std::env::var_os("DOCKER_CONFIG").filter(|directory| !directory.is_empty()) {
             Some(directory) => Some(absolute(Path::new(&directory))?),
             None => None,
         },
+        ..request
     })
 }
 

@@ -2,23 +2,24 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
 
 use banger_agent_proto::{EnvironmentVariable, ExecStart, WindowSize};
 use banger_api::CreateVm;
 use bytes::Bytes;
 
+use crate::args::{ImageArg, is_source};
 use crate::args_vm::{ExecArgs, ProcessArgs, RunArgs};
 use crate::escape_keys::EscapeKeys;
 
 /// Why arguments that are well-formed one by one make no sense together.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PlanError {
-    #[error(
-        "workspaces do not exist yet, so `{}` cannot be taken along; to run a command, write it after `--`",
-        .0.display()
-    )]
-    NoWorkspaces(PathBuf),
+    #[error("unexpected argument `{0}`; use `--image {0}`, or `-- {0}` to run it as a command")]
+    FirstWord(String),
+    #[error("unexpected argument `{0}`; `vm run` does not copy directories, `vm cp` does")]
+    FirstPath(String),
+    #[error("the image is given twice: by `--image`, and as `{0}`; use one of them")]
+    TwoImages(String),
     #[error("`-d` leaves the VM running and `--rm` deletes it; choose one")]
     DetachedRemove,
     #[error("`-d` does not enter the VM, so a command would never run; leave out `-d`, or use `vm exec -d`")]
@@ -79,23 +80,42 @@ pub(crate) enum TerminalChoice {
 
 impl RunPlan {
     pub(crate) fn of(args: RunArgs) -> Result<Self, PlanError> {
-        if let Some(path) = args.path {
-            return Err(PlanError::NoWorkspaces(path));
+        let mut sizing = args.sizing;
+        if let Some(word) = &args.first_word {
+            let source = first_word(word)?;
+            if sizing.image.is_some() {
+                return Err(PlanError::TwoImages(source));
+            }
+            sizing.image = Some(ImageArg::Source(source));
         }
-        let mut create = args.sizing.into_request(false);
+        let mut create = sizing.into_request(false);
+        let command: Vec<_> = args.words.into_iter().chain(args.command).collect();
         if !args.detach {
             create.command_follows = true;
-            let process = Process { may_be_images_command: true, ..Process::of(args.command, args.process)? };
+            let process = Process { may_be_images_command: true, ..Process::of(command, args.process)? };
             let after = if args.rm { After::Delete } else { After::Keep };
             return Ok(Self { create, then: Then::Enter { process, after } });
         }
         if args.rm {
             return Err(PlanError::DetachedRemove);
         }
-        if !args.command.is_empty() {
+        if !command.is_empty() {
             return Err(PlanError::DetachedCommand);
         }
         Ok(Self { create, then: Then::Leave })
+    }
+}
+
+/// Decides what the first word of `vm run` means that is no option and does not stand behind `--`: where an image comes from.
+/// It is the only place of this decision.
+fn first_word(word: &OsStr) -> Result<String, PlanError> {
+    let text = word.to_string_lossy().into_owned();
+    if is_source(&text) {
+        Ok(text)
+    } else if text.starts_with(['.', '/', '~']) {
+        Err(PlanError::FirstPath(text))
+    } else {
+        Err(PlanError::FirstWord(text))
     }
 }
 

@@ -66,7 +66,10 @@ fn sizes_and_names_reach_the_request() {
 fn what_cannot_go_together_is_refused() {
     assert_eq!(run_plan(&["-d", "--rm"]), Err(PlanError::DetachedRemove));
     assert_eq!(run_plan(&["-d", "--", "true"]), Err(PlanError::DetachedCommand));
-    assert_eq!(run_plan(&["./repo"]), Err(PlanError::NoWorkspaces("./repo".into())));
+    assert_eq!(run_plan(&["./repo"]), Err(PlanError::FirstPath("./repo".into())));
+    assert_eq!(run_plan(&["--rm", "uname", "-a"]), Err(PlanError::FirstWord("uname".into())));
+    let twice = run_plan(&["--image", "debian-bookworm", "alpine:3.20"]);
+    assert_eq!(twice, Err(PlanError::TwoImages("alpine:3.20".into())));
     assert_eq!(exec_plan(&["-d"]), Err(PlanError::DetachedShell));
     assert_eq!(exec_plan(&["-d", "-t", "--", "x"]), Err(PlanError::DetachedTerminal));
     assert_eq!(exec_plan(&["-e", "=x", "--", "x"]), Err(PlanError::NoVariable("=x".into())));
@@ -116,4 +119,23 @@ proptest! {
         let expected = (Bytes::from(name), Some(Bytes::from(value)));
         prop_assert_eq!(variable(OsStr::new(&text)), Ok(expected));
     }
+}
+
+#[test]
+fn the_first_word_may_be_where_an_image_comes_from_and_what_follows_is_its_command() {
+    let plan = |arguments: &[&str]| {
+        let plan = run_plan(arguments).unwrap();
+        let Then::Enter { process, .. } = plan.then else { panic!("{plan:?}") };
+        (plan.create.image_source.map(|source| source.source), process.argv)
+    };
+    let words = |words: &[&'static str]| {
+        words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect::<Vec<_>>()
+    };
+    let alpine = Some("alpine:3.20".to_owned());
+    assert_eq!(plan(&["alpine:3.20"]), (alpine.clone(), words(&[])));
+    assert_eq!(plan(&["alpine:3.20", "ls", "-l"]), (alpine.clone(), words(&["ls", "-l"])));
+    assert_eq!(plan(&["--rm", "alpine:3.20", "--", "ls", "-l"]), (alpine.clone(), words(&["ls", "-l"])));
+    assert_eq!(plan(&["--image", "alpine:3.20", "--", "ls"]), (alpine, words(&["ls"])));
+    let local = run_plan(&["--image", "alpine-3.20", "--pull", "never"]).unwrap().create;
+    assert_eq!((local.image.unwrap().as_str(), local.pull), ("alpine-3.20", banger_api::PullPolicy::Never));
 }

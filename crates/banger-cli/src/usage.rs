@@ -65,7 +65,6 @@ mod tests {
             "vm create --name -a",
             "vm create --name Box",
             "vm create --image ../x",
-            "vm run --image alpine:3.20",
             "vm exec a/b -- true",
             "vm stop dev ../dev",
             "kernel pull ..",
@@ -80,7 +79,6 @@ mod tests {
         --name: the VM name `-a` starts or ends with `-`; put a letter or digit there
         --name: the VM name `Box` has the character `B`; allowed are a to z, 0 to 9 and `-`
         --image: the image name `../x` has the character `/`; allowed are a to z, 0 to 9, `-`, `.` and `_`
-        --image: `alpine:3.20` is where an image comes from; `banger image pull alpine:3.20` tells its name, which goes here
         VM: the VM name `a/b` has the character `/`; allowed are a to z, 0 to 9 and `-`
         VM: the VM name `../dev` has the character `.`; allowed are a to z, 0 to 9 and `-`
         NAME: the kernel name `..` starts or ends with `.`; put a letter or digit there
@@ -94,7 +92,7 @@ mod tests {
 
           tip: to pass '--nope' as a value, use '-- --nope'
 
-        Usage: banger vm run [OPTIONS] [-- <COMMAND>...]
+        Usage: banger vm run [OPTIONS] [IMAGE] [-- <COMMAND>...]
 
         For more information, try '--help'.
         ");
