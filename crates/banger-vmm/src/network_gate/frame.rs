@@ -9,11 +9,11 @@
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
-const ETHERNET_BYTES: usize = 14;
+pub(super) const ETHERNET_BYTES: usize = 14;
 const ARP_BYTES: usize = 28;
-const IPV4_BYTES: usize = 20;
+pub(super) const IPV4_BYTES: usize = 20;
 const UDP_BYTES: usize = 8;
-const TCP_BYTES: usize = 20;
+pub(super) const TCP_BYTES: usize = 20;
 const ECHO_BYTES: usize = 8;
 
 /// Ethernet with IPv4: hardware type, protocol, lengths of the addresses.
@@ -27,9 +27,12 @@ const PORTS: usize = ETHERNET_BYTES + IPV4_BYTES;
 const UDP_CHECKSUM: Range<usize> = PORTS + 6..PORTS + 8;
 
 const TCP_FIN: u8 = 1;
-const TCP_SYN: u8 = 2;
-const TCP_RST: u8 = 4;
-const TCP_ACK: u8 = 16;
+pub(super) const TCP_SYN: u8 = 2;
+pub(super) const TCP_RST: u8 = 4;
+pub(super) const TCP_ACK: u8 = 16;
+
+/// Least size of segments that a SYN may ask for: what Linux takes for the least (`TCP_MIN_MSS`). passt 2023-03-09 divides by it.
+const SEGMENT_BYTES_MIN: u16 = 88;
 
 /// A well-formed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +127,38 @@ fn read_tcp(bytes: &[u8]) -> Option<Transport> {
     let is_whole = header_bytes >= TCP_BYTES && header_bytes <= bytes.len();
     let is_bare = flags == TCP_ACK && header_bytes == bytes.len();
     let acknowledgement = if is_bare { read_acknowledgement(bytes) } else { None };
-    (is_whole && is_sound).then_some(Transport::Tcp { source, destination, acknowledgement })
+    let has_sound_options =
+        flags & TCP_SYN == 0 || bytes.get(TCP_BYTES..header_bytes).is_some_and(are_sound_options);
+    (is_whole && is_sound && has_sound_options).then_some(Transport::Tcp {
+        source,
+        destination,
+        acknowledgement,
+    })
+}
+
+/// Looks at a SYN's options: each is whole, and its segments hold something.
+fn are_sound_options(mut options: &[u8]) -> bool {
+    const END: u8 = 0;
+    const NOTHING: u8 = 1;
+    const SEGMENT_BYTES: u8 = 2;
+    loop {
+        options = match options {
+            [] | [END, ..] => return true,
+            [NOTHING, rest @ ..] => rest,
+            [SEGMENT_BYTES, 4, high, low, rest @ ..] => {
+                if u16::from_be_bytes([*high, *low]) < SEGMENT_BYTES_MIN {
+                    return false;
+                }
+                rest
+            }
+            [SEGMENT_BYTES, ..] => return false,
+            [_, length @ 2..=u8::MAX, ..] => match options.get(usize::from(*length)..) {
+                Some(rest) => rest,
+                None => return false,
+            },
+            [_, ..] => return false,
+        };
+    }
 }
 
 fn read_acknowledgement(bytes: &[u8]) -> Option<Acknowledgement> {
@@ -154,7 +188,7 @@ fn ports(bytes: &[u8]) -> Option<(u16, u16)> {
     (ports.0 != 0 && ports.1 != 0).then_some(ports)
 }
 
-fn number(bytes: &[u8], at: usize) -> Option<u16> {
+pub(super) fn number(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
@@ -330,6 +364,36 @@ pub(super) mod tests {
         }
         for flags in [0, TCP_FIN, TCP_SYN | TCP_FIN, TCP_SYN | TCP_RST, TCP_FIN | TCP_RST, 0xff, 8] {
             assert!(!takes(flags), "{flags}");
+        }
+    }
+
+    #[test]
+    fn a_connection_begins_with_options_that_mean_something() {
+        let takes = |options: &[u8], flags: u8| {
+            let mut segment = tcp(GUEST, 4000, (WORLD, 80), flags)[PORTS..].to_vec();
+            segment[12] = u8::try_from((TCP_BYTES + options.len()) / 4 * 16).unwrap();
+            read(&packet(GUEST, WORLD, 6, &[&segment, options].concat())).is_some()
+        };
+        // As Linux begins: segment size, selective acknowledgements, time stamps, scale of the window.
+        let of_linux = [2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7];
+        for good in [&of_linux[..], &[2, 4, 0, 88], &[1, 1, 1, 0], &[0, 9, 9, 9], &[254, 4, 1, 2], &[]] {
+            assert!(takes(good, TCP_SYN), "{good:?}");
+        }
+        for bad in [
+            &[2, 4, 0, 0][..],
+            &[2, 4, 0, 1],
+            &[2, 4, 0, 87],
+            &[1, 1, 2, 4],
+            &[2, 3, 5, 1],
+            &[2, 6, 5, 0xb4, 0, 0, 1, 1],
+            &[2, 4, 5, 0xb4, 2, 4, 0, 0],
+            &[8, 0, 1, 1],
+            &[8, 1, 1, 1],
+            &[8, 10, 1, 1],
+            &[1, 1, 1, 8],
+        ] {
+            assert!(!takes(bad, TCP_SYN), "{bad:?}");
+            assert!(takes(bad, TCP_ACK), "only a SYN's are looked at: {bad:?}");
         }
     }
 

@@ -12,7 +12,7 @@
 //!
 //! [`frame`] says what a frame may look like, [`closed`] where it may go, [`flows`] what may come back,
 //! [`one_at_a_time`] how passt is kept from taking two frames for something else, [`acks`]
-//! what is kept from it besides. QEMU listens for a socket of ours and sends
+//! what is kept from it besides, [`handshake`] what it is told in the guest's name. QEMU listens for a socket of ours and sends
 //! frames through it, each behind its length, so that a gate that was killed can be followed by another. Firecracker has a tap
 //! in a namespace of its own; the gate then gets the other tap of that namespace's bridge.
 //!
@@ -24,6 +24,7 @@ mod closed;
 mod flows;
 mod frame;
 mod gate;
+mod handshake;
 mod host_addresses;
 mod one_at_a_time;
 mod stream;
@@ -126,8 +127,10 @@ fn stand_between(
 ) -> io::Result<()> {
     let passt = OneAtATime::new(network.try_clone()?)?;
     std::thread::scope(|threads| {
-        let in_thread = threads.spawn(|| {
-            let carried = carry_in(network, machine, inward);
+        let (watcher, ender) = handshake::watch();
+        threads.spawn(|| ender.run(|answer| passt.put(answer)));
+        let in_thread = threads.spawn(move || {
+            let carried = carry_in(network, machine, inward, &watcher);
             end(machine, network);
             carried
         });
@@ -156,13 +159,19 @@ fn carry_out(machine: &UnixStream, passt: &OneAtATime, mut gate: Outward) -> io:
     Ok(())
 }
 
-fn carry_in(network: &UnixStream, mut machine: &UnixStream, gate: &Inward) -> io::Result<()> {
+fn carry_in(
+    network: &UnixStream,
+    mut machine: &UnixStream,
+    gate: &Inward,
+    handshakes: &handshake::Watcher,
+) -> io::Result<()> {
     let mut frames = Frames::new();
     let mut allowed = Vec::new();
     while frames.fill(network)? {
         while let Some(frame) = frames.next()? {
             if let Some(frame) = gate.pass(frame) {
                 stream::append(&mut allowed, frame)?;
+                handshakes.see(frame);
             }
         }
         machine.write_all(&allowed)?;
@@ -198,15 +207,21 @@ mod tests {
         for frame in [&bad, &good, &bad] {
             (&machine).write_all(&with_length(frame)).unwrap();
         }
+        let mut seen = vec![0; good.len() + 4];
+        (&network).read_exact(&mut seen).unwrap();
+        assert_eq!(seen, with_length(&good));
         let answer = tcp(WORLD.into(), 80, (GUEST.octets(), 4000), 0x12);
         (&network).write_all(&with_length(&answer)).unwrap();
         let mut back = vec![0; answer.len() + 4];
         (&machine).read_exact(&mut back).unwrap();
         assert_eq!(back, with_length(&answer));
+        let mut acknowledged = [0; 4 + 54];
+        (&network).read_exact(&mut acknowledged).unwrap();
+        assert_eq!(acknowledged[4 + 47], 16, "the handshake is ended before the guest says so");
         drop(machine);
         let mut seen = Vec::new();
         (&network).read_to_end(&mut seen).unwrap();
-        assert_eq!(seen, with_length(&good));
+        assert!(seen.is_empty(), "{seen:?}");
         gate.join().unwrap().unwrap();
     }
 

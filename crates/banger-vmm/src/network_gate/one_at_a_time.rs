@@ -16,6 +16,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
@@ -33,6 +34,8 @@ pub(super) struct OneAtATime {
     reads: OwnedFd,
     /// Goes with every frame; whoever gets it can do nothing with it.
     marker: File,
+    /// Held by whoever puts a frame, until it is written: both ways of the gate do.
+    turn: Mutex<()>,
 }
 
 impl OneAtATime {
@@ -40,11 +43,12 @@ impl OneAtATime {
         let reads = epoll::create(CreateFlags::CLOEXEC)?;
         // An event for each time that room is made, not for as long as there is room.
         epoll::add(&reads, &socket, EventData::new_u64(0), EventFlags::OUT | EventFlags::ET)?;
-        Ok(Self { socket, reads, marker: File::open("/dev/null")? })
+        Ok(Self { socket, reads, marker: File::open("/dev/null")?, turn: Mutex::default() })
     }
 
     /// Writes a frame when the last one was read.
     pub(super) fn put(&self, frame: &[u8]) -> io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.wait_until_read()?;
         self.send(frame)
     }

@@ -5,9 +5,11 @@ use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::thread;
 
 use super::gate::{Inward, Outward};
+use super::handshake;
 use super::one_at_a_time::OneAtATime;
 use super::stream::Frames;
 
@@ -24,9 +26,11 @@ pub(super) fn stand_between(
     inward: Inward,
 ) -> io::Result<()> {
     let tap = File::from(tap);
-    let passt = OneAtATime::new(network.try_clone()?)?;
-    start("out", machine, carry_out(tap.try_clone()?, passt, outward))?;
-    start("in", machine, carry_in(network, tap, inward))?;
+    let passt = Arc::new(OneAtATime::new(network.try_clone()?)?);
+    start("out", machine, carry_out(tap.try_clone()?, Arc::clone(&passt), outward))?;
+    let (watcher, ender) = handshake::watch();
+    start("handshakes", machine, move || ender.run(|answer| passt.put(answer)))?;
+    start("in", machine, carry_in(network, tap, inward, watcher))?;
     wait_for_the_end(machine)
 }
 
@@ -55,7 +59,7 @@ fn wait_for_the_end(mut machine: &UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-fn carry_out(mut tap: File, passt: OneAtATime, mut gate: Outward) -> impl FnOnce() -> io::Result<()> {
+fn carry_out(mut tap: File, passt: Arc<OneAtATime>, mut gate: Outward) -> impl FnOnce() -> io::Result<()> {
     move || {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
@@ -70,12 +74,18 @@ fn carry_out(mut tap: File, passt: OneAtATime, mut gate: Outward) -> impl FnOnce
     }
 }
 
-fn carry_in(network: UnixStream, mut tap: File, gate: Inward) -> impl FnOnce() -> io::Result<()> {
+fn carry_in(
+    network: UnixStream,
+    mut tap: File,
+    gate: Inward,
+    handshakes: handshake::Watcher,
+) -> impl FnOnce() -> io::Result<()> {
     move || {
         let mut frames = Frames::new();
         while frames.fill(&network)? {
             while let Some(frame) = frames.next()? {
                 let Some(frame) = gate.pass(frame) else { continue };
+                handshakes.see(frame);
                 match tap.write(frame) {
                     // A frame that the kernel does not take is a lost frame, as on any network.
                     Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {}
