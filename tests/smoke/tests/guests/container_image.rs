@@ -9,15 +9,29 @@ use std::process::Command;
 use banger_smoke::Home;
 use banger_smoke::harness::Scenario;
 
-pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
-    "container_image",
-    13,
-    "a container image without init and sshd works at once, as its config says",
-    container_image,
-)];
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::pure(
+        "container_image",
+        13,
+        "a container image without init and sshd works at once, as its config says",
+        container_image,
+    ),
+    Scenario::pure(
+        "first_process",
+        16,
+        "an image's command is process 1, hears signals, is joined by later commands, and writes where its user may",
+        first_process,
+    ),
+    Scenario::pure(
+        "odd_root",
+        20,
+        "a root whose own directories are links, files or missing boots, and hides nothing of the image",
+        odd_root,
+    ),
+];
 
-const TOOLS: [&str; 11] =
-    ["sh", "id", "pwd", "echo", "cat", "ps", "mount", "hostname", "sleep", "init", "sync"];
+const TOOLS: [&str; 13] =
+    ["sh", "id", "pwd", "echo", "cat", "ps", "mount", "hostname", "sleep", "init", "sync", "grep", "ls"];
 
 fn container_image() {
     let home = Home::ready();
@@ -54,8 +68,136 @@ fn container_image() {
     home.assert_nothing_left();
 }
 
-/// Makes an image of busybox, with `umoci`.
+/// Counts to one, waits for signals, and writes as php-fpm and nginx do.
+const SERVICE: &str = "#!/bin/sh
+[ $$ -eq 1 ] || exit 100
+echo GET >> /dev/stdout && echo ERR >> /dev/stderr || exit 101
+trap 'echo heard' HUP
+trap 'exit 9' USR1
+echo $$ > /home/user/service.pid || exit 102
+while :; do sleep 0.1; done
+";
+
+fn first_process() {
+    let home = Home::ready();
+    let layout = home.path().join("layout");
+    let config =
+        ["--config.entrypoint", "/service", "--config.user", "user", "--config.workingdir", "/not/there"];
+    make_image(&layout, &config, |root| {
+        write_program(&root.join("service"), SERVICE);
+        fs::set_permissions(root.join("home/user"), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+            .unwrap();
+    });
+    pull(&home, &layout, "service");
+    let run = ["vm", "run", "-q", "--name", "s", "--image", "service", "--memory", "512M"];
+    let mut service = home.banger(&run).start();
+    let mut output = std::io::BufReader::new(service.stdout.take().unwrap());
+    assert_eq!(next_line(&mut output), "GET\n");
+    // A pid file of the image's command has numbers that count for whoever comes later.
+    let exec = |script: &str| home.banger(&["vm", "exec", "s", "--", "sh", "-c", script]).run();
+    let script = "until [ -s ~/service.pid ]; do sleep 0.1; done; kill -HUP $(cat ~/service.pid); pwd";
+    assert_eq!(exec(script).stdout, "/not/there\n");
+    assert_eq!(next_line(&mut output), "heard\n");
+    let ended = exec("kill -USR1 1; sleep 100");
+    assert_eq!(ended.status, 137);
+    assert!(ended.stderr.contains("the image's command"), "{ended:?}");
+    assert_eq!(service.wait().unwrap().code(), Some(9));
+    // The machine is there still, with the agent as its first process.
+    assert_eq!(exec("echo $$; grep -c '^PPid:.0$' /proc/1/status").stdout.lines().last(), Some("1"));
+    for user in ["4294967295", "-1:0", "0:2147483648"] {
+        let refused = home.banger(&["vm", "exec", &format!("--user={user}"), "s", "--", "id"]).run();
+        assert!(refused.status != 0 && refused.stderr.contains("between 0 and 2147483647"), "{refused:?}");
+    }
+    let _ = home.text(&["vm", "delete", "-q", "--force", "s"]);
+    home.assert_nothing_left();
+}
+
+/// Puts into a root what an image has.
+type Prepare = fn(&Path);
+
+fn odd_root() {
+    let home = Home::ready();
+    let bootc: Prepare = |root| {
+        replace_by_link(root, "root", "var/roothome");
+        replace_by_link(root, "tmp", "sysroot/tmp");
+        replace_by_link(root, "home", "/var/home");
+        fs::create_dir_all(root.join("var/roothome")).unwrap();
+        fs::create_dir_all(root.join("sysroot")).unwrap();
+        fs::write(root.join("var/roothome/of-image"), "").unwrap();
+    };
+    let absolute: Prepare = |root| {
+        for name in ["root", "run", "var", "tmp"] {
+            replace_by_link(root, name, &format!("/data/{name}"));
+        }
+        fs::create_dir_all(root.join("data/root")).unwrap();
+        fs::write(root.join("data/root/of-image"), "").unwrap();
+        fs::create_dir_all(root.join("data/var/lib/docker")).unwrap();
+        fs::write(root.join("data/var/lib/docker/of-image"), "").unwrap();
+    };
+    let loops_and_files: Prepare = |root| {
+        replace_by_link(root, "run", "/var/run");
+        fs::create_dir_all(root.join("var/lib")).unwrap();
+        symlink("/run", root.join("var/run")).unwrap();
+        fs::write(root.join("var/lib/docker"), "").unwrap();
+        fs::create_dir_all(root.join("root")).unwrap();
+        fs::write(root.join("root/of-image"), "").unwrap();
+    };
+    let script = "cd ~ && ls of-image && echo x > mine && echo x > /tmp/t && echo x > /run/r && mount";
+    // Where an engine's directory is empty or missing it is one that the engine can use.
+    let roots = [(bootc, true), (absolute, false), (loops_and_files, false)];
+    for (number, (prepare, is_bound)) in roots.into_iter().enumerate() {
+        let (layout, name) = (home.path().join(format!("layout{number}")), format!("odd{number}"));
+        make_image(&layout, &[], prepare);
+        pull(&home, &layout, &name);
+        let run = ["vm", "run", "-q", "--rm", "--image", &name, "--memory", "512M", "--", "sh", "-c", script];
+        let said = home.text(&run);
+        assert!(said.starts_with("of-image\n"), "{said}");
+        assert_eq!(said.contains("/var/lib/docker type ext4"), is_bound, "{said}");
+    }
+    home.assert_nothing_left();
+}
+
+fn pull(home: &Home, layout: &Path, name: &str) {
+    let source = format!("oci:{}:v1", layout.display());
+    let _ = home.text(&["image", "pull", "-q", &source, "--name", name]);
+}
+
+fn next_line(output: &mut impl std::io::BufRead) -> String {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    line
+}
+
+fn replace_by_link(root: &Path, name: &str, target: &str) {
+    let _ = fs::remove_dir_all(root.join(name));
+    symlink(target, root.join(name)).unwrap();
+}
+
+fn write_program(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+/// Makes an image of busybox that tells what its config says.
 pub(crate) fn make_layout(layout: &Path) {
+    let config = [
+        "--config.entrypoint",
+        "/entry",
+        "--config.cmd",
+        "cmd",
+        "--config.env",
+        "A=image",
+        "--config.user",
+        "user",
+        "--config.workingdir",
+        "/srv",
+    ];
+    let entry = "#!/bin/sh\necho \"entry $1 A=$A $(id -u):$(id -g) $(pwd)\"\n";
+    make_image(layout, &config, |root| write_program(&root.join("entry"), entry));
+}
+
+/// Makes an image of busybox, with `umoci`.
+fn make_image(layout: &Path, config: &[&str], prepare: impl Fn(&Path)) {
     let image = format!("{}:v1", layout.display());
     let bundle = layout.with_extension("bundle");
     let umoci = |arguments: &[&str]| {
@@ -76,23 +218,8 @@ pub(crate) fn make_layout(layout: &Path) {
     }
     let passwd = "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n";
     fs::write(root.join("etc/passwd"), passwd).unwrap();
-    let entry = "#!/bin/sh\necho \"entry $1 A=$A $(id -u):$(id -g) $(pwd)\"\n";
-    fs::write(root.join("entry"), entry).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(root.join("entry"), mode).unwrap();
+    prepare(&root);
     umoci(&["repack", "--image", &image, &bundle.display().to_string()]);
-    let config = [
-        "--config.entrypoint",
-        "/entry",
-        "--config.cmd",
-        "cmd",
-        "--config.env",
-        "A=image",
-        "--config.user",
-        "user",
-        "--config.workingdir",
-        "/srv",
-    ];
-    umoci(&[&["config", "--image", &image][..], &config].concat());
+    umoci(&[&["config", "--image", &image][..], config].concat());
     fs::remove_dir_all(bundle).unwrap();
 }
