@@ -34,6 +34,21 @@ pub(super) fn mount() -> Result<(), MountError> {
     Ok(())
 }
 
+/// Takes the guest's sleep away: nothing would wake a machine that has no buttons, clock or network to be woken by. Programs
+/// find no state to go to (`/sys/power/state`, kernel document `admin-guide/pm/sleep-states.rst`), and say so.
+pub(super) fn forbid_sleep() -> io::Result<()> {
+    const STATES: &str = "/sys/power/state";
+    const NONE: &str = "/no-sleep-states";
+    if !Path::new(STATES).exists() {
+        return Ok(());
+    }
+    fs::write(NONE, "")?;
+    rustix::mount::mount_bind(NONE, STATES)?;
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC;
+    rustix::mount::mount_remount(STATES, flags, "")?;
+    Ok(())
+}
+
 /// Makes what programs expect in `/dev` and no init has made yet.
 pub(super) fn prepare_devices() {
     let secure = MountFlags::NOSUID | MountFlags::NOEXEC;

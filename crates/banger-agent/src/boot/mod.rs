@@ -52,6 +52,9 @@ pub fn run() -> ExitCode {
 
 fn boot() -> Result<Infallible, BootError> {
     kernel_mounts::mount()?;
+    if let Err(error) = kernel_mounts::forbid_sleep() {
+        crate::console::error(&error);
+    }
     let line = cmdline::CommandLine::read();
     let start = uptime();
     modules::load();
