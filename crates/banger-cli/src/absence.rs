@@ -28,8 +28,10 @@ pub(crate) async fn tell(client: &Client, vm: &VmView) -> Infallible {
         // The daemon tells what changes from now on; what is so by now is asked.
         let Ok(mut events) = client.stream("/v1/events?follow=true").await else { continue };
         loop {
-            let since = since(client, vm).await;
-            told.tell(since.as_deref());
+            let now = running(client, vm).await;
+            if let Some(news) = told.news(now.as_ref().map(absent_since).as_ref()) {
+                write_line(&news);
+            }
             if wait_for_change(&mut events, vm).await.is_none() {
                 break;
             }
@@ -88,9 +90,18 @@ pub(crate) async fn after_break(client: &Client, vm: &VmView, error: CliError) -
 }
 
 async fn since(client: &Client, vm: &VmView) -> Option<String> {
+    absent_since(&running(client, vm).await?)
+}
+
+/// Returns the VM as it is now, as long as it runs.
+async fn running(client: &Client, vm: &VmView) -> Option<VmView> {
     let now: VmView = client.get(&format!("/v1/vms/{}", vm.id)).await.ok()?;
+    (now.state == VmState::Running).then_some(now)
+}
+
+fn absent_since(now: &VmView) -> Option<String> {
     let is_away = now.is_unresponsive || now.unresponsive_since.is_some();
-    is_away.then(|| now.unresponsive_since.unwrap_or_default())
+    is_away.then(|| now.unresponsive_since.clone().unwrap_or_default())
 }
 
 /// Waits until something has happened to the VM; `None`: the daemon says nothing more.
@@ -118,22 +129,29 @@ struct Told {
 }
 
 impl Told {
-    fn tell(&mut self, since: Option<&str>) {
+    /// Returns what is to be told of a guest that runs and is away since a moment or there. One that does not run is not back:
+    /// whoever uses it is told of its end.
+    fn news(&mut self, now: Option<&Option<String>>) -> Option<String> {
+        let since = now?;
         if since.is_some() == self.is_away {
-            return;
+            return None;
         }
         self.is_away = since.is_some();
-        let line = match since {
+        let name = &self.name;
+        Some(match since {
             Some(since) => {
-                let (name, since) = (&self.name, clock_time(since));
+                let since = clock_time(since);
                 format!("banger: the guest of `{name}` is not answering since {since}; waiting for it")
             }
-            None => format!("banger: the guest of `{}` answers again", self.name),
-        };
-        // A terminal may be in raw mode, where a new line does not begin at its left.
-        let end = if io::stderr().is_terminal() { "\r\n" } else { "\n" };
-        let _ = io::stderr().write_all(format!("{line}{end}").as_bytes());
+            None => format!("banger: the guest of `{name}` answers again"),
+        })
     }
+}
+
+fn write_line(line: &str) {
+    // A terminal may be in raw mode, where a new line does not begin at its left.
+    let end = if io::stderr().is_terminal() { "\r\n" } else { "\n" };
+    let _ = io::stderr().write_all(format!("{line}{end}").as_bytes());
 }
 
 /// Returns the time of the user's clock.
@@ -151,5 +169,17 @@ mod tests {
         let told = clock_time("2026-01-01T12:03:05Z");
         assert!(told.len() == 8 && told.ends_with(":03:05"), "{told}");
         assert_eq!(clock_time("?"), "a while ago");
+    }
+
+    #[test]
+    fn a_guest_that_ended_while_it_was_away_does_not_answer_again() {
+        let mut told = Told { name: "dev".into(), is_away: false };
+        let away = Some("2026-01-01T12:03:05Z".to_owned());
+        assert!(told.news(Some(&away)).unwrap().contains("`dev` is not answering since "));
+        assert_eq!(told.news(Some(&away)), None);
+        assert_eq!(told.news(None), None, "it has ended");
+        assert_eq!(told.news(Some(&None)).unwrap(), "banger: the guest of `dev` answers again");
+        assert_eq!(told.news(None), None);
+        assert_eq!(told.news(Some(&None)), None);
     }
 }
