@@ -1,26 +1,28 @@
 //! The command line: what can be typed. Names and sizes become types here, so that a bad one is refused before
 //! anything starts. What a combination of arguments means is decided in `plan`.
 
-use banger_model::{ImageName, NameError, VmName};
-use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 
-use crate::args_image::ImageCommand;
+use banger_model::{ImageName, NameError, VmName};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::args_image::{ImageCommand, PullImageArgs};
 use crate::args_kernel::KernelCommand;
 use crate::args_vm::VmCommand;
 use crate::setup::SetupCommand;
 use crate::version;
 
-/// Make and use development sandboxes: each a Linux machine of its own, in one command
+/// Run development sandboxes: each is a Linux machine of its own
 #[derive(Debug, Parser)]
 #[command(
     name = "banger",
     version = version::line(),
     arg_required_else_help = true,
     max_term_width = 100,
-    after_help = "Example:\n  banger vm run --rm -- uname -a"
+    after_help = OVERVIEW
 )]
 pub(crate) struct Cli {
-    /// Say only what was asked for, and errors
+    /// Print only results and errors; IDs in place of tables
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     #[command(subcommand)]
@@ -28,39 +30,41 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it, for the life of the process")]
 pub(crate) enum Command {
-    /// Run, list, stop and delete VMs
+    /// Manage VMs: run, list, stop, delete
     #[command(subcommand, after_help = VM_EXAMPLES)]
     Vm(VmCommand),
-    /// List VMs, as `vm list`
-    #[command(after_help = "Example:\n  banger ps")]
-    Ps(JsonArgs),
-    /// Pull and list images
+    /// Manage images: pull, list, delete
     #[command(subcommand, after_help = "Example:\n  banger image pull debian-bookworm")]
     Image(ImageCommand),
-    /// Pull, import, list and remove kernels
+    /// Manage kernels: pull, import, list, delete
     #[command(subcommand, after_help = "Example:\n  banger kernel pull debian-12")]
     Kernel(KernelCommand),
-    /// Print what happens to VMs, images and kernels, a line of JSON each, until it is stopped
+    /// Stream events of VMs, images and kernels as JSON lines
     #[command(after_help = EVENTS_EXAMPLES)]
     Events(EventsArgs),
-    /// Look at the daemon's work, and stop some of it
+    /// Manage operations: list, show, cancel
     #[command(subcommand, after_help = "Example:\n  banger operation list")]
     Operation(OperationCommand),
-    /// Look after the daemon that runs the VMs; other commands start it when it is needed
+    /// Manage the daemon; other commands start it when they need it
     #[command(subcommand, after_help = "Example:\n  banger daemon status")]
     Daemon(DaemonCommand),
-    /// Install what banger uses and the host's packages do not have
+    /// Install programs that banger uses and the host's packages do not have
     #[command(subcommand, after_help = "Example:\n  banger setup firecracker")]
     Setup(SetupCommand),
-    /// Check the host and tell the command that fixes what is wrong
+    /// Check the host, and print the command that fixes each problem
     #[command(after_help = "Example:\n  banger doctor")]
     Doctor(JsonArgs),
+    /// Show disk usage of images, kernels, VMs and the layer cache
+    #[command(after_help = "Example:\n  banger df")]
+    Df(JsonArgs),
+    /// Show the daemon, as `banger daemon status`
+    #[command(after_help = "Example:\n  banger info --json")]
+    Info(JsonArgs),
     /// Show the version
     #[command(after_help = "Example:\n  banger version --json")]
     Version(JsonArgs),
-    /// Print the script that completes commands and names in a shell
+    /// Print a shell completion script
     #[command(after_help = "Example:\n  source <(banger completion bash)")]
     Completion {
         /// Shell
@@ -75,52 +79,96 @@ pub(crate) enum Command {
         /// Port in the guest
         port: u16,
     },
+    /// List images, as `banger image list`
+    #[command(after_help = "Example:\n  banger images")]
+    Images(AvailableArgs),
+    /// Pull an image, as `banger image pull`
+    #[command(after_help = "Example:\n  banger pull alpine:3.20")]
+    Pull(PullImageArgs),
+    #[command(flatten)]
+    Short(VmCommand),
 }
 
+/// Returns the command line as its help shows it: short forms stand below, and not in the list of commands.
+pub(crate) fn command() -> clap::Command {
+    let short = <VmCommand as Subcommand>::augment_subcommands(clap::Command::new("short"));
+    let names = short.get_subcommands().map(|command| command.get_name().to_owned());
+    let names = names.chain(["images".to_owned(), "pull".to_owned()]).collect::<Vec<_>>();
+    names
+        .into_iter()
+        .fold(Cli::command(), |command, name| command.mut_subcommand(name, |short| short.hide(true)))
+}
+
+/// Reads the words of a command line.
+///
+/// # Errors
+/// What clap finds wrong; [`crate::usage`] tells it.
+pub(crate) fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let mut cli = Cli::from_arg_matches(&command().try_get_matches_from(words)?)?;
+    if let Command::Vm(VmCommand::Run(run)) | Command::Short(VmCommand::Run(run)) = &mut cli.command {
+        // Its words are the last ones of all, and clap does not tell what stood before them.
+        let before = words.len().checked_sub(run.words.len() + 1).and_then(|index| words.get(index));
+        run.is_behind_dashes = before.is_some_and(|word| word == "--");
+    }
+    Ok(cli)
+}
+
+const OVERVIEW: &str = "Short forms:
+  run, exec, ps, ls, rm, stop, start, restart, kill, logs, cp, inspect, shell, top, stats, port and all
+  other commands of `banger vm` work without `vm`; `banger images` is `banger image list`, and
+  `banger pull` is `banger image pull`
+
+Examples:
+  banger run --rm -- uname -a     run one command in a new VM
+  banger run -d --name dev        start a VM that stays
+  banger exec dev bash            open a shell in it";
+
 const VM_EXAMPLES: &str = "Examples:
-  banger vm run                      a fresh machine, straight into a shell
-  banger vm run --rm -- make test    one command, and leave nothing behind
-  banger vm create --name dev        a machine that stays
-  banger vm exec dev -- make test    one command in it
-  banger vm ssh dev                  into it with ssh
-  banger vm cp ./site dev:/srv       copy files into it, or out of it
-  banger vm stats --watch            what the VMs use
+  banger vm run                      open a shell in a new VM
+  banger vm run --rm -- make test    run one command in a new VM, then delete the VM
+  banger vm create --name dev        create a VM that stays
+  banger vm exec dev -- make test    run one command in it
+  banger vm ssh dev                  connect with ssh
+  banger vm cp ./site dev:/srv       copy files into it
+  banger vm stats --watch            watch resource usage
   banger vm stop dev                 stop it
-  banger vm delete dev               remove it with its disks";
+  banger vm delete dev               delete it with its disks
+
+All of them work without `vm`, as in `banger run`.";
 
 const EVENTS_EXAMPLES: &str = "Examples:
-  banger events                        what happens from now on
-  banger events --after 0 --no-follow  what has happened, as far as it is kept
-  banger events --after 1234           what came after cursor 1234, and what comes";
+  banger events                        events from now on
+  banger events --after 0 --no-follow  past events that are still stored
+  banger events --after 1234           events after cursor 1234, and new ones";
 
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
-    /// Begin after this cursor (of an event that was printed before) instead of now
+    /// Start after this cursor, the `cursor` of an earlier event [default: now]
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<i64>,
-    /// End when everything that has happened is printed
+    /// Exit after the stored events
     #[arg(long)]
     pub(crate) no_follow: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum OperationCommand {
-    /// List the operations at work and the latest that ended
-    #[command(after_help = "Example:\n  banger operation list --json")]
+    /// List running and recent operations
+    #[command(visible_alias = "ls", after_help = "Example:\n  banger operation list --json")]
     List(JsonArgs),
     /// Show an operation with its stages
-    #[command(after_help = "Example:\n  banger operation show op-0123456789ab")]
+    #[command(visible_alias = "inspect", after_help = "Example:\n  banger operation show op-0123456789ab")]
     Show {
-        /// Id, as errors and logs show it
+        /// Operation ID, as in op-0123456789ab
         #[arg(value_parser = parse_operation)]
         id: String,
         #[command(flatten)]
         json: JsonArgs,
     },
-    /// Stop an operation; what it has made is undone
+    /// Cancel an operation and undo what it has done
     #[command(after_help = "Example:\n  banger operation cancel op-0123456789ab")]
     Cancel {
-        /// Id, as errors and logs show it
+        /// Operation ID, as in op-0123456789ab
         #[arg(value_parser = parse_operation)]
         id: String,
         #[command(flatten)]
@@ -136,7 +184,7 @@ fn parse_operation(text: &str) -> Result<String, String> {
     if is_id {
         Ok(text.to_owned())
     } else {
-        Err(format!("`{text}` is not the id of an operation; see `banger operation list`"))
+        Err(format!("`{text}` is not an operation ID; `banger operation list` shows them"))
     }
 }
 
@@ -147,9 +195,19 @@ pub(crate) struct JsonArgs {
     pub(crate) json: bool,
 }
 
+/// What a list of images or kernels shows.
+#[derive(Debug, Args)]
+pub(crate) struct AvailableArgs {
+    /// Also list those that can be pulled from the catalog
+    #[arg(short, long, visible_alias = "available")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
-    /// Get it again, also when it is here
+    /// Pull again even if it is already present
     #[arg(long)]
     pub(crate) force: bool,
     /// Print JSON
@@ -159,15 +217,17 @@ pub(crate) struct PullArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DaemonCommand {
-    /// Show the daemon, without starting it
-    #[command(after_help = "Example:\n  banger daemon status --json")]
+    /// Show the daemon without starting it
+    #[command(visible_aliases = ["show", "info"], after_help = "Example:\n  banger daemon status --json")]
     Status(JsonArgs),
-    /// Stop the daemon; VMs go on
+    /// Stop the daemon; VMs keep running
     #[command(after_help = "Example:\n  banger daemon stop")]
     Stop {
-        /// Stop it also while it is at work
-        #[arg(long)]
+        /// Stop it even while operations are in progress
+        #[arg(short, long)]
         force: bool,
+        #[command(flatten)]
+        json: JsonArgs,
     },
 }
 
@@ -185,11 +245,11 @@ pub(crate) enum ImageArg {
 
 /// Reads an image: a name is one that is here or in the catalog; what has a registry, a tag or the prefix of a file is pulled
 /// from there.
-pub(crate) fn parse_image(text: &str) -> Result<ImageArg, String> {
+pub(crate) fn parse_image(text: &str) -> Result<ImageArg, NameError> {
     if is_source(text) {
         return Ok(ImageArg::Source(text.to_owned()));
     }
-    text.parse().map(ImageArg::Name).map_err(|error: NameError| error.to_string())
+    text.parse().map(ImageArg::Name)
 }
 
 /// Tells whether a word says where an image comes from.
@@ -199,8 +259,6 @@ pub(crate) fn is_source(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -214,6 +272,7 @@ mod tests {
         command.build();
         let mut lines = Vec::new();
         list(&command, "", &mut lines);
+        lines.retain(|line| !is_short(line));
         insta::assert_snapshot!(lines.join("\n"), @r"
         vm
         vm run
@@ -234,7 +293,6 @@ mod tests {
         vm ports
         vm stats
         vm logs
-        ps
         image
         image pull
         image register
@@ -250,7 +308,7 @@ mod tests {
         kernel show
         kernel pull
         kernel import
-        kernel rm
+        kernel delete
         kernel catalog
         events
         operation
@@ -263,10 +321,32 @@ mod tests {
         setup
         setup firecracker
         doctor
+        df
+        info
         version
         completion
         proxy
+        images
+        pull
         ");
+    }
+
+    /// Tells whether a line names a command of `vm` without `vm`.
+    fn is_short(line: &str) -> bool {
+        let vm = <VmCommand as Subcommand>::augment_subcommands(clap::Command::new("vm"));
+        vm.find_subcommand(line).is_some()
+    }
+
+    #[test]
+    fn every_command_of_vm_works_without_vm_and_the_help_lists_none_twice() {
+        let help = command().render_help().to_string();
+        let vm = <VmCommand as Subcommand>::augment_subcommands(clap::Command::new("vm"));
+        for sub in vm.get_subcommands() {
+            let line = format!("\n  {} ", sub.get_name());
+            assert!(Cli::command().find_subcommand(sub.get_name()).is_some(), "{line}");
+            assert!(!help.contains(&line), "{line}: {help}");
+        }
+        assert!(help.contains("\n  vm ") && help.contains("Short forms:"), "{help}");
     }
 
     #[test]
@@ -275,7 +355,7 @@ mod tests {
             let about = command.get_about().map(ToString::to_string).unwrap_or_default();
             assert!(!about.is_empty() && !about.ends_with('.'), "{}: {about:?}", command.get_name());
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(after.starts_with("Example"), "{}: no example", command.get_name());
+            assert!(after.contains("Example"), "{}: no example", command.get_name());
             command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(check);
         }
         check(&Cli::command());

@@ -7,22 +7,19 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 
-use crate::args::{JsonArgs, PullArgs};
+use crate::args::{AvailableArgs, JsonArgs, PullArgs};
 use crate::completion;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KernelCommand {
-    /// List the kernels that are here
-    #[command(after_help = "Examples:\n  banger kernel list\n  banger kernel list --available --json")]
-    List {
-        /// Those too that can be pulled
-        #[arg(long)]
-        available: bool,
-        #[command(flatten)]
-        json: JsonArgs,
-    },
-    /// Show everything about a kernel: its files, where it comes from, who uses it
-    #[command(after_help = "Example:\n  banger kernel show debian-12")]
+    /// List kernels
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  banger kernel list\n  banger kernel list --all --json"
+    )]
+    List(AvailableArgs),
+    /// Show a kernel: its files, its source, the VMs that use it
+    #[command(visible_alias = "inspect", after_help = "Example:\n  banger kernel show debian-12")]
     Show {
         /// Kernel
         #[arg(add = ArgValueCandidates::new(completion::kernels))]
@@ -30,7 +27,7 @@ pub(crate) enum KernelCommand {
         #[command(flatten)]
         json: JsonArgs,
     },
-    /// Get a kernel of the catalog
+    /// Pull a kernel from the catalog
     #[command(after_help = "Example:\n  banger kernel pull debian-12")]
     Pull {
         /// Name in the catalog
@@ -39,19 +36,22 @@ pub(crate) enum KernelCommand {
         #[command(flatten)]
         pull: PullArgs,
     },
-    /// Make a kernel out of a package, a bundle, a directory, or a distribution's root file system
+    /// Import a kernel from a package, a bundle, a directory or a distribution's root file system
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(ImportArgs),
-    /// Remove kernels that no VM uses
-    #[command(after_help = "Example:\n  banger kernel rm void-6.12.68_1")]
-    Rm {
+    /// Delete kernels that no VM uses
+    #[command(visible_aliases = ["rm", "remove"], after_help = "Example:\n  banger kernel delete void-6.12.68_1")]
+    Delete {
         /// Kernels
         #[arg(value_name = "NAME", required = true, add = ArgValueCandidates::new(completion::local_kernels))]
         names: Vec<KernelName>,
+        /// Do not fail if a kernel does not exist
+        #[arg(short, long)]
+        force: bool,
         #[command(flatten)]
         json: JsonArgs,
     },
-    /// List the kernels that can be pulled, and what they are made of
+    /// List the kernels of the catalog with their packages
     #[command(after_help = "Example:\n  banger kernel catalog --json")]
     Catalog(JsonArgs),
 }
@@ -62,26 +62,26 @@ const IMPORT_EXAMPLES: &str = "Examples:
   banger kernel import --from ~/linux/out --name mine       vmlinux or vmlinuz, and modules/
   banger kernel import --distro void --from /srv/void       boot/vmlinuz-* and usr/lib/modules
 
-Without --name it is called <distribution>-<release>, or as the file or directory is.";
+The default name is <distribution>-<release>, or that of the file or directory.";
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// Package (.deb), bundle (.tar.zst), directory with the kernel's parts, or root of a file system
+    /// Package (.deb), bundle (.tar.zst), directory with the kernel's files, or root file system
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     pub(crate) from: PathBuf,
-    /// Take the kernel that this distribution has in its root file system: debian, void or alpine
+    /// Distribution of the root file system to take the kernel from
     #[arg(long, value_parser = distro())]
     pub(crate) distro: Option<Distro>,
-    /// Release of the kernel, as `uname -r` prints it, where the root has several
+    /// Kernel release, as `uname -r` prints it, if the root file system has several
     #[arg(long, requires = "distro")]
     pub(crate) release: Option<String>,
-    /// Name of the kernel [default: made of what it is]
+    /// Name of the kernel [default: see below]
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) name: Option<KernelName>,
-    /// Refuse a package or bundle with another sha256
+    /// Expected SHA-256 digest of the package or bundle
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Option<Sha256>,
-    /// Replace the kernel that has this name
+    /// Replace the kernel of this name
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! The commands under `vm`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use banger_api::{CreateVm, PullImage, PullPolicy, SetVm, WaitFor};
 use banger_model::{
@@ -15,24 +16,26 @@ use crate::escape_keys::EscapeKeys;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VmCommand {
-    /// Make a VM and enter its shell, or run one command in it
-    #[command(after_help = RUN_EXAMPLES)]
+    /// Create a VM, start it and run a command or a shell in it
+    #[command(after_help = RUN_EXAMPLES, override_usage = RUN_USAGE)]
     Run(RunArgs),
-    /// Make a VM and start it
+    /// Create a VM and start it
     #[command(after_help = "Example:\n  banger vm create --name dev --memory 4G")]
     Create(CreateArgs),
     /// List VMs
-    #[command(after_help = "Example:\n  banger vm list --json")]
-    List(JsonArgs),
-    /// Show everything about a VM
-    #[command(after_help = "Example:\n  banger vm show dev --json")]
+    #[command(visible_aliases = ["ls", "ps"], after_help = "Examples:\n  banger vm list\n  banger ps -q\n  banger vm list --json")]
+    List(ListArgs),
+    /// Show the details of a VM
+    #[command(visible_alias = "inspect", after_help = "Example:\n  banger vm show dev --json")]
     Show {
         #[command(flatten)]
         vm: OneVm,
         #[command(flatten)]
         json: JsonArgs,
     },
-    /// Start stopped VMs; one that runs already is no error
+    /// Start stopped VMs
+    ///
+    /// A VM that is already running is left as it is.
     #[command(after_help = "Example:\n  banger vm start dev")]
     Start {
         #[command(flatten)]
@@ -40,7 +43,9 @@ pub(crate) enum VmCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Stop running VMs gracefully; their disks stay. One that does not run is no error
+    /// Stop running VMs gracefully and keep their disks
+    ///
+    /// A VM that is not running is left as it is.
     #[command(after_help = "Example:\n  banger vm stop dev test")]
     Stop {
         #[command(flatten)]
@@ -56,28 +61,32 @@ pub(crate) enum VmCommand {
         #[command(flatten)]
         grace: GraceArgs,
     },
-    /// End the machines of VMs at once, for when `vm stop` hangs
+    /// Force VMs off immediately
     #[command(after_help = "Example:\n  banger vm kill dev")]
     Kill {
         #[command(flatten)]
         vms: ManyVms,
-        /// Signal for the machine's process; after another one than KILL it may go on
+        /// Signal to send to the VMM process; the VM may survive any other than KILL
         #[arg(short, long, default_value = "KILL")]
         signal: KillSignal,
     },
-    /// Stop VMs and remove them with their disks; asks nothing and cannot be undone
-    #[command(after_help = "Example:\n  banger vm delete dev test")]
+    /// Delete VMs with their disks, even if they are running
+    ///
+    /// There is no confirmation, and a deletion cannot be undone.
+    #[command(visible_aliases = ["rm", "remove"], after_help = "Example:\n  banger vm delete dev test")]
     Delete {
         #[command(flatten)]
         vms: ManyVms,
-        /// Do not fail for VMs that do not exist
+        /// Do not fail if a VM does not exist
         #[arg(short, long)]
         force: bool,
     },
-    /// Delete all VMs that have no machine: stopped ones, failed ones, those never started
-    #[command(after_help = "Example:\n  banger vm prune --force")]
+    /// Delete all VMs that are not running
+    #[command(after_help = "Example:\n  banger vm prune --yes")]
     Prune(PruneArgs),
-    /// Change the sizes of VMs, from their next start on, or their time to live
+    /// Resize VMs, or set their time to live
+    ///
+    /// New sizes apply at the next start.
     #[command(
         after_help = "Examples:\n  banger vm set dev --memory 4G --disk-size 20G\n  banger vm set dev --ttl none"
     )]
@@ -87,55 +96,63 @@ pub(crate) enum VmCommand {
         #[command(flatten)]
         change: SetArgs,
     },
-    /// Begin the time to live of VMs anew, and count it as a use of them
+    /// Reset the time to live of VMs
+    ///
+    /// It also counts as a use, so that an idle VM is not stopped by `auto_stop_stale_after`.
     #[command(after_help = "Example:\n  banger vm touch dev")]
     Touch {
         #[command(flatten)]
         vms: ManyVms,
     },
-    /// Run a command in a running VM; without a command, its login shell
-    #[command(after_help = EXEC_EXAMPLES)]
+    /// Run a command or a shell in a running VM
+    #[command(visible_alias = "shell", after_help = EXEC_EXAMPLES)]
     Exec(ExecArgs),
-    /// Enter a running VM with the host's ssh; where its image has no ssh server, through banger's agent
+    /// Connect to a running VM with ssh
+    ///
+    /// Where its image has no ssh server, banger's agent runs the shell or the command.
     #[command(after_help = "Examples:\n  banger vm ssh dev\n  banger vm ssh dev -- -L 8080:localhost:80")]
     Ssh {
         #[command(flatten)]
         vm: OneVm,
-        /// Further arguments of ssh, or a command
+        /// Options of ssh, or a command
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
-    /// Copy files and directories into VMs, out of them, or from one to another
+    /// Copy files and directories to, from and between VMs
     #[command(after_help = CP_HELP)]
     Cp(CpArgs),
-    /// List what listens inside VMs; without a name, in all that run
-    #[command(after_help = "Example:\n  banger vm ports dev")]
+    /// List the ports that programs in VMs listen on
+    #[command(visible_alias = "port", after_help = "Example:\n  banger vm ports dev")]
     Ports(AnyVms),
-    /// Show what VMs use, as the host and as the guest sees it; without a name, all that run
-    #[command(after_help = STATS_EXAMPLES)]
+    /// Show the resource usage of VMs
+    #[command(visible_alias = "top", after_help = STATS_EXAMPLES)]
     Stats {
         #[command(flatten)]
         vms: AnyVms,
-        /// Go on every second, until Ctrl-C; with `--json` one line for each VM
+        /// Refresh every second until Ctrl-C; with `--json`, print one line for each VM
         #[arg(short, long)]
         watch: bool,
+        /// Print once, as it is without `--watch`
+        #[arg(long, hide = true, conflicts_with = "watch")]
+        no_stream: bool,
     },
     /// Print the console log of a VM: its kernel and its init
     ///
-    /// The guest wrote it, so what would command the terminal is shown instead, as in `\x1b[2J`; colours are left out.
+    /// Colours are left out, and other control characters are printed as escapes, as in `\x1b[2J`.
     #[command(
+        visible_alias = "log",
         after_help = "Examples:\n  banger vm logs -f dev\n  banger vm logs --raw dev >console.log\n  banger vm logs --vmm dev"
     )]
     Logs {
         #[command(flatten)]
         vm: OneVm,
-        /// Go on with what comes
+        /// Follow the log
         #[arg(short, long)]
         follow: bool,
-        /// Print every byte as the guest wrote it: it can command your terminal then
+        /// Print every byte as the guest wrote it, control characters included
         #[arg(long)]
         raw: bool,
-        /// Print what the VMM and the processes beside it said instead
+        /// Print the log of the VMM and its network process instead
         #[arg(long, conflicts_with = "follow")]
         vmm: bool,
     },
@@ -146,68 +163,76 @@ const EXEC_EXAMPLES: &str = "Examples:
   banger vm exec dev -e CI=1 -w /srv -- ./run --fast
   tar c . | banger vm exec dev -- tar x -C /srv
 
-On a terminal, `~.` at the beginning of a line leaves, also when the guest does not answer (`~?` tells more). Without
-one, signals are the command's; one that ignores SIGTERM or SIGHUP is ended after 3 seconds, and by the second of them
-or the third signal of any kind at once.";
+On a terminal, `~.` at the beginning of a line closes the session, even if the guest does not answer; `~?` prints
+help. Without a terminal, signals are passed to the command. A command that ignores SIGTERM or SIGHUP is killed
+after 3 seconds, or at once by the second of them or the third signal of any kind.";
 
 const CP_HELP: &str = "Examples:
-  banger vm cp notes.txt dev:                 into root's home
-  banger vm cp ./site dev:/srv                as /srv/site; ./site/. copies what is in it
-  banger vm cp dev:/var/log/syslog .          out of it
+  banger vm cp notes.txt dev:                 to root's home directory
+  banger vm cp ./site dev:/srv                to /srv/site; ./site/. copies its contents
+  banger vm cp dev:/etc/os-release .          from the VM
   banger vm cp dev:data test:/srv             from one VM to another
-  banger vm cp dev:/etc - | tar t             as a tar; `-` as the source reads one
+  banger vm cp dev:/etc - | tar t             to a tar on stdout; `-` as the source reads one
 
-A path in a VM is VM:PATH; a relative one begins at root's home. A directory comes with all that is in it. As with
-`cp`, a destination that is a directory takes things under their names, another one is the new name.
-Permissions and times are kept, and holes of files; links are copied as links. What comes into a VM becomes root's,
-what comes out of it becomes yours, both without set-user-id and set-group-id bits. Devices, sockets and named pipes
-are left out. A file has its name only when it is whole.";
+A path in a VM is VM:PATH; relative paths start in /root. Directories are copied with their contents. As with
+`cp`, a source is copied into a destination that is a directory; any other destination is its new name.
+Permissions, times and holes are kept, and links are copied as links. Files are owned by root in a VM and by you
+on the host, without set-user-id and set-group-id bits. Devices, sockets and named pipes are skipped. A file
+appears under its name only when it is complete.";
 
 const STATS_EXAMPLES: &str = "Examples:
   banger vm stats
   banger vm stats --watch dev
   banger vm stats --watch --json dev
 
-CPU, MEM and DISK are what the VM takes from the host, CPU in percent of one of its processors. GUEST MEM, /
-and /root are used and whole as the guest sees them, NET what came and went.";
+CPU, MEM and DISK are what the VM takes from the host; 100% CPU is one processor. GUEST MEM, / and /root are
+used and total as the guest sees them. NET is received and sent. Without a name, all running VMs are shown.
+For the processes in a VM: banger exec dev ps aux";
+
+const RUN_USAGE: &str =
+    "banger vm run [OPTIONS] [IMAGE] [COMMAND...]\n       banger vm run [OPTIONS] -- COMMAND...";
 
 const RUN_EXAMPLES: &str = "Examples:
-  banger vm run                             a fresh machine, straight into a shell
-  banger vm run --rm -- make test           one command; its exit status is ours
-  banger vm run --rm alpine:3.20 uname -a   one command in a container image, pulled if it is missing
-  banger vm run -d --name dev --memory 4G   a machine that stays, without entering it
+  banger vm run                             open a shell in a new VM
+  banger vm run --rm -- uname -a            run one command, then delete the VM
+  banger vm run --rm alpine:3.20 uname -a   run a container image, pulled if it is missing
+  banger vm run -d --name dev --memory 4G   start a VM and leave it running
 
-Exit status: the command's own; 128 + n when signal n ended it; 127 when it was not found,
-126 when it cannot be executed; 1 when banger failed; 2 when the arguments make no sense.";
+Exit status: that of the command; 128 + n if signal n ended it; 127 if it was not found;
+126 if it cannot be executed; 1 if banger failed; 2 for invalid arguments.";
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct RunArgs {
-    /// Delete the VM when the shell or the command has ended, or this program, however it did
+    /// Delete the VM when the command exits, or when banger does
     #[arg(long)]
     pub(crate) rm: bool,
-    /// Do not enter it: print its name and leave it running
+    /// Leave the VM running and print its name; a command runs in the background, without output
     #[arg(short, long)]
     pub(crate) detach: bool,
     #[command(flatten)]
     pub(crate) sizing: SizingArgs,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
-    /// First word that is no option and stands before `--`: where an image comes from, see `plan::first_word`
-    #[arg(value_name = "IMAGE")]
-    pub(crate) first_word: Option<OsString>,
-    /// What follows the first word
-    #[arg(hide = true, allow_hyphen_values = true)]
+    /// Program to run in place of the image's command; COMMAND becomes its arguments
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<OsString>,
+    /// Print JSON; needs --detach, because without it the output is the command's
+    #[arg(long, requires = "detach")]
+    pub(crate) json: bool,
+    /// Image reference, unless `--` stands before it, and a command with its arguments
+    #[arg(value_name = "IMAGE|COMMAND", trailing_var_arg = true)]
     pub(crate) words: Vec<OsString>,
-    /// Command and its arguments, taken as they are; without one, the image's own command, or a login shell
-    #[arg(last = true)]
-    pub(crate) command: Vec<OsString>,
+    /// The words stand behind `--`: all of them are the command. Set by `args::parse`
+    #[arg(skip)]
+    pub(crate) is_behind_dashes: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
     #[command(flatten)]
     pub(crate) sizing: SizingArgs,
-    /// Only make it
+    /// Create it without starting it
     #[arg(long)]
     pub(crate) no_start: bool,
     #[command(flatten)]
@@ -217,9 +242,9 @@ pub(crate) struct CreateArgs {
 /// When the image of a new VM is pulled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PullChoice {
-    /// Pull, and use the image that is here only if the registry has no other
+    /// Pull even if the image is already present
     Always,
-    /// Pull if the image is not here
+    /// Pull if the image is not present
     Missing,
     /// Never pull
     Never,
@@ -228,10 +253,10 @@ pub(crate) enum PullChoice {
 /// What a new VM is made of.
 #[derive(Debug, Args)]
 pub(crate) struct SizingArgs {
-    /// Name: 1 to 63 of a-z, 0-9 and `-` [default: a generated one]
-    #[arg(long, allow_hyphen_values = true)]
+    /// Name, which is also the hostname: a-z, 0-9 and `-` [default: a generated one]
+    #[arg(long, alias = "hostname", allow_hyphen_values = true)]
     pub(crate) name: Option<VmName>,
-    /// Image, by name or by reference, as in alpine:3.20 [default: debian-bookworm, or the configured one]
+    /// Image: a name, or a reference as in alpine:3.20 [default: debian-bookworm, or the configured one]
     #[arg(long, allow_hyphen_values = true, value_parser = parse_image, add = ArgValueCandidates::new(completion::images))]
     pub(crate) image: Option<ImageArg>,
     /// When to pull the image
@@ -241,26 +266,26 @@ pub(crate) struct SizingArgs {
     #[arg(long, allow_hyphen_values = true, add = ArgValueCandidates::new(completion::kernels))]
     pub(crate) kernel: Option<KernelName>,
     /// Virtual processors, 1 to 32 [default: a quarter of the host's, 1 to 4]
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, visible_alias = "cpus", allow_hyphen_values = true)]
     pub(crate) vcpu: Option<VcpuCount>,
     /// Memory, as in 512M or 2G [default: an eighth of the host's, 512M to 8G]
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(short, long, allow_hyphen_values = true)]
     pub(crate) memory: Option<MemoryMib>,
-    /// Size of `/` and of `/root`, each on a disk of its own [default: 8G; only what is written takes room]
+    /// Size of `/` and of `/root`, which are separate disks [default: 8G; they grow as they are written]
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) disk_size: Option<DiskBytes>,
-    /// Size of the overlay (`/` in the guest) where it differs from --disk-size
+    /// Size of `/`, if it differs from --disk-size
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) overlay_size: Option<DiskBytes>,
-    /// Size of the work disk (`/root` in the guest) where it differs from --disk-size
+    /// Size of `/root`, if it differs from --disk-size
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) work_size: Option<DiskBytes>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
-    /// Delete the VM after this time, as in 90m, 8h or 7d, counted anew by `vm touch` [default: never]
+    /// Delete the VM after this time, as in 90m, 8h or 7d; `vm touch` resets it [default: never]
     #[arg(long)]
     pub(crate) ttl: Option<Ttl>,
-    /// Make one VM however often this request is repeated with this key
+    /// Create only one VM, however often the command is repeated with this key
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<IdempotencyKey>,
     /// VMM [default: auto, or the configured one]
@@ -307,21 +332,21 @@ impl SizingArgs {
 #[group(required = true, multiple = true)]
 pub(crate) struct SetArgs {
     /// Virtual processors, 1 to 32
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, visible_alias = "cpus", allow_hyphen_values = true)]
     vcpu: Option<VcpuCount>,
     /// Memory, as in 512M or 2G
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(short, long, allow_hyphen_values = true)]
     memory: Option<MemoryMib>,
-    /// Size of `/` and of `/root`, each on a disk of its own, as in 20G; they can only grow
+    /// Size of `/` and of `/root`, which are separate disks, as in 20G; disks can only grow
     #[arg(long, allow_hyphen_values = true)]
     disk_size: Option<DiskBytes>,
-    /// Size of the overlay (`/` in the guest) where it differs from --disk-size
+    /// Size of `/`, if it differs from --disk-size
     #[arg(long, allow_hyphen_values = true)]
     overlay_size: Option<DiskBytes>,
-    /// Size of the work disk (`/root` in the guest) where it differs from --disk-size
+    /// Size of `/root`, if it differs from --disk-size
     #[arg(long, allow_hyphen_values = true)]
     work_size: Option<DiskBytes>,
-    /// Delete the VM after this time from now on, as in 90m, 8h or 7d; `none`: never
+    /// Delete the VM after this time from now, as in 90m, 8h or 7d; `none` for never
     #[arg(long)]
     ttl: Option<TtlChange>,
 }
@@ -341,10 +366,19 @@ impl SetArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Accepted and not needed: stopped VMs are always listed
+    #[arg(short, long, hide = true)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
-    /// Delete without asking
-    #[arg(short, long)]
-    pub(crate) force: bool,
+    /// Delete without confirmation
+    #[arg(short, long, visible_alias = "force", visible_short_alias = 'f')]
+    pub(crate) yes: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -352,7 +386,7 @@ pub(crate) struct PruneArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// Wait until commands run (agent), or until the guest's services have started (system)
+    /// Wait until commands can run (agent), or until services have started (system)
     #[arg(long, value_enum, default_value_t = Wait::Agent)]
     wait: Wait,
 }
@@ -374,8 +408,8 @@ enum Wait {
 
 #[derive(Debug, Args)]
 pub(crate) struct GraceArgs {
-    /// Seconds that the guest gets to stop its services; then its machine is ended [default: 20]
-    #[arg(long, value_name = "SECONDS")]
+    /// Seconds to wait for the guest to shut down before forcing it off [default: 20]
+    #[arg(short = 't', long, visible_aliases = ["time", "timeout"], value_name = "SECONDS")]
     pub(crate) grace: Option<u32>,
 }
 
@@ -383,57 +417,68 @@ pub(crate) struct GraceArgs {
 pub(crate) struct ExecArgs {
     #[command(flatten)]
     pub(crate) vm: OneVm,
-    /// Start the command and leave it running; its output is dropped
+    /// Run the command in the background, without output, and print its process ID
     #[arg(short, long)]
     pub(crate) detach: bool,
+    /// Print JSON; needs --detach, because without it the output is the command's
+    #[arg(long, requires = "detach")]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
-    /// Command and its arguments, taken as they are: what follows its first word is the command's. Behind `--` that
-    /// word may begin with `-`
+    /// Command and its arguments [default: the login shell]
     #[arg(trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CpArgs {
-    /// Keep owners by number and, into VMs and tars, set-user-id and set-group-id bits; out of VMs only root can
+    /// Keep numeric owners and, in VMs and tars, set-user-id and set-group-id bits; on the host only root can
     #[arg(short, long)]
     pub(crate) archive: bool,
-    /// Copy what a source that is a link leads to, and not the link
+    /// Copy the target of a source that is a link
     #[arg(short = 'L', long)]
     pub(crate) follow_link: bool,
-    /// Directories come with all that is in them anyway
+    /// Accepted and not needed: directories are copied with their contents
     #[arg(short, long, visible_short_alias = 'R', hide = true)]
     pub(crate) recursive: bool,
-    /// Files and directories: PATH here, VM:PATH in a VM, or `-` for a tar on stdin
+    /// Files and directories: PATH on the host, VM:PATH in a VM, or `-` for a tar on stdin
     #[arg(required = true, value_name = "SOURCE", add = ArgValueCompleter::new(completion::places))]
     pub(crate) sources: Vec<OsString>,
-    /// Where to: PATH, VM:PATH, or `-` for a tar on stdout
+    /// Destination: PATH, VM:PATH, or `-` for a tar on stdout
     #[arg(required = true, value_name = "DESTINATION", add = ArgValueCompleter::new(completion::places))]
     pub(crate) destination: OsString,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
 }
 
 /// How a command runs in the guest.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct ProcessArgs {
-    /// Set a variable of the command's environment; without a value, take ours
+    /// Set an environment variable; without a value, pass the one of this shell
     #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
     pub(crate) environment: Vec<OsString>,
-    /// Directory to start in [default: the user's home]
+    /// Read environment variables from a file, a NAME=VALUE or NAME on each line
+    #[arg(long = "env-file", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) environment_files: Vec<PathBuf>,
+    /// Working directory of the command [default: the image's, or the user's home]
     #[arg(short, long, value_name = "DIRECTORY")]
     pub(crate) workdir: Option<OsString>,
-    /// User to be, as a name or number [default: root]
+    /// User to run the command as: NAME or UID, with an optional :GROUP [default: the image's, or root]
     #[arg(short, long)]
     pub(crate) user: Option<String>,
-    /// Use a terminal in the guest [default: when stdin and stdout are terminals]
+    /// Allocate a terminal [default: if stdin and stdout are terminals]
     #[arg(short, long, conflicts_with = "no_tty")]
     pub(crate) tty: bool,
-    /// Stdin is connected anyway; for hands that are used to `-it`
+    /// Accepted and not needed: stdin is connected unless --no-stdin
     #[arg(short, long, hide = true)]
     pub(crate) interactive: bool,
-    /// Use no terminal in the guest
+    /// Do not allocate a terminal
     #[arg(short = 'T', long)]
     pub(crate) no_tty: bool,
+    /// Do not connect stdin, as `ssh -n`; for loops such as `while read`
+    #[arg(short = 'n', long, conflicts_with_all = ["interactive", "tty"])]
+    pub(crate) no_stdin: bool,
     /// Keys that leave a session on a terminal and end its command: a character to type before `.` at the beginning of
     /// a line, or keys anywhere, as in `ctrl-p,ctrl-q`, or `none` [default: ~]
     #[arg(long, visible_alias = "detach-keys", value_name = "KEYS")]
@@ -442,14 +487,14 @@ pub(crate) struct ProcessArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct OneVm {
-    /// Name, id, or beginning of the id
+    /// Name, ID, or unique beginning of an ID
     #[arg(value_name = "VM", value_parser = parse_vm, add = ArgValueCandidates::new(completion::vms))]
     pub(crate) vm: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ManyVms {
-    /// Names, ids, or beginnings of ids
+    /// Names, IDs, or unique beginnings of IDs
     #[arg(value_name = "VM", required = true, value_parser = parse_vm, add = ArgValueCandidates::new(completion::vms))]
     pub(crate) vms: Vec<String>,
     /// Print JSON
@@ -459,7 +504,7 @@ pub(crate) struct ManyVms {
 
 #[derive(Debug, Args)]
 pub(crate) struct AnyVms {
-    /// Names, ids, or beginnings of ids [default: all that run]
+    /// Names, IDs, or unique beginnings of IDs [default: all running VMs]
     #[arg(value_name = "VM", value_parser = parse_vm, add = ArgValueCandidates::new(completion::vms))]
     pub(crate) vms: Vec<String>,
     /// Print JSON

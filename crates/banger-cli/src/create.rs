@@ -7,6 +7,7 @@ use banger_sys::paths::Paths;
 use crate::args_vm::CreateArgs;
 use crate::ensure::ensure;
 use crate::error::{CliError, Undone};
+use crate::form::Form;
 use crate::image::with_our_docker;
 use crate::lifecycle::Action;
 use crate::operation::{self, Ended, OnStop};
@@ -21,7 +22,7 @@ pub(crate) async fn create(paths: &Paths, args: CreateArgs, board: &Board) -> Re
     let is_started = !args.no_start;
     let vm = make(&client, &args.sizing.into_request(args.no_start), &mut signals, board).await?;
     vm.1.finish(is_started.then_some(vm.0.name.as_str()));
-    if args.json.json { render::print_json(&vm.0) } else { render::print(&format!("{}\n", vm.0.name)) }
+    Form::of(args.json.json, board).print(&vm.0, vm.0.id.as_str(), || format!("{}\n", vm.0.name))
 }
 
 /// Makes a VM. When a signal cancels it, nothing is left behind.

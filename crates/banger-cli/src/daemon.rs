@@ -8,27 +8,44 @@ use serde_json::json;
 use crate::args::DaemonCommand;
 use crate::ensure::{self, nobody_listens};
 use crate::error::CliError;
+use crate::progress::Board;
 use crate::render::{self, ago, bytes};
 
 /// Runs the command.
-pub(crate) async fn run(paths: &Paths, command: DaemonCommand) -> Result<(), CliError> {
+pub(crate) async fn run(paths: &Paths, command: DaemonCommand, board: &Board) -> Result<(), CliError> {
     let client = Client::new(&paths.daemon_socket());
     let info = match client.get::<DaemonInfo>("/v1/info").await {
         Ok(info) => Some(info),
         Err(error) if nobody_listens(&error) => None,
-        Err(ClientError::Silent { .. }) if matches!(command, DaemonCommand::Stop { force: true }) => {
+        Err(ClientError::Silent { .. }) if matches!(command, DaemonCommand::Stop { force: true, .. }) => {
             ensure::end_silent(paths).await?;
-            return render::print("ended the daemon by force; VMs go on\n");
+            return tell_stopped(&command, board, "killed the daemon; VMs keep running");
         }
         Err(error) => return Err(error.into()),
     };
     match command {
         DaemonCommand::Status(args) if args.json => print_status_json(info.as_ref()),
         DaemonCommand::Status(_) => render::print(&sheet(info.as_ref(), Timestamp::now())),
-        DaemonCommand::Stop { force } => {
-            let Some(info) = info else { return render::print("the daemon does not run\n") };
+        DaemonCommand::Stop { force, .. } => {
+            let Some(info) = info else {
+                return tell_stopped(&command, board, "the daemon is not running");
+            };
             ensure::end(&client, &info, force).await.map_err(unwrap_refusal)?;
-            render::print("stopped the daemon\n")
+            tell_stopped(&command, board, "stopped the daemon; VMs keep running")
+        }
+    }
+}
+
+/// Tells that no daemon runs any more: on stderr, because there is no result but that.
+fn tell_stopped(command: &DaemonCommand, board: &Board, sentence: &str) -> Result<(), CliError> {
+    match (command, board) {
+        (DaemonCommand::Stop { json, .. }, _) if json.json => {
+            render::print_json(&json!({ "is_running": false }))
+        }
+        (DaemonCommand::Stop { .. } | DaemonCommand::Status(_), Board::Quiet) => Ok(()),
+        (DaemonCommand::Stop { .. } | DaemonCommand::Status(_), Board::Live(_) | Board::Plain) => {
+            render::say(sentence);
+            Ok(())
         }
     }
 }
@@ -56,8 +73,8 @@ fn sheet(info: Option<&DaemonInfo>, now: Timestamp) -> String {
     };
     let work = match info.work_in_progress {
         0 => "none".to_owned(),
-        1 => "1 operation or stream".to_owned(),
-        count => format!("{count} operations and streams"),
+        1 => "1 operation or session".to_owned(),
+        count => format!("{count} operations and sessions"),
     };
     let outdated = if info.is_outdated { " (its file was replaced)" } else { "" };
     let lines = [
@@ -91,7 +108,7 @@ mod tests {
         version     0.1.0
         pid         77
         started     9 seconds ago (2026-01-01T00:00:00Z)
-        work        1 operation or stream
+        work        1 operation or session
         memory      12.0 MiB
         ");
         assert_eq!(sheet(None, Timestamp::UNIX_EPOCH), "state       not running\n");

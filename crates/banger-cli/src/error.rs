@@ -11,17 +11,18 @@ use banger_sys::paths::PathsError;
 
 use crate::cp::{CpPlanError, TarError};
 use crate::ensure::EnsureError;
+use crate::environment_file::EnvironmentFileError;
 use crate::logs::without_colours;
 use crate::painted::{Paint, Painted};
 use crate::plan::PlanError;
-use crate::render::Colour;
+use crate::render::{Colour, count};
 use crate::resolve::ResolveError;
 use crate::setup::SetupError;
 use crate::signals::Stop;
 
 /// Exit status when banger itself failed.
 const FAILED: u8 = 1;
-/// Exit status when the arguments make no sense.
+/// Exit status for invalid arguments.
 pub(crate) const USAGE: u8 = 2;
 /// Exit status when nobody reads stdout any more, as a shell tells a death by SIGPIPE.
 pub(crate) const OUTPUT_CLOSED: u8 = 128 + 13;
@@ -31,6 +32,8 @@ pub(crate) const OUTPUT_CLOSED: u8 = 128 + 13;
 pub(crate) enum CliError {
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error(transparent)]
+    EnvironmentFile(#[from] EnvironmentFileError),
     #[error(transparent)]
     CpPlan(#[from] CpPlanError),
     #[error(transparent)]
@@ -48,7 +51,7 @@ pub(crate) enum CliError {
     SameVm { vm: String },
     #[error("`{what}` was not copied to its end")]
     TreeCutOff { what: String },
-    #[error("interrupted; {files} file{} came whole", if *.files == 1 { "" } else { "s" })]
+    #[error("interrupted; {}", copied(*.files))]
     CopyInterrupted { stop: Stop, files: u64 },
     #[error(transparent)]
     Paths(#[from] PathsError),
@@ -113,8 +116,8 @@ pub(crate) enum CliError {
     BadHost(banger_model::NameError),
     #[error("`{}` is a path that is no text, and the daemon takes only those", path.display())]
     BadPath { path: std::path::PathBuf },
-    #[error("nobody can be asked whether to delete them: stdin is not a terminal")]
-    NobodyToAsk,
+    #[error("cannot ask for confirmation without a terminal; use `--yes`")]
+    NoConfirmation,
     #[error("the log ended early")]
     Log { source: Box<dyn Error + Send + Sync> },
     #[error("the stream to the guest broke")]
@@ -150,6 +153,13 @@ fn ended_under_command(vm: &str, ending: &EndingView) -> String {
     }
 }
 
+fn copied(files: u64) -> String {
+    match files {
+        0 => "no files copied".to_owned(),
+        files => format!("{} copied", count("file", files)),
+    }
+}
+
 fn interruption(after: Option<&str>, undone: Undone) -> String {
     let what = after.unwrap_or("the work");
     match undone {
@@ -176,7 +186,7 @@ impl CliError {
 
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
-            Self::Plan(_) | Self::CpPlan(_) | Self::BadPath { .. } => USAGE,
+            Self::Plan(_) | Self::EnvironmentFile(_) | Self::CpPlan(_) | Self::BadPath { .. } => USAGE,
             Self::CommandFailed { status, .. } => *status,
             Self::Deleted(error) => error.exit_status(),
             Self::Interrupted { stop, .. } | Self::CopyInterrupted { stop, .. } | Self::ToldStop(stop) => {
@@ -214,7 +224,7 @@ impl CliError {
             | Self::NoSshServer { .. }
             | Self::StreamRefused { .. }
             | Self::BadHost(_)
-            | Self::NobodyToAsk
+            | Self::NoConfirmation
             | Self::Log { .. }
             | Self::Stream(_)
             | Self::Setup(_)
@@ -226,6 +236,9 @@ impl CliError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused(body) => body.hint.clone(),
+            Self::Plan(PlanError::FirstWord(word)) => {
+                Some(format!("a container image is recognized by its tag: banger run {word}:latest"))
+            }
             Self::Api(ClientError::Silent { .. }) => {
                 Some("if it goes on, end it, VMs go on without it: banger daemon stop --force".to_owned())
             }
@@ -253,7 +266,6 @@ impl CliError {
             Self::Agent(AgentError::VersionMismatch { .. }) => {
                 Some("pull the image again with `banger image pull --force`, then make a new VM".to_owned())
             }
-            Self::NobodyToAsk => Some("banger vm prune --force".to_owned()),
             Self::SameVm { vm } => Some(format!("banger vm exec {vm} -- cp -a <source> <destination>")),
             Self::Agent(AgentError::Stalled { .. }) => {
                 Some("the guest hangs or is very busy; see `banger vm list`".to_owned())
@@ -300,10 +312,7 @@ impl CliError {
         for line in self.body().map(|body| body.console.as_slice()).unwrap_or_default() {
             text = text.push("    ").push(&without_colours(line)).end_line();
         }
-        if let Some(hint) = self.hint() {
-            text = text.push("hint: ").push(&hint).end_line();
-        }
-        text
+        text.hint(self.hint().as_deref())
     }
 }
 
@@ -381,7 +390,6 @@ mod tests {
                 agent_version: "2".into(),
                 theirs: vec![2],
             }),
-            CliError::NobodyToAsk,
             CliError::SameVm { vm: vm() },
             CliError::NoSshServer { vm: vm() },
             CliError::NoSsh,
@@ -413,7 +421,6 @@ mod tests {
         the guest hangs or is very busy; see `banger vm list`
         the agent is renewed when the VM is started the next time
         pull the image again with `banger image pull --force`, then make a new VM
-        banger vm prune --force
         banger vm exec dev -- cp -a <source> <destination>
         banger vm exec dev -- <command>
         sudo apt-get install openssh-client

@@ -5,15 +5,19 @@ use banger_sys::paths::Paths;
 
 use crate::args_vm::ExecArgs;
 use crate::ensure::ensure;
+use crate::environment_file;
 use crate::error::CliError;
+use crate::form::Form;
 use crate::plan::ExecPlan;
-use crate::render;
+use crate::progress::Board;
 use crate::session;
 use crate::signals::Signals;
 
 /// Runs it; returns the exit status.
-pub(crate) async fn exec(paths: &Paths, args: ExecArgs) -> Result<u8, CliError> {
+pub(crate) async fn exec(paths: &Paths, mut args: ExecArgs, board: &Board) -> Result<u8, CliError> {
     let typed = args.vm.vm.clone();
+    args.process = environment_file::join(args.process)?;
+    let form = Form::of(args.json, board);
     let plan = ExecPlan::of(args.detach, args)?;
     let client = ensure(paths).await?;
     let vm = find(&client, &typed).await?;
@@ -24,7 +28,9 @@ pub(crate) async fn exec(paths: &Paths, args: ExecArgs) -> Result<u8, CliError> 
         }
         ExecPlan::Detached(process) => {
             let pid = session::detach(&client, &vm, &process).await?;
-            render::print(&format!("{pid}\n"))?;
+            form.print(&serde_json::json!({ "vm": vm.name, "pid": pid }), &pid.to_string(), || {
+                format!("{pid}\n")
+            })?;
             Ok(0)
         }
     }

@@ -12,9 +12,10 @@ use crate::args_image::{CacheCommand, ImageCommand, PullImageArgs, RegisterArgs}
 use crate::bundle;
 use crate::ensure::ensure;
 use crate::error::CliError;
+use crate::form::Form;
 use crate::progress::Board;
 use crate::pull::pull;
-use crate::removal::{IMAGES, remove};
+use crate::removal::{IMAGES, Removal, remove};
 use crate::render::{self, ago, bytes};
 
 /// How long the daemon may take to remove what may be many gigabytes.
@@ -34,14 +35,14 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
         ImageCommand::Promote { name, json } => {
             pull(paths, &format!("/v1/images/{name}/promote"), &(), json.json, board).await
         }
-        ImageCommand::Delete { names, json } => remove(paths, IMAGES, names, json.json, board).await,
+        ImageCommand::Delete { names, force, json } => {
+            let wish = Removal { may_be_gone: force, as_json: json.json };
+            remove(paths, IMAGES, names, wish, board).await
+        }
         ImageCommand::Show { name, json } => {
             let image: ImageDetails = ensure(paths).await?.get(&format!("/v1/images/{name}")).await?;
-            if json.json {
-                render::print_json(&image)
-            } else {
-                render::print(&sheet(&image, Timestamp::now()))
-            }
+            let form = Form::of(json.json, board);
+            form.print(&image, image.image.name.as_str(), || sheet(&image, Timestamp::now()))
         }
         ImageCommand::Bundle { name, output, json } => {
             bundle::pack(paths, &name, output, json.json, board).await
@@ -54,12 +55,13 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
             if json.json { render::print_json(&pruned) } else { render::print(&pruned_line(pruned, dry_run)) }
         }
         ImageCommand::List(args) => {
-            let images: Vec<ImageView> = ensure(paths).await?.get("/v1/images").await?;
-            if args.json {
-                render::print_json(&images)
-            } else {
-                render::print(&table(&images, Timestamp::now()))
+            let mut images: Vec<ImageView> = ensure(paths).await?.get("/v1/images").await?;
+            images.retain(|image| args.all || image.is_pulled);
+            let form = Form::of(args.json.json, board);
+            if images.is_empty() && form == Form::Text {
+                render::say("no images yet; `banger image list --all` shows those of the catalog");
             }
+            form.print_all(&images, |image| image.name.as_str(), || table(&images, Timestamp::now()))
         }
     }
 }
@@ -122,9 +124,8 @@ pub(crate) fn absolute(path: &Path) -> Result<String, CliError> {
 
 fn pruned_line(pruned: PrunedCache, is_dry_run: bool) -> String {
     let PrunedCache { blobs, bytes: freed } = pruned;
-    let what = if blobs == 1 { "blob" } else { "blobs" };
-    let verb = if is_dry_run { "would free" } else { "freed" };
-    format!("{verb} {} in {blobs} {what}\n", bytes(freed))
+    let verb = if is_dry_run { "would delete" } else { "deleted" };
+    format!("{verb} {}, {}\n", render::count("layer", blobs), bytes(freed))
 }
 
 fn table(images: &[ImageView], now: Timestamp) -> String {
@@ -147,7 +148,7 @@ fn table(images: &[ImageView], now: Timestamp) -> String {
 fn place(image: &ImageView) -> &'static str {
     match (image.is_pulled, image.is_registered) {
         (true, true) => "registered",
-        (true, false) => "here",
+        (true, false) => "local",
         (false, _) => "catalog",
     }
 }
@@ -171,10 +172,10 @@ fn sheet(details: &ImageDetails, now: Timestamp) -> String {
         ("directory", details.directory.clone()),
         ("command", process.and_then(|process| words(process.command.clone()))),
         ("user", process.and_then(|process| text(process.user.clone()))),
-        ("starts in", process.and_then(|process| text(process.working_directory.clone()))),
+        ("workdir", process.and_then(|process| text(process.working_directory.clone()))),
         ("ready ports", words(details.ready_ports.iter().map(ToString::to_string).collect())),
         ("packages", words(details.packages.clone())),
-        ("lets in", details.seeded_key.clone()),
+        ("ssh key", details.seeded_key.clone()),
         ("used by", words(details.vms.iter().map(ToString::to_string).collect())),
     ];
     let facts = lines.into_iter().filter_map(|(name, value)| Some((name, value?)));
@@ -205,9 +206,12 @@ mod tests {
 
     #[test]
     fn what_was_freed_is_told_in_one_line() {
-        assert_eq!(pruned_line(PrunedCache { blobs: 1, bytes: 3 << 20 }, false), "freed 3.0 MiB in 1 blob\n");
+        assert_eq!(
+            pruned_line(PrunedCache { blobs: 1, bytes: 3 << 20 }, false),
+            "deleted 1 layer, 3.0 MiB\n"
+        );
         let line = pruned_line(PrunedCache { blobs: 0, bytes: 0 }, true);
-        assert_eq!(line, format!("would free {} in 0 blobs\n", bytes(0)));
+        assert_eq!(line, format!("would delete 0 layers, {}\n", bytes(0)));
     }
 
     #[test]
@@ -220,7 +224,7 @@ mod tests {
         .unwrap();
         insta::assert_snapshot!(table(&images, "2026-01-01T00:03:00Z".parse().unwrap()), @r"
         NAME             WHERE    KERNEL     ARCH   SIZE       CREATED        DESCRIPTION
-        debian-bookworm  here     debian-12  amd64  700.0 MiB  3 minutes ago  Debian 12
+        debian-bookworm  local    debian-12  amd64  700.0 MiB  3 minutes ago  Debian 12
         alpine           catalog  debian-12  amd64  -          -              -
         ");
     }
@@ -239,7 +243,7 @@ mod tests {
         .unwrap();
         insta::assert_snapshot!(sheet(&image, Timestamp::UNIX_EPOCH), @r"
         name        app
-        where       here
+        where       local
         distro      alpine
         arch        amd64
         kernel      debian-12
@@ -249,9 +253,9 @@ mod tests {
         directory   /state/images/app
         command     /app, serve
         user        app
-        starts in   /srv
+        workdir     /srv
         ready ports 80, 443
-        lets in     SHA256:Nh0Me49Zh9fDw
+        ssh key     SHA256:Nh0Me49Zh9fDw
         used by     dev
         env         A=b
         env         PATH=/bin

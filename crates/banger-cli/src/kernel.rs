@@ -1,4 +1,4 @@
-//! `kernel list|show|pull|import|rm|catalog`.
+//! `kernel list|show|pull|import|delete|catalog`.
 
 use banger_api::{CatalogKernel, ImportKernel, KernelDetails, KernelView, PullRequest};
 use banger_sys::paths::Paths;
@@ -7,40 +7,45 @@ use jiff::Timestamp;
 use crate::args_kernel::{ImportArgs, KernelCommand};
 use crate::ensure::ensure;
 use crate::error::CliError;
+use crate::form::Form;
 use crate::progress::Board;
 use crate::pull::pull;
-use crate::removal::{KERNELS, remove};
+use crate::removal::{KERNELS, Removal, remove};
 use crate::render::{self, ago, bytes};
 
 /// Runs the command.
 pub(crate) async fn run(paths: &Paths, command: KernelCommand, board: &Board) -> Result<(), CliError> {
     match command {
-        KernelCommand::List { available, json } => list(paths, available, json.json).await,
+        KernelCommand::List(args) => list(paths, args.all, Form::of(args.json.json, board)).await,
         KernelCommand::Show { name, json } => {
             let kernel: KernelDetails = ensure(paths).await?.get(&format!("/v1/kernels/{name}")).await?;
-            if json.json {
-                render::print_json(&kernel)
-            } else {
-                render::print(&sheet(&kernel, Timestamp::now()))
-            }
+            let form = Form::of(json.json, board);
+            form.print(&kernel, kernel.kernel.name.as_str(), || sheet(&kernel, Timestamp::now()))
         }
         KernelCommand::Pull { name, pull: args } => {
             let request = PullRequest { name: name.into(), force: args.force };
             pull(paths, "/v1/kernels:pull", &request, args.json, board).await
         }
         KernelCommand::Import(args) => import(paths, args, board).await,
-        KernelCommand::Rm { names, json } => remove(paths, KERNELS, names, json.json, board).await,
+        KernelCommand::Delete { names, force, json } => {
+            let wish = Removal { may_be_gone: force, as_json: json.json };
+            remove(paths, KERNELS, names, wish, board).await
+        }
         KernelCommand::Catalog(args) => {
             let kernels: Vec<CatalogKernel> = ensure(paths).await?.get("/v1/catalog/kernels").await?;
-            if args.json { render::print_json(&kernels) } else { render::print(&catalog_table(&kernels)) }
+            let form = Form::of(args.json, board);
+            form.print_all(&kernels, |kernel| kernel.name.as_str(), || catalog_table(&kernels))
         }
     }
 }
 
-async fn list(paths: &Paths, available: bool, as_json: bool) -> Result<(), CliError> {
+async fn list(paths: &Paths, with_catalog: bool, form: Form) -> Result<(), CliError> {
     let mut kernels: Vec<KernelView> = ensure(paths).await?.get("/v1/kernels").await?;
-    kernels.retain(|kernel| available || kernel.is_pulled);
-    if as_json { render::print_json(&kernels) } else { render::print(&table(&kernels, Timestamp::now())) }
+    kernels.retain(|kernel| with_catalog || kernel.is_pulled);
+    if kernels.is_empty() && form == Form::Text {
+        render::say("no kernels yet; `banger kernel list --all` shows those of the catalog");
+    }
+    form.print_all(&kernels, |kernel| kernel.name.as_str(), || table(&kernels, Timestamp::now()))
 }
 
 async fn import(paths: &Paths, args: ImportArgs, board: &Board) -> Result<(), CliError> {
@@ -56,7 +61,7 @@ fn table(kernels: &[KernelView], now: Timestamp) -> String {
     let row = |kernel: &KernelView| {
         vec![
             kernel.name.to_string(),
-            if kernel.is_pulled { "here" } else { "available" }.to_owned(),
+            if kernel.is_pulled { "local" } else { "catalog" }.to_owned(),
             kernel.distro.clone(),
             kernel.arch.clone(),
             kernel.version.clone().unwrap_or_default(),
@@ -65,7 +70,7 @@ fn table(kernels: &[KernelView], now: Timestamp) -> String {
             kernel.description.clone(),
         ]
     };
-    let head = ["NAME", "STATE", "DISTRO", "ARCH", "VERSION", "SIZE", "CREATED", "DESCRIPTION"];
+    let head = ["NAME", "WHERE", "DISTRO", "ARCH", "VERSION", "SIZE", "CREATED", "DESCRIPTION"];
     render::table(&head, &kernels.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -73,7 +78,7 @@ fn catalog_table(kernels: &[CatalogKernel]) -> String {
     let row = |kernel: &CatalogKernel| {
         vec![
             kernel.name.to_string(),
-            if kernel.is_pulled { "here" } else { "available" }.to_owned(),
+            if kernel.is_pulled { "local" } else { "catalog" }.to_owned(),
             kernel.distro.clone(),
             kernel.suite.clone(),
             kernel.arch.clone(),
@@ -81,7 +86,7 @@ fn catalog_table(kernels: &[CatalogKernel]) -> String {
             kernel.description.clone(),
         ]
     };
-    let head = ["NAME", "STATE", "DISTRO", "SUITE", "ARCH", "PACKAGE", "DESCRIPTION"];
+    let head = ["NAME", "WHERE", "DISTRO", "SUITE", "ARCH", "PACKAGE", "DESCRIPTION"];
     render::table(&head, &kernels.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -91,7 +96,7 @@ fn sheet(details: &KernelDetails, now: Timestamp) -> String {
     let created = kernel.created_at.as_deref().map(|moment| format!("{} ({moment})", ago(moment, now)));
     let lines = [
         ("name", Some(kernel.name.to_string())),
-        ("state", Some(if kernel.is_pulled { "here" } else { "available" }.to_owned())),
+        ("where", Some(if kernel.is_pulled { "local" } else { "catalog" }.to_owned())),
         ("about", Some(kernel.description.clone()).filter(|text| !text.is_empty())),
         ("distro", Some(kernel.distro.clone())),
         ("arch", Some(kernel.arch.clone())),
@@ -128,9 +133,9 @@ mod tests {
     #[test]
     fn kernels_are_a_table() {
         insta::assert_snapshot!(table(&kernels(), Timestamp::UNIX_EPOCH), @r"
-        NAME            STATE      DISTRO  ARCH    VERSION    SIZE       CREATED        DESCRIPTION
-        debian-12       available  debian  amd64   -          -          -              Debian 12's kernel
-        void-6.12.68_1  here       void    x86_64  6.12.68_1  300.0 MiB  0 seconds ago  -
+        NAME            WHERE    DISTRO  ARCH    VERSION    SIZE       CREATED        DESCRIPTION
+        debian-12       catalog  debian  amd64   -          -          -              Debian 12's kernel
+        void-6.12.68_1  local    void    x86_64  6.12.68_1  300.0 MiB  0 seconds ago  -
         ");
     }
 
@@ -142,8 +147,8 @@ mod tests {
         ]))
         .unwrap();
         insta::assert_snapshot!(catalog_table(&kernels), @r"
-        NAME       STATE  DISTRO  SUITE     ARCH   PACKAGE                  DESCRIPTION
-        debian-12  here   debian  bookworm  amd64  linux-image-cloud-amd64  Debian 12's kernel
+        NAME       WHERE  DISTRO  SUITE     ARCH   PACKAGE                  DESCRIPTION
+        debian-12  local  debian  bookworm  amd64  linux-image-cloud-amd64  Debian 12's kernel
         ");
     }
 
@@ -159,7 +164,7 @@ mod tests {
         .unwrap();
         insta::assert_snapshot!(sheet(&kernel, Timestamp::UNIX_EPOCH), @r"
         name        void-6.12.68_1
-        state       here
+        where       local
         distro      void
         arch        x86_64
         version     6.12.68_1
@@ -181,7 +186,7 @@ mod tests {
         };
         insta::assert_snapshot!(sheet(&available, Timestamp::UNIX_EPOCH), @r"
         name        debian-12
-        state       available
+        where       catalog
         about       Debian 12's kernel
         distro      debian
         arch        amd64

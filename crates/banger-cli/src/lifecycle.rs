@@ -11,6 +11,7 @@ use futures::future::join_all;
 use crate::args_vm::ManyVms;
 use crate::ensure::ensure;
 use crate::error::CliError;
+use crate::form::Form;
 use crate::operation::{self, Attempt, Ended, OnStop};
 use crate::outcome::{Done, Outcome, tell};
 use crate::progress::Board;
@@ -54,8 +55,8 @@ impl Action {
             Self::Kill(kill) if kill.signal != KillSignal::Kill => "signalled",
             Self::Kill(_) => "killed",
             Self::Delete { .. } => "deleted",
-            Self::Set(_) => "set",
-            Self::Touch => "touched",
+            Self::Set(_) => "updated",
+            Self::Touch => "reset the time to live of",
         }
     }
 
@@ -164,7 +165,8 @@ pub(crate) async fn act(
 ) -> Result<(), CliError> {
     let client = ensure(paths).await?;
     let vms: Vec<VmView> = client.get("/v1/vms").await?;
-    act_on_all(&client, action, resolve(&targets.vms, &vms), targets.json, board).await
+    let form = Form::of(targets.json, board);
+    act_on_all(&client, action, resolve(&targets.vms, &vms), form, board).await
 }
 
 /// Does it to these VMs; fails when it failed for any.
@@ -172,14 +174,16 @@ pub(crate) async fn act_on_all(
     client: &Client,
     action: &Action,
     targets: Vec<Target<'_>>,
-    as_json: bool,
+    form: Form,
     board: &Board,
 ) -> Result<(), CliError> {
     let has_several = targets.len() > 1;
     let each = targets.into_iter().map(|(typed, found)| async move {
-        let (target, result) = match found {
-            Ok(vm) => (vm.name.to_string(), act_on(client, action, vm, has_several, board).await),
-            Err(error) => (typed.to_owned(), Err(error.into())),
+        let (target, id, result) = match found {
+            Ok(vm) => {
+                (vm.name.to_string(), vm.id.to_string(), act_on(client, action, vm, has_several, board).await)
+            }
+            Err(error) => (typed.to_owned(), typed.to_owned(), Err(error.into())),
         };
         let result = match result {
             Err(error) if action.forgives(&error) => {
@@ -188,10 +192,10 @@ pub(crate) async fn act_on_all(
             }
             result => result,
         };
-        Outcome { target, result }
+        Outcome { target, id, result }
     });
     let outcomes = join_all(each).await;
-    tell(action.done(), "vm", &outcomes, as_json)
+    tell(action.done(), "vm", &outcomes, form)
 }
 
 async fn act_on(

@@ -10,27 +10,28 @@ use jiff::Timestamp;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::exec::find;
+use crate::form::Form;
 use crate::render::{self, ago};
 
 /// Characters of an id that a table shows; any unique beginning is understood.
 const SHORT_ID_CHARS: usize = 8;
 
 /// Lists all VMs.
-pub(crate) async fn list(paths: &Paths, as_json: bool) -> Result<(), CliError> {
+pub(crate) async fn list(paths: &Paths, form: Form) -> Result<(), CliError> {
     let client = ensure(paths).await?;
-    if as_json {
+    if form == Form::Json {
         // A thousand VMs need not become values here to be written out again.
         return render::print_json_text(&client.get_text("/v1/vms?pretty=true").await?);
     }
     let vms: Vec<VmView> = client.get("/v1/vms").await?;
-    render::print(&vm_table(&vms, Timestamp::now()))
+    form.print_all(&vms, |vm| vm.id.as_str(), || vm_table(&vms, Timestamp::now()))
 }
 
 /// Shows one VM.
-pub(crate) async fn show(paths: &Paths, typed: &str, as_json: bool) -> Result<(), CliError> {
+pub(crate) async fn show(paths: &Paths, typed: &str, form: Form) -> Result<(), CliError> {
     let client = ensure(paths).await?;
     let vm = find(&client, typed).await?;
-    if as_json { render::print_json(&vm) } else { render::print(&vm_sheet(&vm, Timestamp::now())) }
+    form.print(&vm, vm.id.as_str(), || vm_sheet(&vm, Timestamp::now()))
 }
 
 /// Returns the table of VMs.
@@ -69,7 +70,7 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
             "sizes",
             // Of a machine of an older version it is not known what it has now.
             (vm.needs_restart && vm.running.is_none())
-                .then(|| "changed; they hold from the next start on".to_owned()),
+                .then(|| "changed; the new ones apply at the next start".to_owned()),
         ),
         ("created", Some(moment(&vm.created_at))),
         ("started", vm.started_at.as_deref().map(moment)),
@@ -83,7 +84,7 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
 }
 
 /// Stands between what a machine has and what its next one will have.
-const NEXT: &str = ", from the next start on ";
+const NEXT: &str = ", at the next start ";
 
 /// Returns a size; where the machine that runs has another one, both.
 fn now_and_next<T: Copy + PartialEq + Display>(
@@ -116,10 +117,10 @@ fn state_text(vm: &VmView) -> String {
 fn paused_text(reason: PauseReason) -> &'static str {
     match reason {
         PauseReason::HostDiskFull => {
-            "the host's disk is full; the guest goes on by itself when there is room"
+            "the host's disk is full; the guest resumes by itself when space is free"
         }
         PauseReason::HostDiskError => {
-            "the host's disk refuses what the guest writes; it is tried again by itself"
+            "the host's disk returns errors for the guest's writes; they are retried"
         }
     }
 }
@@ -194,8 +195,8 @@ mod tests {
         01234567  dev   running  debian-bookworm  1 -> 2  1536M  8G    2 hours ago
         ");
         let sheet = vm_sheet(&vm, now);
-        assert!(sheet.contains("vcpus       1, from the next start on 2\n"), "{sheet}");
-        assert!(sheet.contains("disk /      4G, from the next start on 8G\ndisk /root  8G\n"), "{sheet}");
+        assert!(sheet.contains("vcpus       1, at the next start 2\n"), "{sheet}");
+        assert!(sheet.contains("disk /      4G, at the next start 8G\ndisk /root  8G\n"), "{sheet}");
     }
 
     #[test]

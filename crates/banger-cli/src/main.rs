@@ -14,13 +14,17 @@ mod completion;
 mod cp;
 mod create;
 mod daemon;
+mod df;
 mod doctor;
 mod ensure;
+mod environment_file;
 mod error;
 mod escape_keys;
 mod events;
 mod exec;
 mod foreign;
+mod form;
+mod habits;
 mod image;
 mod kernel;
 mod lifecycle;
@@ -56,19 +60,21 @@ use std::process::ExitCode;
 
 use banger_api::{DeleteVm, KillVm, StartVm, StopVm};
 use banger_sys::paths::Paths;
-use clap::Parser as _;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, DaemonCommand};
+use crate::args_image::ImageCommand;
 use crate::args_vm::VmCommand;
 use crate::error::CliError;
+use crate::form::Form;
 use crate::lifecycle::Action;
 use crate::progress::Board;
 
 fn main() -> ExitCode {
     completion::answer();
-    let cli = match Cli::try_parse() {
+    let words: Vec<_> = std::env::args_os().collect();
+    let cli = match args::parse(&words) {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(usage::tell(&error)),
+        Err(error) => return ExitCode::from(usage::tell(&error, &words)),
     };
     match run(cli) {
         Ok(status) => ExitCode::from(status),
@@ -99,13 +105,16 @@ fn run(cli: Cli) -> Result<u8, CliError> {
 
 async fn dispatch(paths: &Paths, command: Command, board: &Board) -> Result<u8, CliError> {
     match command {
-        Command::Vm(command) => return dispatch_vm(paths, command, board).await,
-        Command::Ps(args) => list::list(paths, args.json).await?,
+        Command::Vm(command) | Command::Short(command) => return dispatch_vm(paths, command, board).await,
+        Command::Images(args) => image::run(paths, ImageCommand::List(args), board).await?,
+        Command::Pull(args) => image::run(paths, ImageCommand::Pull(args), board).await?,
+        Command::Df(args) => df::df(paths, args.json).await?,
+        Command::Info(args) => daemon::run(paths, DaemonCommand::Status(args), board).await?,
         Command::Image(command) => image::run(paths, command, board).await?,
         Command::Kernel(command) => kernel::run(paths, command, board).await?,
         Command::Events(args) => events::events(paths, &args).await?,
-        Command::Operation(command) => operations::run(paths, command).await?,
-        Command::Daemon(command) => daemon::run(paths, command).await?,
+        Command::Operation(command) => operations::run(paths, command, board).await?,
+        Command::Daemon(command) => daemon::run(paths, command, board).await?,
         Command::Setup(command) => setup::run(paths, command).await?,
         Command::Doctor(args) => doctor::doctor(paths, args.json).await?,
         Command::Version(args) => version::show(args.json)?,
@@ -118,14 +127,16 @@ async fn dispatch(paths: &Paths, command: Command, board: &Board) -> Result<u8, 
 async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result<u8, CliError> {
     match command {
         VmCommand::Run(args) => return run::run(paths, args, board).await,
-        VmCommand::Exec(args) => return exec::exec(paths, args).await,
+        VmCommand::Exec(args) => return exec::exec(paths, args, board).await,
         VmCommand::Ssh { vm, arguments } => return ssh::ssh(paths, &vm.vm, &arguments).await,
         VmCommand::Cp(args) => return cp::cp(paths, args, board).await,
-        VmCommand::Stats { vms, watch } => return stats::stats(paths, &vms, watch).await,
+        VmCommand::Stats { vms, watch, no_stream: _ } => return stats::stats(paths, &vms, watch).await,
         VmCommand::Ports(vms) => ports::ports(paths, &vms).await?,
         VmCommand::Create(args) => create::create(paths, args, board).await?,
-        VmCommand::List(args) => list::list(paths, args.json).await?,
-        VmCommand::Show { vm, json } => list::show(paths, &vm.vm, json.json).await?,
+        VmCommand::List(args) => list::list(paths, Form::of(args.json.json, board)).await?,
+        VmCommand::Show { vm, json } => {
+            list::show(paths, &vm.vm, Form::of(json.json, board)).await?;
+        }
         VmCommand::Start { vms, wait } => {
             let action = Action::Start(StartVm { wait: wait.boundary() });
             lifecycle::act(paths, &action, &vms, board).await?;

@@ -6,27 +6,27 @@ use banger_sys::paths::Paths;
 use crate::args::OperationCommand;
 use crate::ensure::ensure;
 use crate::error::CliError;
+use crate::form::Form;
+use crate::progress::Board;
 use crate::render::{self, seconds};
 
-pub(crate) async fn run(paths: &Paths, command: OperationCommand) -> Result<(), CliError> {
+pub(crate) async fn run(paths: &Paths, command: OperationCommand, board: &Board) -> Result<(), CliError> {
     let client = ensure(paths).await?;
     match command {
         OperationCommand::List(args) => {
             let operations: Vec<OperationView> = client.get("/v1/operations").await?;
-            if args.json { render::print_json(&operations) } else { render::print(&table(&operations)) }
+            let form = Form::of(args.json, board);
+            form.print_all(&operations, |operation| &operation.id, || table(&operations))
         }
         OperationCommand::Show { id, json } => {
             let operation: OperationView = client.operation(id.as_str(), 0).await?;
-            if json.json { render::print_json(&operation) } else { render::print(&sheet(&operation)) }
+            Form::of(json.json, board).print(&operation, &operation.id, || sheet(&operation))
         }
         OperationCommand::Cancel { id, json } => {
             let path = format!("/v1/operations/{}/cancel", id.as_str());
             let operation: OperationView = client.post(&path, &()).await?;
-            if json.json {
-                render::print_json(&operation)
-            } else {
-                render::print(&format!("{} {}\n", word(&operation.state), operation.id))
-            }
+            let told = || format!("{} {}\n", word(&operation.state), operation.id);
+            Form::of(json.json, board).print(&operation, &operation.id, told)
         }
     }
 }

@@ -4,11 +4,14 @@ use banger_api::OperationView;
 use serde_json::{Value, json};
 
 use crate::error::{CliError, chain};
+use crate::form::Form;
 use crate::render::{self, complain, say};
 
 /// What came of one target.
 pub(crate) struct Outcome {
     pub(crate) target: String,
+    /// What `-q` prints of it.
+    pub(crate) id: String,
     pub(crate) result: Result<Done, CliError>,
 }
 
@@ -30,20 +33,14 @@ impl From<OperationView> for Done {
 }
 
 /// Tells what was done to which target, and what failed. In JSON, what came out stands under `kind`.
-pub(crate) fn tell(done: &str, kind: &str, outcomes: &[Outcome], as_json: bool) -> Result<(), CliError> {
-    if as_json {
+pub(crate) fn tell(done: &str, kind: &str, outcomes: &[Outcome], form: Form) -> Result<(), CliError> {
+    if form == Form::Json {
         render::print_json(&outcomes.iter().map(|outcome| as_value(kind, outcome)).collect::<Vec<_>>())?;
     }
     let mut worst = Ok(());
     for outcome in outcomes {
         match &outcome.result {
-            Ok(_) if as_json => {}
-            Ok(what) => {
-                what.notes.iter().for_each(|note| say(note));
-                if !what.was_already {
-                    render::print(&format!("{done} {}\n", outcome.target))?;
-                }
-            }
+            Ok(what) => tell_done(done, outcome, what, form)?,
             Err(error) => {
                 complain((outcomes.len() > 1).then_some(outcome.target.as_str()), error);
                 worst = match (worst, error) {
@@ -55,6 +52,17 @@ pub(crate) fn tell(done: &str, kind: &str, outcomes: &[Outcome], as_json: bool) 
         }
     }
     worst
+}
+
+fn tell_done(done: &str, outcome: &Outcome, what: &Done, form: Form) -> Result<(), CliError> {
+    match form {
+        Form::Json => Ok(()),
+        Form::Ids => render::print(&format!("{}\n", outcome.id)),
+        Form::Text => {
+            what.notes.iter().for_each(|note| say(note));
+            if what.was_already { Ok(()) } else { render::print(&format!("{done} {}\n", outcome.target)) }
+        }
+    }
 }
 
 fn as_value(kind: &str, outcome: &Outcome) -> Value {

@@ -67,6 +67,19 @@ impl Painted {
         self
     }
 
+    /// Appends the beginning of an error and what is wrong.
+    pub(crate) fn complaint(self, colour: Colour, sentence: &str) -> Self {
+        self.paint(colour, Paint::Red, "banger:").push(" ").push(sentence)
+    }
+
+    /// Appends a line with the next command to type, or what to do.
+    pub(crate) fn hint(self, hint: Option<&str>) -> Self {
+        match hint {
+            Some(hint) => self.push("hint: ").push(hint).end_line(),
+            None => self,
+        }
+    }
+
     /// Ends the line.
     pub(crate) fn end_line(mut self) -> Self {
         self.0.push('\n');

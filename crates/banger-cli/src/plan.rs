@@ -11,24 +11,25 @@ use crate::args::{ImageArg, is_source};
 use crate::args_vm::{ExecArgs, ProcessArgs, RunArgs};
 use crate::escape_keys::EscapeKeys;
 
-/// Why arguments that are well-formed one by one make no sense together.
+/// Why arguments that are valid one by one are not valid together.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PlanError {
     #[error("unexpected argument `{0}`; use `--image {0}`, or `-- {0}` to run it as a command")]
     FirstWord(String),
-    #[error("unexpected argument `{0}`; `vm run` does not copy directories, `vm cp` does")]
+    #[error(
+        "unexpected argument `{0}`; `vm run` does not copy directories: start the VM with `-d --name NAME`, then use \
+         `banger cp {0} NAME:`"
+    )]
     FirstPath(String),
-    #[error("the image is given twice: by `--image`, and as `{0}`; use one of them")]
+    #[error("`{0}` and `--image` both name an image; use one of them")]
     TwoImages(String),
-    #[error("`-d` leaves the VM running and `--rm` deletes it; choose one")]
+    #[error("`-d` leaves the VM running and `--rm` deletes it; use one of them")]
     DetachedRemove,
-    #[error("`-d` does not enter the VM, so a command would never run; leave out `-d`, or use `vm exec -d`")]
-    DetachedCommand,
-    #[error("`-d` needs a command, after `--`")]
+    #[error("`-d` needs a command, as in `banger exec -d VM COMMAND`")]
     DetachedShell,
-    #[error("`-d` runs without a terminal, so `-t` makes no sense")]
+    #[error("`-d` and `-t` cannot be used together: a command in the background has no terminal")]
     DetachedTerminal,
-    #[error("`{}` is no variable; write NAME=VALUE, or NAME to pass ours on", .0.display())]
+    #[error("`{}` is not a valid variable; use NAME=VALUE, or NAME to pass the variable of this shell", .0.display())]
     NoVariable(OsString),
 }
 
@@ -42,8 +43,8 @@ pub(crate) struct RunPlan {
 /// What comes after the VM is there.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Then {
-    /// Print its name.
-    Leave,
+    /// Start the process in the background and print the VM's name.
+    Detach(Process),
     /// Run the process in it.
     Enter { process: Process, after: After },
 }
@@ -65,6 +66,8 @@ pub(crate) struct Process {
     pub(crate) terminal: TerminalChoice,
     /// Leave a session on a terminal.
     pub(crate) escape_keys: EscapeKeys,
+    /// Gives the process our stdin.
+    pub(crate) has_stdin: bool,
     /// Without arguments it is the image's command, where the image has one, and not a shell.
     may_be_images_command: bool,
 }
@@ -81,29 +84,42 @@ pub(crate) enum TerminalChoice {
 impl RunPlan {
     pub(crate) fn of(args: RunArgs) -> Result<Self, PlanError> {
         let mut sizing = args.sizing;
-        if let Some(word) = &args.first_word {
-            let source = first_word(word)?;
+        let (word, command) = split(args.words, args.is_behind_dashes);
+        if let Some(word) = word {
+            let source = first_word(&word)?;
             if sizing.image.is_some() {
                 return Err(PlanError::TwoImages(source));
             }
             sizing.image = Some(ImageArg::Source(source));
         }
         let mut create = sizing.into_request(false);
-        let command: Vec<_> = args.words.into_iter().chain(args.command).collect();
+        let command = args.entrypoint.into_iter().chain(command).collect();
+        let process = Process { may_be_images_command: true, ..Process::of(command, args.process)? };
         if !args.detach {
             create.command_follows = true;
-            let process = Process { may_be_images_command: true, ..Process::of(command, args.process)? };
             let after = if args.rm { After::Delete } else { After::Keep };
             return Ok(Self { create, then: Then::Enter { process, after } });
         }
         if args.rm {
             return Err(PlanError::DetachedRemove);
         }
-        if !command.is_empty() {
-            return Err(PlanError::DetachedCommand);
+        if process.argv.is_empty() {
+            return Ok(Self { create, then: Then::Detach(process) });
         }
-        Ok(Self { create, then: Then::Leave })
+        create.command_follows = true;
+        Ok(Self { create, then: Then::Detach(process.without_terminal()?) })
     }
+}
+
+/// Divides the words of `vm run` into the first one, where it does not stand behind `--`, and the command.
+fn split(words: Vec<OsString>, is_behind_dashes: bool) -> (Option<OsString>, Vec<OsString>) {
+    let mut words = words.into_iter().peekable();
+    if is_behind_dashes {
+        return (None, words.collect());
+    }
+    let first = words.next();
+    words.next_if(|word| word == "--");
+    (first, words.collect())
 }
 
 /// Decides what the first word of `vm run` means that is no option and does not stand behind `--`: where an image comes from.
@@ -129,18 +145,17 @@ pub(crate) enum ExecPlan {
 impl ExecPlan {
     pub(crate) fn of(detach: bool, args: ExecArgs) -> Result<Self, PlanError> {
         let process = Process::of(args.command, args.process)?;
-        match (detach, process.argv.is_empty(), process.terminal) {
-            (true, true, _) => Err(PlanError::DetachedShell),
-            (true, false, TerminalChoice::Always) => Err(PlanError::DetachedTerminal),
-            (true, false, TerminalChoice::Auto | TerminalChoice::Never) => Ok(Self::Detached(process)),
-            (false, _, _) => Ok(Self::Attached(process)),
+        match (detach, process.argv.is_empty()) {
+            (true, true) => Err(PlanError::DetachedShell),
+            (true, false) => process.without_terminal().map(Self::Detached),
+            (false, _) => Ok(Self::Attached(process)),
         }
     }
 }
 
 impl Process {
     fn of(command: Vec<OsString>, args: ProcessArgs) -> Result<Self, PlanError> {
-        let terminal = match (args.tty, args.no_tty) {
+        let terminal = match (args.tty, args.no_tty || args.no_stdin) {
             (true, _) => TerminalChoice::Always,
             (false, true) => TerminalChoice::Never,
             (false, false) => TerminalChoice::Auto,
@@ -152,8 +167,27 @@ impl Process {
             user: args.user.unwrap_or_default(),
             terminal,
             escape_keys: args.escape_keys.unwrap_or_default(),
+            has_stdin: !args.no_stdin,
             may_be_images_command: false,
         })
+    }
+
+    /// Tells whether only the image can say what it runs.
+    pub(crate) fn needs_images_command(&self) -> bool {
+        self.argv.is_empty()
+    }
+
+    /// Tells whether something was said about a command.
+    pub(crate) fn has_settings(&self) -> bool {
+        !self.environment.is_empty() || !self.working_directory.is_empty() || !self.user.is_empty()
+    }
+
+    /// Refuses a terminal for a process in the background.
+    fn without_terminal(self) -> Result<Self, PlanError> {
+        match self.terminal {
+            TerminalChoice::Always => Err(PlanError::DetachedTerminal),
+            TerminalChoice::Auto | TerminalChoice::Never => Ok(self),
+        }
     }
 
     /// What `ssh` would run, for a guest without a server: root's shell, or words that the shell is given as one line.
@@ -167,6 +201,7 @@ impl Process {
             user: "root".to_owned(),
             terminal: if words.is_empty() { TerminalChoice::Auto } else { TerminalChoice::Never },
             escape_keys: EscapeKeys::default(),
+            has_stdin: true,
             may_be_images_command: false,
         }
     }

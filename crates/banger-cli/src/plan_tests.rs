@@ -1,13 +1,13 @@
-use clap::Parser as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::args::{Cli, Command};
+use crate::args::{self, Command};
 use crate::args_vm::VmCommand;
 
 fn run_plan(arguments: &[&str]) -> Result<RunPlan, PlanError> {
     let arguments = ["banger", "vm", "run"].iter().chain(arguments);
-    match Cli::try_parse_from(arguments).unwrap().command {
+    let words: Vec<_> = arguments.map(OsString::from).collect();
+    match args::parse(&words).unwrap().command {
         Command::Vm(VmCommand::Run(args)) => RunPlan::of(args),
         other => panic!("{other:?}"),
     }
@@ -15,7 +15,8 @@ fn run_plan(arguments: &[&str]) -> Result<RunPlan, PlanError> {
 
 fn exec_plan(arguments: &[&str]) -> Result<ExecPlan, PlanError> {
     let arguments = ["banger", "vm", "exec", "dev"].iter().chain(arguments);
-    match Cli::try_parse_from(arguments).unwrap().command {
+    let words: Vec<_> = arguments.map(OsString::from).collect();
+    match args::parse(&words).unwrap().command {
         Command::Vm(VmCommand::Exec(args)) => ExecPlan::of(args.detach, args),
         other => panic!("{other:?}"),
     }
@@ -24,7 +25,7 @@ fn exec_plan(arguments: &[&str]) -> Result<ExecPlan, PlanError> {
 fn entered(plan: RunPlan) -> (Process, After) {
     match plan.then {
         Then::Enter { process, after } => (process, after),
-        Then::Leave => panic!("not entered"),
+        Then::Detach(_) => panic!("not entered"),
     }
 }
 
@@ -65,11 +66,11 @@ fn sizes_and_names_reach_the_request() {
 #[test]
 fn what_cannot_go_together_is_refused() {
     assert_eq!(run_plan(&["-d", "--rm"]), Err(PlanError::DetachedRemove));
-    assert_eq!(run_plan(&["-d", "--", "true"]), Err(PlanError::DetachedCommand));
-    assert_eq!(run_plan(&["./repo"]), Err(PlanError::FirstPath("./repo".into())));
-    assert_eq!(run_plan(&["--rm", "uname", "-a"]), Err(PlanError::FirstWord("uname".into())));
+    assert_eq!(run_plan(&["-d", "-t", "--", "true"]), Err(PlanError::DetachedTerminal));
     let twice = run_plan(&["--image", "debian-bookworm", "alpine:3.20"]);
     assert_eq!(twice, Err(PlanError::TwoImages("alpine:3.20".into())));
+    assert_eq!(run_plan(&["./repo", "--", "make"]), Err(PlanError::FirstPath("./repo".into())));
+    assert_eq!(run_plan(&["--rm", "uname", "-a"]), Err(PlanError::FirstWord("uname".into())));
     assert_eq!(exec_plan(&["-d"]), Err(PlanError::DetachedShell));
     assert_eq!(exec_plan(&["-d", "-t", "--", "x"]), Err(PlanError::DetachedTerminal));
     assert_eq!(exec_plan(&["-e", "=x", "--", "x"]), Err(PlanError::NoVariable("=x".into())));
@@ -100,6 +101,32 @@ fn a_terminal_takes_our_type_along_unless_told_otherwise() {
     let start = process.start(size, false, ours);
     assert_eq!(start.environment.len(), 1);
     assert_eq!(start.environment[0].value, "dumb");
+}
+
+#[test]
+fn an_entry_point_stands_before_the_command() {
+    let argv = |arguments: &[&str]| {
+        let (process, _) = entered(run_plan(arguments).unwrap());
+        process.start(None, false, nothing).argv
+    };
+    assert_eq!(argv(&["--entrypoint", "sh"]), ["sh"]);
+    assert_eq!(argv(&["--entrypoint", "sh", "--", "-c", "true"]), ["sh", "-c", "true"]);
+}
+
+#[test]
+fn a_command_of_a_vm_that_is_left_runs_in_the_background() {
+    let Then::Detach(process) = run_plan(&["-d", "-e", "A=b", "--", "sleep", "9"]).unwrap().then else {
+        panic!("not in the background")
+    };
+    assert_eq!(process.start(None, true, nothing).argv, ["sleep", "9"]);
+    let Then::Detach(process) = run_plan(&["-d", "-it"]).unwrap().then else { panic!("entered") };
+    assert!(process.needs_images_command() && !process.has_settings());
+}
+
+#[test]
+fn without_stdin_there_is_no_terminal_either() {
+    let ExecPlan::Attached(process) = exec_plan(&["-n", "true"]).unwrap() else { panic!("detached") };
+    assert_eq!((process.has_stdin, process.terminal), (false, TerminalChoice::Never));
 }
 
 proptest! {
@@ -134,8 +161,11 @@ fn the_first_word_may_be_where_an_image_comes_from_and_what_follows_is_its_comma
     let alpine = Some("alpine:3.20".to_owned());
     assert_eq!(plan(&["alpine:3.20"]), (alpine.clone(), words(&[])));
     assert_eq!(plan(&["alpine:3.20", "ls", "-l"]), (alpine.clone(), words(&["ls", "-l"])));
+    assert_eq!(plan(&["-it", "--rm", "alpine:3.20", "ls", "-t"]), (alpine.clone(), words(&["ls", "-t"])));
     assert_eq!(plan(&["--rm", "alpine:3.20", "--", "ls", "-l"]), (alpine.clone(), words(&["ls", "-l"])));
+    assert_eq!(plan(&["alpine:3.20", "sh", "--", "x"]), (alpine.clone(), words(&["sh", "--", "x"])));
     assert_eq!(plan(&["--image", "alpine:3.20", "--", "ls"]), (alpine, words(&["ls"])));
+    assert_eq!(plan(&["--", "alpine:3.20", "ls"]), (None, words(&["alpine:3.20", "ls"])));
     let local = run_plan(&["--image", "alpine-3.20", "--pull", "never"]).unwrap().create;
     assert_eq!((local.image.unwrap().as_str(), local.pull), ("alpine-3.20", banger_api::PullPolicy::Never));
 }

@@ -8,6 +8,7 @@ use banger_sys::paths::Paths;
 use crate::args_vm::PruneArgs;
 use crate::ensure::ensure;
 use crate::error::CliError;
+use crate::form::Form;
 use crate::lifecycle::{self, Action};
 use crate::list::vm_table;
 use crate::painted::Painted;
@@ -16,23 +17,23 @@ use crate::render::{self, say, say_painted};
 
 /// Lists what would go, asks, and deletes it. A VM that is started meanwhile stays: the daemon refuses to delete it.
 pub(crate) async fn prune(paths: &Paths, args: &PruneArgs, board: &Board) -> Result<(), CliError> {
+    let form = Form::of(args.json, board);
     let client = ensure(paths).await?;
     let vms: Vec<VmView> = client.get("/v1/vms").await?;
     let stopped: Vec<VmView> = vms.into_iter().filter(is_prunable).collect();
     if stopped.is_empty() {
-        if args.json {
-            return render::print_json(&stopped);
+        if form == Form::Text {
+            say("no VMs to delete");
         }
-        say("there is no stopped VM to delete");
-        return Ok(());
+        return if form == Form::Json { render::print_json(&stopped) } else { Ok(()) };
     }
-    if !args.force && !confirm(&stopped)? {
-        say("nothing is deleted");
+    if !args.yes && !confirm(&stopped)? {
+        say("no VMs deleted");
         return Ok(());
     }
     let targets = stopped.iter().map(|vm| (vm.name.as_str(), Ok(vm))).collect();
     let action = Action::Delete { request: DeleteVm { only_stopped: true }, may_be_gone: true };
-    lifecycle::act_on_all(&client, &action, targets, args.json, board).await
+    lifecycle::act_on_all(&client, &action, targets, form, board).await
 }
 
 /// A VM without a machine on which nobody works.
@@ -42,7 +43,7 @@ fn is_prunable(vm: &VmView) -> bool {
 
 fn confirm(vms: &[VmView]) -> Result<bool, CliError> {
     if !io::stdin().is_terminal() {
-        return Err(CliError::NobodyToAsk);
+        return Err(CliError::NoConfirmation);
     }
     let mut question = Painted::default();
     for line in vm_table(vms, jiff::Timestamp::now()).lines() {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::ensure::ensure;
 use crate::error::CliError;
+use crate::form::Form;
 use crate::operation::{self, Attempt, Ended, OnStop};
 use crate::progress::Board;
 use crate::render;
@@ -49,9 +50,6 @@ pub(crate) async fn pull(
     let (Ended::Succeeded(operation) | Ended::TooLate { operation, .. }) = ended;
     progress.finish(Some(&operation.target));
     operation.notes.iter().for_each(|note| render::say(note));
-    if as_json {
-        render::print_json(&operation.result)
-    } else {
-        render::print(&format!("{}\n", operation.target))
-    }
+    let line = format!("{}\n", operation.target);
+    Form::of(as_json, board).print(&operation.result, &operation.target, || line)
 }

@@ -1,4 +1,4 @@
-//! `kernel rm` and `image delete`: several at once, told in the order in which they were typed.
+//! `kernel delete` and `image delete`: several at once, told in the order in which they were typed.
 
 use std::collections::BTreeSet;
 
@@ -8,6 +8,7 @@ use futures::future::join_all;
 
 use crate::ensure::ensure;
 use crate::error::CliError;
+use crate::form::Form;
 use crate::operation::{self, Attempt, Ended, OnStop};
 use crate::outcome::{Done, Outcome, tell};
 use crate::progress::Board;
@@ -20,30 +21,28 @@ pub(crate) struct Removable {
     route: &'static str,
     /// What JSON calls one.
     kind: &'static str,
-    /// What was done to one.
-    done: &'static str,
     kind_of_removal: OperationKind,
 }
 
-pub(crate) const KERNELS: Removable = Removable {
-    route: "/v1/kernels",
-    kind: "kernel",
-    done: "removed",
-    kind_of_removal: OperationKind::KernelDelete,
-};
-pub(crate) const IMAGES: Removable = Removable {
-    route: "/v1/images",
-    kind: "image",
-    done: "deleted",
-    kind_of_removal: OperationKind::ImageDelete,
-};
+pub(crate) const KERNELS: Removable =
+    Removable { route: "/v1/kernels", kind: "kernel", kind_of_removal: OperationKind::KernelDelete };
+pub(crate) const IMAGES: Removable =
+    Removable { route: "/v1/images", kind: "image", kind_of_removal: OperationKind::ImageDelete };
+
+/// How they are removed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Removal {
+    /// One that does not exist is fine.
+    pub(crate) may_be_gone: bool,
+    pub(crate) as_json: bool,
+}
 
 /// Removes those that nobody uses; the others stay, and make the exit status 1.
 pub(crate) async fn remove<N: Into<String>>(
     paths: &Paths,
     what: Removable,
     names: Vec<N>,
-    as_json: bool,
+    wish: Removal,
     board: &Board,
 ) -> Result<(), CliError> {
     let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
@@ -54,11 +53,16 @@ pub(crate) async fn remove<N: Into<String>>(
     let each = names.into_iter().map(|name| {
         let client = &client;
         async move {
-            let result = remove_one(client, what, &name, has_several, board).await;
-            Outcome { target: name, result }
+            let result = match remove_one(client, what, &name, has_several, board).await {
+                Err(CliError::Refused(body)) if wish.may_be_gone && body.code == ErrorCode::NotFound => {
+                    Ok(Done { was_already: true, notes: vec![body.message], ..Done::default() })
+                }
+                result => result,
+            };
+            Outcome { id: name.clone(), target: name, result }
         }
     });
-    tell(what.done, what.kind, &join_all(each).await, as_json)
+    tell("deleted", what.kind, &join_all(each).await, Form::of(wish.as_json, board))
 }
 
 async fn remove_one(

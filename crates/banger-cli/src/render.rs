@@ -130,14 +130,19 @@ fn cell(text: &str) -> Cow<'_, str> {
 pub(crate) fn ago(moment: &str, now: Timestamp) -> String {
     let Ok(then) = moment.parse::<Timestamp>() else { return moment.to_owned() };
     let seconds = now.as_second().saturating_sub(then.as_second()).max(0);
-    let (count, unit) = match seconds {
+    let (number, unit) = match seconds {
         0..60 => (seconds, "second"),
         60..3600 => (seconds / 60, "minute"),
         3600..86_400 => (seconds / 3600, "hour"),
         _ => (seconds / 86_400, "day"),
     };
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural} ago")
+    format!("{} ago", count(unit, number.unsigned_abs()))
+}
+
+/// Returns a number of things, as in `1 file` or `2 files`.
+pub(crate) fn count(thing: &str, number: u64) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 /// Returns a number of bytes with a unit, as in `1.4 GiB`.

@@ -1,16 +1,18 @@
 //! `vm run`: makes a VM, runs the shell or one command in it, and with `--rm` leaves nothing behind.
 
-use banger_api::{Client, HostProcess, VmView};
+use banger_api::{Client, HostProcess, ImageDetails, VmView};
 use banger_sys::paths::Paths;
 use banger_sys::process::ProcessIdentity;
 
 use crate::args_vm::RunArgs;
 use crate::create::{delete, make};
 use crate::ensure::ensure;
+use crate::environment_file;
 use crate::error::CliError;
-use crate::plan::{After, RunPlan, Then};
+use crate::form::Form;
+use crate::plan::{After, Process, RunPlan, Then};
 use crate::progress::Board;
-use crate::render::{self, complain, say};
+use crate::render::{complain, say};
 use crate::session;
 use crate::signals::Signals;
 
@@ -18,7 +20,9 @@ use crate::signals::Signals;
 const DELETE_FAILED: u8 = 1;
 
 /// Runs it; returns the exit status.
-pub(crate) async fn run(paths: &Paths, args: RunArgs, board: &Board) -> Result<u8, CliError> {
+pub(crate) async fn run(paths: &Paths, mut args: RunArgs, board: &Board) -> Result<u8, CliError> {
+    args.process = environment_file::join(args.process)?;
+    let form = Form::of(args.json, board);
     let mut plan = RunPlan::of(args)?;
     if matches!(plan.then, Then::Enter { after: After::Delete, .. }) {
         // However we end: the daemon deletes it.
@@ -30,9 +34,9 @@ pub(crate) async fn run(paths: &Paths, args: RunArgs, board: &Board) -> Result<u
     let (vm, progress) = make(&client, &plan.create, &mut signals, board).await?;
     progress.finish(Some(vm.name.as_str()));
     let (process, after) = match plan.then {
-        Then::Leave => {
-            render::print(&format!("{}\n", vm.name))?;
-            return Ok(0);
+        Then::Detach(process) => {
+            leave_running(&client, &vm, &process).await?;
+            return form.print(&vm, vm.id.as_str(), || format!("{}\n", vm.name)).map(|()| 0);
         }
         Then::Enter { process, after } => (process, after),
     };
@@ -46,6 +50,20 @@ pub(crate) async fn run(paths: &Paths, args: RunArgs, board: &Board) -> Result<u
             ended
         }
     }
+}
+
+/// Starts what runs in a VM that is not entered: the command, or that of its image, which may have none.
+async fn leave_running(client: &Client, vm: &VmView, process: &Process) -> Result<(), CliError> {
+    if process.needs_images_command() {
+        let image: ImageDetails = client.get(&format!("/v1/images/{}", vm.image)).await?;
+        if image.process.is_none_or(|process| process.command.is_empty()) {
+            if process.has_settings() {
+                say(&format!("image `{}` has no command, so none was started in VM `{}`", vm.image, vm.name));
+            }
+            return Ok(());
+        }
+    }
+    session::detach(client, vm, process).await.map(drop)
 }
 
 /// Deletes the VM however its process ended. How that was counts for more than a failed deletion.
@@ -75,7 +93,7 @@ async fn tell_it_runs(client: &Client, vm: &VmView) {
     if now.state.has_machine() {
         let name = &now.name;
         say(&format!(
-            "VM `{name}` is still running; stop it with `banger vm stop {name}`, delete it with `banger vm delete {name}`"
+            "VM `{name}` is still running; `banger stop {name}` stops it, `banger rm {name}` deletes it"
         ));
     }
 }

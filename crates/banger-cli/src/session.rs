@@ -56,6 +56,15 @@ const SIGNALS_MAX: u32 = 3;
 /// Longest note of a guest that is shown.
 const NOTE_CHARS_MAX: usize = 300;
 
+/// What the command has as its stdin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stdin {
+    Nothing,
+    Bytes,
+    /// What is typed, with a terminal in the guest.
+    Typed,
+}
+
 /// How a session ended.
 #[derive(Debug)]
 enum End {
@@ -95,9 +104,14 @@ pub(crate) async fn attach(
     };
     let output = Output::open().map_err(CliError::Terminal)?;
     let mut screen = (size.is_some() && std::io::stdout().is_terminal()).then(Screen::default);
-    let keys = if size.is_some() { process.escape_keys.clone() } else { EscapeKeys::Off };
+    let stdin = match (process.has_stdin, size) {
+        (false, _) => Stdin::Nothing,
+        (true, None) => Stdin::Bytes,
+        (true, Some(_)) => Stdin::Typed,
+    };
+    let keys = if stdin == Stdin::Typed { process.escape_keys.clone() } else { EscapeKeys::Off };
     let ended = tokio::select! {
-        ended = play(session, output.sender(), keys, &mut screen, size.is_some(), signals) => ended,
+        ended = play(session, output.sender(), keys, &mut screen, stdin, signals) => ended,
         never = absence::tell(client, vm) => match never {},
     };
     let is_clean =
@@ -205,14 +219,14 @@ async fn play(
     sender: OutputSender,
     keys: EscapeKeys,
     screen: &mut Option<Screen>,
-    has_terminal: bool,
+    stdin: Stdin,
     signals: &mut Signals,
 ) -> Result<End, CliError> {
     let (input, output) = session.split();
     tokio::select! {
         end = carry_output(output, sender.clone(), screen) => Ok(end?),
-        end = carry_signals(input.clone(), has_terminal, signals) => end,
-        end = carry_input(input, Watcher::new(keys), sender, has_terminal) => end,
+        end = carry_signals(input.clone(), stdin == Stdin::Typed, signals) => end,
+        end = carry_input(input, Watcher::new(keys), sender, stdin) => end,
     }
 }
 
@@ -250,9 +264,10 @@ async fn carry_input(
     input: ExecInput,
     mut watcher: Watcher,
     sender: OutputSender,
-    has_terminal: bool,
+    stdin: Stdin,
 ) -> Result<End, CliError> {
-    if terminal::may_read_stdin() {
+    let has_terminal = stdin == Stdin::Typed;
+    if stdin != Stdin::Nothing && terminal::may_read_stdin() {
         let mut stdin = Input::open().map_err(CliError::Terminal)?;
         let waiting_max = if has_terminal { TYPED_BYTES_MAX } else { 1 };
         let (mut waiting, mut waiting_bytes) = (VecDeque::new(), 0);

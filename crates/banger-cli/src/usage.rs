@@ -1,15 +1,26 @@
-//! What clap finds wrong with the arguments, in the form of all our errors.
+//! What clap finds wrong with the arguments, in the form of all our errors: one sentence, and the next command to type.
 
 use std::error::Error as _;
+use std::ffi::OsString;
 
+use banger_model::{NameError, SizeError};
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::error::USAGE;
-use crate::painted::{Paint, Painted};
+use crate::habits;
+use crate::painted::Painted;
 use crate::render::{Colour, say_painted};
 
+/// What is wrong, and what to do.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal {
+    sentence: String,
+    hint: Option<String>,
+}
+
 /// Tells what is wrong, or the help that was asked for; returns the exit status.
-pub(crate) fn tell(error: &clap::Error) -> u8 {
+pub(crate) fn tell(error: &clap::Error, words: &[OsString]) -> u8 {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = error.print();
@@ -20,88 +31,133 @@ pub(crate) fn tell(error: &clap::Error) -> u8 {
             USAGE
         }
         _ => {
-            let mut text = Painted::default().paint(Colour::of_stderr(), Paint::Red, "banger:").push(" ");
-            for line in sentence(error).lines() {
-                text = text.push(line).end_line();
-            }
-            say_painted(&text);
+            let Refusal { sentence, hint } = refusal(error, words);
+            let text = Painted::default().complaint(Colour::of_stderr(), &sentence).end_line();
+            say_painted(&text.hint(hint.as_deref()));
             USAGE
         }
     }
 }
 
-fn sentence(error: &clap::Error) -> String {
-    // A refusal of one of our types says everything by itself.
-    if let (ErrorKind::ValueValidation, Some(refusal), Some(ContextValue::String(argument))) =
-        (error.kind(), error.source(), error.get(ContextKind::InvalidArg))
-    {
-        let argument = argument.split([' ', '=']).next().unwrap_or_default().trim_matches(['<', '>', '.']);
-        return format!("{argument}: {refusal}");
+fn refusal(error: &clap::Error, words: &[OsString]) -> Refusal {
+    let command = crate::args::command();
+    let (path, command) = deepest(command, words);
+    let help = Some(format!("{path} --help"));
+    let plain = |sentence| Refusal { sentence, hint: help.clone() };
+    let argument = strings(error, ContextKind::InvalidArg);
+    let first = argument.first().map(|text| name_of(text)).unwrap_or_default();
+    let value = strings(error, ContextKind::InvalidValue).into_iter().next().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => unknown_command(error, &path, &command),
+        ErrorKind::UnknownArgument => unknown_argument(&first, help, &command),
+        ErrorKind::MissingRequiredArgument => {
+            // A group of options that are alternatives.
+            if let Some(group) = argument.first().and_then(|text| text.strip_prefix("<--")) {
+                let options =
+                    group.split('|').map(|text| format!("`--{}`", name_of(text.trim_start_matches('-'))));
+                return plain(format!("missing one of {}", options.collect::<Vec<_>>().join(", ")));
+            }
+            let missing = argument.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>();
+            plain(format!("missing {}", missing.join(" and ")))
+        }
+        ErrorKind::MissingSubcommand => plain("missing a command".to_owned()),
+        ErrorKind::ArgumentConflict => {
+            let other = strings(error, ContextKind::PriorArg);
+            match other.first().map(|text| name_of(text)) {
+                Some(other) if other != first => {
+                    plain(format!("`{first}` and `{other}` cannot be used together"))
+                }
+                Some(_) | None => plain(format!("`{first}` can be given only once")),
+            }
+        }
+        ErrorKind::InvalidValue if value.is_empty() => plain(format!("`{first}` needs a value")),
+        ErrorKind::InvalidValue => {
+            let values = strings(error, ContextKind::ValidValue).join(", ");
+            plain(format!("{first}: `{value}` is not a valid value; use one of: {values}"))
+        }
+        ErrorKind::TooManyValues => plain(format!("unexpected value `{value}` for `{first}`")),
+        ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => plain(format!("`{first}` needs a value")),
+        // A refusal of one of our types says everything by itself.
+        ErrorKind::ValueValidation => match error.source() {
+            Some(source) => Refusal { sentence: value_refused(&first, source), hint: None },
+            None => plain(format!("{first}: `{value}` is not a valid value")),
+        },
+        _ => {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            plain(text.lines().next().unwrap_or_default().to_owned())
+        }
     }
-    let text = error.render().to_string();
-    text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()
+}
+
+/// Names the option that a value was meant for, where the sentence does not name its thing itself.
+fn value_refused(argument: &str, source: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(SizeError::OutOfRange { what, .. }) = source.downcast_ref() {
+        let sentence = source.to_string();
+        return format!("{argument}{}", sentence.strip_prefix(what).unwrap_or(&sentence));
+    }
+    if source.is::<NameError>() { source.to_string() } else { format!("{argument}: {source}") }
+}
+
+fn unknown_command(error: &clap::Error, path: &str, command: &Command) -> Refusal {
+    let typed = strings(error, ContextKind::InvalidSubcommand).into_iter().next().unwrap_or_default();
+    let sentence = format!("unknown command `{typed}`");
+    let names = command.get_subcommands().flat_map(Command::get_name_and_visible_aliases);
+    let hint = match habits::instead_of_command(&typed) {
+        Some(instead) => instead.to_owned(),
+        None => match habits::meant(&typed, names) {
+            Some(meant) => format!("did you mean `{path} {meant}`?"),
+            None => format!("{path} --help"),
+        },
+    };
+    Refusal { sentence, hint: Some(hint) }
+}
+
+fn unknown_argument(option: &str, help: Option<String>, command: &Command) -> Refusal {
+    let sentence = format!("unexpected argument `{option}`");
+    let longs = command
+        .get_arguments()
+        .flat_map(|argument| argument.get_long_and_visible_aliases().unwrap_or_default());
+    let longs = longs.map(|long| format!("--{long}")).collect::<Vec<_>>();
+    let hint = match habits::instead_of_option(command.get_name(), option) {
+        Some(instead) => Some(instead.to_owned()),
+        None => match habits::meant(option, longs.iter().map(String::as_str)) {
+            Some(meant) => Some(format!("did you mean `{meant}`?")),
+            None => help,
+        },
+    };
+    Refusal { sentence, hint }
+}
+
+/// Returns the command that the words lead to, and how it is typed.
+fn deepest(mut command: Command, words: &[OsString]) -> (String, Command) {
+    command.build();
+    let mut path = command.get_name().to_owned();
+    for word in words.iter().skip(1).filter_map(|word| word.to_str()) {
+        if word.starts_with('-') {
+            continue;
+        }
+        let Some(next) = command.find_subcommand(word) else { break };
+        path = format!("{path} {}", next.get_name());
+        command = next.clone();
+    }
+    (path, command)
+}
+
+fn strings(error: &clap::Error, kind: ContextKind) -> Vec<String> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the option without its value, or the name of a positional argument.
+fn name_of(argument: &str) -> String {
+    let name = argument.split([' ', '=', '[']).next().unwrap_or_default();
+    name.trim_matches(['<', '>', '.']).to_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-    use crate::args::Cli;
-
-    fn refusal(arguments: &str) -> String {
-        let arguments = ["banger"].into_iter().chain(arguments.split(' '));
-        sentence(&Cli::try_parse_from(arguments).unwrap_err())
-    }
-
-    #[test]
-    fn bad_values_are_refused_with_the_sentence_of_their_type() {
-        let lines = [
-            "vm run --vcpu 0",
-            "vm run --vcpu two",
-            "vm run --memory -1",
-            "vm run --memory 0",
-            "vm run --disk-size -8G",
-            "vm create --name -a",
-            "vm create --name Box",
-            "vm create --image ../x",
-            "vm exec a/b -- true",
-            "vm stop dev ../dev",
-            "kernel pull ..",
-        ]
-        .map(refusal);
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        --vcpu: a number of processors of 0 is not possible; it can be 1 to 32
-        --vcpu: `two` is not a number of processors; write a whole number, as in `2`
-        --memory: memory of -1M is not possible; it can be 128M to 1T
-        --memory: memory of 0 is not possible; it can be 128M to 1T
-        --disk-size: a disk of -8G is not possible; it can be 64M to 2T
-        --name: the VM name `-a` starts or ends with `-`; put a letter or digit there
-        --name: the VM name `Box` has the character `B`; allowed are a to z, 0 to 9 and `-`
-        --image: the image name `../x` has the character `/`; allowed are a to z, 0 to 9, `-`, `.` and `_`
-        VM: the VM name `a/b` has the character `/`; allowed are a to z, 0 to 9 and `-`
-        VM: the VM name `../dev` has the character `.`; allowed are a to z, 0 to 9 and `-`
-        NAME: the kernel name `..` starts or ends with `.`; put a letter or digit there
-        ");
-    }
-
-    #[test]
-    fn what_clap_finds_is_told_without_its_prefix() {
-        insta::assert_snapshot!(refusal("vm run --nope"), @r"
-        unexpected argument '--nope' found
-
-          tip: to pass '--nope' as a value, use '-- --nope'
-
-        Usage: banger vm run [OPTIONS] [IMAGE] [-- <COMMAND>...]
-
-        For more information, try '--help'.
-        ");
-        insta::assert_snapshot!(refusal("vm exec dev -t -T -- true"), @r"
-        the argument '--tty' cannot be used with '--no-tty'
-
-        Usage: banger vm exec --tty <VM> <COMMAND>...
-
-        For more information, try '--help'.
-        ");
-    }
-}
+#[path = "usage_tests.rs"]
+mod tests;

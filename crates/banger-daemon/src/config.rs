@@ -409,8 +409,8 @@ mod tests {
         insta::assert_snapshot!(table, @r"
         the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `disk_floor`, `guest`, `vm_defaults`, `pulls`
         the configuration `config.toml` is wrong in line 1 (`vmm = 'xen'`): unknown variant `xen`, expected one of `auto`, `qemu`, `firecracker`
-        the configuration `config.toml` is wrong in line 2 (`vcpu = 0`): a number of processors of 0 is not possible; it can be 1 to 32
-        the configuration `config.toml` is wrong in line 3 (`disk_size = '1X'`): `1X` is not a size; write a number with M, G or T, as in `8G`
+        the configuration `config.toml` is wrong in line 2 (`vcpu = 0`): the number of processors must be between 1 and 32, not 0
+        the configuration `config.toml` is wrong in line 3 (`disk_size = '1X'`): `1X` is not a valid size; use a number with M, G or T, as in `8G`
         the configuration `config.toml` is wrong in line 1 (`vmm =`): string values must be quoted, expected literal string
         the configuration `config.toml` is wrong in line 1 (`firecracker_bin = 'fc'`): `fc` is not an absolute path; write it from `/`, or from your home directory as `~/bin/program`
         ");

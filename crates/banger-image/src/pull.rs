@@ -239,12 +239,8 @@ impl PullError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotInCatalog { kind: Kind::Kernel, .. } => {
-                Some("banger kernel list --available".to_owned())
-            }
-            Self::NotInCatalog { kind, .. } | Self::NotHere { kind, .. } => {
-                Some(format!("banger {kind} list"))
-            }
+            Self::NotInCatalog { kind, .. } => Some(format!("banger {kind} list --all")),
+            Self::NotHere { kind, .. } => Some(format!("banger {kind} list")),
             Self::NameTaken { kind, name } => Some(format!("banger {kind} show {name}")),
             Self::InUse { vms, .. } => Some(format!("banger vm delete {}", names(vms).join(" "))),
             Self::Import { source, .. } => source.hint(),

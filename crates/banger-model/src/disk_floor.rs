@@ -86,8 +86,8 @@ impl FromStr for DiskFloor {
 
 impl BelowFloor {
     /// The commands that make room, for whoever shows the error.
-    pub const HINT: &'static str = "`banger vm delete <name>`, `banger vm prune` or `banger image cache prune` makes room; `disk_floor` in config.toml \
-         sets how much stays free";
+    pub const HINT: &'static str = "free space with `banger image cache prune` or by deleting images or VMs; `disk_floor` in config.toml sets how \
+         much stays free";
 
     fn sentence(&self) -> String {
         let [free, floor, needed] =
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!("0".parse(), Ok(DiskFloor::Bytes(0)));
         for text in ["", "-1", "2%", "much"] {
             let error = text.parse::<DiskFloor>().unwrap_err().to_string();
-            assert!(error.contains("is not a size"), "{text}: {error}");
+            assert!(error.contains("is not a valid size"), "{text}: {error}");
         }
     }
 

@@ -17,7 +17,7 @@ pub enum Distro {
 
 /// A text is no distribution.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no distribution whose kernels banger knows; write debian, void or alpine")]
+#[error("`{0}` is not a supported distribution; use debian, void or alpine")]
 pub struct UnknownDistro(pub String);
 
 impl Distro {
@@ -67,7 +67,7 @@ pub struct Sha256(String);
 
 /// A text is no sha256.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no sha256: that has 64 digits of 0 to 9 and a to f")]
+#[error("`{0}` is not a valid SHA-256 digest; it has 64 hexadecimal digits")]
 pub struct BadSha256(pub String);
 
 impl Sha256 {
@@ -122,10 +122,7 @@ mod tests {
         }
         assert_eq!(Distro::ALL.map(Distro::arch), ["amd64", "x86_64", "x86_64"]);
         let error = "Gentoo".parse::<Distro>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`Gentoo` is no distribution whose kernels banger knows; write debian, void or alpine"
-        );
+        assert_eq!(error.to_string(), "`Gentoo` is not a supported distribution; use debian, void or alpine");
     }
 
     #[test]

@@ -7,7 +7,7 @@ const LENGTH_MAX: usize = 128;
 
 /// Why a text is no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an idempotency key has 1 to 128 printable ASCII characters without spaces, and `{}` does not", .text.escape_debug())]
+#[error("`{}` is not a valid idempotency key; use 1 to 128 printable ASCII characters without spaces", .text.escape_debug())]
 pub struct BadIdempotencyKey {
     /// The text.
     pub text: String,

@@ -7,13 +7,13 @@ use crate::name::{check_name, text_type};
 text_type!(
     /// Name of an image, as in `debian-bookworm`: 1 to 63 characters of `[a-z0-9._-]`, a letter or digit at the ends.
     ImageName,
-    |text| check_name("image name", text, "-._", "a to z, 0 to 9, `-`, `.` and `_`")
+    |text| check_name("image name", text, "-._", "a–z, 0–9, `-`, `.` and `_`")
 );
 
 text_type!(
     /// Name of a kernel, as in `debian-12`: 1 to 63 characters of `[a-z0-9._-]`, a letter or digit at the ends.
     KernelName,
-    |text| check_name("kernel name", text, "-._", "a to z, 0 to 9, `-`, `.` and `_`")
+    |text| check_name("kernel name", text, "-._", "a–z, 0–9, `-`, `.` and `_`")
 );
 
 #[cfg(test)]

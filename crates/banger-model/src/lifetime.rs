@@ -13,13 +13,13 @@ use crate::VmState;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TtlError {
     /// Not a time with a unit.
-    #[error("`{text}` is not a time; write a number with s, m, h or d, as in `90m` or `7d`")]
+    #[error("`{text}` is not a valid time; use a number with s, m, h or d, as in `90m` or `7d`")]
     NotATime {
         /// The text.
         text: String,
     },
     /// Too short to use the VM, or longer than anybody means.
-    #[error("a time to live of {secs} seconds is not possible; it can be 10 seconds to 10 years")]
+    #[error("the time to live must be between 10 seconds and 10 years, not {secs} second{}", if *.secs == 1 { "" } else { "s" })]
     OutOfRange {
         /// Seconds.
         secs: u64,
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!("5400s".parse::<Ttl>().unwrap().to_string(), "1h 30m");
         assert_eq!(
             "soon".parse::<Ttl>().unwrap_err().to_string(),
-            "`soon` is not a time; write a number with s, m, h or d, as in `90m` or `7d`"
+            "`soon` is not a valid time; use a number with s, m, h or d, as in `90m` or `7d`"
         );
         for (text, secs) in [("0s", 0), ("9s", 9), ("1000years", 31_557_600_000_u64)] {
             assert_eq!(text.parse::<Ttl>(), Err(TtlError::OutOfRange { secs }));

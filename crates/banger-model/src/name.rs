@@ -16,7 +16,7 @@ pub enum NameError {
         what: &'static str,
     },
     /// Too many characters.
-    #[error("the {what} `{name}` has {length} characters; at most {max} are allowed")]
+    #[error("{what} `{name}`: use at most {max} characters; this has {length}")]
     TooLong {
         /// What kind of name.
         what: &'static str,
@@ -28,7 +28,7 @@ pub enum NameError {
         max: usize,
     },
     /// A character that is not allowed.
-    #[error("the {what} `{name}` has the character `{character}`; allowed are {allowed}")]
+    #[error("{what} `{name}`: use only {allowed}")]
     BadCharacter {
         /// What kind of name.
         what: &'static str,
@@ -40,7 +40,7 @@ pub enum NameError {
         allowed: &'static str,
     },
     /// A hyphen, dot or underscore at an end.
-    #[error("the {what} `{name}` starts or ends with `{character}`; put a letter or digit there")]
+    #[error("{what} `{name}`: start and end with a letter or digit, not `{character}`")]
     BadEnd {
         /// What kind of name.
         what: &'static str,
@@ -130,7 +130,7 @@ pub(crate) use text_type;
 text_type!(
     /// Name of a VM: 1 to 63 characters of `[a-z0-9-]`, no hyphen at the ends. Never changed silently.
     VmName,
-    |text| check_name("VM name", text, "-", "a to z, 0 to 9 and `-`")
+    |text| check_name("VM name", text, "-", "a–z, 0–9 and `-`")
 );
 
 text_type!(
@@ -143,7 +143,7 @@ text_type!(
                 what: "VM id",
                 name: text.to_owned(),
                 character,
-                allowed: "0 to 9 and a to f",
+                allowed: "0–9 and a–f",
             }),
             None if text.len() > 16 => Err(NameError::TooLong {
                 what: "VM id",
@@ -200,14 +200,11 @@ mod tests {
         let refusal = |name: &str| name.parse::<VmName>().unwrap_err().to_string();
         assert_eq!(refusal(""), "the VM name is empty");
         assert_eq!(
-            refusal(&"x".repeat(64)).split(" has ").nth(1),
-            Some("64 characters; at most 63 are allowed")
+            refusal(&"x".repeat(64)).split(": ").nth(1),
+            Some("use at most 63 characters; this has 64")
         );
-        assert_eq!(
-            refusal("box/../evil"),
-            "the VM name `box/../evil` has the character `/`; allowed are a to z, 0 to 9 and `-`"
-        );
-        assert_eq!(refusal("-a"), "the VM name `-a` starts or ends with `-`; put a letter or digit there");
+        assert_eq!(refusal("box/../evil"), "VM name `box/../evil`: use only a–z, 0–9 and `-`");
+        assert_eq!(refusal("-a"), "VM name `-a`: start and end with a letter or digit, not `-`");
         for name in ["a-", "Dev", "a_b", "a.b", "ä", "a b", "a\n", "a\0"] {
             assert!(name.parse::<VmName>().is_err(), "{name:?}");
         }

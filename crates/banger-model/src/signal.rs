@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a text is no signal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a signal that a machine can be sent; write one of {}", names())]
+#[error("`{text}` is not a valid signal; use one of: {}", names())]
 pub struct UnknownSignal {
     /// The text.
     pub text: String,
@@ -113,7 +113,7 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "`{text}` is not a signal that a machine can be sent; write one of KILL, TERM, INT, HUP, QUIT, \
+                    "`{text}` is not a valid signal; use one of: KILL, TERM, INT, HUP, QUIT, \
                      ABRT, USR1, USR2"
                 )
             );

@@ -11,7 +11,7 @@ const MIB: u64 = 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SizeError {
     /// Not a number, or not with a unit we know.
-    #[error("`{text}` is not a size; write a number with M, G or T, as in `{example}`")]
+    #[error("`{text}` is not a valid size; use a number with M, G or T, as in `{example}`")]
     NotASize {
         /// The text.
         text: String,
@@ -19,13 +19,13 @@ pub enum SizeError {
         example: &'static str,
     },
     /// Not a whole number.
-    #[error("`{text}` is not a number of processors; write a whole number, as in `2`")]
+    #[error("`{text}` is not a valid number of processors; use a whole number, as in `2`")]
     NotACount {
         /// The text.
         text: String,
     },
     /// Out of what a VM can have.
-    #[error("{what} of {value} is not possible; it can be {min} to {max}")]
+    #[error("{what} must be between {min} and {max}, not {value}{}", .bare.map(|unit| format!("; a number without a unit is in {unit}")).unwrap_or_default())]
     OutOfRange {
         /// Of what.
         what: &'static str,
@@ -35,7 +35,22 @@ pub enum SizeError {
         min: String,
         /// The most.
         max: String,
+        /// Unit of a number without one, where the reason may be that another was meant.
+        bare: Option<&'static str>,
     },
+}
+
+impl SizeError {
+    /// Says in which unit a number was read that was written without one.
+    fn of_bare(self, text: &str, unit: &'static str) -> Self {
+        let is_bare = !text.contains(|character: char| character.is_ascii_alphabetic());
+        match self {
+            Self::OutOfRange { what, value, min, max, bare: None } if is_bare => {
+                Self::OutOfRange { what, value, min, max, bare: Some(unit) }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Number of virtual processors: 1 to 32 (Firecracker's limit, `vcpu_count` of its API).
@@ -59,10 +74,11 @@ impl TryFrom<i64> for VcpuCount {
         match u8::try_from(value) {
             Ok(count @ 1..=32) => Ok(Self(count)),
             _ => Err(SizeError::OutOfRange {
-                what: "a number of processors",
+                what: "the number of processors",
                 value: value.to_string(),
                 min: "1".into(),
                 max: "32".into(),
+                bare: None,
             }),
         }
     }
@@ -116,6 +132,7 @@ impl TryFrom<i64> for MemoryMib {
             value: display_signed(i128::from(mib) * i128::from(MIB)),
             min: format!("{}M", Self::MIN),
             max: "1T".into(),
+            bare: None,
         };
         if !(Self::MIN..=Self::MAX).contains(&mib) {
             return Err(out_of_range());
@@ -136,7 +153,7 @@ impl FromStr for MemoryMib {
     /// Reads `512M`, `2G` or a bare number of MiB.
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let bytes = parse_bytes(text, MIB, "2G")?;
-        Self::try_from(saturated(bytes / i128::from(MIB)))
+        Self::try_from(saturated(bytes / i128::from(MIB))).map_err(|error| error.of_bare(text, "MiB"))
     }
 }
 
@@ -179,10 +196,11 @@ impl TryFrom<i64> for DiskBytes {
         match u64::try_from(bytes) {
             Ok(size) if (Self::MIN..=Self::MAX_BYTES).contains(&size) => Ok(Self(size / MIB * MIB)),
             _ => Err(SizeError::OutOfRange {
-                what: "a disk",
+                what: "the disk size",
                 value: display_signed(bytes.into()),
                 min: "64M".into(),
                 max: "2T".into(),
+                bare: None,
             }),
         }
     }
@@ -201,7 +219,7 @@ impl FromStr for DiskBytes {
     /// Reads `8G`, `512M`, `1T` or a bare number of bytes.
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let bytes = parse_bytes(text, 1, "8G")?;
-        Self::try_from(saturated(bytes))
+        Self::try_from(saturated(bytes)).map_err(|error| error.of_bare(text, "bytes"))
     }
 }
 
@@ -427,23 +445,31 @@ mod tests {
     fn a_refusal_tells_the_limits() {
         assert_eq!(
             "0".parse::<VcpuCount>().unwrap_err().to_string(),
-            "a number of processors of 0 is not possible; it can be 1 to 32"
+            "the number of processors must be between 1 and 32, not 0"
         );
         assert_eq!(
             "-1G".parse::<MemoryMib>().unwrap_err().to_string(),
-            "memory of -1G is not possible; it can be 128M to 1T"
+            "memory must be between 128M and 1T, not -1G"
         );
         assert_eq!(
             "big".parse::<DiskBytes>().unwrap_err().to_string(),
-            "`big` is not a size; write a number with M, G or T, as in `8G`"
+            "`big` is not a valid size; use a number with M, G or T, as in `8G`"
+        );
+        assert_eq!(
+            "12".parse::<MemoryMib>().unwrap_err().to_string(),
+            "memory must be between 128M and 1T, not 12M; a number without a unit is in MiB"
+        );
+        assert_eq!(
+            "8".parse::<DiskBytes>().unwrap_err().to_string(),
+            "the disk size must be between 64M and 2T, not 8B; a number without a unit is in bytes"
         );
         assert_eq!(
             "9000000000000000000T".parse::<MemoryMib>().unwrap_err().to_string(),
-            "memory of 8796093022207T is not possible; it can be 128M to 1T"
+            "memory must be between 128M and 1T, not 8796093022207T"
         );
         assert_eq!(
             "-9000000000000000000T".parse::<DiskBytes>().unwrap_err().to_string(),
-            "a disk of -8388608T is not possible; it can be 64M to 2T"
+            "the disk size must be between 64M and 2T, not -8388608T"
         );
     }
 

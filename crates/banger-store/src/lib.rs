@@ -47,7 +47,7 @@ pub enum StoreError {
         source: rusqlite_migration::Error,
     },
     /// A VM with this name exists.
-    #[error("a VM named `{name}` exists already")]
+    #[error("a VM named `{name}` already exists")]
     NameTaken {
         /// Its name.
         name: VmName,

@@ -645,7 +645,7 @@ mod tests {
         let (_directory, store) = store();
         store.insert_vm(&row("aa", "one"), None).unwrap();
         let error = store.insert_vm(&row("bb", "one"), None).unwrap_err();
-        assert_eq!(error.to_string(), "a VM named `one` exists already");
+        assert_eq!(error.to_string(), "a VM named `one` already exists");
         assert_eq!(store.list_vms().unwrap().len(), 1);
     }
 

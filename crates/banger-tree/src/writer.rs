@@ -58,9 +58,9 @@ pub enum WriteError {
     Special { path: PathBuf, kind: &'static str },
     #[error("cannot open `{}`", path.display())]
     Open { path: PathBuf, source: Errno },
-    #[error("`{}` is there already, and is no directory", path.display())]
+    #[error("`{}` already exists and is not a directory", path.display())]
     NoDirectoryThere { path: PathBuf },
-    #[error("`{}` is there already, and is {kind}", path.display())]
+    #[error("`{}` already exists and is {kind}", path.display())]
     Occupied { path: PathBuf, kind: &'static str },
     #[error("cannot make the directory `{}`", path.display())]
     MakeDirectory { path: PathBuf, source: Errno },

@@ -5,12 +5,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::time::Instant;
 
 use banger_tree::{Item, Skipped};
+use serde::Serialize;
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use crate::foreign;
 use crate::painted::Painted;
 use crate::progress::{Bar, Board};
-use crate::render::{bytes, say, seconds};
+use crate::render::{bytes, count, say, seconds};
 
 /// Things that do not come along and are told one by one; then only counted.
 const TOLD_MAX: u64 = 20;
@@ -19,7 +20,7 @@ const PATH_CHARS_MAX: usize = 512;
 const REASON_CHARS_MAX: usize = 200;
 
 /// What has passed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Tally {
     /// Files and links that are whole.
     pub(super) files: u64,
@@ -28,6 +29,7 @@ pub(super) struct Tally {
     /// What should have come and did not.
     pub(super) failures: u64,
     /// What cannot be copied.
+    #[serde(rename = "skipped")]
     pub(super) passed_over: u64,
 }
 
@@ -76,15 +78,14 @@ impl Meter {
     /// Tells what came, at the end.
     pub(super) fn finish(&mut self) {
         self.clear();
-        let Tally { files, bytes: count, failures, passed_over } = self.tally;
+        let Tally { files, bytes: size, failures, passed_over } = self.tally;
         let told = failures.saturating_add(passed_over);
         if told > TOLD_MAX {
-            say(&format!("and {} more that did not come along", told - TOLD_MAX));
+            say(&format!("{} more skipped", told - TOLD_MAX));
         }
         if !self.is_quiet {
             let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let plural = if files == 1 { "" } else { "s" };
-            say(&format!("copied {files} file{plural}, {} in {}", bytes(count), seconds(millis)));
+            say(&format!("copied {}, {} in {}", count("file", files), bytes(size), seconds(millis)));
         }
     }
 
@@ -117,7 +118,7 @@ impl Meter {
         // Both may be a guest's words.
         let path = OsStr::from_bytes(path).to_string_lossy();
         let (path, reason) = (foreign::line(&path, PATH_CHARS_MAX), foreign::line(reason, REASON_CHARS_MAX));
-        let line = format!("left out `{path}`: {reason}");
+        let line = format!("skipped `{path}`: {reason}");
         match &self.bar {
             Some(bar) => bar.println(&Painted::line(&line)),
             None if self.is_quiet && !is_failure => {}
@@ -133,7 +134,7 @@ impl Meter {
             let done = bytes(self.tally.bytes);
             bar.show(&match self.expected {
                 Some(size) => format!("{done} of {}  {rate}/s", bytes(size)),
-                None => format!("{} files  {done}  {rate}/s", self.tally.files),
+                None => format!("{}  {done}  {rate}/s", count("file", self.tally.files)),
             });
         }
     }

@@ -29,6 +29,7 @@ use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::exec::find;
 use crate::progress::Board;
+use crate::render;
 use crate::session::CONNECT_DEADLINE;
 use crate::signals::Signals;
 use crate::version::VERSION;
@@ -133,6 +134,9 @@ pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8,
         (Err(error), _) => return Err(error),
     };
     meter.finish();
+    if args.json.json {
+        render::print_json(&tally)?;
+    }
     Ok(if tally.failures == 0 { 0 } else { INCOMPLETE })
 }
 

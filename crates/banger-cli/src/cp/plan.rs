@@ -13,20 +13,22 @@ use crate::args_vm::CpArgs;
 /// Stands for stdin or stdout.
 const STREAM: &str = "-";
 
-/// Why arguments of `vm cp` make no sense.
+/// Why arguments of `vm cp` are not valid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CpPlanError {
-    #[error("neither side is in a VM; write a path in one as VM:PATH")]
+    #[error("neither the source nor the destination is in a VM; a path in a VM is VM:PATH")]
     NoVm,
-    #[error("`{}` begins like a path in a VM, but {source}; for a file on this host, write `./{}`", argument.display(), argument.display())]
+    #[error("`{}` looks like a path in a VM, but {source}; for a file on the host, use `./{}`", argument.display(), argument.display())]
     BadVm { argument: OsString, source: NameError },
-    #[error("some sources are on this host and some in VMs; copy the ones first, then the others")]
+    #[error("sources on the host and in VMs cannot be mixed; copy them one after the other")]
     MixedSources,
-    #[error("`-` is a tar of one source; name no other beside it")]
+    #[error("`-` is a tar of one source; no other source can be given")]
     StreamAndMore,
-    #[error("a path with a zero byte does not exist")]
+    #[error("`--json` cannot be used with a tar on stdout")]
+    JsonIntoStream,
+    #[error("a path cannot contain a zero byte")]
     ZeroByte,
-    #[error("`--archive` keeps owners by number on this host, which only root can")]
+    #[error("only root can keep owners on the host; leave out `--archive`")]
     OwnersNeedRoot,
 }
 
@@ -80,6 +82,9 @@ impl CpPlan {
             // A tar holds any number of things.
             Sources::Stream => 2,
         };
+        if args.json.json && destination == Place::Stream {
+            return Err(CpPlanError::JsonIntoStream);
+        }
         if args.archive && matches!(destination, Place::Host(_)) && !is_root {
             return Err(CpPlanError::OwnersNeedRoot);
         }
@@ -152,6 +157,7 @@ impl GuestPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::JsonArgs;
 
     fn plan(arguments: &[&str]) -> Result<CpPlan, CpPlanError> {
         let (destination, sources) = arguments.split_last().unwrap();
@@ -161,6 +167,7 @@ mod tests {
             archive: false,
             follow_link: false,
             recursive: false,
+            json: JsonArgs { json: false },
         };
         CpPlan::of(&args, false)
     }
@@ -207,12 +214,12 @@ mod tests {
             refusal(&["-", "-"]),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r"
-        neither side is in a VM; write a path in one as VM:PATH
-        some sources are on this host and some in VMs; copy the ones first, then the others
-        `-` is a tar of one source; name no other beside it
-        `C:x` begins like a path in a VM, but the VM name `C` has the character `C`; allowed are a to z, 0 to 9 and `-`; for a file on this host, write `./C:x`
-        `:x` begins like a path in a VM, but the VM name is empty; for a file on this host, write `./:x`
-        neither side is in a VM; write a path in one as VM:PATH
+        neither the source nor the destination is in a VM; a path in a VM is VM:PATH
+        sources on the host and in VMs cannot be mixed; copy them one after the other
+        `-` is a tar of one source; no other source can be given
+        `C:x` looks like a path in a VM, but VM name `C`: use only a–z, 0–9 and `-`; for a file on the host, use `./C:x`
+        `:x` looks like a path in a VM, but the VM name is empty; for a file on the host, use `./:x`
+        neither the source nor the destination is in a VM; a path in a VM is VM:PATH
         ");
         let args = || CpArgs {
             sources: vec!["dev:a".into()],
@@ -220,6 +227,7 @@ mod tests {
             archive: true,
             follow_link: false,
             recursive: false,
+            json: JsonArgs { json: false },
         };
         assert_eq!(CpPlan::of(&args(), false), Err(CpPlanError::OwnersNeedRoot));
         assert!(CpPlan::of(&args(), true).unwrap().keeps_owners);

@@ -93,7 +93,7 @@ pub(super) async fn install(
     match origin {
         // A file is looked at in any case: its user wants to know that it is good.
         Origin::Catalog | Origin::Url(_) if is_here => {
-            say(&format!("Firecracker {} is here already", release.version));
+            say(&format!("Firecracker {} is already installed", release.version));
         }
         Origin::Catalog | Origin::File(_) | Origin::Url(_) => {
             let archive = temporary(&directory)?;

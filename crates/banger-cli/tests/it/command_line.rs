@@ -7,18 +7,24 @@ use crate::program::{Stage, banger, run};
 async fn bad_input_is_refused_before_a_daemon_is_started() {
     let home = tempfile::tempdir().unwrap();
     for (words, sentence) in [
-        (&["vm", "run", "--vcpu", "0"][..], "--vcpu: a number of processors of 0 is not possible"),
-        (&["vm", "run", "--memory", "-1"], "--memory: memory of -1M is not possible"),
-        (&["vm", "create", "--disk-size", "big"], "--disk-size: `big` is not a size"),
-        (&["vm", "create", "--name", "Box"], "--name: the VM name `Box` has the character `B`"),
+        (&["vm", "run", "--vcpu", "0"][..], "--vcpu must be between 1 and 32, not 0"),
+        (&["vm", "run", "--memory", "-1"], "--memory must be between 128M and 1T, not -1M"),
+        (&["vm", "create", "--disk-size", "big"], "--disk-size: `big` is not a valid size"),
+        (&["vm", "create", "--name", "Box"], "VM name `Box`: use only a–z, 0–9 and `-`"),
         (&["vm", "run", "-d", "--rm"], "`-d` leaves the VM running and `--rm` deletes it"),
-        (&["vm", "run", "-d", "--", "true"], "`-d` does not enter the VM"),
-        (&["vm", "run", "./repo"], "workspaces do not exist yet"),
-        (&["vm", "exec", "dev", "-e", "=1", "--", "true"], "`=1` is no variable"),
-        (&["vm", "stop", "../dev"], "VM: the VM name `../dev`"),
-        (&["vm", "stop"], "the following required arguments were not provided"),
-        (&["completion", "tcsh"], "invalid value 'tcsh'"),
-        (&["nope"], "unrecognized subcommand 'nope'"),
+        (&["vm", "run", "./repo"], "unexpected argument `./repo`"),
+        (&["run", "uname", "-a"], "unexpected argument `uname`; use `--image uname`, or `-- uname`"),
+        (&["vm", "exec", "dev", "-e", "=1", "--", "true"], "`=1` is not a valid variable"),
+        (&["exec", "--env-file", "/nonexistent", "dev", "env"], "cannot read the environment file"),
+        (&["vm", "stop", "../dev"], "VM name `../dev`"),
+        (&["vm", "stop"], "missing `<VM>...`\nhint: banger vm stop --help"),
+        (&["completion", "tcsh"], "SHELL: `tcsh` is not a valid value"),
+        (&["nope"], "unknown command `nope`"),
+        (&["run", "-v", "a:b", "--", "true"], "unexpected argument `-v`\nhint: directories of the host"),
+        (
+            &["run", "-p", "80:80", "--", "true"],
+            "unexpected argument `-p`\nhint: ports are not published yet",
+        ),
     ] {
         let told = run(banger(home.path(), words)).await;
         assert_eq!((told.status, told.stdout.as_str()), (Some(2), ""), "{words:?}");
@@ -39,7 +45,8 @@ async fn some_commands_need_no_daemon() {
     let told = run(banger(home.path(), &["daemon", "status"])).await;
     assert_eq!((told.status, told.stdout.as_str()), (Some(0), "state       not running\n"));
     let told = run(banger(home.path(), &["daemon", "stop"])).await;
-    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "the daemon does not run\n"));
+    assert_eq!((told.status, told.stdout.as_str()), (Some(0), ""));
+    assert_eq!(told.stderr, "the daemon is not running\n");
     for shell in ["bash", "zsh", "fish"] {
         let told = run(banger(home.path(), &["completion", shell])).await;
         assert!(told.status == Some(0) && told.stdout.contains("COMPLETE"), "{told:?}");
@@ -76,4 +83,39 @@ async fn without_a_daemon_no_name_is_completed_and_none_is_started() {
 async fn a_relative_home_is_refused() {
     let told = run(banger("relative".as_ref(), &["vm", "list"])).await;
     assert_eq!(told.stderr, "banger: `BANGER_HOME` is `relative`, which is not an absolute path\n");
+}
+
+#[tokio::test]
+async fn ids_are_printed_alone_and_every_change_can_be_json() {
+    let stage = Stage::new();
+    stage.daemon.script(|script| script.vms = vec![vm("dev", 0xaa01), vm("test", 0xaa02)]);
+    let ids = "000000000000aa01\n000000000000aa02\n";
+    for words in [&["ps", "-q"][..], &["vm", "list", "-q"], &["-q", "ls"], &["stop", "-q", "dev", "test"]] {
+        let told = run(stage.banger(words)).await;
+        assert_eq!(
+            (told.status, told.stdout.as_str(), told.stderr.as_str()),
+            (Some(0), ids, ""),
+            "{words:?}"
+        );
+    }
+    for (words, id) in [
+        (&["inspect", "-q", "dev"][..], "000000000000aa01\n"),
+        (&["images", "-q"], "debian-bookworm\n"),
+        (&["kernel", "ls", "-q"], "debian-12\n"),
+        (&["set", "-q", "dev", "--ttl", "none"], "000000000000aa01\n"),
+        (&["rm", "-qf", "dev", "gone"], "000000000000aa01\ngone\n"),
+    ] {
+        let told = run(stage.banger(words)).await;
+        assert_eq!((told.status, told.stdout.as_str(), told.stderr.as_str()), (Some(0), id, ""), "{words:?}");
+    }
+    for words in [
+        &["run", "-d", "--json", "--name", "new"][..],
+        &["start", "--json", "test"],
+        &["image", "rm", "--json", "debian-bookworm"],
+        &["info", "--json"],
+    ] {
+        let told = run(stage.banger(words)).await;
+        let value = serde_json::from_str::<serde_json::Value>(&told.stdout);
+        assert!(told.status == Some(0) && value.is_ok(), "{words:?}: {told:?}");
+    }
 }

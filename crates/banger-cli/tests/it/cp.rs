@@ -118,10 +118,10 @@ async fn destinations_mean_what_they_mean_to_cp() {
 async fn what_makes_no_sense_is_refused_before_anything_is_asked() {
     let place = Place::new();
     for (arguments, status, sentence) in [
-        (&["a", "b"][..], 2, "neither side is in a VM; write a path in one as VM:PATH"),
-        (&["dev:a"], 2, "the following required arguments were not provided"),
-        (&["a", "dev:b", "test:"], 2, "some sources are on this host and some in VMs"),
-        (&["Box:a", "."], 2, "`Box:a` begins like a path in a VM"),
+        (&["a", "b"][..], 2, "neither the source nor the destination is in a VM"),
+        (&["dev:a"], 2, "missing `<SOURCE>...`"),
+        (&["a", "dev:b", "test:"], 2, "sources on the host and in VMs cannot be mixed"),
+        (&["Box:a", "."], 2, "`Box:a` looks like a path in a VM"),
         (&["nothing", "dev:"], 1, "there is no `nothing`"),
         (&["dev:a", "no/such/place"], 1, "there is no directory `no/such`"),
         (&["dev:a", "dev2:b", "file"], 1, "there is no directory `file`"),
@@ -145,7 +145,7 @@ async fn refusals_of_the_daemon_and_of_the_guest_are_told_with_the_vm() {
     assert_eq!(told.stderr, format!("banger: dev: there is no `{}`\n", missing.display()));
     let told = place.cp(&["file", "dev:dir"]).await;
     let occupied = place.guest("dev", "dir/file");
-    let expected = format!("banger: dev: `{}` is there already, and is a directory\n", occupied.display());
+    let expected = format!("banger: dev: `{}` already exists and is a directory\n", occupied.display());
     assert_eq!(told.stderr, expected);
     let told = place.cp(&["dev:dir", "dev:other"]).await;
     insta::assert_snapshot!(told.stderr, @r"
@@ -191,7 +191,7 @@ async fn what_is_left_out_is_told_and_a_failure_is_one() {
     let told = place.cp(&["dev:dir", "."]).await;
     assert_eq!(told.status, Some(0), "a pipe cannot be copied, and that is no failure");
     let path = place.guest("dev", "dir/pi");
-    let line = format!("left out `{}\\x1bpe`: is a named pipe\n", path.display());
+    let line = format!("skipped `{}\\x1bpe`: is a named pipe\n", path.display());
     assert!(told.stderr.starts_with(&line), "{}", told.stderr);
     assert_eq!(names(&place.here("dir")), ["file"]);
 }
@@ -250,7 +250,7 @@ async fn ctrl_c_leaves_no_part_of_a_file_on_either_side() {
         send(&child, Signal::INT);
         let told = told(child).await;
         assert_eq!(told.status, Some(130), "{arguments:?}: {}", told.stderr);
-        assert_eq!(told.stderr, "banger: interrupted; 0 files came whole\n");
+        assert_eq!(told.stderr, "banger: interrupted; no files copied\n");
         cleared(&directory).await;
     }
 }

@@ -179,6 +179,15 @@ pub(crate) fn vm(name: &str, number: u64) -> VmView {
     .unwrap()
 }
 
+/// An image with a command.
+pub(crate) fn image(name: &str, command: &[&str]) -> Value {
+    json!({
+        "name": name, "is_pulled": true, "kernel": "debian-12", "arch": "amd64", "id": "0123456789abcdef",
+        "distro": "debian",
+        "process": { "command": command, "environment": [], "user": "", "working_directory": "" }
+    })
+}
+
 pub(crate) fn error(code: ErrorCode, message: &str) -> ErrorBody {
     ErrorBody { code, message: message.into(), hint: None, op_id: None, console: Vec::new() }
 }
@@ -248,6 +257,7 @@ async fn answer(
         ("POST", ["vms", typed, verb]) => act(&shared, typed, verb),
         ("GET", ["operations", id]) => poll(&shared, id, query.get("after").unwrap()).await,
         ("POST", ["operations", id, "cancel"]) => cancel(&shared, id),
+        ("GET", ["images", name]) => Json(image(name, &[])).into_response(),
         ("GET", ["images"]) => Json(json!([
             { "name": "debian-bookworm", "is_pulled": true, "kernel": "debian-12", "arch": "amd64" }
         ]))

@@ -106,7 +106,7 @@ async fn a_bare_run_is_an_interactive_shell() {
     }
     call.exited(5).await;
     let (seen, status, is_raw) = terminal.finish().await;
-    assert!(seen.contains("VM `dev` is still running; stop it with `banger vm stop dev`"), "{seen:?}");
+    assert!(seen.contains("VM `dev` is still running; `banger stop dev` stops it"), "{seen:?}");
     assert_eq!((status, is_raw), (Some(5), false));
 }
 

@@ -44,7 +44,7 @@ async fn an_import_that_makes_no_sense_reaches_no_daemon() {
     let stage = Stage::new();
     for (words, told) in [
         (&["--from", "x", "--distro", "gentoo"][..], "gentoo"),
-        (&["--from", "x", "--sha256", "12"], "64 digits"),
+        (&["--from", "x", "--sha256", "12"], "64 hexadecimal digits"),
         (&["--from", "x", "--name", "../x"], "kernel name"),
         (&["--from", "x", "--release", "6.1"], "--distro"),
         (&["--distro", "void"], "--from"),
@@ -64,9 +64,9 @@ async fn several_kernels_are_removed_and_one_that_is_used_is_told() {
         used.hint = Some("banger vm delete dev".to_owned());
         script.errors.insert("POST /v1/kernels/used/delete".into(), used);
     });
-    let told = run(stage.banger(&["kernel", "rm", "-q", "old", "used", "older", "old"])).await;
+    let told = run(stage.banger(&["kernel", "delete", "-q", "old", "used", "older", "old"])).await;
     assert_eq!(told.status, Some(1));
-    assert_eq!(told.stdout, "removed old\nremoved older\n");
+    assert_eq!(told.stdout, "old\nolder\n");
     insta::assert_snapshot!(told.stderr, @r"
     banger: used: the kernel `used` is used by VM `dev`
     hint: banger vm delete dev

@@ -28,7 +28,7 @@ async fn several_vms_are_told_in_the_order_typed_and_one_failure_is_one() {
         ["vm", "stop", "-q", "test", "000000000000aa01", "nope", "000000000000a", "prod", "test", "dev"];
     let told = run(stage.banger(&words)).await;
     assert_eq!(told.status, Some(1));
-    assert_eq!(told.stdout, "stopped test\nstopped prod\n");
+    assert_eq!(told.stdout, "000000000000aa02\n000000000000bb03\n");
     insta::assert_snapshot!(told.stderr, @r"
     banger: dev: the VM `dev` is not running
     banger: nope: there is no VM `nope`
@@ -45,7 +45,7 @@ async fn what_an_operation_warns_of_is_told_once_also_to_who_wants_no_progress()
     let stage = stage_with_vms();
     stage.daemon.script(|script| script.warnings = vec!["this is slow".into(), "this is old".into()]);
     let told = run(stage.banger(&["vm", "start", "-q", "dev"])).await;
-    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "started dev\n"));
+    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "000000000000aa01\n"));
     assert_eq!(told.stderr, "warning: this is slow\nwarning: this is old\n");
     let told = run(stage.banger(&["vm", "create", "--name", "new"])).await;
     assert_eq!((told.status, told.stdout.as_str()), (Some(0), "new\n"));
@@ -80,15 +80,14 @@ async fn prune_deletes_what_is_stopped_and_nothing_unasked() {
     let told = run(stage.banger(&["vm", "prune"])).await;
     assert_eq!(told.status, Some(1));
     insta::assert_snapshot!(told.stderr, @r"
-    banger: nobody can be asked whether to delete them: stdin is not a terminal
-    hint: banger vm prune --force
+    banger: cannot ask for confirmation without a terminal; use `--yes`
     ");
     assert_eq!(stage.daemon.vms(), ["dev", "test", "prod"]);
     let told = run(stage.banger(&["vm", "prune", "-q", "--force"])).await;
-    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "deleted dev\ndeleted prod\n"));
+    assert_eq!((told.status, told.stdout.as_str()), (Some(0), "000000000000aa01\n000000000000bb03\n"));
     assert_eq!(stage.daemon.vms(), ["test"]);
     let told = run(stage.banger(&["vm", "prune", "--force"])).await;
-    assert_eq!((told.status, told.stderr.as_str()), (Some(0), "there is no stopped VM to delete\n"));
+    assert_eq!((told.status, told.stderr.as_str()), (Some(0), "no VMs to delete\n"));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use banger_agent_proto::{ExecFailed, exec_failed};
 use banger_api::{EndingView, ErrorBody, ErrorCode};
 use rustix::process::Signal;
 
-use crate::daemon::{OnCreate, error};
+use crate::daemon::{OnCreate, error, image};
 use crate::program::{Stage, run, send, told};
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn stages_are_plain_lines_where_nobody_watches() {
     disks: dev
     boot: dev
     dev ready in N.N s
-    VM `dev` is still running; stop it with `banger vm stop dev`, delete it with `banger vm delete dev`
+    VM `dev` is still running; `banger stop dev` stops it, `banger rm dev` deletes it
     ");
     assert_eq!((told.status, stage.daemon.vms()), (Some(0), vec!["dev".to_owned()]));
 }
@@ -75,7 +75,10 @@ async fn stages_are_plain_lines_where_nobody_watches() {
 async fn detached_prints_the_name_and_enters_nothing() {
     let stage = Stage::new();
     let told = run(stage.banger(&["vm", "run", "-d", "-q", "--name", "dev"])).await;
-    assert_eq!((told.status, told.stdout.as_str(), told.stderr.as_str()), (Some(0), "dev\n", ""));
+    assert_eq!(
+        (told.status, told.stdout.as_str(), told.stderr.as_str()),
+        (Some(0), "0000000000abcdef\n", "")
+    );
     assert_eq!(stage.daemon.vms(), ["dev"]);
 }
 
@@ -264,5 +267,21 @@ async fn rm_binds_the_vm_to_the_client() {
         let asked = stage.daemon.asked();
         let bound = asked.last().unwrap()["bound_to"]["pid"].as_u64();
         assert_eq!(bound, is_bound.then_some(pid.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_detached_run_starts_the_command_or_that_of_its_image_in_the_background() {
+    let mut stage = Stage::new();
+    let image = image("debian-bookworm", &["/app"]);
+    stage.daemon.script(|script| drop(script.answers.insert("GET /v1/images/debian-bookworm".into(), image)));
+    for (words, argv) in [(&["--", "sleep", "9"][..], &["sleep", "9"][..]), (&[], &[])] {
+        let child = stage.banger(&[&["run", "-d", "--name", "web"], words].concat()).spawn().unwrap();
+        let call = stage.daemon.exec().await;
+        assert_eq!(call.argv(), argv);
+        assert!(call.start.detached && call.start.image_command == argv.is_empty());
+        call.started().await;
+        let told = told(child).await;
+        assert_eq!((told.status, told.stdout.as_str()), (Some(0), "web\n"), "{told:?}");
     }
 }

@@ -309,3 +309,28 @@ async fn the_second_signal_to_end_does_not_wait() {
     drop(call);
     assert_eq!(told(child).await.status, Some(130));
 }
+
+#[tokio::test]
+async fn commands_in_a_loop_leave_its_input_alone() {
+    let mut stage = Stage::new();
+    stage.daemon.script(|script| script.vms = vec![vm("dev", 1)]);
+    let program = env!("CARGO_BIN_EXE_banger");
+    let mut shell = tokio::process::Command::new("sh");
+    shell
+        .args(["-c", "seq 10 | while read -r n; do \"$0\" exec -n dev echo \"$n\"; done", program])
+        .env("BANGER_HOME", stage.home.path())
+        .env("BANGERD", stage.home.path().join("no-bangerd"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true);
+    let child = shell.spawn().unwrap();
+    for number in 1..=10 {
+        let call = stage.daemon.exec().await;
+        assert_eq!(call.argv(), ["echo", &number.to_string()]);
+        call.started().await;
+        call.stdout("x\n").await;
+        call.exited(0).await;
+    }
+    let told = told(child).await;
+    assert_eq!((told.status, told.stdout), (Some(0), "x\n".repeat(10)));
+}

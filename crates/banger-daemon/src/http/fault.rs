@@ -230,7 +230,7 @@ impl Fault for KernelOperationError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFound { .. } => Some("banger kernel list --available".to_owned()),
+            Self::NotFound { .. } => Some("banger kernel list --all".to_owned()),
             Self::Refused(source) => source.hint(),
             Self::Pull(source) => source.hint(),
             Self::Store(source) => source.hint(),
@@ -273,8 +273,8 @@ impl Fault for ImageOperationError {
                 Some(format!("banger image pull {source_text} --name <name>"))
             }
             Self::OfCatalog { name } => Some(format!("banger image pull {name}")),
-            Self::NotHere { .. } | Self::NotFound { .. } => Some("banger image list".to_owned()),
-            Self::NoKernel => Some("banger kernel list --available".to_owned()),
+            Self::NotHere { .. } | Self::NotFound { .. } => Some("banger image list --all".to_owned()),
+            Self::NoKernel => Some("banger kernel list --all".to_owned()),
             Self::Register(source) => source.hint(),
             Self::KernelFiles(source) => source.hint(),
             Self::Pack(source) => source.hint(),

@@ -79,10 +79,7 @@ async fn a_change_that_makes_no_sense_changes_nothing() {
         (json!({}), "nothing is to be changed of VM `dev`"),
         (json!({ "disk_bytes": 1_u64 << 30 }), "the overlay of VM `dev` has 8G and cannot shrink to 1G"),
         (json!({ "vcpus": 0 }), "a number of processors of 0 is not possible"),
-        (
-            json!({ "ttl_secs": 1 }),
-            "a time to live of 1 seconds is not possible; it can be 10 seconds to 10 years",
-        ),
+        (json!({ "ttl_secs": 1 }), "the time to live must be between 10 seconds and 10 years, not 1 second"),
         (json!({ "colour": "red" }), "unknown field `colour`"),
     ] {
         let error = set(&sandbox, "dev", change).await.unwrap_err();
@@ -169,7 +166,7 @@ async fn a_signal_that_ends_the_machine_leaves_a_stopped_vm_without_an_error() {
         (ErrorCode::NotRunning, "cannot kill VM `dev`: the VM is not running")
     );
     let error = sandbox.begin("/v1/vms/dev/kill", json!({ "signal": "STOP" })).await.unwrap_err();
-    assert!(error.message.contains("`STOP` is not a signal that a machine can be sent"), "{error:?}");
+    assert!(error.message.contains("`STOP` is not a valid signal"), "{error:?}");
 }
 
 #[tokio::test]

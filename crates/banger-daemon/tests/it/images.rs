@@ -159,7 +159,7 @@ async fn a_registration_that_makes_no_sense_is_refused_before_it_begins() {
     }
     let error = sandbox.begin("/v1/images", request(json!({ "kernel_ref": "hurd" }))).await.unwrap_err();
     assert_eq!(error.message, "the kernel `hurd` is neither local nor in the catalog");
-    assert_eq!(error.hint.as_deref(), Some("banger kernel list --available"));
+    assert_eq!(error.hint.as_deref(), Some("banger kernel list --all"));
     let operations: Vec<Value> = sandbox.client.get("/v1/operations").await.unwrap();
     assert!(operations.is_empty());
 

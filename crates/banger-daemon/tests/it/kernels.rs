@@ -38,7 +38,7 @@ async fn kernels_are_listed_and_shown_with_who_uses_them() {
 
     let error = refused(sandbox.client.get::<Value>("/v1/kernels/hurd").await.unwrap_err());
     assert_eq!((error.code, error.message.as_str()), (ErrorCode::NotFound, "there is no kernel `hurd`"));
-    assert_eq!(error.hint.as_deref(), Some("banger kernel list --available"));
+    assert_eq!(error.hint.as_deref(), Some("banger kernel list --all"));
 }
 
 #[tokio::test]

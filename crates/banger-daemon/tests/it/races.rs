@@ -15,7 +15,7 @@ async fn a_taken_name_is_refused_at_once() {
     sandbox.create("dev").await;
     let error = sandbox.begin("/v1/vms", json!({ "name": "dev" })).await.unwrap_err();
     assert_eq!((error.code, error.op_id.is_some()), (ErrorCode::AlreadyExists, true));
-    assert_eq!(error.message, "a VM named `dev` exists already");
+    assert_eq!(error.message, "a VM named `dev` already exists");
     assert_eq!(error.hint.as_deref(), Some("banger vm show dev"));
 }
 

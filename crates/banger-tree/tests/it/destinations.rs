@@ -89,10 +89,10 @@ fn destinations_that_make_no_sense_are_refused_with_their_name() {
     let refusal = |to: &str| copy(&from, &place.at(to)).unwrap_err().to_string();
     assert_eq!(refusal("none/file"), format!("there is no directory `{}`", at("none")));
     assert_eq!(refusal("none/"), format!("there is no directory `{}`", at("none")));
-    assert_eq!(refusal("dir"), format!("`{}` is there already, and is a directory", at("dir/file")));
+    assert_eq!(refusal("dir"), format!("`{}` already exists and is a directory", at("dir/file")));
     assert_eq!(refusal("file/x"), format!("`{}` is no directory", at("file/x")));
     let error = copy(&place.at("dir"), &place.at("plain")).unwrap_err();
-    assert_eq!(error.to_string(), format!("`{}` is there already, and is no directory", at("plain/dir")));
+    assert_eq!(error.to_string(), format!("`{}` already exists and is not a directory", at("plain/dir")));
     let several = WriterOptions { into_directory: true, ..WriterOptions::default() };
     let error = write(read(&from), &place.at("new"), several).unwrap_err();
     assert_eq!(error.to_string(), format!("there is no directory `{}`", at("new")));

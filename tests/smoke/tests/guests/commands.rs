@@ -58,20 +58,20 @@ fn exit_code() {
 
 fn detach_run() {
     let home = Home::ready();
-    assert_eq!(home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]), "dev\n");
+    assert_eq!(home.text(&["vm", "run", "-d", "--memory", "512M", "--name", "dev"]), "dev\n");
     let vm = home.show("dev");
     assert_eq!(vm["state"], "running", "{vm}");
     assert_eq!(home.text(&["vm", "exec", "dev", "--", "hostname"]), "dev\n");
     // A second one of this name is refused, and the first is not touched by that.
     let again = home.banger(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]).run();
     assert_eq!(again.status, 1, "{again:?}");
-    assert!(again.stderr.contains("a VM named `dev` exists already"), "{again:?}");
+    assert!(again.stderr.contains("a VM named `dev` already exists"), "{again:?}");
     assert_eq!(home.show("dev")["boot_id"], vm["boot_id"]);
 }
 
 fn vm_exec() {
     let home = Home::ready();
-    assert_eq!(home.text(&["vm", "run", "-q", "-d", "--name", "dev"]), "dev\n");
+    assert_eq!(home.text(&["vm", "run", "-d", "--name", "dev"]), "dev\n");
     let exec = |command: &[&str]| {
         let arguments: Vec<&str> = ["vm", "exec", "dev", "--"].iter().chain(command).copied().collect();
         home.banger(&arguments)

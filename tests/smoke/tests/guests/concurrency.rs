@@ -121,7 +121,7 @@ fn prune_beside_creates() {
     let mut pruned = 0;
     // As many as there is time for: some meet a VM that has no row, no disks, or no machine yet.
     while creates.iter_mut().any(|create| create.try_wait().unwrap().is_none()) {
-        let answer = home.banger(&["vm", "prune", "-q", "--force"]).run();
+        let answer = home.banger(&["vm", "prune", "--yes"]).run();
         assert_eq!(answer.status, 0, "{answer:?}");
         assert!(answer.stdout.is_empty() || answer.stdout == "deleted stopped\n", "{answer:?}");
         pruned += answer.stdout.lines().count();

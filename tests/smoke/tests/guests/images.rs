@@ -55,7 +55,7 @@ fn image_register() {
     assert_eq!(guest("cat /srv/kept"), "kept\n");
 
     let _ = home.text(&["vm", "delete", "-q", "m"]);
-    assert_eq!(home.text(&["image", "delete", "-q", "mine", "tiny"]), "deleted mine\ndeleted tiny\n");
+    assert_eq!(home.text(&["image", "delete", "-q", "mine", "tiny"]), "mine\ntiny\n");
     assert!(!home.path().join("state/images/mine").exists());
     home.assert_nothing_left();
 }

@@ -58,7 +58,7 @@ fn own_kernel_boots_and_stays() {
     assert_eq!(guest("findmnt -no FSTYPE /lib/modules/$(uname -r)"), "ext4\n");
     assert_eq!(guest("modprobe dm_mod && grep -c ^dm_mod /proc/modules"), "1\n");
 
-    let refused = home.banger(&["kernel", "rm", "-q", name]).run();
+    let refused = home.banger(&["kernel", "delete", "-q", name]).run();
     assert_eq!(refused.status, 1);
     assert!(refused.stderr.contains("is used by VM `own`"), "{refused:?}");
     // Replaced under a running VM, whose files stay its own.
@@ -67,7 +67,7 @@ fn own_kernel_boots_and_stays() {
     assert_eq!(guest("echo 3 > /proc/sys/vm/drop_caches; modprobe nbd && grep -c ^nbd /proc/modules"), "1\n");
 
     let _ = home.text(&["vm", "delete", "-q", "own"]);
-    assert_eq!(home.text(&["kernel", "rm", "-q", name]), format!("removed {name}\n"));
+    assert_eq!(home.text(&["kernel", "delete", "-q", name]), format!("{name}\n"));
     assert!(!home.path().join("state/kernels").join(name).exists());
     home.assert_nothing_left();
 }

@@ -124,12 +124,12 @@ fn vm_prune() {
     let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "runs"]);
     let unasked = home.banger(&["vm", "prune"]).run();
     assert_eq!(unasked.status, 1, "{unasked:?}");
-    assert!(unasked.stderr.contains("banger vm prune --force"), "{unasked:?}");
-    assert_eq!(home.text(&["vm", "prune", "-q", "--force"]), "deleted new\n");
+    assert!(unasked.stderr.contains("use `--yes`"), "{unasked:?}");
+    assert_eq!(home.text(&["vm", "prune", "--yes"]), "deleted new\n");
     assert_eq!(home.show("runs")["state"], "running");
     let _ = home.text(&["vm", "kill", "-q", "runs"]);
     let vm = home.show("runs");
     assert_eq!((&vm["state"], &vm["last_error"]), (&"stopped".into(), &serde_json::Value::Null), "{vm}");
-    assert_eq!(home.text(&["vm", "prune", "-q", "--force"]), "deleted runs\n");
+    assert_eq!(home.text(&["vm", "prune", "--yes"]), "deleted runs\n");
     home.assert_nothing_left();
 }

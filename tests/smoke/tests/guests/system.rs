@@ -10,7 +10,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 
 fn system() {
     let home = Home::ready();
-    let name = home.text(&["vm", "run", "-q", "-d", "--name", "sys", "--wait", "system", "--memory", "1G"]);
+    let name = home.text(&["vm", "run", "-d", "--name", "sys", "--wait", "system", "--memory", "1G"]);
     assert_eq!(name, "sys\n");
     let guest = |script: &str| home.text(&["vm", "exec", "sys", "--", "sh", "-c", script]);
     assert_eq!(guest("systemctl is-system-running"), "running\n");

@@ -47,7 +47,7 @@ fn no_root() {
         command.env("PATH", "/usr/bin:/bin").env("HOME", place("user")).env("BANGER_HOME", home.path());
         Answer::from(command.output().unwrap())
     };
-    let answer = banger(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
+    let answer = banger(&["vm", "run", "-d", "--memory", "512M", "--name", "dev"]);
     assert_eq!((answer.status, answer.stdout.as_str()), (0, "dev\n"), "{answer:?}");
     let answer = banger(&["vm", "exec", "dev", "--", "id", "-un"]);
     assert_eq!((answer.status, answer.stdout.as_str()), (0, "root\n"), "{answer:?}");
