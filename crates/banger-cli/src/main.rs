@@ -105,7 +105,9 @@ fn run(cli: Cli) -> Result<u8, CliError> {
 
 async fn dispatch(paths: &Paths, command: Command, board: &Board) -> Result<u8, CliError> {
     match command {
-        Command::Vm(command) | Command::Short(command) => return dispatch_vm(paths, command, board).await,
+        Command::Vm(command) | Command::Short(command) => {
+            return Box::pin(dispatch_vm(paths, command, board)).await;
+        }
         Command::Images(args) => image::run(paths, ImageCommand::List(args), board).await?,
         Command::Pull(args) => image::run(paths, ImageCommand::Pull(args), board).await?,
         Command::Df(args) => df::df(paths, args.json).await?,

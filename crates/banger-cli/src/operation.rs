@@ -1,5 +1,7 @@
 //! Follows an operation of the daemon: shows its stages and listens to the signals that ask us to stop.
 
+use std::time::Duration;
+
 use banger_api::{Client, ClientError, ErrorCode, OperationKind, OperationState, OperationView};
 use serde::de::DeserializeOwned;
 
@@ -27,6 +29,9 @@ pub(crate) enum Attempt {
 /// Daemons that may go away in the middle of one operation.
 const LOSSES_MAX: usize = 5;
 
+/// How long a daemon may take to hear the last that we say to it.
+const LAST_WORD_DEADLINE: Duration = Duration::from_secs(2);
+
 /// How an operation ended for us.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -49,7 +54,7 @@ pub(crate) async fn follow(
 ) -> Result<Ended, CliError> {
     let mut losses = 0;
     let (mut operation, mut stopped) =
-        begin_heard(begin_surely(client, &begin, &mut losses), signals).await?;
+        begin_heard(client, begin_surely(client, &begin, &mut losses), signals, on_stop).await?;
     if let Some(stop) = stopped {
         stop_operation(client, &operation, stop, signals, on_stop, progress).await?;
     }
@@ -71,7 +76,7 @@ pub(crate) async fn follow(
                         return Err(error.into());
                     }
                     let again = begin_again(client, &begin, &mut losses);
-                    (operation, stopped) = begin_heard(again, signals).await?;
+                    (operation, stopped) = begin_heard(client, again, signals, on_stop).await?;
                     if let Some(stop) = stopped {
                         stop_operation(client, &operation, stop, signals, on_stop, progress).await?;
                     }
@@ -153,8 +158,10 @@ pub(crate) fn finished(
 
 /// Waits for the begin even when a signal comes: what has begun must be known to be cancelled.
 async fn begin_heard(
+    client: &Client,
     begin: impl Future<Output = Result<OperationView, ClientError>>,
     signals: &mut Signals,
+    on_stop: OnStop,
 ) -> Result<(OperationView, Option<Stop>), CliError> {
     let mut begin = std::pin::pin!(begin);
     let mut stopped = None;
@@ -163,11 +170,31 @@ async fn begin_heard(
             operation = &mut begin => return Ok((operation?, stopped)),
             stop = signals.next() => {
                 if stopped.replace(stop).is_some() {
+                    let last_word = async {
+                        if let (Ok(operation), OnStop::Cancel) = (begin.await, on_stop) {
+                            let _ = cancel(client, &operation).await;
+                        }
+                    };
+                    say_at_last(last_word, signals).await;
                     return Err(CliError::Interrupted { stop, after: None, undone: Undone::NotYet });
                 }
             }
         }
     }
+}
+
+/// Lets the daemon hear what it is told before we leave: a second signal may come right behind the first, and work that
+/// nobody cancels goes on. One more signal leaves all the same.
+async fn say_at_last(word: impl Future, signals: &mut Signals) {
+    tokio::select! {
+        _ = tokio::time::timeout(LAST_WORD_DEADLINE, word) => {}
+        _ = signals.next() => {}
+    }
+}
+
+async fn cancel(client: &Client, operation: &OperationView) -> Result<(), CliError> {
+    let path = format!("/v1/operations/{}/cancel", operation.id);
+    client.post::<OperationView>(&path, &()).await.map(drop).map_err(CliError::from)
 }
 
 async fn stop_operation(
@@ -182,11 +209,13 @@ async fn stop_operation(
         OnStop::Leave => Err(interrupted(stop, operation, Undone::GoesOn)),
         OnStop::Cancel => {
             progress.note("cancelling; once more leaves at once");
-            let path = format!("/v1/operations/{}/cancel", operation.id);
-            tokio::select! {
-                cancelled = client.post::<OperationView>(&path, &()) => cancelled.map(drop).map_err(CliError::from),
-                stop = signals.next() => Err(interrupted(stop, operation, Undone::NotYet)),
-            }
+            let mut cancelled = std::pin::pin!(cancel(client, operation));
+            let stop = tokio::select! {
+                cancelled = &mut cancelled => return cancelled,
+                stop = signals.next() => stop,
+            };
+            say_at_last(cancelled, signals).await;
+            Err(interrupted(stop, operation, Undone::NotYet))
         }
     }
 }

@@ -150,6 +150,22 @@ async fn a_second_interrupt_leaves_at_once() {
 }
 
 #[tokio::test]
+async fn two_signals_at_once_cancel_all_the_same() {
+    // Which of the two is heard first, and what has been said by then, is chance.
+    for _ in 0..8 {
+        let stage = Stage::new();
+        stage.daemon.script(|script| script.create = OnCreate::Hold);
+        let child = stage.banger(&["vm", "run", "--", "true"]).spawn().unwrap();
+        stage.daemon.requested("GET /v1/operations/op-0").await;
+        send(&child, Signal::INT);
+        send(&child, Signal::TERM);
+        assert!(matches!(told(child).await.status, Some(130 | 143)));
+        let is_cancel = |request: &String| request == "POST /v1/operations/op-0/cancel";
+        assert!(stage.daemon.requests().iter().any(is_cancel));
+    }
+}
+
+#[tokio::test]
 async fn rm_deletes_after_each_signal_that_ends_the_program() {
     let mut stage = Stage::new();
     for (signal, number) in [(Signal::INT, 2), (Signal::TERM, 15), (Signal::HUP, 1)] {
