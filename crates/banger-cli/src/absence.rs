@@ -141,7 +141,7 @@ impl Told {
         Some(match since {
             Some(since) => {
                 let since = clock_time(since);
-                format!("banger: the guest of `{name}` is not answering since {since}; waiting for it")
+                format!("banger: the guest of `{name}` has not answered since {since}; waiting for it")
             }
             None => format!("banger: the guest of `{name}` answers again"),
         })
@@ -175,7 +175,7 @@ mod tests {
     fn a_guest_that_ended_while_it_was_away_does_not_answer_again() {
         let mut told = Told { name: "dev".into(), is_away: false };
         let away = Some("2026-01-01T12:03:05Z".to_owned());
-        assert!(told.news(Some(&away)).unwrap().contains("`dev` is not answering since "));
+        assert!(told.news(Some(&away)).unwrap().contains("`dev` has not answered since "));
         assert_eq!(told.news(Some(&away)), None);
         assert_eq!(told.news(None), None, "it has ended");
         assert_eq!(told.news(Some(&None)).unwrap(), "banger: the guest of `dev` answers again");

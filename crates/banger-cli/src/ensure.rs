@@ -38,17 +38,15 @@ pub(crate) enum EnsureError {
     RuntimeDirectory { source: FileError },
     #[error(transparent)]
     Spawn(SpawnError),
-    #[error("cannot speak to the daemon")]
+    #[error("cannot connect to the daemon")]
     Ask { source: ClientError },
-    #[error(
-        "the daemon is banger {daemon}, newer than this banger {VERSION}, and speaks another version of the API"
-    )]
+    #[error("the daemon is banger {daemon}, newer than this banger {VERSION}, and uses another API version")]
     Newer { daemon: String },
     #[error(
-        "the daemon is banger {daemon} and speaks another version of the API than this banger {VERSION}; it is at work, so it was not replaced"
+        "the daemon is banger {daemon} and uses another API version than this banger {VERSION}; it is busy, so it was not replaced"
     )]
     AtWork { daemon: String },
-    #[error("the daemon (process {pid}) does not end")]
+    #[error("the daemon (process {pid}) does not stop")]
     DoesNotEnd { pid: u32 },
     #[error("cannot wait for the end of the daemon (process {pid})")]
     Watch { pid: u32, source: io::Error },
@@ -63,14 +61,14 @@ impl EnsureError {
         match self {
             Self::Spawn(error) => error.hint(),
             Self::Newer { .. } => {
-                Some("use the newer banger, or end its daemon: banger daemon stop".to_owned())
+                Some("use the newer banger, or stop its daemon: banger daemon stop".to_owned())
             }
             Self::AtWork { .. } => {
-                Some("wait for its work to end, or end it now: banger daemon stop --force".to_owned())
+                Some("wait until it is idle, or stop it now: banger daemon stop --force".to_owned())
             }
-            Self::DoesNotEnd { pid } => Some(format!("kill -9 {pid}; VMs go on without the daemon")),
+            Self::DoesNotEnd { pid } => Some(format!("kill -9 {pid}; VMs keep running without the daemon")),
             Self::Ask { source: ClientError::Silent { .. } } => {
-                Some("end it, VMs go on without it: banger daemon stop --force".to_owned())
+                Some("stop it; VMs keep running: banger daemon stop --force".to_owned())
             }
             Self::RuntimeDirectory { .. }
             | Self::Ask { .. }
@@ -196,7 +194,7 @@ fn warn_about_work(info: &DaemonInfo) {
     static WARNED: Once = Once::new();
     WARNED.call_once(|| {
         say(&format!(
-            "the daemon (banger {}) is not of this version, but at work; it is replaced when its work has ended",
+            "the daemon (banger {}) has another version and is busy; it is replaced once it is idle",
             info.version
         ));
     });

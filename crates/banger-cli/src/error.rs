@@ -47,9 +47,9 @@ pub(crate) enum CliError {
     GuestFiles { vm: String, message: String },
     #[error("cannot copy `{what}`")]
     GuestTree { what: String, source: AgentError },
-    #[error("both sides are in the VM `{vm}`")]
+    #[error("source and destination are both in VM `{vm}`")]
     SameVm { vm: String },
-    #[error("`{what}` was not copied to its end")]
+    #[error("the copy of `{what}` is incomplete")]
     TreeCutOff { what: String },
     #[error("interrupted; {}", copied(*.files))]
     CopyInterrupted { stop: Stop, files: u64 },
@@ -70,7 +70,7 @@ pub(crate) enum CliError {
     Deleted(Box<CliError>),
     #[error("the VM `{vm}` stopped while its command ran")]
     VmStopped { vm: String, source: AgentError },
-    #[error("the guest of `{vm}` is not answering since {since}")]
+    #[error("the guest of `{vm}` has not answered since {since}")]
     GuestAway { vm: String, since: String, source: Box<CliError> },
     /// A stream through the daemon ended with it.
     #[error("the daemon ended, and the connection to VM `{vm}` with it")]
@@ -90,7 +90,7 @@ pub(crate) enum CliError {
     CommandFailed { message: String, status: u8 },
     #[error("the daemon's answer has no {what}")]
     NoResult { what: &'static str },
-    #[error("the daemon's answer holds a {what} that makes no sense")]
+    #[error("the daemon's answer has an invalid {what}")]
     BadResult { what: &'static str, source: serde_json::Error },
     #[error("{}", interruption(.after.as_deref(), *.undone))]
     Interrupted { stop: Stop, after: Option<String>, undone: Undone },
@@ -108,13 +108,13 @@ pub(crate) enum CliError {
     Ssh(#[source] io::Error),
     #[error("the program `ssh` is not installed")]
     NoSsh,
-    #[error("VM `{vm}` has no ssh server, so options of ssh mean nothing there")]
+    #[error("VM `{vm}` has no ssh server, so ssh options cannot be used")]
     NoSshServer { vm: String },
-    #[error("the guest does not connect to {target}: {answer}")]
+    #[error("the guest cannot connect to {target}: {answer}")]
     StreamRefused { target: String, answer: String },
     #[error(transparent)]
     BadHost(banger_model::NameError),
-    #[error("`{}` is a path that is no text, and the daemon takes only those", path.display())]
+    #[error("the path `{}` is not valid UTF-8", path.display())]
     BadPath { path: std::path::PathBuf },
     #[error("cannot ask for confirmation without a terminal; use `--yes`")]
     NoConfirmation,
@@ -164,8 +164,8 @@ fn interruption(after: Option<&str>, undone: Undone) -> String {
     let what = after.unwrap_or("the work");
     match undone {
         Undone::Yes => "cancelled; nothing is left behind".to_owned(),
-        Undone::NotYet => format!("left before {what} was undone; the daemon goes on with that"),
-        Undone::GoesOn => format!("left; the daemon goes on with {what}"),
+        Undone::NotYet => format!("stopped waiting before {what} was undone; the daemon continues"),
+        Undone::GoesOn => format!("stopped waiting; the daemon continues with {what}"),
     }
 }
 
@@ -239,11 +239,11 @@ impl CliError {
             Self::Plan(PlanError::FirstWord(word)) => {
                 Some(format!("a container image is recognized by its tag: banger run {word}:latest"))
             }
-            Self::Api(ClientError::Silent { .. }) => {
-                Some("if it goes on, end it, VMs go on without it: banger daemon stop --force".to_owned())
-            }
+            Self::Api(ClientError::Silent { .. }) => Some(
+                "if this continues, stop the daemon; VMs keep running: banger daemon stop --force".to_owned(),
+            ),
             Self::Api(ClientError::Broken { .. }) => {
-                Some("VMs go on without the daemon; see `banger vm list`".to_owned())
+                Some("VMs keep running without the daemon; see `banger vm list`".to_owned())
             }
             Self::Ensure(error) => error.hint(),
             Self::Setup(error) => error.hint(),
@@ -258,7 +258,7 @@ impl CliError {
             Self::GuestEnded { vm, ending } if ending.starts_again => Some(format!("banger vm exec {vm}")),
             Self::GuestEnded { vm, .. } => Some(format!("banger vm show {vm}")),
             Self::Agent(AgentError::Broken { .. } | AgentError::NoExit) => {
-                Some("the VM may go on; see `banger vm list`".to_owned())
+                Some("the VM may still be running; see `banger vm list`".to_owned())
             }
             Self::Agent(AgentError::Silent { .. }) => {
                 Some("the guest hangs or is very busy; see `banger vm logs`".to_owned())
@@ -270,9 +270,7 @@ impl CliError {
             Self::Agent(AgentError::Stalled { .. }) => {
                 Some("the guest hangs or is very busy; see `banger vm list`".to_owned())
             }
-            Self::Agent(AgentError::Outdated { .. }) => {
-                Some("the agent is renewed when the VM is started the next time".to_owned())
-            }
+            Self::Agent(AgentError::Outdated { .. }) => Some("restart the VM to update its agent".to_owned()),
             Self::NoSshServer { vm } => Some(format!("banger vm exec {vm} -- <command>")),
             Self::NoSsh => Some("sudo apt-get install openssh-client".to_owned()),
             _ => None,
@@ -404,22 +402,22 @@ mod tests {
             assert!(!hints.contains(destructive), "{hints}");
         }
         insta::assert_snapshot!(hints, @r"
-        if it goes on, end it, VMs go on without it: banger daemon stop --force
+        if this continues, stop the daemon; VMs keep running: banger daemon stop --force
         -
-        end it, VMs go on without it: banger daemon stop --force
-        use the newer banger, or end its daemon: banger daemon stop
-        wait for its work to end, or end it now: banger daemon stop --force
-        kill -9 7; VMs go on without the daemon
+        stop it; VMs keep running: banger daemon stop --force
+        use the newer banger, or stop its daemon: banger daemon stop
+        wait until it is idle, or stop it now: banger daemon stop --force
+        kill -9 7; VMs keep running without the daemon
         banger vm logs dev
         banger vm logs dev
         the VM goes on; enter it again with `banger vm exec dev`
         the VM goes on; enter it again with `banger vm exec dev`
         it may be busy and come back; see `banger vm logs dev`
         the guest hangs or is very busy; see `banger vm logs`
-        the VM may go on; see `banger vm list`
+        the VM may still be running; see `banger vm list`
         -
         the guest hangs or is very busy; see `banger vm list`
-        the agent is renewed when the VM is started the next time
+        restart the VM to update its agent
         pull the image again with `banger image pull --force`, then make a new VM
         banger vm exec dev -- cp -a <source> <destination>
         banger vm exec dev -- <command>

@@ -70,7 +70,7 @@ pub(crate) async fn follow(
                         // The next daemon undoes what the last one left; nothing is begun anew.
                         return Err(interrupted(stop, &operation, Undone::NotYet));
                     }
-                    progress.note("the daemon went away; going on with the next one");
+                    progress.note("the daemon stopped; continuing with its successor");
                     losses += 1;
                     if losses > LOSSES_MAX {
                         return Err(error.into());
@@ -208,7 +208,7 @@ async fn stop_operation(
     match on_stop {
         OnStop::Leave => Err(interrupted(stop, operation, Undone::GoesOn)),
         OnStop::Cancel => {
-            progress.note("cancelling; once more leaves at once");
+            progress.note("cancelling; press Ctrl-C again to stop waiting");
             let mut cancelled = std::pin::pin!(cancel(client, operation));
             let stop = tokio::select! {
                 cancelled = &mut cancelled => return cancelled,

@@ -16,7 +16,7 @@ pub(crate) async fn ports(paths: &Paths, wanted: &AnyVms) -> Result<(), CliError
     let answers = ask_each(&client, choose(&wanted.vms, &vms), "ports").await;
     if wanted.json {
         render::print_json(&as_json(&answers, "ports"))?;
-    } else {
+    } else if answers.is_empty() || answers.iter().any(|answer| answer.result.is_ok()) {
         render::print(&table(&answers))?;
     }
     tell_failures(&answers)

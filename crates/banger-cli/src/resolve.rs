@@ -8,7 +8,7 @@ use banger_api::VmView;
 pub(crate) enum ResolveError {
     #[error("there is no VM `{typed}`")]
     Missing { typed: String },
-    #[error("`{typed}` is the beginning of several ids: {}", .names.join(", "))]
+    #[error("`{typed}` matches several VMs: {}", .names.join(", "))]
     Ambiguous { typed: String, names: Vec<String> },
 }
 
@@ -16,7 +16,7 @@ impl ResolveError {
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::Missing { .. } => "see `banger vm list`".to_owned(),
-            Self::Ambiguous { .. } => "write a name, or more of the id".to_owned(),
+            Self::Ambiguous { .. } => "use a name, or more of the ID".to_owned(),
         }
     }
 }
@@ -88,7 +88,7 @@ mod tests {
         test
         dev
         nope: there is no VM `nope`
-        a: `a` is the beginning of several ids: dev, test
+        a: `a` matches several VMs: dev, test
         aa
         ");
     }

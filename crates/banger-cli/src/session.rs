@@ -133,7 +133,7 @@ pub(crate) async fn attach(
     // A stdout that nobody reads any more counts for more than how the command ended because of it.
     flushed?;
     if let End::Left = end {
-        say(&format!("left VM `{}`; the command is ended", vm.name));
+        say(&format!("closed the session in VM `{}` and ended its command", vm.name));
     }
     status_of(end)
 }

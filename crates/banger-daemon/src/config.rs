@@ -28,7 +28,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file says something that makes no sense.
-    #[error("the configuration `{}` is wrong{}", path.display(), .source.place())]
+    #[error("the configuration `{}` is invalid{}", path.display(), .source.place())]
     Parse {
         /// Which.
         path: PathBuf,
@@ -52,13 +52,48 @@ impl ConfigCause {
             let index = before.matches('\n').count();
             (index + 1, text.lines().nth(index).unwrap_or_default().trim().to_owned())
         });
-        Self { line, message: error.message().replace('\n', ", ") }
+        Self { line, message: in_words(&error.message().replace('\n', ", ")) }
     }
 
     fn place(&self) -> String {
         let told = self.line.as_ref().map(|(number, content)| format!(" in line {number} (`{content}`)"));
         told.unwrap_or_default()
     }
+}
+
+/// Says in the words of the file what serde says in those of Rust.
+fn in_words(message: &str) -> String {
+    let kinds = [
+        ("map", "a table"),
+        ("sequence", "a list"),
+        ("usize", "a number"),
+        ("u32", "a number"),
+        ("u64", "a number"),
+        ("i64", "a number"),
+    ];
+    if let Some((field, known)) =
+        message.strip_prefix("unknown field ").and_then(|rest| rest.split_once(", expected "))
+    {
+        return format!("unknown key {field}; known keys: {}", known.trim_start_matches("one of "));
+    }
+    if let Some((value, known)) =
+        message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
+    {
+        return format!("{value} is not a valid value; use one of: {}", known.trim_start_matches("one of "));
+    }
+    if let Some((found, wanted)) =
+        message.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "))
+    {
+        let name = |word: &str| {
+            kinds
+                .iter()
+                .find(|(rust, _)| *rust == word)
+                .map_or(word.to_owned(), |(_, name)| (*name).to_owned())
+        };
+        let wanted = if wanted.starts_with("struct ") { "a table".to_owned() } else { name(wanted) };
+        return format!("expected {wanted}, found {}", name(found));
+    }
+    message.to_owned()
 }
 
 impl fmt::Display for ConfigCause {
@@ -121,9 +156,9 @@ impl Default for GuestSection {
 #[serde(deny_unknown_fields, default)]
 pub struct PullsSection {
     /// Places (`host` or `host:port`) where answers may lead though they are on this host or in a private network.
-    pub redirects_to: Vec<String>,
+    pub redirects_to: Vec<TrustedPlace>,
     /// Bytes that an image may unpack to.
-    pub max_size: Option<ByteCount>,
+    pub max_size: Option<UnpackedMax>,
     /// Files and directories that an image may have.
     pub max_entries: Option<u64>,
 }
@@ -133,9 +168,46 @@ impl PullsSection {
     #[must_use]
     pub fn rules(&self, floor: DiskFloor) -> PullRules {
         let mut limits = PullLimits::default();
-        limits.unpacked_bytes_max = self.max_size.map_or(limits.unpacked_bytes_max, ByteCount::get);
+        limits.unpacked_bytes_max = self.max_size.map_or(limits.unpacked_bytes_max, |max| max.0.get());
         limits.entries_max = self.max_entries.unwrap_or(limits.entries_max);
-        PullRules { trusted: self.redirects_to.clone(), limits, floor }
+        let trusted = self.redirects_to.iter().map(|place| place.0.clone()).collect();
+        PullRules { trusted, limits, floor }
+    }
+}
+
+/// A place where answers may lead: `host` or `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TrustedPlace(String);
+
+impl TryFrom<String> for TrustedPlace {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+        let is_place = !text.is_empty() && text.chars().all(is_host) && !text.starts_with(':');
+        if is_place {
+            Ok(Self(text))
+        } else {
+            Err(format!("`{text}` is not a valid place; use HOST or HOST:PORT, without a scheme and a path"))
+        }
+    }
+}
+
+/// The most that an image may unpack to: no image is smaller than 1 MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct UnpackedMax(ByteCount);
+
+impl TryFrom<String> for UnpackedMax {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let count: ByteCount = text.parse().map_err(|error: banger_model::SizeError| error.to_string())?;
+        if count.get() < 1 << 20 {
+            return Err(format!("the maximum size must be at least 1M, not {}B", count.get()));
+        }
+        Ok(Self(count))
     }
 }
 
@@ -404,15 +476,25 @@ mod tests {
             "[vm_defaults]\n\ndisk_size = '1X'",
             "vmm =",
             "firecracker_bin = 'fc'",
+            "[pulls]\nredirects_to = ['http://x']",
+            "[pulls]\nmax_size = '1'",
+            "vm_defaults = 1",
+            "[guest.host_proxies]\na = 1",
+            "boot_deadline_secs = true",
         ];
         let table: String = texts.into_iter().map(|text| told(text) + "\n").collect();
         insta::assert_snapshot!(table, @r"
-        the configuration `config.toml` is wrong in line 2 (`vm = 1`): unknown field `vm`, expected one of `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `disk_floor`, `guest`, `vm_defaults`, `pulls`
-        the configuration `config.toml` is wrong in line 1 (`vmm = 'xen'`): unknown variant `xen`, expected one of `auto`, `qemu`, `firecracker`
-        the configuration `config.toml` is wrong in line 2 (`vcpu = 0`): the number of processors must be between 1 and 32, not 0
-        the configuration `config.toml` is wrong in line 3 (`disk_size = '1X'`): `1X` is not a valid size; use a number with M, G or T, as in `8G`
-        the configuration `config.toml` is wrong in line 1 (`vmm =`): string values must be quoted, expected literal string
-        the configuration `config.toml` is wrong in line 1 (`firecracker_bin = 'fc'`): `fc` is not an absolute path; write it from `/`, or from your home directory as `~/bin/program`
+        the configuration `config.toml` is invalid in line 2 (`vm = 1`): unknown key `vm`; known keys: `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `disk_floor`, `guest`, `vm_defaults`, `pulls`
+        the configuration `config.toml` is invalid in line 1 (`vmm = 'xen'`): `xen` is not a valid value; use one of: `auto`, `qemu`, `firecracker`
+        the configuration `config.toml` is invalid in line 2 (`vcpu = 0`): the number of processors must be between 1 and 32, not 0
+        the configuration `config.toml` is invalid in line 3 (`disk_size = '1X'`): `1X` is not a valid size; use a number with M, G or T, as in `8G`
+        the configuration `config.toml` is invalid in line 1 (`vmm =`): string values must be quoted, expected literal string
+        the configuration `config.toml` is invalid in line 1 (`firecracker_bin = 'fc'`): `fc` is not an absolute path; write it from `/`, or from your home directory as `~/bin/program`
+        the configuration `config.toml` is invalid in line 2 (`redirects_to = ['http://x']`): `http://x` is not a valid place; use HOST or HOST:PORT, without a scheme and a path
+        the configuration `config.toml` is invalid in line 2 (`max_size = '1'`): the maximum size must be at least 1M, not 1B
+        the configuration `config.toml` is invalid in line 1 (`vm_defaults = 1`): expected a table, found integer `1`
+        the configuration `config.toml` is invalid in line 1 (`[guest.host_proxies]`): expected a boolean, found a table
+        the configuration `config.toml` is invalid in line 1 (`boot_deadline_secs = true`): expected a number, found boolean `true`
         ");
     }
 

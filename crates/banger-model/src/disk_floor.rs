@@ -86,8 +86,8 @@ impl FromStr for DiskFloor {
 
 impl BelowFloor {
     /// The commands that make room, for whoever shows the error.
-    pub const HINT: &'static str = "free space with `banger image cache prune` or by deleting images or VMs; `disk_floor` in config.toml sets how \
-         much stays free";
+    pub const HINT: &'static str = "free space with `banger vm delete <name>`, `banger vm prune` or `banger image cache prune`; `disk_floor` in \
+         config.toml sets how much stays free";
 
     fn sentence(&self) -> String {
         let [free, floor, needed] =

@@ -33,7 +33,10 @@ pub(crate) async fn stats(paths: &Paths, wanted: &AnyVms, is_watched: bool) -> R
         render::print_json(&as_json(&answers, "stats"))?;
     } else {
         let figures: Vec<_> = answers.iter().filter_map(|answer| answer.result.as_ref().ok()).collect();
-        render::print(&table::table(&figures))?;
+        // Without any figures, the errors say everything.
+        if !figures.is_empty() || answers.is_empty() {
+            render::print(&table::table(&figures))?;
+        }
     }
     let silent = tell_silent(&answers);
     tell_failures(&answers)?;

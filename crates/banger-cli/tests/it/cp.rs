@@ -149,7 +149,7 @@ async fn refusals_of_the_daemon_and_of_the_guest_are_told_with_the_vm() {
     assert_eq!(told.stderr, expected);
     let told = place.cp(&["dev:dir", "dev:other"]).await;
     insta::assert_snapshot!(told.stderr, @r"
-    banger: both sides are in the VM `dev`
+    banger: source and destination are both in VM `dev`
     hint: banger vm exec dev -- cp -a <source> <destination>
     ");
     place.stage.daemon.script(|script| {
@@ -169,11 +169,7 @@ async fn an_agent_that_is_older_is_told_with_what_to_do() {
         let told = place.cp(&arguments).await;
         assert_eq!(told.status, Some(1));
         assert!(told.stderr.contains("the guest's agent is older than this banger"), "{}", told.stderr);
-        assert!(
-            told.stderr.contains("hint: the agent is renewed when the VM is started the next time"),
-            "{}",
-            told.stderr
-        );
+        assert!(told.stderr.contains("hint: restart the VM to update its agent"), "{}", told.stderr);
     }
     assert!(!place.here("new").exists());
 }

@@ -233,7 +233,7 @@ async fn escape_keys_leave_a_guest_that_takes_nothing() {
         drop(call);
         let (seen, told, is_raw) = terminal.finish().await;
         assert_eq!((told, is_raw), (Some(status), false), "{seen:?}");
-        assert!(seen.contains("left VM `"), "{seen:?}");
+        assert!(seen.contains("closed the session in VM `"), "{seen:?}");
     }
 }
 

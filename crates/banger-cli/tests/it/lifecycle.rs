@@ -33,8 +33,8 @@ async fn several_vms_are_told_in_the_order_typed_and_one_failure_is_one() {
     banger: dev: the VM `dev` is not running
     banger: nope: there is no VM `nope`
     hint: see `banger vm list`
-    banger: 000000000000a: `000000000000a` is the beginning of several ids: dev, test
-    hint: write a name, or more of the id
+    banger: 000000000000a: `000000000000a` matches several VMs: dev, test
+    hint: use a name, or more of the ID
     ");
     let lists = stage.daemon.requests().iter().filter(|request| *request == "GET /v1/vms").count();
     assert_eq!(lists, 1);
@@ -127,7 +127,7 @@ async fn an_interrupted_stop_goes_on_and_an_interrupted_start_does_not() {
     send(&child, Signal::INT);
     let stopped = told(child).await;
     assert_eq!(stopped.status, Some(130));
-    assert_eq!(stopped.stderr, "banger: left; the daemon goes on with `dev`\n");
+    assert_eq!(stopped.stderr, "banger: stopped waiting; the daemon continues with `dev`\n");
     assert!(!stage.daemon.requests().iter().any(|request| request.ends_with("cancel")));
 
     let child = stage.banger(&["vm", "start", "-q", "dev"]).spawn().unwrap();

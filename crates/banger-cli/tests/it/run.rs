@@ -114,7 +114,7 @@ async fn an_interrupt_during_create_cancels_it_and_waits() {
     insta::assert_snapshot!(told.stderr, @r"
     disks: brisk-otter-0417
     boot: brisk-otter-0417
-    cancelling; once more leaves at once
+    cancelling; press Ctrl-C again to stop waiting
     banger: cancelled; nothing is left behind
     ");
     stage.daemon.requested("POST /v1/operations/op-0/cancel").await;
@@ -146,7 +146,7 @@ async fn a_second_interrupt_leaves_at_once() {
     send(&child, Signal::INT);
     let told = told(child).await;
     assert_eq!(told.status, Some(130));
-    assert!(told.stderr.contains("left before `brisk-otter-0417` was undone"), "{told:?}");
+    assert!(told.stderr.contains("stopped waiting before `brisk-otter-0417` was undone"), "{told:?}");
 }
 
 #[tokio::test]

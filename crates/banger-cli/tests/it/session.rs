@@ -174,7 +174,7 @@ async fn a_command_that_starts_while_its_guest_is_away_says_so() {
     {
         let told = run(stage.banger(words)).await;
         assert_eq!(told.status, Some(1), "{told:?}");
-        let message = "banger: the guest of `dev` is not answering since ";
+        let message = "banger: the guest of `dev` has not answered since ";
         assert!(told.stderr.starts_with(message), "{words:?}: {}", told.stderr);
         assert!(
             told.stderr.contains(":03:05: the guest did not answer `hello` within 5 s\nhint: it may be busy")
@@ -194,7 +194,7 @@ async fn a_running_command_tells_that_its_guest_is_away_and_back_and_goes_on() {
     let mut stderr = tokio::io::BufReader::new(child.stderr.take().unwrap()).lines();
     let line = stderr.next_line().await.unwrap().unwrap();
     assert!(
-        line.starts_with("banger: the guest of `dev` is not answering since ") && line.contains(":03:05;")
+        line.starts_with("banger: the guest of `dev` has not answered since ") && line.contains(":03:05;")
     );
     stand_still(&stage, None);
     let line = stderr.next_line().await.unwrap().unwrap();
@@ -271,7 +271,7 @@ async fn proxy_tells_why_the_guest_does_not_connect() {
     let stage = stage_with_vm();
     let told = run(stage.banger(&["proxy", "dev", "8080"])).await;
     assert_eq!(told.status, Some(1));
-    assert_eq!(told.stderr, "banger: the guest does not connect to tcp 127.0.0.1:8080: connection refused\n");
+    assert_eq!(told.stderr, "banger: the guest cannot connect to tcp 127.0.0.1:8080: connection refused\n");
 }
 
 #[tokio::test]

@@ -175,7 +175,7 @@ async fn an_older_daemon_at_work_is_used_with_a_warning() {
     let told = run(stage.banger(&["vm", "list"])).await;
     assert_eq!(told.status, Some(0));
     assert_eq!(told.stderr.lines().count(), 1);
-    assert!(told.stderr.starts_with("the daemon (banger 0.0.1) is not of this version"), "{told:?}");
+    assert!(told.stderr.starts_with("the daemon (banger 0.0.1) has another version and is busy"), "{told:?}");
 }
 
 #[tokio::test]
@@ -230,8 +230,8 @@ async fn a_daemon_that_stays_silent_is_given_up_at_the_deadline() {
     stage.daemon.script(|script| script.silent.push("GET /v1/info".into()));
     let told = run(stage.banger(&["vm", "list"])).await;
     assert_eq!(told.status, Some(1));
-    let expected = "banger: cannot speak to the daemon: the daemon did not answer `/v1/info` within 10 s\n\
-        hint: end it, VMs go on without it: banger daemon stop --force\n";
+    let expected = "banger: cannot connect to the daemon: the daemon did not answer `/v1/info` within 10 s\n\
+        hint: stop it; VMs keep running: banger daemon stop --force\n";
     assert_eq!(told.stderr, expected);
 }
 

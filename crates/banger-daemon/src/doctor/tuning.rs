@@ -190,7 +190,7 @@ fn cgroup_moves(facts: &Facts<'_>) -> CheckView {
     const NAME: &str = "cgroup favordynmods";
     let tuning = facts.tuning;
     if !facts.is_virtualization_usable() {
-        return pass(NAME, "of no matter without hardware virtualisation");
+        return pass(NAME, "not applicable without hardware virtualisation");
     }
     let Some((major, minor)) = tuning.kernel.filter(|kernel| *kernel >= FIRST_SLOW_KERNEL) else {
         return pass(NAME, "not needed by this kernel");
@@ -265,7 +265,7 @@ fn seccomp(actions: Option<&[String]>) -> CheckView {
 
 fn jailer(wish: JailWish, facts: Option<&JailFacts>) -> CheckView {
     const NAME: &str = "jailer";
-    let Some(facts) = facts else { return pass(NAME, "of no matter without Firecracker") };
+    let Some(facts) = facts else { return pass(NAME, "not applicable without Firecracker") };
     match (wish, facts.judge()) {
         (JailWish::Never, _) => {
             pass(NAME, "not used, as the configuration says: a cell keeps Firecracker apart")

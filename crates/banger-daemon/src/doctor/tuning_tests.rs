@@ -60,7 +60,7 @@ fn a_host_with_everything_has_nothing_to_be_told() {
     Pass kvm nx_huge_pages: off
     Pass huge pages: 500 of 512 pages of 2 MiB are free; the configuration does not ask for them
     Pass seccomp: VMMs can do no more than their filters allow
-    Pass jailer: of no matter without Firecracker
+    Pass jailer: not applicable without Firecracker
     Pass limits: 1048576 open files, any number of processes
     ");
 }
@@ -80,7 +80,7 @@ fn a_host_without_any_of_it_is_warned_and_never_failed() {
     Pass kvm nx_huge_pages: there is no KVM
     Pass huge pages: 0 of 0 pages of 2 MiB are free; the configuration does not ask for them
     Warn seccomp: this kernel has no seccomp filters, without which neither Firecracker nor QEMU's sandbox starts
-    Pass jailer: of no matter without Firecracker
+    Pass jailer: not applicable without Firecracker
     Warn limits: 1024 open files, any number of processes: enough for some 51 VMs at once [raise `ulimit -Hn` (LimitNOFILE) to 65536 or more]
     ");
     for virtualization in [Virtualization::Absent, Virtualization::Forbidden, Virtualization::SoftwareOnly] {

@@ -57,5 +57,5 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
 }
 
 fn bad_request(error: &dyn std::fmt::Display) -> Refusal {
-    Refusal(ErrorBody::new(ErrorCode::BadRequest, format!("the request makes no sense: {error}")))
+    Refusal(ErrorBody::new(ErrorCode::BadRequest, format!("invalid request: {error}")))
 }

@@ -102,7 +102,8 @@ impl Fault for VmError {
                 Denied::NotRunning if *action == ENTER => Some(format!("banger vm start {name}")),
                 Denied::NotRunning => Some(format!("banger vm show {name}")),
                 Denied::AlreadyRunning => Some(format!("banger vm exec {name} -- <command>")),
-                Denied::IsStarting | Denied::IsStopping => Some(format!("banger vm show {name}")),
+                // A start waits for the work that is in its way.
+                Denied::IsStarting | Denied::IsStopping => Some(format!("banger vm start {name}")),
             },
             Self::Vmm(VmmSourceError::None(error)) => vmm_choice::hint(error),
             Self::Vmm(VmmSourceError::Unknown(_)) => None,
@@ -127,7 +128,7 @@ impl Fault for VmError {
             // It may only be busy: what would end its work is the user's own idea.
             Self::Connect { name, .. } => Some(format!("banger vm logs {name}")),
             Self::Ask { source: AgentError::Outdated { .. }, .. } => {
-                Some("the agent is renewed when the VM is started the next time".to_owned())
+                Some("restart the VM to update its agent".to_owned())
             }
             Self::Ask { name, .. } => Some(format!("banger vm logs {name}")),
             Self::StartCancelled { name } => Some(format!("banger vm start {name}")),
@@ -135,9 +136,9 @@ impl Fault for VmError {
             Self::NotStopped { name } => Some(format!("banger vm stop {name}")),
             Self::NothingToChange { .. } => Some("banger vm set --help".to_owned()),
             Self::DiskShrinks { name, .. } => Some(format!("banger vm show {name}")),
-            Self::KeyReused(_) => Some("give another request another key".to_owned()),
+            Self::KeyReused(_) => Some("use another key for another request".to_owned()),
             Self::Undo { first, .. } => first.hint(),
-            Self::Discarded(_) => Some("run it without --rm to keep it with its log".to_owned()),
+            Self::Discarded(_) => Some("run it without --rm to keep the VM and its log".to_owned()),
             Self::Store(_)
             | Self::Key(_)
             | Self::Directory { .. }

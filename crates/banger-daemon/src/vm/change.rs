@@ -35,7 +35,7 @@ impl VmService {
         }))
     }
 
-    /// Whether a VMM is there to run it is no matter of a change.
+    /// A change does not depend on a VMM that could run the VM.
     fn warn_of_memory(&self, row: &VmRow, wanted: Option<MemoryMib>, task: &OperationTask) {
         let Some(memory) = wanted else { return };
         let beside = self.choose_vmm(&row.vmm_wish).map(|chosen| chosen.vmm.memory_beside_guest_mib(memory));
@@ -74,7 +74,7 @@ impl VmService {
         if view::other_sizes(&row).is_some() {
             let name = &row.name;
             task.note(format!(
-                "VM `{name}` has the new sizes from its next start on: `banger vm restart {name}` makes one"
+                "the new sizes of VM `{name}` apply at its next start; restart to apply: banger vm restart {name}"
             ));
         }
         if let Some(ttl) = request.ttl {

@@ -29,7 +29,7 @@ pub enum VmError {
         reference: String,
     },
     /// Several ids begin like this.
-    #[error("`{reference}` is the beginning of several ids: {}", .ids.join(", "))]
+    #[error("`{reference}` matches several VMs: {}", .ids.join(", "))]
     Ambiguous {
         /// What was asked for.
         reference: String,
@@ -72,7 +72,7 @@ pub enum VmError {
         source: io::Error,
     },
     /// Its machine did not start.
-    #[error("the machine of VM `{name}` does not start")]
+    #[error("cannot start VM `{name}`")]
     Launch {
         /// Whose.
         name: VmName,
@@ -100,7 +100,7 @@ pub enum VmError {
         console: Vec<String>,
     },
     /// Its agent refused or broke off; the VM is kept.
-    #[error("the guest of VM `{name}` does not get ready")]
+    #[error("the guest of VM `{name}` did not become ready")]
     GuestFailed {
         /// Whose.
         name: VmName,
@@ -110,7 +110,7 @@ pub enum VmError {
         console: Vec<String>,
     },
     /// A service of its image does not come; the VM runs on.
-    #[error("nothing listens on port {port} of VM `{name}` after {} s; the VM runs on", .deadline.as_secs())]
+    #[error("nothing listens on port {port} of VM `{name}` after {} s; the VM keeps running", .deadline.as_secs())]
     PortSilent {
         /// Whose.
         name: VmName,
@@ -136,9 +136,7 @@ pub enum VmError {
         source: AgentError,
     },
     /// Its guest stands still, and takes nothing until there is room.
-    #[error(
-        "the guest of VM `{name}` stands still ({reason}); it goes on when the disk takes what it writes"
-    )]
+    #[error("the guest of VM `{name}` is paused ({reason}); it resumes when the disk accepts writes")]
     Paused {
         /// Whose.
         name: VmName,
@@ -149,7 +147,7 @@ pub enum VmError {
     #[error(transparent)]
     TooLittleRoom(BelowFloor),
     /// Its machine could not be ended.
-    #[error("cannot end the machine of VM `{name}`")]
+    #[error("cannot force VM `{name}` off")]
     Kill {
         /// Whose.
         name: VmName,
@@ -165,7 +163,7 @@ pub enum VmError {
         source: io::Error,
     },
     /// It was to go with a process that does not run.
-    #[error("process {pid}, to which the VM is to be bound, does not run on this host")]
+    #[error("no process {pid} on this host to bind the VM to")]
     BoundToNobody {
         /// Its number.
         pid: u32,
@@ -197,13 +195,13 @@ pub enum VmError {
         name: VmName,
     },
     /// A change was asked for, and nothing to change.
-    #[error("nothing is to be changed of VM `{name}`")]
+    #[error("no change given for VM `{name}`")]
     NothingToChange {
         /// Which.
         name: VmName,
     },
     /// A disk cannot become smaller without losing what is on it.
-    #[error("the {disk} of VM `{name}` has {is} and cannot shrink to {wanted}")]
+    #[error("cannot shrink the {disk} of VM `{name}` from {is} to {wanted}")]
     DiskShrinks {
         /// Whose.
         name: VmName,

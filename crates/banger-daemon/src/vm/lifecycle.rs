@@ -101,7 +101,9 @@ impl VmService {
                     return service.reload(&row.id).map(Some);
                 }
             }
-            task.stage("end machine", "");
+            if service.has_something_to_end(&row) {
+                task.stage("end machine", "");
+            }
             let (held, was_at_work) = service.interrupt(&row).await?;
             let was_at_work = was_at_work || request.signal != KillSignal::Kill;
             let Some(mut row) = service.reload_if_there(&row.id)? else {
@@ -133,7 +135,9 @@ impl VmService {
         }
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
-            task.stage("end machine", "");
+            if service.has_something_to_end(&row) {
+                task.stage("end machine", "");
+            }
             let (held, _) = service.interrupt(&row).await?;
             // Gone meanwhile, by another delete or the undo of its create: that is what was asked for.
             let Some(row) = service.reload_if_there(&row.id)? else { return Ok(None) };
@@ -283,8 +287,8 @@ impl VmService {
         if let Some(machine) = self.machines.get(id) {
             if let Some(reason) = pause::reason(&machine).await {
                 // It can neither hear nor write: to wait for it would be in vain.
-                lost = Some(format!("its guest stood still ({reason}) and was not shut down"));
-                task.stage("end machine", &format!("the guest stands still: {reason}"));
+                lost = Some(format!("its guest was paused ({reason}) and was not shut down"));
+                task.stage("end machine", &format!("the guest is paused: {reason}"));
             } else {
                 task.stage("stop guest", "");
                 if !power_off(&machine, &row, grace).await {
@@ -299,6 +303,10 @@ impl VmService {
         self.endings.add(&row, "the VM was stopped", false);
         self.record(held, &mut row, VmEvent::MachineEnded)?;
         Ok(row)
+    }
+
+    fn has_something_to_end(&self, row: &VmRow) -> bool {
+        row.state.has_machine() || self.machines.get(&row.id).is_some()
     }
 
     /// Ends a VM's machine, whoever holds its lock: a boot at work is cancelled, and what waits for the machine sees

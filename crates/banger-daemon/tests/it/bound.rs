@@ -83,7 +83,7 @@ async fn a_process_that_does_not_run_is_refused() {
     let pid = client.id();
     end(client);
     let error = sandbox.begin("/v1/vms", request).await.unwrap_err();
-    let told = format!("process {pid}, to which the VM is to be bound, does not run on this host");
+    let told = format!("no process {pid} on this host to bind the VM to");
     assert_eq!(error.message, told);
     sandbox.nothing_is_left().await;
 }
@@ -96,7 +96,7 @@ async fn nothing_is_kept_of_a_guest_that_does_not_get_ready() {
     let begun = sandbox.begin("/v1/vms", request("dev", &client)).await.unwrap();
     let error = sandbox.finish(begun).await.unwrap_err();
     assert_eq!(error.message, "the guest of VM `dev` did not answer within 0 s; the VM is deleted");
-    assert_eq!(error.hint.as_deref(), Some("run it without --rm to keep it with its log"));
+    assert_eq!(error.hint.as_deref(), Some("run it without --rm to keep the VM and its log"));
     sandbox.nothing_is_left().await;
     end(client);
 }

@@ -41,7 +41,7 @@ async fn a_size_is_that_of_both_disks_unless_they_shall_differ() {
     let request = json!({ "disk_bytes": gib(30), "overlay_bytes": gib(40), "vcpus": 3 });
     let begun = sandbox.begin("/v1/vms/dev/set", request).await.unwrap();
     let ended = sandbox.finish(begun).await.unwrap();
-    let note = "VM `dev` has the new sizes from its next start on: `banger vm restart dev` makes one";
+    let note = "the new sizes of VM `dev` apply at its next start; restart to apply: banger vm restart dev";
     assert!(ended.notes.contains(&note.to_owned()), "{:?}", ended.notes);
     let set_vm: VmView = serde_json::from_value(ended.result.unwrap()).unwrap();
     assert_eq!((set_vm.overlay_bytes.get(), set_vm.disk_bytes.get()), (gib(40), gib(30)));
@@ -53,7 +53,7 @@ async fn a_size_is_that_of_both_disks_unless_they_shall_differ() {
         assert_eq!(std::fs::metadata(disk).unwrap().len(), length, "{file}");
     }
     let error = set(&sandbox, "dev", json!({ "work_bytes": gib(10) })).await.unwrap_err();
-    assert_eq!(error.message, "the work disk of VM `dev` has 30G and cannot shrink to 10G");
+    assert_eq!(error.message, "cannot shrink the work disk of VM `dev` from 30G to 10G");
     let vm = sandbox.act("dev", "restart").await.unwrap().unwrap();
     assert_eq!((vm.running, vm.needs_restart), (None, false));
 }
@@ -76,9 +76,9 @@ async fn a_change_that_makes_no_sense_changes_nothing() {
     let sandbox = Sandbox::start().await;
     let before = sandbox.create("dev").await;
     for (change, told) in [
-        (json!({}), "nothing is to be changed of VM `dev`"),
-        (json!({ "disk_bytes": 1_u64 << 30 }), "the overlay of VM `dev` has 8G and cannot shrink to 1G"),
-        (json!({ "vcpus": 0 }), "a number of processors of 0 is not possible"),
+        (json!({}), "no change given for VM `dev`"),
+        (json!({ "disk_bytes": 1_u64 << 30 }), "cannot shrink the overlay of VM `dev` from 8G to 1G"),
+        (json!({ "vcpus": 0 }), "the number of processors must be between 1 and 32, not 0"),
         (json!({ "ttl_secs": 1 }), "the time to live must be between 10 seconds and 10 years, not 1 second"),
         (json!({ "colour": "red" }), "unknown field `colour`"),
     ] {

@@ -104,7 +104,7 @@ async fn a_guest_that_stands_still_is_paused_and_goes_on_by_itself_when_there_is
     let refused = crate::sandbox::refused(sandbox.client.upgrade(&path, PATIENCE).await.unwrap_err());
     assert_eq!(
         refused.message,
-        "the guest of VM `dev` stands still (host disk full); it goes on when the disk takes what it writes"
+        "the guest of VM `dev` is paused (host disk full); it resumes when the disk accepts writes"
     );
     assert!(refused.hint.unwrap().contains("banger vm delete"));
     // The next daemon finds it as this one did, and sees the room.
@@ -135,13 +135,10 @@ async fn a_guest_that_stands_still_is_stopped_without_waiting_for_it() {
     let ended = sandbox.finish(begun).await.unwrap();
     let stages: Vec<_> =
         ended.stages.iter().map(|stage| (stage.name.as_str(), stage.detail.as_str())).collect();
-    assert_eq!(stages, [("end machine", "the guest stands still: host disk full")]);
+    assert_eq!(stages, [("end machine", "the guest is paused: host disk full")]);
     let vm = sandbox.vm("dev").await.unwrap();
     assert_eq!(vm.state, VmState::Stopped);
-    assert_eq!(
-        vm.last_error.as_deref(),
-        Some("its guest stood still (host disk full) and was not shut down")
-    );
+    assert_eq!(vm.last_error.as_deref(), Some("its guest was paused (host disk full) and was not shut down"));
 }
 
 #[test]

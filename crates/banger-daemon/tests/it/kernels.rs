@@ -97,7 +97,7 @@ async fn an_import_that_makes_no_sense_is_refused_before_it_begins() {
     for (body, told) in [
         (json!({ "from": empty, "distro": "gentoo" }), "gentoo"),
         (json!({ "from": empty, "name": "../x" }), "kernel name"),
-        (json!({ "from": empty, "sha256": "12" }), "64 digits"),
+        (json!({ "from": empty, "sha256": "12" }), "64 hexadecimal digits"),
         (json!({ "form": empty }), "unknown field"),
         (json!({ "from": "relative" }), "absolute"),
     ] {

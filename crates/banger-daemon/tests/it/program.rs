@@ -161,7 +161,7 @@ fn a_wrong_configuration_is_told_with_its_file_line_and_key() {
     let mut program = Program::of(home.path());
     let file = paths.config_file();
     let told = format!(
-        "error: the configuration `{}` is wrong in line 2 (`default_imge = \"x\"`): unknown field `default_imge`",
+        "error: the configuration `{}` is invalid in line 2 (`default_imge = \"x\"`): unknown key `default_imge`",
         file.display()
     );
     assert!(program.said.starts_with(&told), "{}", program.said);

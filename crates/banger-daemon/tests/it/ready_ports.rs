@@ -52,7 +52,7 @@ async fn a_port_that_nobody_listens_on_is_named_and_the_vm_runs_on() {
     let (listener, port) = listen();
     drop(listener);
     promise(&sandbox, &[port]);
-    let message = format!("nothing listens on port {port} of VM `dev` after 0 s; the VM runs on");
+    let message = format!("nothing listens on port {port} of VM `dev` after 0 s; the VM keeps running");
     let runs_on = async |error: ErrorBody| {
         assert_eq!((error.code, &error.message), (ErrorCode::OperationFailed, &message));
         assert_eq!(error.hint.as_deref(), Some("banger vm exec dev"));

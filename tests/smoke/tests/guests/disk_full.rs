@@ -75,7 +75,7 @@ fn pause_and_go_on(home: &Home) {
     assert_eq!(home.show("dev")["paused"], "host_disk_full");
     let refused = home.banger(&["vm", "exec", "dev", "--", "true"]).run();
     assert_eq!(refused.status, 1, "{refused:?}");
-    assert!(refused.stderr.contains("stands still (host disk full)"), "{refused:?}");
+    assert!(refused.stderr.contains("is paused (host disk full)"), "{refused:?}");
     // The next daemon starts on the full disk and finds the guest as it is.
     kill_process(Pid::from_raw(home.daemon_pid().unwrap()).unwrap(), Signal::KILL).unwrap();
     assert!(heard("vm_paused").contains("host disk full"));

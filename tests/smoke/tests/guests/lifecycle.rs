@@ -115,7 +115,7 @@ fn vm_set() {
     assert_eq!(guest("cat /root/file"), "kept\n");
     let shrink = home.banger(&["vm", "set", "dev", "--disk-size", "1G"]).run();
     assert_eq!(shrink.status, 1);
-    assert!(shrink.stderr.contains("has 2G and cannot shrink to 1G"), "{shrink:?}");
+    assert!(shrink.stderr.contains("from 2G to 1G"), "{shrink:?}");
 }
 
 fn vm_prune() {

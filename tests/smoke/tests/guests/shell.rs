@@ -65,7 +65,7 @@ fn session() {
     let mut terminal = enter();
     kill_process(machine, Signal::STOP).unwrap();
     terminal.type_keys("\r~.");
-    terminal.wait_for("left VM `dev`");
+    terminal.wait_for("closed the session in VM `dev`");
     assert_eq!(terminal.wait(), 255);
     kill_process(machine, Signal::CONT).unwrap();
     // A machine that dies under an editor takes nothing of the terminal along.
