@@ -65,7 +65,7 @@ fn vm_cp() {
     guest("dev", "rm evil/passwd-dir && mkdir evil/passwd-dir && touch evil/passwd-dir/banger-was-here");
     let answer = cp("dev:evil/.", &at("evil"));
     assert_eq!(answer.status, 1, "{answer:?}");
-    assert!(answer.stderr.contains("is there already, and is no directory"), "{answer:?}");
+    assert!(answer.stderr.contains("already exists and is not a directory"), "{answer:?}");
     assert!(!std::path::Path::new("/etc/banger-was-here").exists());
     // A full disk is told, and leaves no part of the file.
     let answer = cp(&at("tree/large"), "dev:/dev/shm/x/");

@@ -51,7 +51,7 @@ fn own_kernel_boots_and_stays() {
     assert!(root.join("boot").join(format!("vmlinuz-{release}")).is_file(), "{name}");
 
     let run = ["vm", "run", "-q", "-d", "--name", "own", "--kernel", name, "--memory", "1G"];
-    assert_eq!(home.text(&run), "own\n");
+    assert_eq!(home.text(&run).trim(), home.show("own")["id"]);
     let guest = |script: &str| home.text(&["vm", "exec", "own", "--", "sh", "-c", script]);
     assert_eq!(guest("uname -r").trim(), release);
     // The modules drive belongs to this kernel.

@@ -15,7 +15,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 fn vm_lifecycle() {
     let home = Home::ready();
     let create = ["vm", "create", "-q", "--name", "dev", "--memory", "512M", "--disk-size", "3G"];
-    assert_eq!(home.text(&create), "dev\n");
+    assert_eq!(home.text(&create).trim(), home.show("dev")["id"]);
     let guest = |script: &str| home.text(&["vm", "exec", "dev", "--", "sh", "-c", script]);
     // Not synced: B11.
     guest("echo work > /root/file; echo system > /etc/file");

@@ -163,8 +163,8 @@ fn come_back(home: &Home) {
 fn carry_much(home: &Home) {
     let script = format!(
         "curl -sS http://{NEIGHBOUR}:8082/ | wc -c
-         head -c {BYTES} /dev/urandom > /tmp/much
-         curl -sS -H Expect: -T /tmp/much http://{NEIGHBOUR}:8082/ | cmp - /tmp/much && echo same"
+         head -c {BYTES} /dev/urandom > /root/much
+         curl -sS -H Expect: -T /root/much http://{NEIGHBOUR}:8082/ | cmp - /root/much && echo same"
     );
     assert_eq!(home.text(&["vm", "exec", "dev", "--", "sh", "-ec", &script]), format!("{BYTES}\nsame\n"));
 }
