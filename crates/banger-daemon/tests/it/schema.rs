@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixStream};
 use tokio::process::Command;
@@ -12,6 +13,8 @@ use crate::sandbox::Sandbox;
 /// Examples for each operation and phase.
 const EXAMPLES: &str = "20";
 const SEED: &str = "1";
+/// Between two tries to reach the daemon.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A program of the tests' Python environment, as `make python-tools` makes it.
 fn python_tool(name: &str) -> PathBuf {
@@ -29,10 +32,20 @@ async fn bridge(socket: PathBuf) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
-        while let Ok((mut outside, _)) = listener.accept().await {
+        loop {
+            // Tests beside this one may have all descriptors for a moment.
+            let Ok((mut outside, _)) = listener.accept().await else {
+                tokio::time::sleep(RETRY_PAUSE).await;
+                continue;
+            };
             let socket = socket.clone();
             tokio::spawn(async move {
-                let mut inside = UnixStream::connect(socket).await.unwrap();
+                let mut inside = loop {
+                    match UnixStream::connect(&socket).await {
+                        Ok(inside) => break inside,
+                        Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+                    }
+                };
                 let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
             });
         }
