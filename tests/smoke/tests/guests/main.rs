@@ -21,6 +21,7 @@ mod kernels;
 mod lifecycle;
 mod missing;
 mod network;
+mod readme;
 mod shell;
 mod survival;
 mod system;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         inspection::SCENARIOS,
         files::SCENARIOS,
         network::SCENARIOS,
+        readme::SCENARIOS,
         user::SCENARIOS,
     ]
     .concat();
