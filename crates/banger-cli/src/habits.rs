@@ -184,12 +184,8 @@ const OPTIONS: &[(&[&str], &[&str], &str)] = &[
             "-w",
             "--wide",
             "--all-namespaces",
+            "-f",
         ],
-        "use `--json`, and `jq` to choose from it",
-    ),
-    (
-        &["list", "ls", "ps", "show", "inspect", "images", "stats", "top"],
-        &["-f"],
         "use `--json`, and `jq` to choose from it",
     ),
     (

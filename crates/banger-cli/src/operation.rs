@@ -172,7 +172,7 @@ async fn begin_heard(
                 if stopped.replace(stop).is_some() {
                     let last_word = async {
                         if let (Ok(operation), OnStop::Cancel) = (begin.await, on_stop) {
-                            let _ = cancel(client, &operation).await;
+                            let _ = cancel(client, &operation.id).await;
                         }
                     };
                     say_at_last(last_word, signals).await;
@@ -192,9 +192,9 @@ async fn say_at_last(word: impl Future, signals: &mut Signals) {
     }
 }
 
-async fn cancel(client: &Client, operation: &OperationView) -> Result<(), CliError> {
-    let path = format!("/v1/operations/{}/cancel", operation.id);
-    client.post::<OperationView>(&path, &()).await.map(drop).map_err(CliError::from)
+/// Asks the daemon to cancel an operation, and returns it as it is now.
+pub(crate) async fn cancel(client: &Client, id: &str) -> Result<OperationView, ClientError> {
+    client.post(&format!("/v1/operations/{id}/cancel"), &()).await
 }
 
 async fn stop_operation(
@@ -209,9 +209,9 @@ async fn stop_operation(
         OnStop::Leave => Err(interrupted(stop, operation, Undone::GoesOn)),
         OnStop::Cancel => {
             progress.note("cancelling; press Ctrl-C again to stop waiting");
-            let mut cancelled = std::pin::pin!(cancel(client, operation));
+            let mut cancelled = std::pin::pin!(cancel(client, &operation.id));
             let stop = tokio::select! {
-                cancelled = &mut cancelled => return cancelled,
+                cancelled = &mut cancelled => return Ok(cancelled.map(drop)?),
                 stop = signals.next() => stop,
             };
             say_at_last(cancelled, signals).await;

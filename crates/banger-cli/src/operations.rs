@@ -7,6 +7,7 @@ use crate::args::OperationCommand;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
+use crate::operation;
 use crate::progress::Board;
 use crate::render::{self, seconds};
 
@@ -23,8 +24,7 @@ pub(crate) async fn run(paths: &Paths, command: OperationCommand, board: &Board)
             Form::of(json.json, board).print(&operation, &operation.id, || sheet(&operation))
         }
         OperationCommand::Cancel { id, json } => {
-            let path = format!("/v1/operations/{}/cancel", id.as_str());
-            let operation: OperationView = client.post(&path, &()).await?;
+            let operation = operation::cancel(&client, &id).await?;
             let told = || format!("{} {}\n", word(&operation.state), operation.id);
             Form::of(json.json, board).print(&operation, &operation.id, told)
         }

@@ -71,19 +71,14 @@ fn in_words(message: &str) -> String {
         ("u64", "a number"),
         ("i64", "a number"),
     ];
-    if let Some((field, known)) =
-        message.strip_prefix("unknown field ").and_then(|rest| rest.split_once(", expected "))
-    {
+    let after = |prefix: &str| message.strip_prefix(prefix)?.split_once(", expected ");
+    if let Some((field, known)) = after("unknown field ") {
         return format!("unknown key {field}; known keys: {}", known.trim_start_matches("one of "));
     }
-    if let Some((value, known)) =
-        message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
-    {
+    if let Some((value, known)) = after("unknown variant ") {
         return format!("{value} is not a valid value; use one of: {}", known.trim_start_matches("one of "));
     }
-    if let Some((found, wanted)) =
-        message.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "))
-    {
+    if let Some((found, wanted)) = after("invalid type: ") {
         let name = |word: &str| {
             kinds
                 .iter()

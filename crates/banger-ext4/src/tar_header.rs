@@ -84,7 +84,7 @@ impl Block {
     }
 
     pub(crate) fn size(&self) -> Option<u64> {
-        number(self.field(SIZE)).and_then(|size| u64::try_from(size).ok())
+        unsigned(self.field(SIZE))
     }
 
     /// Returns a device's numbers. What is none of ext4's is refused when the device is added.
@@ -99,7 +99,7 @@ impl Block {
 
     /// Returns the size of a sparse file of old GNU tar, holes included.
     pub(crate) fn real_size(&self) -> Option<u64> {
-        number(self.field(GNU_REAL_SIZE)).and_then(|size| u64::try_from(size).ok())
+        unsigned(self.field(GNU_REAL_SIZE))
     }
 
     /// Returns the parts that a header of old GNU tar has room for, and whether more blocks of them follow.
@@ -116,7 +116,6 @@ impl Block {
 fn parts(fields: &[u8]) -> Option<Vec<Part>> {
     let (pairs, _) = fields.as_chunks::<24>();
     let used = pairs.iter().take_while(|[first, ..]| *first != 0);
-    let unsigned = |field: &[u8]| number(field).and_then(|number| u64::try_from(number).ok());
     used.map(|pair| {
         let (offset, size) = pair.split_at(12);
         Some(Part { offset: unsigned(offset)?, size: unsigned(size)? })
@@ -131,6 +130,11 @@ pub(crate) fn number(field: &[u8]) -> Option<i64> {
         Some(first) if first & 0x80 != 0 => Some(binary(field)),
         Some(_) | None => octal(field),
     }
+}
+
+/// As [`number`]; one below 0 is none.
+fn unsigned(field: &[u8]) -> Option<u64> {
+    number(field).and_then(|number| u64::try_from(number).ok())
 }
 
 /// Two's complement, with the first bit taken as a mark and the second as the sign.

@@ -15,4 +15,4 @@ pub use detour::Detour;
 pub use pace::Pace;
 pub use reach::Reach;
 pub use tls_probe::speaks_tls;
-pub use web::{Answer, Question, Web, WebError, WebOptions, is_on_this_host};
+pub use web::{Answer, Question, Web, WebError, WebOptions, is_on_this_host, names_this_host};

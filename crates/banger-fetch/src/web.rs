@@ -200,7 +200,12 @@ impl Web {
 /// Tells whether an address never leaves this host.
 #[must_use]
 pub fn is_on_this_host(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    names_this_host(url.host_str().unwrap_or_default().trim_matches(['[', ']']))
+}
+
+/// Tells whether a host, without port and brackets, is this one by its name or its address.
+#[must_use]
+pub fn names_this_host(host: &str) -> bool {
     host == "localhost"
         || host.ends_with(".localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

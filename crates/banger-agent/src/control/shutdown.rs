@@ -138,9 +138,7 @@ async fn end_processes(grace: Duration) {
 /// The kernel shields the first process of a process namespace as it does that of the machine: one that has no handler would
 /// be waited for in vain.
 fn end_deaf_first_processes() {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return };
-    for pid in entries.flatten().filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
-    {
+    for pid in processes() {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
         if is_first_in_namespace(&status) && !takes_signal(&status, libc::SIGTERM) {
@@ -156,12 +154,15 @@ fn is_first_in_namespace(status: &str) -> bool {
     matches!(numbers.as_slice(), [_, .., "1"])
 }
 
+/// Every process, threads of the kernel included.
+fn processes() -> impl Iterator<Item = Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+}
+
 /// Every process of user space but the first and this one.
 fn others() -> Vec<OwnedFd> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+    processes()
         .filter(|pid| *pid != Pid::INIT && *pid != rustix::process::getpid())
         .filter(|pid| {
             std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()))

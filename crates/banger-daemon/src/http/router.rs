@@ -101,18 +101,22 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(operation_routes::cancel))
 }
 
+/// Returns all routes, and the whole document about them.
+fn documented_routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
+    let (router, mut document) = routes().split_for_parts();
+    document::complete(&mut document);
+    (router, document)
+}
+
 /// Returns the OpenAPI document.
 #[must_use]
 pub fn api_document() -> utoipa::openapi::OpenApi {
-    let mut document = routes().into_openapi();
-    document::complete(&mut document);
-    document
+    documented_routes().1
 }
 
 /// Returns the service behind the socket.
 pub fn router(state: ApiState) -> Router {
-    let (router, mut document) = routes().split_for_parts();
-    document::complete(&mut document);
+    let (router, document) = documented_routes();
     router
         .route("/v1/openapi.json", axum::routing::get(move || std::future::ready(Json(document.clone()))))
         .fallback(unknown_route)

@@ -101,10 +101,7 @@ impl VmService {
                     return service.reload(&row.id).map(Some);
                 }
             }
-            if service.has_something_to_end(&row) {
-                task.stage("end machine", "");
-            }
-            let (held, was_at_work) = service.interrupt(&row).await?;
+            let (held, was_at_work) = service.interrupt(&row, &task).await?;
             let was_at_work = was_at_work || request.signal != KillSignal::Kill;
             let Some(mut row) = service.reload_if_there(&row.id)? else {
                 // It was being made, and its create has undone itself.
@@ -135,10 +132,7 @@ impl VmService {
         }
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
-            if service.has_something_to_end(&row) {
-                task.stage("end machine", "");
-            }
-            let (held, _) = service.interrupt(&row).await?;
+            let (held, _) = service.interrupt(&row, &task).await?;
             // Gone meanwhile, by another delete or the undo of its create: that is what was asked for.
             let Some(row) = service.reload_if_there(&row.id)? else { return Ok(None) };
             task.stage("remove disks", "");
@@ -305,13 +299,12 @@ impl VmService {
         Ok(row)
     }
 
-    fn has_something_to_end(&self, row: &VmRow) -> bool {
-        row.state.has_machine() || self.machines.get(&row.id).is_some()
-    }
-
     /// Ends a VM's machine, whoever holds its lock: a boot at work is cancelled, and what waits for the machine sees
     /// its end, so that nothing that hangs can hold this up. Returns the lock, and whether there was anything to end.
-    async fn interrupt(&self, row: &VmRow) -> Result<(VmGuard, bool), VmError> {
+    async fn interrupt(&self, row: &VmRow, task: &OperationTask) -> Result<(VmGuard, bool), VmError> {
+        if row.state.has_machine() || self.machines.get(&row.id).is_some() {
+            task.stage("end machine", "");
+        }
         let is_booting = self.boots.cancel(&row.id);
         let machine = self.machines.get(&row.id);
         let killed = async {

@@ -111,10 +111,9 @@ impl VmService {
             return Ok(Some(row));
         }
         if is_cancelled {
-            if self.is_left_to_next_daemon(&row) {
-                return Err(VmError::StartCancelled { name: row.name });
+            if !self.is_left_to_next_daemon(&row) {
+                self.record(held, &mut row, VmEvent::MachineEnded)?;
             }
-            self.record(held, &mut row, VmEvent::MachineEnded)?;
             return Err(VmError::StartCancelled { name: row.name });
         }
         self.start_held(held, id, WaitFor::Agent, task).await.map(Some)

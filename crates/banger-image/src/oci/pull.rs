@@ -223,24 +223,17 @@ impl OciImages {
 
     async fn resolve(&self, wanted: &OciPull, staged: &Path) -> Result<Resolved, OciPullError> {
         let platform = Platform::of_guests();
-        let source = match &wanted.source {
+        let (open, path, name): (OpenLocal, _, _) = match &wanted.source {
             OciSource::Registry(reference) => return self.resolve_remote(reference, wanted, &platform).await,
-            local => local.clone(),
+            OciSource::Layout { path, tag } => (open_layout, path.clone(), tag.clone()),
+            OciSource::Archive { file, name } => (open_archive, file.clone(), name.clone()),
         };
         let (limits, floor) = (self.rules.limits.with_bytes_max(wanted.bytes_max), self.rules.floor);
         let directory = staged.to_owned();
         let local = run_blocking(move |cancelled| {
             let allowance = |packed| Allowance::new(limits, floor, directory.clone(), packed);
             let scratch = Scratch { directory: &directory, allowance: &allowance };
-            match &source {
-                OciSource::Registry(_) => Err(LocalImageError::NoLayout { path: PathBuf::new() }),
-                OciSource::Layout { path, tag } => {
-                    open_layout(path, tag.as_deref(), &platform, &scratch, cancelled)
-                }
-                OciSource::Archive { file, name } => {
-                    open_archive(file, name.as_deref(), &platform, &scratch, cancelled)
-                }
-            }
+            open(&path, name.as_deref(), &platform, &scratch, cancelled)
         });
         let LocalImage { config, layers, digest } = local.await.map_err(OciPullError::Local)?;
         Ok(Resolved { config, digest, layers: Layers::Local(layers) })
@@ -495,6 +488,10 @@ impl OciImages {
         .map_err(OciPullError::Finish)
     }
 }
+
+/// Opens an image on this host.
+type OpenLocal =
+    fn(&Path, Option<&str>, &Platform, &Scratch<'_>, &Cancelled) -> Result<LocalImage, LocalImageError>;
 
 /// What is known of a root once it is written.
 struct RootFacts {
