@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::entry::EntryKind;
 use crate::error::FormatError;
 use crate::read::{Descend, Entry, EntryBody, Ext4Reader, FileContent};
-use crate::writer::Ext4Writer;
+use crate::write::writer::Ext4Writer;
 
 impl Ext4Writer {
     /// Adds everything below a directory of another file system that `keep` wants. A directory that is left out goes with

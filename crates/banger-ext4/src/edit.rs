@@ -7,7 +7,7 @@ use crate::entry::{EntryKind, Metadata};
 use crate::error::FormatError;
 use crate::options::FormatOptions;
 use crate::read::{EntryBody, Ext4Reader, ReadError};
-use crate::writer::{Ext4Writer, FormatSummary, Found};
+use crate::write::writer::{Ext4Writer, FormatSummary, Found};
 
 /// A file system on its way to a new one.
 #[derive(Debug)]

@@ -8,45 +8,22 @@
 //! [`Ext4Reader`] reads whatever is in a file, and trusts none of it. [`Ext4Edit`] changes a file system by writing a new
 //! one beside it, so that a reader finds the old one or the new one.
 
-mod acl;
-mod allocator;
-mod block_file;
-mod bytes;
-mod checksum;
-mod content;
 mod copy;
-mod directory;
+mod disk;
 mod edit;
 mod entry;
 mod error;
-mod extent;
-mod finish;
-mod geometry;
-mod group;
-mod htree;
-mod inode;
-mod inode_table;
-mod journal;
-mod name_hash;
 mod options;
 mod path;
-mod pax;
 mod read;
-mod resize;
-mod sparse;
-mod superblock;
-mod tar_header;
-mod tar_member;
-mod tar_source;
-mod tree;
-mod writer;
-mod xattr;
+mod tar;
+mod write;
 
 pub use edit::Ext4Edit;
 pub use entry::{EntryKind, Metadata};
 pub use error::{EntryFault, FormatError, Resource};
 pub use options::{FormatOptions, Journal, image_size_for};
 pub use read::{Entry, EntryBody, Ext4Reader, ReadError, TreeEntry};
-pub use tar_member::Lost;
-pub use tar_source::{TarAction, TarKind, TarMember, TarSummary, TarVisitor};
-pub use writer::{Ext4Writer, FormatSummary, Found, format_empty};
+pub use tar::member::Lost;
+pub use tar::source::{TarAction, TarKind, TarMember, TarSummary, TarVisitor};
+pub use write::writer::{Ext4Writer, FormatSummary, Found, format_empty};

@@ -1,6 +1,6 @@
 //! What a caller decides about a new file system, and how large one should be.
 
-use crate::geometry::BLOCK_BYTES;
+use crate::disk::geometry::BLOCK_BYTES;
 
 /// What a new file system is like. Two runs with equal options and equal entries give equal bytes.
 #[derive(Debug, Clone)]

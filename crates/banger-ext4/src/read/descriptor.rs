@@ -3,7 +3,7 @@
 use super::error::ReadError;
 use super::fields::Fields;
 use super::volume::Volume;
-use crate::bytes::low16;
+use crate::disk::bytes::low16;
 
 const CHECKSUM_OFFSET: usize = 0x1e;
 /// Descriptors of at least this size have the upper halves of their numbers.

@@ -5,8 +5,8 @@ use super::error::ReadError;
 use super::fields::Fields;
 use super::volume::Volume;
 use super::xattr;
-use crate::bytes::{high16, low16};
-use crate::checksum::Checksum;
+use crate::disk::bytes::{high16, low16};
+use crate::disk::checksum::Checksum;
 use crate::entry::Metadata;
 
 pub(super) const FLAG_EXTENTS: u32 = 0x8_0000;

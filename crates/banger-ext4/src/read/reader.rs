@@ -8,8 +8,8 @@ use super::file::FileContent;
 use super::inode::{Entry, EntryBody, Inode, Kind};
 use super::volume::Volume;
 use crate::error::FormatError;
-use crate::inode::ROOT_INODE;
 use crate::path::{names, shown};
+use crate::write::inode::ROOT_INODE;
 
 /// Longest target of a symbolic link.
 const SYMLINK_MAX: u64 = 4096;

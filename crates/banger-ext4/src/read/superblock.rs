@@ -1,7 +1,7 @@
 //! The superblock as it is read (kernel `ext4/super.rst`): measures, features, and whether the file system is at rest.
 
 use super::fields::Fields;
-use crate::checksum::Checksum;
+use crate::disk::checksum::Checksum;
 
 pub(super) const OFFSET: u64 = 1024;
 pub(super) const SIZE: usize = 1024;

@@ -4,8 +4,8 @@ use super::error::ReadError;
 use super::fields::Fields;
 use super::inode::Inode;
 use super::volume::Volume;
-use crate::acl;
-use crate::xattr::{ACL_ACCESS, ACL_DEFAULT, MAGIC, PREFIXES};
+use crate::disk::acl;
+use crate::write::xattr::{ACL_ACCESS, ACL_DEFAULT, MAGIC, PREFIXES};
 
 const BLOCK_HEADER: usize = 32;
 const ENTRY_HEADER: usize = 16;

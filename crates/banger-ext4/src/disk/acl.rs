@@ -1,7 +1,7 @@
 //! POSIX access control lists: system calls and tar streams carry another form than the disk (kernel
 //! `include/uapi/linux/posix_acl_xattr.h` for the former, `fs/ext4/acl.h` for the latter). GNU tar has them as text.
 
-use crate::bytes::Record;
+use crate::disk::bytes::Record;
 
 /// The names of the attributes that have such lists.
 pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";

@@ -1,9 +1,9 @@
 //! Inodes (kernel `ext4/inodes.rst`, "Index Nodes").
 
-use crate::bytes::{Record, high16, high32, low16, low32};
-use crate::checksum::Checksum;
-use crate::geometry::INODE_SIZE;
-use crate::tree::Attributes;
+use crate::disk::bytes::{Record, high16, high32, low16, low32};
+use crate::disk::checksum::Checksum;
+use crate::disk::geometry::INODE_SIZE;
+use crate::write::tree::Attributes;
 
 pub(crate) const RESERVED_INODES: u32 = 10;
 pub(crate) const ROOT_INODE: u32 = 2;

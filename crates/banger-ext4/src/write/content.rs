@@ -2,13 +2,13 @@
 
 use std::io::{self, Read};
 
-use crate::allocator::Allocator;
-use crate::block_file::BlockFile;
-use crate::bytes::{clamp32, disk_len};
+use crate::disk::bytes::{clamp32, disk_len};
+use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE};
 use crate::error::FormatError;
-use crate::extent::{self, Extent, Extents};
-use crate::geometry::{BLOCK_BYTES, BLOCK_SIZE};
 use crate::path::shown;
+use crate::write::allocator::Allocator;
+use crate::write::block_file::BlockFile;
+use crate::write::extent::{self, Extent, Extents};
 
 const CHUNK_BYTES: u64 = 256 << 10;
 const ZEROS: [u8; BLOCK_SIZE] = [0; BLOCK_SIZE];

@@ -1,13 +1,13 @@
 //! The index of large directories: blocks of names in the order of the names' hashes, and one or two levels of blocks
 //! that say which hashes are where (kernel `ext4/directory.rst`, "Hash Tree Directories").
 
-use crate::bytes::{Record, clamp16, clamp32, disk_len};
-use crate::checksum::Checksum;
-use crate::directory::{DirectoryEntry, Dots, NameBlock, put_entry};
+use crate::disk::bytes::{Record, clamp16, clamp32, disk_len};
+use crate::disk::checksum::Checksum;
+use crate::disk::geometry::BLOCK_SIZE;
 use crate::error::FormatError;
-use crate::geometry::BLOCK_SIZE;
-use crate::inode::FileType;
-use crate::name_hash::half_md4;
+use crate::write::directory::{DirectoryEntry, Dots, NameBlock, put_entry};
+use crate::write::inode::FileType;
+use crate::write::name_hash::half_md4;
 
 const HALF_MD4: u8 = 1;
 const ROOT_HEADER: usize = 32;

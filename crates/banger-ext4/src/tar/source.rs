@@ -7,10 +7,10 @@ use tar::EntryType;
 use crate::entry::{EntryKind, Metadata};
 use crate::error::{EntryFault, FormatError};
 use crate::path::{names, shown};
-use crate::sparse::{Expanded, Part};
-use crate::tar_member::{Lost, Member, TarStream};
-use crate::writer::Ext4Writer;
-use crate::xattr::keep_storable;
+use crate::tar::member::{Lost, Member, TarStream};
+use crate::tar::sparse::{Expanded, Part};
+use crate::write::writer::Ext4Writer;
+use crate::write::xattr::keep_storable;
 
 const STREAM_BUFFER: usize = 128 << 10;
 

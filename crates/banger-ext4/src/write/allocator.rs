@@ -3,8 +3,8 @@
 //! Everything before `next` is in use, apart from the runs in `free`; everything after it is free, apart from the areas
 //! of superblock copies. Freed blocks are not handed out again: a block is written once, so unwritten ones are zero.
 
+use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE, BLOCKS_PER_GROUP, FrontArea, Geometry, has_superblock};
 use crate::error::{FormatError, Resource};
-use crate::geometry::{BLOCK_BYTES, BLOCK_SIZE, BLOCKS_PER_GROUP, FrontArea, Geometry, has_superblock};
 
 /// Neighbouring blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::bytes::{clamp32, disk_len};
+use crate::disk::bytes::{clamp32, disk_len};
 use crate::entry::Metadata;
 use crate::error::FormatError;
-use crate::extent::Extents;
 use crate::path::{names, shown};
-use crate::xattr::Xattrs;
+use crate::write::extent::Extents;
+use crate::write::xattr::Xattrs;
 
 mod layers;
 
@@ -40,7 +40,7 @@ pub(crate) struct Attributes {
 impl Attributes {
     pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
-            permissions: crate::bytes::low16(metadata.mode & 0o7777),
+            permissions: crate::disk::bytes::low16(metadata.mode & 0o7777),
             uid: metadata.uid,
             gid: metadata.gid,
             mtime: metadata.mtime,

@@ -1,10 +1,10 @@
 //! The superblock and its copies (kernel `ext4/super.rst`).
 
-use crate::bytes::{Record, clamp16, clamp32, disk_len, high32, low16, low32};
-use crate::checksum::Checksum;
-use crate::geometry::{BLOCKS_PER_GROUP, DESCRIPTOR_SIZE, Geometry, INODE_SIZE};
-use crate::inode::{EXTRA_SIZE, JOURNAL_INODE, RESERVED_INODES};
+use crate::disk::bytes::{Record, clamp16, clamp32, disk_len, high32, low16, low32};
+use crate::disk::checksum::Checksum;
+use crate::disk::geometry::{BLOCKS_PER_GROUP, DESCRIPTOR_SIZE, Geometry, INODE_SIZE};
 use crate::options::FormatOptions;
+use crate::write::inode::{EXTRA_SIZE, JOURNAL_INODE, RESERVED_INODES};
 
 const SIZE: usize = 1024;
 const CHECKSUM_OFFSET: usize = 0x3fc;

@@ -3,10 +3,10 @@
 //! Groups without blocks or inodes in use are marked so, and their bitmaps are never written. All inode tables lie in
 //! blocks of a new sparse file, so they read as zeros without being written.
 
-use crate::allocator::{Usage, set_bits};
-use crate::bytes::{Record, high16, high32, low16, low32};
-use crate::checksum::Checksum;
-use crate::geometry::{BLOCK_SIZE, DESCRIPTOR_SIZE, Geometry};
+use crate::disk::bytes::{Record, high16, high32, low16, low32};
+use crate::disk::checksum::Checksum;
+use crate::disk::geometry::{BLOCK_SIZE, DESCRIPTOR_SIZE, Geometry};
+use crate::write::allocator::{Usage, set_bits};
 
 const INODE_UNINIT: u16 = 1;
 const BLOCK_UNINIT: u16 = 2;

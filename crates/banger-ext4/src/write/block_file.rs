@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use crate::bytes::disk_len;
+use crate::disk::bytes::disk_len;
+use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE};
 use crate::error::FormatError;
-use crate::geometry::{BLOCK_BYTES, BLOCK_SIZE};
 
 const GATHER_BYTES: usize = 1 << 20;
 

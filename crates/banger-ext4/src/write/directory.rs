@@ -1,11 +1,11 @@
 //! Directories: names in one block, or behind an index when they need more (kernel `ext4/directory.rst`).
 
-use crate::bytes::{Record, clamp16, disk_len};
-use crate::checksum::Checksum;
+use crate::disk::bytes::{Record, clamp16, disk_len};
+use crate::disk::checksum::Checksum;
+use crate::disk::geometry::BLOCK_SIZE;
 use crate::error::FormatError;
-use crate::geometry::BLOCK_SIZE;
-use crate::htree;
-use crate::inode::FileType;
+use crate::write::htree;
+use crate::write::inode::FileType;
 
 /// The checksum at the end of a block pretends to be an entry without an inode.
 const TAIL_SIZE: usize = 12;
@@ -111,7 +111,7 @@ impl NameBlock {
         self.record.u32(0).u16(clamp16(TAIL_SIZE)).u8(0).u8(TAIL_TYPE).u32(checksum.value());
         debug_assert_eq!(
             disk_len(self.record.len()),
-            crate::geometry::BLOCK_BYTES,
+            crate::disk::geometry::BLOCK_BYTES,
             "a block of names is one block"
         );
         self.record.into_bytes()

@@ -7,11 +7,11 @@ use std::io::Read;
 
 use tar::EntryType;
 
-use crate::bytes::disk_len;
+use crate::disk::bytes::disk_len;
 use crate::error::FormatError;
-use crate::pax::{Pax, SparseKeys, number};
-use crate::sparse::Part;
-use crate::tar_header::{Block, until_nul};
+use crate::tar::header::{Block, until_nul};
+use crate::tar::pax::{Pax, SparseKeys, number};
+use crate::tar::sparse::Part;
 
 const RECORD: u64 = 512;
 /// Long names and extended headers are held in memory.

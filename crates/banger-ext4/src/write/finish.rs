@@ -1,22 +1,22 @@
 //! Ends a file system: writes directories and other metadata after the file contents, settles the measures of the
 //! disk, and writes inode tables, bitmaps, descriptors and superblocks.
 
-use crate::allocator::Allocator;
-use crate::bytes::clamp32;
-use crate::checksum::Checksum;
-use crate::error::FormatError;
-use crate::extent;
-use crate::geometry::{
+use crate::disk::bytes::clamp32;
+use crate::disk::checksum::Checksum;
+use crate::disk::geometry::{
     BLOCK_BYTES, BLOCKS_PER_GROUP, Geometry, INODES_PER_GROUP_MAX, inodes_for, last_group_missing,
 };
-use crate::group::{self, Tables};
-use crate::inode::{FLAG_EXTENTS, FileType, Inode, JOURNAL_INODE, RESIZE_INODE};
-use crate::inode_table::InodeTable;
-use crate::journal;
-use crate::resize;
-use crate::superblock::{self, JournalCopy, Totals};
-use crate::tree::Attributes;
-use crate::writer::{Ext4Writer, FormatSummary};
+use crate::error::FormatError;
+use crate::write::allocator::Allocator;
+use crate::write::extent;
+use crate::write::group::{self, Tables};
+use crate::write::inode::{FLAG_EXTENTS, FileType, Inode, JOURNAL_INODE, RESIZE_INODE};
+use crate::write::inode_table::InodeTable;
+use crate::write::journal;
+use crate::write::resize;
+use crate::write::superblock::{self, JournalCopy, Totals};
+use crate::write::tree::Attributes;
+use crate::write::writer::{Ext4Writer, FormatSummary};
 
 /// How large the file system ends up.
 #[derive(Debug, Clone, Copy)]

@@ -2,17 +2,19 @@
 //! extended attributes. The inodes themselves wait behind the end of the disk until their tables have a place: with
 //! millions of them, memory is no place to wait in.
 
-use crate::allocator::Run;
-use crate::bytes::{clamp16, clamp32, disk_len};
-use crate::checksum::Checksum;
-use crate::directory::{self, DirectoryEntry, Dots};
+use crate::disk::bytes::{clamp16, clamp32, disk_len};
+use crate::disk::checksum::Checksum;
+use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE, Geometry, INODE_SIZE};
 use crate::error::{FormatError, Resource};
-use crate::extent::{self, Extent};
-use crate::geometry::{BLOCK_BYTES, BLOCK_SIZE, Geometry, INODE_SIZE};
-use crate::group::GroupInodes;
-use crate::inode::{FLAG_EXTENTS, FLAG_INDEX, FileType, Inode, RESERVED_INODES, ROOT_INODE, device_map};
-use crate::tree::{Attributes, Body, Directory, Node, NodeId, Tree};
-use crate::writer::Ext4Writer;
+use crate::write::allocator::Run;
+use crate::write::directory::{self, DirectoryEntry, Dots};
+use crate::write::extent::{self, Extent};
+use crate::write::group::GroupInodes;
+use crate::write::inode::{
+    FLAG_EXTENTS, FLAG_INDEX, FileType, Inode, RESERVED_INODES, ROOT_INODE, device_map,
+};
+use crate::write::tree::{Attributes, Body, Directory, Node, NodeId, Tree};
+use crate::write::writer::Ext4Writer;
 
 /// Targets of this length and longer ones have a block.
 const FAST_SYMLINK_END: usize = 60;

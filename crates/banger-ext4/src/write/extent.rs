@@ -1,11 +1,11 @@
 //! Extent trees: which blocks of the disk hold which blocks of a file (kernel `ext4/ifork.rst`, "Extent Tree").
 
-use crate::allocator::{Allocator, Run};
-use crate::block_file::BlockFile;
-use crate::bytes::{Record, clamp16, clamp32, high32, low16, low32};
-use crate::checksum::Checksum;
+use crate::disk::bytes::{Record, clamp16, clamp32, high32, low16, low32};
+use crate::disk::checksum::Checksum;
+use crate::disk::geometry::BLOCK_SIZE;
 use crate::error::FormatError;
-use crate::geometry::BLOCK_SIZE;
+use crate::write::allocator::{Allocator, Run};
+use crate::write::block_file::BlockFile;
 
 const MAGIC: u16 = 0xf30a;
 const EXTENT_BLOCKS_MAX: u64 = 32768;

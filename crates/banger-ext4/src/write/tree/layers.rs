@@ -7,10 +7,10 @@ use std::borrow::Cow;
 
 use super::{Attributes, Body, Link, NodeId, Tree};
 use crate::error::FormatError;
-use crate::extent::Extent;
 use crate::path::{names, shown};
-use crate::writer::Found;
-use crate::xattr::Xattrs;
+use crate::write::extent::Extent;
+use crate::write::writer::Found;
+use crate::write::xattr::Xattrs;
 
 /// As many links as Linux follows in one path (`MAXSYMLINKS`).
 const LINKS_FOLLOWED_MAX: u32 = 40;

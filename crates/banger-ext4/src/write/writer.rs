@@ -3,19 +3,19 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use crate::allocator::Allocator;
-use crate::block_file::BlockFile;
-use crate::bytes::disk_len;
-use crate::content::{self, Content, Dense};
+use crate::disk::bytes::disk_len;
+use crate::disk::geometry::{BLOCK_BYTES, FrontArea, INODE_SIZE, whole_groups};
 use crate::entry::{EntryKind, Metadata};
 use crate::error::FormatError;
-use crate::extent::Extent;
-use crate::finish::{self, Ending};
-use crate::geometry::{BLOCK_BYTES, FrontArea, INODE_SIZE, whole_groups};
 use crate::options::FormatOptions;
 use crate::path::shown;
-use crate::tree::{Attributes, Body, Node, Tree};
-use crate::xattr::Xattrs;
+use crate::write::allocator::Allocator;
+use crate::write::block_file::BlockFile;
+use crate::write::content::{self, Content, Dense};
+use crate::write::extent::Extent;
+use crate::write::finish::{self, Ending};
+use crate::write::tree::{Attributes, Body, Node, Tree};
+use crate::write::xattr::Xattrs;
 
 const LABEL_MAX: usize = 16;
 /// 32 MiB: giving back has a price for each run.

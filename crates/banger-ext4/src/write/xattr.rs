@@ -1,13 +1,13 @@
 //! Extended attributes, in the inode where they fit and else in one block (kernel `ext4/attributes.rst`).
 
-use crate::acl;
-use crate::bytes::{Record, clamp16, clamp32, disk_len};
-use crate::checksum::Checksum;
+use crate::disk::acl;
+use crate::disk::bytes::{Record, clamp16, clamp32, disk_len};
+use crate::disk::checksum::Checksum;
+use crate::disk::geometry::{BLOCK_SIZE, INODE_SIZE};
 use crate::error::FormatError;
-use crate::geometry::{BLOCK_SIZE, INODE_SIZE};
-use crate::inode::XATTR_OFFSET;
 use crate::path::shown;
-use crate::tree::ALLOCATION_BYTES;
+use crate::write::inode::XATTR_OFFSET;
+use crate::write::tree::ALLOCATION_BYTES;
 
 pub(crate) const MAGIC: u32 = 0xea02_0000;
 const ENTRY_HEADER: usize = 16;

@@ -4,12 +4,12 @@
 //! Its one double-indirect block points to each reserved block after the primary superblock, and each of these
 //! points to its counterparts after the other superblocks.
 
-use crate::block_file::BlockFile;
-use crate::bytes::{Record, clamp32};
+use crate::disk::bytes::{Record, clamp32};
+use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE, Geometry};
 use crate::error::FormatError;
-use crate::geometry::{BLOCK_BYTES, BLOCK_SIZE, Geometry};
-use crate::inode::{FileType, Inode};
-use crate::tree::Attributes;
+use crate::write::block_file::BlockFile;
+use crate::write::inode::{FileType, Inode};
+use crate::write::tree::Attributes;
 
 const POINTERS: u64 = BLOCK_BYTES / 4;
 /// The size of the largest file with direct, indirect and double-indirect blocks.
@@ -49,7 +49,7 @@ pub(crate) fn write(
         created_at,
         links: 1,
         size: SIZE,
-        blocks: 1 + reserved_blocks * (1 + crate::bytes::disk_len(backups.len())),
+        blocks: 1 + reserved_blocks * (1 + crate::disk::bytes::disk_len(backups.len())),
         flags: 0,
         block_map: block_map.into_bytes(),
         xattr_block: None,

@@ -2,7 +2,7 @@
 //!
 //! The values are bytes: a capability or a file name may well have a newline in it, so records are cut by their length.
 
-use crate::acl;
+use crate::disk::acl;
 
 const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
 

@@ -1,8 +1,8 @@
 //! The journal of a new file system: a superblock that says "empty", in front of zeros (kernel `ext4/journal.rst`).
 
-use crate::bytes::{Record, clamp32};
+use crate::disk::bytes::{Record, clamp32};
+use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE};
 use crate::error::FormatError;
-use crate::geometry::{BLOCK_BYTES, BLOCK_SIZE};
 use crate::options::Journal;
 
 const MAGIC: u32 = 0xc03b_3998;

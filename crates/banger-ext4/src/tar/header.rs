@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use tar::EntryType;
 
-use crate::sparse::Part;
+use crate::tar::sparse::Part;
 
 const NAME: Range<usize> = 0..100;
 const MODE: Range<usize> = 100..108;

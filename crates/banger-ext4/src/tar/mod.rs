@@ -1,0 +1,7 @@
+//! Tar streams as GNU tar, docker and podman read them, as a source of entries.
+
+pub(crate) mod header;
+pub(crate) mod member;
+pub(crate) mod pax;
+pub(crate) mod source;
+pub(crate) mod sparse;
