@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
-use crate::entry::{EntryKind, Metadata};
+use crate::entry::{EntryKind, Found, Metadata};
 use crate::error::FormatError;
 use crate::options::FormatOptions;
 use crate::read::{EntryBody, Ext4Reader, ReadError};
-use crate::write::writer::{Ext4Writer, FormatSummary, Found};
+use crate::write::finish::FormatSummary;
+use crate::write::writer::Ext4Writer;
 
 /// A file system on its way to a new one.
 #[derive(Debug)]

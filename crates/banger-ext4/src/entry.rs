@@ -53,3 +53,19 @@ pub enum EntryKind<'a> {
     /// A socket.
     Socket,
 }
+
+/// What is at a path of a file system that is being made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File {
+        /// Its length.
+        size: u64,
+    },
+    /// A symbolic link with its target.
+    Symlink(Vec<u8>),
+    /// A device, a named pipe or a socket.
+    Special,
+}

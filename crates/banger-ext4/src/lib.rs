@@ -8,6 +8,7 @@
 //! [`Ext4Reader`] reads whatever is in a file, and trusts none of it. [`Ext4Edit`] changes a file system by writing a new
 //! one beside it, so that a reader finds the old one or the new one.
 
+mod content;
 mod copy;
 mod disk;
 mod edit;
@@ -20,10 +21,11 @@ mod tar;
 mod write;
 
 pub use edit::Ext4Edit;
-pub use entry::{EntryKind, Metadata};
+pub use entry::{EntryKind, Found, Metadata};
 pub use error::{EntryFault, FormatError, Resource};
 pub use options::{FormatOptions, Journal, image_size_for};
 pub use read::{Entry, EntryBody, Ext4Reader, ReadError, TreeEntry};
 pub use tar::member::Lost;
 pub use tar::source::{TarAction, TarKind, TarMember, TarSummary, TarVisitor};
-pub use write::writer::{Ext4Writer, FormatSummary, Found, format_empty};
+pub use write::finish::FormatSummary;
+pub use write::writer::{Ext4Writer, format_empty};

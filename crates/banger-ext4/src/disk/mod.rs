@@ -4,3 +4,4 @@ pub(crate) mod acl;
 pub(crate) mod bytes;
 pub(crate) mod checksum;
 pub(crate) mod geometry;
+pub(crate) mod numbers;

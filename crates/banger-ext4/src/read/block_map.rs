@@ -3,8 +3,9 @@
 
 use super::error::ReadError;
 use super::fields::Fields;
-use super::inode::{FLAG_EXTENTS, Inode};
+use super::inode::Inode;
 use super::volume::Volume;
+use crate::disk::numbers::FLAG_EXTENTS;
 
 const MAGIC: u16 = 0xf30a;
 const HEADER_SIZE: usize = 12;

@@ -6,8 +6,8 @@ use super::block_map::{self, Run};
 use super::error::ReadError;
 use super::inode::Inode;
 use super::volume::Volume;
+use crate::content::Content;
 use crate::disk::geometry::BLOCK_BYTES;
-use crate::write::content::Content;
 
 /// An open file.
 #[derive(Debug)]

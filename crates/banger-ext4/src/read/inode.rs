@@ -9,7 +9,6 @@ use crate::disk::bytes::{high16, low16};
 use crate::disk::checksum::Checksum;
 use crate::entry::Metadata;
 
-pub(super) const FLAG_EXTENTS: u32 = 0x8_0000;
 const FLAG_ENCRYPTED: u32 = 0x800;
 const FLAG_INLINE_DATA: u32 = 0x1000_0000;
 
@@ -91,9 +90,9 @@ pub(crate) struct Inode {
     pub(super) block_map: [u8; BLOCK_MAP_SIZE],
     /// Seed of the checksums of what belongs to this inode, where there are any.
     pub(super) seed: Option<Checksum>,
-    pub(super) xattr_block: u64,
+    xattr_block: u64,
     /// Bytes after the fields, with the extended attributes that fit there.
-    pub(super) inline_xattrs: Vec<u8>,
+    inline_xattrs: Vec<u8>,
     metadata: Metadata,
 }
 
@@ -158,7 +157,7 @@ impl Inode {
 
     /// Returns owner, permissions and time, with the extended attributes.
     pub(super) fn metadata(&self, volume: &Volume) -> Result<Metadata, ReadError> {
-        let xattrs = xattr::read(volume, self)?;
+        let xattrs = xattr::read(volume, &self.inline_xattrs, self.xattr_block)?;
         Ok(Metadata { xattrs, ..self.metadata.clone() })
     }
 

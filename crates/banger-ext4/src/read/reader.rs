@@ -7,9 +7,9 @@ use super::error::ReadError;
 use super::file::FileContent;
 use super::inode::{Entry, EntryBody, Inode, Kind};
 use super::volume::Volume;
+use crate::disk::numbers::{FLAG_EXTENTS, ROOT_INODE};
 use crate::error::FormatError;
 use crate::path::{names, shown};
-use crate::write::inode::ROOT_INODE;
 
 /// Longest target of a symbolic link.
 const SYMLINK_MAX: u64 = 4096;
@@ -118,7 +118,7 @@ impl Ext4Reader {
     }
 
     fn target(&self, inode: &Inode) -> Result<Vec<u8>, ReadError> {
-        let is_inside = inode.size < FAST_SYMLINK_END && inode.flags & super::inode::FLAG_EXTENTS == 0;
+        let is_inside = inode.size < FAST_SYMLINK_END && inode.flags & FLAG_EXTENTS == 0;
         if !is_inside {
             return self.content(inode, b"a symbolic link", SYMLINK_MAX);
         }

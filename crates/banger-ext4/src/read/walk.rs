@@ -44,7 +44,7 @@ impl Ext4Reader {
         let mut count = 0;
         let mut waiting = self.children(&top, &[], &mut count)?;
         while let Some((path, number)) = waiting.pop() {
-            if path.as_slice() == b"lost+found" && top.number == crate::write::inode::ROOT_INODE {
+            if path.as_slice() == b"lost+found" && top.number == crate::disk::numbers::ROOT_INODE {
                 continue;
             }
             let inode = self.inode(number)?;

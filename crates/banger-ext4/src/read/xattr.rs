@@ -2,10 +2,9 @@
 
 use super::error::ReadError;
 use super::fields::Fields;
-use super::inode::Inode;
 use super::volume::Volume;
 use crate::disk::acl;
-use crate::write::xattr::{ACL_ACCESS, ACL_DEFAULT, MAGIC, PREFIXES};
+use crate::disk::numbers::{XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT, XATTR_MAGIC, XATTR_PREFIXES};
 
 const BLOCK_HEADER: usize = 32;
 const ENTRY_HEADER: usize = 16;
@@ -13,21 +12,22 @@ const CHECKSUM_OFFSET: usize = 16;
 
 type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Returns all extended attributes of an inode, in the form of system calls.
-pub(super) fn read(volume: &Volume, inode: &Inode) -> Result<Xattrs, ReadError> {
+/// Returns all extended attributes of an inode, in the form of system calls: those behind its fields, and those of a block of
+/// their own, where its number is not 0.
+pub(super) fn read(volume: &Volume, inline: &[u8], block_number: u64) -> Result<Xattrs, ReadError> {
     let mut xattrs = Vec::new();
-    let inline = Fields::of(&inode.inline_xattrs);
-    if inline.u32(0) == Some(MAGIC) {
+    let inline = Fields::of(inline);
+    if inline.u32(0) == Some(XATTR_MAGIC) {
         let area = inline.from(4).unwrap_or_default();
         add(volume, area, 0, &mut xattrs)?;
     }
-    if inode.xattr_block != 0 {
-        let block = volume.block(inode.xattr_block)?;
+    if block_number != 0 {
+        let block = volume.block(block_number)?;
         let is_intact = volume.superblock.seed.is_none_or(|seed| {
             let checked = || {
                 let fields = Fields::of(&block);
                 let checksum = seed
-                    .with(&inode.xattr_block.to_le_bytes())
+                    .with(&block_number.to_le_bytes())
                     .with(fields.slice(0, CHECKSUM_OFFSET)?)
                     .with_u32(0)
                     .with(fields.from(CHECKSUM_OFFSET + 4)?);
@@ -35,7 +35,7 @@ pub(super) fn read(volume: &Volume, inode: &Inode) -> Result<Xattrs, ReadError> 
             };
             checked() == Some(true)
         });
-        if !is_intact || Fields::of(&block).u32(0) != Some(MAGIC) {
+        if !is_intact || Fields::of(&block).u32(0) != Some(XATTR_MAGIC) {
             return Err(volume.damaged("the checksum of extended attributes is wrong"));
         }
         add(volume, &block, BLOCK_HEADER, &mut xattrs)?;
@@ -71,11 +71,11 @@ fn add(volume: &Volume, area: &[u8], first: usize, xattrs: &mut Xattrs) -> Resul
 }
 
 fn decode(namespace: u8, name: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    for (acl_name, number) in [ACL_ACCESS, ACL_DEFAULT] {
+    for (acl_name, number) in [XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT] {
         if namespace == number {
             return Some((acl_name.to_vec(), acl::from_disk(value)?));
         }
     }
-    let (prefix, _) = PREFIXES.into_iter().find(|(_, number)| *number == namespace)?;
+    let (prefix, _) = XATTR_PREFIXES.into_iter().find(|(_, number)| *number == namespace)?;
     Some(([prefix, name].concat(), value.to_vec()))
 }

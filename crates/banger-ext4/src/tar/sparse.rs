@@ -2,8 +2,8 @@
 
 use std::io::{self, Read};
 
+use crate::content::Content;
 use crate::disk::geometry::BLOCK_BYTES;
-use crate::write::content::Content;
 
 /// A part of a file that the stream has data for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

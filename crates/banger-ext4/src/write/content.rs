@@ -1,7 +1,8 @@
 //! Streams the content of a file to the disk, and leaves out blocks of zeros.
 
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 
+use crate::content::Content;
 use crate::disk::bytes::{clamp32, disk_len};
 use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE};
 use crate::error::FormatError;
@@ -14,27 +15,6 @@ const CHUNK_BYTES: u64 = 256 << 10;
 const ZEROS: [u8; BLOCK_SIZE] = [0; BLOCK_SIZE];
 /// File blocks have 32-bit numbers.
 const FILE_BYTES_MAX: u64 = (u32::MAX as u64) * BLOCK_BYTES;
-
-/// Where the bytes of a file come from.
-pub(crate) trait Content: Read {
-    /// Passes over zeros that need not be read; returns how many, in whole blocks.
-    fn skip_zeros(&mut self) -> u64;
-}
-
-/// Content that does not know where its zeros are.
-pub(crate) struct Dense<'r>(pub(crate) &'r mut dyn Read);
-
-impl Read for Dense<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.read(into)
-    }
-}
-
-impl Content for Dense<'_> {
-    fn skip_zeros(&mut self) -> u64 {
-        0
-    }
-}
 
 /// Writes exactly `size` bytes of content. Returns where they are.
 pub(crate) fn store(

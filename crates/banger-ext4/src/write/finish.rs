@@ -6,17 +6,33 @@ use crate::disk::checksum::Checksum;
 use crate::disk::geometry::{
     BLOCK_BYTES, BLOCKS_PER_GROUP, Geometry, INODES_PER_GROUP_MAX, inodes_for, last_group_missing,
 };
+use crate::disk::numbers::{FLAG_EXTENTS, JOURNAL_INODE, RESIZE_INODE};
 use crate::error::FormatError;
 use crate::write::allocator::Allocator;
+use crate::write::attributes::Attributes;
+use crate::write::draft::Draft;
 use crate::write::extent;
 use crate::write::group::{self, Tables};
-use crate::write::inode::{FLAG_EXTENTS, FileType, Inode, JOURNAL_INODE, RESIZE_INODE};
+use crate::write::inode::{FileType, Inode};
 use crate::write::inode_table::InodeTable;
 use crate::write::journal;
 use crate::write::resize;
 use crate::write::superblock::{self, JournalCopy, Totals};
-use crate::write::tree::Attributes;
-use crate::write::writer::{Ext4Writer, FormatSummary};
+
+/// What a finished file system has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormatSummary {
+    /// Size of the file.
+    pub size_bytes: u64,
+    /// Blocks of 4 KiB in the file system.
+    pub blocks: u64,
+    /// Blocks in use, metadata and journal included.
+    pub blocks_used: u64,
+    /// Inodes in the file system.
+    pub inodes: u64,
+    /// Inodes in use, the reserved ones included.
+    pub inodes_used: u64,
+}
 
 /// How large the file system ends up.
 #[derive(Debug, Clone, Copy)]
@@ -25,18 +41,18 @@ pub(crate) enum Ending {
     Shrunk { slack_blocks: u64 },
 }
 
-pub(crate) fn write(mut writer: Ext4Writer, ending: Ending) -> Result<FormatSummary, FormatError> {
-    let seed = Checksum::of_file_system(&writer.options.uuid);
-    let mut table = InodeTable::write_nodes(&mut writer, seed)?;
-    let journal = write_journal(&mut writer, &mut table, ending, seed)?;
-    let pointer_block = writer.allocator.take_block()?;
-    let geometry = measure(&writer, &table, ending)?;
-    let resize_inode = resize::write(&geometry, pointer_block, writer.options.created_at, &mut writer.file)?;
+pub(crate) fn write(mut draft: Draft, ending: Ending) -> Result<FormatSummary, FormatError> {
+    let seed = Checksum::of_file_system(&draft.options.uuid);
+    let mut table = InodeTable::write_nodes(&mut draft, seed)?;
+    let journal = write_journal(&mut draft, &mut table, ending, seed)?;
+    let pointer_block = draft.allocator.take_block()?;
+    let geometry = measure(&draft, &table, ending)?;
+    let resize_inode = resize::write(&geometry, pointer_block, draft.options.created_at, &mut draft.file)?;
     table.set_reserved(RESIZE_INODE, &resize_inode.encode(RESIZE_INODE, seed));
 
-    let tables = take_tables(&geometry, &mut writer.allocator)?;
-    write_inode_tables(&mut writer, &geometry, &tables, &table)?;
-    let Ext4Writer { options, mut file, allocator, .. } = writer;
+    let tables = take_tables(&geometry, &mut draft.allocator)?;
+    write_inode_tables(&mut draft, &geometry, &tables, &table)?;
+    let Draft { options, mut file, allocator, .. } = draft;
     let usage = allocator.into_usage();
     for run in usage.freed() {
         file.punch(run.start, run.blocks)?;
@@ -76,33 +92,33 @@ pub(crate) fn write(mut writer: Ext4Writer, ending: Ending) -> Result<FormatSumm
 }
 
 fn write_journal(
-    writer: &mut Ext4Writer,
+    draft: &mut Draft,
     table: &mut InodeTable,
     ending: Ending,
     seed: Checksum,
 ) -> Result<Option<JournalCopy>, FormatError> {
     let disk_blocks = match ending {
-        Ending::FullSize => writer.blocks,
-        Ending::Shrunk { slack_blocks } => writer.allocator.next().saturating_add(slack_blocks),
+        Ending::FullSize => draft.blocks,
+        Ending::Shrunk { slack_blocks } => draft.allocator.next().saturating_add(slack_blocks),
     };
-    let blocks = journal::blocks_for(writer.options.journal, disk_blocks)?;
+    let blocks = journal::blocks_for(draft.options.journal, disk_blocks)?;
     if blocks == 0 {
         return Ok(None);
     }
     let mut extents = Vec::new();
     let mut taken = 0;
     while taken < blocks {
-        let run = writer.allocator.take_some(blocks - taken)?;
+        let run = draft.allocator.take_some(blocks - taken)?;
         if taken == 0 {
-            writer.file.write(run.start, &journal::encode_superblock(blocks))?;
+            draft.file.write(run.start, &journal::encode_superblock(blocks))?;
         }
         extent::append(&mut extents, clamp32(taken), run);
         taken += run.blocks;
     }
     let tree =
-        extent::write_tree(&extents, seed.of_inode(JOURNAL_INODE), &mut writer.allocator, &mut writer.file)?;
+        extent::write_tree(&extents, seed.of_inode(JOURNAL_INODE), &mut draft.allocator, &mut draft.file)?;
     let size = blocks * BLOCK_BYTES;
-    let created_at = writer.options.created_at;
+    let created_at = draft.options.created_at;
     let inode = Inode {
         file_type: FileType::Regular,
         attributes: Attributes::of_root(0o600, created_at),
@@ -120,27 +136,27 @@ fn write_journal(
 }
 
 /// Settles how many blocks, groups and inodes there are.
-fn measure(writer: &Ext4Writer, table: &InodeTable, ending: Ending) -> Result<Geometry, FormatError> {
-    let wanted = writer.options.inodes_min;
+fn measure(draft: &Draft, table: &InodeTable, ending: Ending) -> Result<Geometry, FormatError> {
+    let wanted = draft.options.inodes_min;
     match ending {
         Ending::FullSize => {
-            let wanted = wanted.max(inodes_for(writer.blocks));
-            Geometry::new(writer.front, writer.blocks, table.count(), wanted)
+            let wanted = wanted.max(inodes_for(draft.blocks));
+            Geometry::new(draft.front, draft.blocks, table.count(), wanted)
         }
         Ending::Shrunk { slack_blocks } => {
             let inodes = table.count().max(wanted);
-            let mut blocks = writer.allocator.next().max(
+            let mut blocks = draft.allocator.next().max(
                 u64::from(inodes).div_ceil(INODES_PER_GROUP_MAX.into()).saturating_sub(1) * BLOCKS_PER_GROUP
                     + 1,
             );
             // Tables add blocks, and blocks may add a group with its tables, until both fit.
             loop {
-                blocks += last_group_missing(writer.front, blocks);
-                let blocks_allowed = blocks.min(writer.blocks);
-                let geometry = Geometry::new(writer.front, blocks_allowed, table.count(), inodes)?;
-                let mut allocator = writer.allocator.clone();
+                blocks += last_group_missing(draft.front, blocks);
+                let blocks_allowed = blocks.min(draft.blocks);
+                let geometry = Geometry::new(draft.front, blocks_allowed, table.count(), inodes)?;
+                let mut allocator = draft.allocator.clone();
                 take_tables(&geometry, &mut allocator)?;
-                let needed = allocator.next().saturating_add(slack_blocks).min(writer.blocks);
+                let needed = allocator.next().saturating_add(slack_blocks).min(draft.blocks);
                 if needed <= blocks_allowed {
                     return Ok(geometry);
                 }
@@ -170,7 +186,7 @@ fn take_tables(geometry: &Geometry, allocator: &mut Allocator) -> Result<Vec<Tab
 }
 
 fn write_inode_tables(
-    writer: &mut Ext4Writer,
+    draft: &mut Draft,
     geometry: &Geometry,
     tables: &[Tables],
     table: &InodeTable,
@@ -180,8 +196,8 @@ fn write_inode_tables(
         if first >= table.count() {
             break;
         }
-        let bytes = table.read(writer, first, geometry.inodes_per_group)?;
-        writer.file.write(tables.inode_table, &bytes)?;
+        let bytes = table.read(draft, first, geometry.inodes_per_group)?;
+        draft.file.write(tables.inode_table, &bytes)?;
     }
     Ok(())
 }

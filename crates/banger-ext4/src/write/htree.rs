@@ -5,8 +5,8 @@ use crate::disk::bytes::{Record, clamp16, clamp32, disk_len};
 use crate::disk::checksum::Checksum;
 use crate::disk::geometry::BLOCK_SIZE;
 use crate::error::FormatError;
-use crate::write::directory::{DirectoryEntry, Dots, NameBlock, put_entry};
 use crate::write::inode::FileType;
+use crate::write::name_block::{DirectoryEntry, Dots, NameBlock, put_entry};
 use crate::write::name_hash::half_md4;
 
 const HALF_MD4: u8 = 1;

@@ -3,18 +3,11 @@
 use crate::disk::bytes::{Record, high16, high32, low16, low32};
 use crate::disk::checksum::Checksum;
 use crate::disk::geometry::INODE_SIZE;
-use crate::write::tree::Attributes;
+use crate::write::attributes::Attributes;
 
-pub(crate) const RESERVED_INODES: u32 = 10;
-pub(crate) const ROOT_INODE: u32 = 2;
-pub(crate) const RESIZE_INODE: u32 = 7;
-pub(crate) const JOURNAL_INODE: u32 = 8;
 /// Bytes of the inode beyond the first 128 that are fields; extended attributes follow them.
 pub(crate) const EXTRA_SIZE: u16 = 32;
 pub(crate) const XATTR_OFFSET: usize = 128 + EXTRA_SIZE as usize;
-
-pub(crate) const FLAG_INDEX: u32 = 0x1000;
-pub(crate) const FLAG_EXTENTS: u32 = 0x8_0000;
 
 const SECTORS_PER_BLOCK: u64 = 8;
 const CHECKSUM_LOW: usize = 0x7c;

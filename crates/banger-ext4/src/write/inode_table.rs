@@ -5,16 +5,17 @@
 use crate::disk::bytes::{clamp16, clamp32, disk_len};
 use crate::disk::checksum::Checksum;
 use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE, Geometry, INODE_SIZE};
+use crate::disk::numbers::{FLAG_EXTENTS, FLAG_INDEX, RESERVED_INODES, ROOT_INODE};
 use crate::error::{FormatError, Resource};
 use crate::write::allocator::Run;
-use crate::write::directory::{self, DirectoryEntry, Dots};
+use crate::write::attributes::Attributes;
+use crate::write::directory;
+use crate::write::draft::Draft;
 use crate::write::extent::{self, Extent};
 use crate::write::group::GroupInodes;
-use crate::write::inode::{
-    FLAG_EXTENTS, FLAG_INDEX, FileType, Inode, RESERVED_INODES, ROOT_INODE, device_map,
-};
-use crate::write::tree::{Attributes, Body, Directory, Node, NodeId, Tree};
-use crate::write::writer::Ext4Writer;
+use crate::write::inode::{FileType, Inode, device_map};
+use crate::write::name_block::{DirectoryEntry, Dots};
+use crate::write::tree::{Body, Directory, Node, NodeId, Tree};
 
 /// Targets of this length and longer ones have a block.
 const FAST_SYMLINK_END: usize = 60;
@@ -39,13 +40,13 @@ pub(crate) struct InodeTable {
 
 impl InodeTable {
     /// Writes the blocks of all nodes of the tree.
-    pub(crate) fn write_nodes(writer: &mut Ext4Writer, seed: Checksum) -> Result<Self, FormatError> {
-        let tree = std::mem::replace(&mut writer.tree, Tree::new(0));
-        let numbers = Numbers::assign(&tree, writer.options.size_bytes)?;
+    pub(crate) fn write_nodes(draft: &mut Draft, seed: Checksum) -> Result<Self, FormatError> {
+        let tree = std::mem::replace(&mut draft.tree, Tree::new(0));
+        let numbers = Numbers::assign(&tree, draft.options.size_bytes)?;
         let mut table = Self {
             reserved: vec![0; RESERVED_INODES as usize * INODE_SIZE],
             waiting: Vec::with_capacity(WAITING_BYTES_MAX),
-            aside_at: writer.options.size_bytes.next_multiple_of(BLOCK_BYTES),
+            aside_at: draft.options.size_bytes.next_multiple_of(BLOCK_BYTES),
             count: numbers.count,
             directories: Vec::new(),
         };
@@ -55,7 +56,7 @@ impl InodeTable {
             if matches!(node.body, Body::Directory(_)) {
                 table.directories.push(number - 1);
             }
-            let inode = NodeBlocks { writer, tree: &tree, numbers: &numbers, number, seed }.write(node)?;
+            let inode = NodeBlocks { draft, tree: &tree, numbers: &numbers, number, seed }.write(node)?;
             let bytes = inode.encode(number, seed);
             if number <= RESERVED_INODES {
                 table.set_reserved(number, &bytes);
@@ -63,12 +64,12 @@ impl InodeTable {
             }
             debug_assert_eq!(number, next, "inodes come in the order of their numbers");
             if table.waiting.len() + bytes.len() > WAITING_BYTES_MAX {
-                table.set_aside(writer, next)?;
+                table.set_aside(draft, next)?;
             }
             table.waiting.extend_from_slice(&bytes);
             next += 1;
         }
-        table.set_aside(writer, next)?;
+        table.set_aside(draft, next)?;
         table.directories.sort_unstable();
         Ok(table)
     }
@@ -84,15 +85,15 @@ impl InodeTable {
     }
 
     /// Sets the waiting inodes aside, which end before the number `next`.
-    fn set_aside(&mut self, writer: &Ext4Writer, next: u32) -> Result<(), FormatError> {
+    fn set_aside(&mut self, draft: &Draft, next: u32) -> Result<(), FormatError> {
         let end = self.aside_at + u64::from(next - 1) * disk_len(INODE_SIZE);
-        writer.file.set_aside(end - disk_len(self.waiting.len()), &self.waiting)?;
+        draft.file.set_aside(end - disk_len(self.waiting.len()), &self.waiting)?;
         self.waiting.clear();
         Ok(())
     }
 
     /// Returns the bytes of so many inodes from an index on, as far as there are any.
-    pub(crate) fn read(&self, writer: &Ext4Writer, first: u32, count: u32) -> Result<Vec<u8>, FormatError> {
+    pub(crate) fn read(&self, draft: &Draft, first: u32, count: u32) -> Result<Vec<u8>, FormatError> {
         let count = count.min(self.count.saturating_sub(first));
         let mut bytes = vec![0; count as usize * INODE_SIZE];
         let of_reserved = self.reserved.get(first as usize * INODE_SIZE..).unwrap_or_default();
@@ -100,7 +101,7 @@ impl InodeTable {
         let (front, rest) = bytes.split_at_mut(split);
         front.copy_from_slice(of_reserved.get(..split).unwrap_or_default());
         let offset = u64::from(first) * disk_len(INODE_SIZE) + disk_len(split);
-        writer.file.take_back(self.aside_at + offset, rest)?;
+        draft.file.take_back(self.aside_at + offset, rest)?;
         Ok(bytes)
     }
 
@@ -152,7 +153,7 @@ impl Numbers {
 
 /// Writes the blocks of one node.
 struct NodeBlocks<'w> {
-    writer: &'w mut Ext4Writer,
+    draft: &'w mut Draft,
     tree: &'w Tree,
     numbers: &'w Numbers,
     number: u32,
@@ -164,8 +165,8 @@ impl NodeBlocks<'_> {
         let mut inode = self.write_body(node)?;
         inode.inline_xattrs = node.xattrs.encode_inline();
         if node.xattrs.needs_block() {
-            let block = self.writer.allocator.take_block()?;
-            self.writer.file.write(block, &node.xattrs.encode_block(block, self.seed))?;
+            let block = self.draft.allocator.take_block()?;
+            self.draft.file.write(block, &node.xattrs.encode_block(block, self.seed))?;
             inode.xattr_block = Some(block);
             inode.blocks += 1;
         }
@@ -177,7 +178,7 @@ impl NodeBlocks<'_> {
         let plain = |file_type| Inode {
             file_type,
             attributes: node.attributes,
-            created_at: self.writer.options.created_at,
+            created_at: self.draft.options.created_at,
             links,
             size: 0,
             blocks: 0,
@@ -212,7 +213,7 @@ impl NodeBlocks<'_> {
             .collect();
         let dots = Dots { own: self.number, parent: self.numbers.of(directory.parent) };
         let seed = self.seed.of_inode(self.number);
-        let blocks = directory::encode(dots, &entries, &self.writer.options.hash_seed, seed)?;
+        let blocks = directory::encode(dots, &entries, &self.draft.options.hash_seed, seed)?;
         let extents = self.write_blocks(&blocks.bytes)?;
         let links = directory.subdirectories.saturating_add(2);
         let inode = Inode {
@@ -241,8 +242,8 @@ impl NodeBlocks<'_> {
         let mut extents = Vec::new();
         let blocks = bytes.chunks(BLOCK_SIZE);
         for (file_block, bytes) in (0..).zip(blocks) {
-            let block = self.writer.allocator.take_block()?;
-            self.writer.file.write(block, bytes)?;
+            let block = self.draft.allocator.take_block()?;
+            self.draft.file.write(block, bytes)?;
             extent::append(&mut extents, file_block, Run { start: block, blocks: 1 });
         }
         Ok(extents)
@@ -250,7 +251,7 @@ impl NodeBlocks<'_> {
 
     fn with_extents(&mut self, inode: Inode, extents: &[Extent]) -> Result<Inode, FormatError> {
         let seed = self.seed.of_inode(self.number);
-        let tree = extent::write_tree(extents, seed, &mut self.writer.allocator, &mut self.writer.file)?;
+        let tree = extent::write_tree(extents, seed, &mut self.draft.allocator, &mut self.draft.file)?;
         Ok(Inode {
             blocks: inode.blocks + extent::total_blocks(extents) + tree.blocks,
             flags: inode.flags | FLAG_EXTENTS,

@@ -7,9 +7,9 @@
 use crate::disk::bytes::{Record, clamp32};
 use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE, Geometry};
 use crate::error::FormatError;
+use crate::write::attributes::Attributes;
 use crate::write::block_file::BlockFile;
 use crate::write::inode::{FileType, Inode};
-use crate::write::tree::Attributes;
 
 const POINTERS: u64 = BLOCK_BYTES / 4;
 /// The size of the largest file with direct, indirect and double-indirect blocks.

@@ -3,8 +3,9 @@
 use crate::disk::bytes::{Record, clamp16, clamp32, disk_len, high32, low16, low32};
 use crate::disk::checksum::Checksum;
 use crate::disk::geometry::{BLOCKS_PER_GROUP, DESCRIPTOR_SIZE, Geometry, INODE_SIZE};
+use crate::disk::numbers::{JOURNAL_INODE, RESERVED_INODES};
 use crate::options::FormatOptions;
-use crate::write::inode::{EXTRA_SIZE, JOURNAL_INODE, RESERVED_INODES};
+use crate::write::inode::EXTRA_SIZE;
 
 const SIZE: usize = 1024;
 const CHECKSUM_OFFSET: usize = 0x3fc;

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::disk::bytes::{clamp32, disk_len};
-use crate::entry::Metadata;
 use crate::error::FormatError;
 use crate::path::{names, shown};
+use crate::write::attributes::Attributes;
 use crate::write::extent::Extents;
+use crate::write::memory::ALLOCATION_BYTES;
 use crate::write::xattr::Xattrs;
 
 mod layers;
 
 const LINKS_MAX: u32 = 65000;
-/// What an allocation takes beside its content.
-pub(crate) const ALLOCATION_BYTES: usize = 16;
 
 /// An inode of the tree; made by the tree alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,32 +23,6 @@ impl NodeId {
 
     pub(crate) fn index(self) -> usize {
         self.0 as usize
-    }
-}
-
-/// Owner, permissions and times as the inode keeps them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Attributes {
-    pub(crate) permissions: u16,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) mtime: i64,
-    pub(crate) mtime_nanos: u32,
-}
-
-impl Attributes {
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        Self {
-            permissions: crate::disk::bytes::low16(metadata.mode & 0o7777),
-            uid: metadata.uid,
-            gid: metadata.gid,
-            mtime: metadata.mtime,
-            mtime_nanos: metadata.mtime_nanos.min(999_999_999),
-        }
-    }
-
-    pub(crate) fn of_root(permissions: u16, created_at: i64) -> Self {
-        Self { permissions, uid: 0, gid: 0, mtime: created_at, mtime_nanos: 0 }
     }
 }
 

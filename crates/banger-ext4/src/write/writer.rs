@@ -3,18 +3,21 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use crate::content::{Content, Dense};
 use crate::disk::bytes::disk_len;
 use crate::disk::geometry::{BLOCK_BYTES, FrontArea, INODE_SIZE, whole_groups};
-use crate::entry::{EntryKind, Metadata};
+use crate::entry::{EntryKind, Found, Metadata};
 use crate::error::FormatError;
 use crate::options::FormatOptions;
 use crate::path::shown;
 use crate::write::allocator::Allocator;
+use crate::write::attributes::Attributes;
 use crate::write::block_file::BlockFile;
-use crate::write::content::{self, Content, Dense};
+use crate::write::content;
+use crate::write::draft::Draft;
 use crate::write::extent::Extent;
-use crate::write::finish::{self, Ending};
-use crate::write::tree::{Attributes, Body, Node, Tree};
+use crate::write::finish::{self, Ending, FormatSummary};
+use crate::write::tree::{Body, Node, Tree};
 use crate::write::xattr::Xattrs;
 
 const LABEL_MAX: usize = 16;
@@ -24,50 +27,13 @@ const SYMLINK_MAX: usize = 4095;
 const MAJOR_MAX: u32 = 0xfff;
 const MINOR_MAX: u32 = 0xf_ffff;
 
-/// What a finished file system has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FormatSummary {
-    /// Size of the file.
-    pub size_bytes: u64,
-    /// Blocks of 4 KiB in the file system.
-    pub blocks: u64,
-    /// Blocks in use, metadata and journal included.
-    pub blocks_used: u64,
-    /// Inodes in the file system.
-    pub inodes: u64,
-    /// Inodes in use, the reserved ones included.
-    pub inodes_used: u64,
-}
-
-/// What is at a path of a file system that is being made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// A directory.
-    Directory,
-    /// A regular file.
-    File {
-        /// Its length.
-        size: u64,
-    },
-    /// A symbolic link with its target.
-    Symlink(Vec<u8>),
-    /// A device, a named pipe or a socket.
-    Special,
-}
-
 /// Makes a new ext4 file system in a sparse file.
 ///
 /// The file is not a file system before [`Self::finish`] or [`Self::finish_shrunk`] has returned.
 /// After an error the writer may go on: the entry is left out.
 #[derive(Debug)]
 pub struct Ext4Writer {
-    pub(crate) options: FormatOptions,
-    pub(crate) front: FrontArea,
-    /// Blocks of the file system if it is not shrunk.
-    pub(crate) blocks: u64,
-    pub(crate) allocator: Allocator,
-    pub(crate) file: BlockFile,
-    pub(crate) tree: Tree,
+    draft: Draft,
     /// Blocks that were let go and that the host has not got back yet.
     waste_blocks: u64,
     /// How many of the freed runs it has got back.
@@ -85,7 +51,8 @@ impl Ext4Writer {
         let tree = Tree::new(options.created_at);
         let file = BlockFile::create(path)?;
         let allocator = Allocator::new(front, blocks);
-        Ok(Self { options, front, blocks, allocator, file, tree, waste_blocks: 0, punched: 0 })
+        let draft = Draft { options, front, blocks, allocator, file, tree };
+        Ok(Self { draft, waste_blocks: 0, punched: 0 })
     }
 
     /// Adds an entry. Missing parents are made as 0755 of root.
@@ -97,10 +64,10 @@ impl Ext4Writer {
         let body = match kind {
             EntryKind::Directory => {
                 let xattrs = Xattrs::parse(path, &metadata.xattrs)?;
-                return self.tree.add_directory(path, attributes, xattrs);
+                return self.draft.tree.add_directory(path, attributes, xattrs);
             }
             EntryKind::HardLink(target) => {
-                let replaced = self.tree.add_hard_link(path, target)?;
+                let replaced = self.draft.tree.add_hard_link(path, target)?;
                 return self.release(replaced.as_slice());
             }
             EntryKind::File { size, content } => {
@@ -129,68 +96,68 @@ impl Ext4Writer {
     /// Begins a layer: what is added from now on lies over what was added before, for [`Self::remove_older`] and
     /// [`Self::clear_older`].
     pub fn begin_layer(&mut self) {
-        self.tree.begin_layer();
+        self.draft.tree.begin_layer();
     }
 
     /// Returns what is at a path. No symbolic link is followed.
     pub fn look_up(&self, path: &[u8]) -> Result<Option<Found>, FormatError> {
-        self.tree.look_up(path)
+        self.draft.tree.look_up(path)
     }
 
     /// Returns a path that means the same without a symbolic link among its parents. Links are followed as by a process
     /// whose root this is: the parent of the root is the root.
     pub fn resolve<'p>(&self, path: &'p [u8]) -> Result<Cow<'p, [u8]>, FormatError> {
-        self.tree.resolve(path)
+        self.draft.tree.resolve(path)
     }
 
     /// Removes what is at a path, with all below it; `lost+found` stays. Nothing there is fine.
     pub fn remove(&mut self, path: &[u8]) -> Result<(), FormatError> {
-        let freed = self.tree.remove(path)?;
+        let freed = self.draft.tree.remove(path)?;
         self.release(&freed)
     }
 
     /// Removes what earlier layers have at a path and below it. What the current layer has added stays, in parents that
     /// are 0755 of root.
     pub fn remove_older(&mut self, path: &[u8]) -> Result<(), FormatError> {
-        let freed = self.tree.remove_older(path)?;
+        let freed = self.draft.tree.remove_older(path)?;
         self.release(&freed)
     }
 
     /// Removes what earlier layers have below a directory; the directory itself stays as it is.
     pub fn clear_older(&mut self, path: &[u8]) -> Result<(), FormatError> {
-        let freed = self.tree.clear_older(path)?;
+        let freed = self.draft.tree.clear_older(path)?;
         self.release(&freed)
     }
 
     /// Returns how many entries there are, parents that nobody described among them.
     #[must_use]
     pub fn entries(&self) -> u64 {
-        self.tree.entries()
+        self.draft.tree.entries()
     }
 
     /// Returns about how many bytes of memory the entries take.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        self.tree.memory_bytes()
+        self.draft.tree.memory_bytes()
     }
 
     /// Returns about how many bytes of the disk the end of the work takes at most: inodes, twice while they wait for their place,
     /// and directories with their names.
     #[must_use]
     pub fn metadata_bytes(&self) -> u64 {
-        let inodes = self.tree.entries().saturating_mul(2 * disk_len(INODE_SIZE));
-        let directories = self.tree.directories().saturating_mul(BLOCK_BYTES);
-        inodes.saturating_add(directories).saturating_add(self.tree.memory_bytes())
+        let inodes = self.draft.tree.entries().saturating_mul(2 * disk_len(INODE_SIZE));
+        let directories = self.draft.tree.directories().saturating_mul(BLOCK_BYTES);
+        inodes.saturating_add(directories).saturating_add(self.draft.tree.memory_bytes())
     }
 
     /// Writes all metadata for a file system of the full size, and syncs the file.
     pub fn finish(self) -> Result<FormatSummary, FormatError> {
-        finish::write(self, Ending::FullSize)
+        finish::write(self.draft, Ending::FullSize)
     }
 
     /// Like [`Self::finish`], but trims the file system to what is in use and this much free space.
     pub fn finish_shrunk(self, slack_bytes: u64) -> Result<FormatSummary, FormatError> {
-        finish::write(self, Ending::Shrunk { slack_blocks: slack_bytes.div_ceil(BLOCK_BYTES) })
+        finish::write(self.draft, Ending::Shrunk { slack_blocks: slack_bytes.div_ceil(BLOCK_BYTES) })
     }
 
     pub(crate) fn add_file(
@@ -201,7 +168,8 @@ impl Ext4Writer {
         content: &mut dyn Content,
     ) -> Result<(), FormatError> {
         self.add_node(path, metadata, |writer| {
-            let extents = content::store(path, size, content, &mut writer.allocator, &mut writer.file)?;
+            let extents =
+                content::store(path, size, content, &mut writer.draft.allocator, &mut writer.draft.file)?;
             Ok(Body::File { size, extents })
         })
     }
@@ -213,10 +181,10 @@ impl Ext4Writer {
         body: impl FnOnce(&mut Self) -> Result<Body, FormatError>,
     ) -> Result<(), FormatError> {
         let xattrs = Xattrs::parse(path, &metadata.xattrs)?;
-        let place = self.tree.prepare(path)?;
+        let place = self.draft.tree.prepare(path)?;
         let body = body(self)?;
         let node = Node { attributes: Attributes::of(metadata), xattrs, names: 1, body };
-        let replaced = self.tree.place(&place, node);
+        let replaced = self.draft.tree.place(&place, node);
         self.release(replaced.as_slice())
     }
 
@@ -224,15 +192,15 @@ impl Ext4Writer {
     /// itself again and again must not fill its disk.
     fn release(&mut self, extents: &[Extent]) -> Result<(), FormatError> {
         for extent in extents {
-            self.allocator.release(extent.run());
+            self.draft.allocator.release(extent.run());
             self.waste_blocks += u64::from(extent.blocks);
         }
         if self.waste_blocks < WASTE_BLOCKS_MAX {
             return Ok(());
         }
         self.waste_blocks = 0;
-        for run in self.allocator.freed_since(&mut self.punched) {
-            self.file.punch(run.start, run.blocks)?;
+        for run in self.draft.allocator.freed_since(&mut self.punched) {
+            self.draft.file.punch(run.start, run.blocks)?;
         }
         Ok(())
     }

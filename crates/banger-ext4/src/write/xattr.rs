@@ -4,24 +4,18 @@ use crate::disk::acl;
 use crate::disk::bytes::{Record, clamp16, clamp32, disk_len};
 use crate::disk::checksum::Checksum;
 use crate::disk::geometry::{BLOCK_SIZE, INODE_SIZE};
+use crate::disk::numbers::{XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT, XATTR_MAGIC, XATTR_PREFIXES};
 use crate::error::FormatError;
 use crate::path::shown;
 use crate::write::inode::XATTR_OFFSET;
-use crate::write::tree::ALLOCATION_BYTES;
+use crate::write::memory::ALLOCATION_BYTES;
 
-pub(crate) const MAGIC: u32 = 0xea02_0000;
 const ENTRY_HEADER: usize = 16;
 const BLOCK_HEADER: usize = 32;
 const CHECKSUM_OFFSET: usize = 16;
 /// The inode has a magic number before the entries; four zero bytes end the entries.
 const INLINE_BYTES: usize = INODE_SIZE - XATTR_OFFSET - 4;
 const END_BYTES: usize = 4;
-
-/// Namespaces with the number that the disk has in their place.
-pub(crate) const PREFIXES: [(&[u8], u8); 4] =
-    [(b"user.", 1), (b"trusted.", 4), (b"security.", 6), (b"system.", 7)];
-pub(crate) const ACL_ACCESS: (&[u8], u8) = (acl::ACCESS, 2);
-pub(crate) const ACL_DEFAULT: (&[u8], u8) = (acl::DEFAULT, 3);
 
 /// The order of the fields is the order on the disk.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -179,7 +173,7 @@ impl Xattrs {
             return Vec::new();
         }
         let mut record = Record::with_capacity(INLINE_BYTES + 4);
-        record.u32(MAGIC);
+        record.u32(XATTR_MAGIC);
         // Offsets of values count from the first entry, and the kernel leaves hashes out here.
         put_xattrs(&mut record, self.inline(), 4, INLINE_BYTES, |_| 0);
         record.into_bytes()
@@ -193,7 +187,7 @@ impl Xattrs {
     pub(crate) fn encode_block(&self, block: u64, seed: Checksum) -> Vec<u8> {
         let hash = self.block().iter().fold(0_u32, |hash, xattr| hash.rotate_left(16) ^ xattr.hash());
         let mut record = Record::with_capacity(BLOCK_SIZE);
-        record.u32(MAGIC).u32(1).u32(1).u32(hash);
+        record.u32(XATTR_MAGIC).u32(1).u32(1).u32(hash);
         record.at(BLOCK_HEADER);
         put_xattrs(&mut record, self.block(), 0, BLOCK_SIZE, Xattr::hash);
         let checksum = seed.with(&block.to_le_bytes()).with(record.as_slice());
@@ -204,14 +198,14 @@ impl Xattrs {
 
 fn parse(path: &[u8], name: &[u8], value: &[u8]) -> Result<Xattr, FormatError> {
     let unknown = || FormatError::XattrNamespace { path: shown(path), name: shown(name) };
-    for (acl_name, namespace) in [ACL_ACCESS, ACL_DEFAULT] {
+    for (acl_name, namespace) in [XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT] {
         if name == acl_name {
             let value = acl::to_disk(value)
                 .ok_or_else(|| FormatError::AclMalformed { path: shown(path), name: shown(name) })?;
             return Ok(Xattr { namespace, name_len: 0, name: Box::default(), value: value.into() });
         }
     }
-    let (namespace, rest) = PREFIXES
+    let (namespace, rest) = XATTR_PREFIXES
         .into_iter()
         .find_map(|(prefix, namespace)| Some((namespace, name.strip_prefix(prefix)?)))
         .ok_or_else(unknown)?;

@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 
-use super::{Attributes, Body, Link, NodeId, Tree};
+use super::{Body, Link, NodeId, Tree};
+use crate::entry::Found;
 use crate::error::FormatError;
 use crate::path::{names, shown};
+use crate::write::attributes::Attributes;
 use crate::write::extent::Extent;
-use crate::write::writer::Found;
 use crate::write::xattr::Xattrs;
 
 /// As many links as Linux follows in one path (`MAXSYMLINKS`).
