@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::EntryName;
 use crate::reader::kind_text;
-use crate::{EntryName, WriteError};
+use crate::write_error::WriteError;
 
 /// The place for what is at the top of a tree.
 #[derive(Debug)]

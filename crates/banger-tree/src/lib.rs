@@ -20,6 +20,7 @@ mod partial_file;
 mod reader;
 mod top;
 mod wire;
+mod write_error;
 mod writer;
 
 pub use arrival::{Arrival, ArrivalError, FILE_BYTES_MAX};
@@ -30,7 +31,8 @@ pub use name::{EntryName, NameError};
 pub use reader::{ReadError, TreeReader};
 pub use top::{Top, Tops};
 pub use wire::{WireError, batch_bytes, to_wire};
-pub use writer::{Owners, Summary, TreeWriter, WriteError, WriterOptions};
+pub use write_error::WriteError;
+pub use writer::{Owners, Summary, TreeWriter, WriterOptions};
 
 /// Bytes of a file in one item, and of all items that travel together.
 pub const CHUNK_BYTES: usize = 64 * 1024;

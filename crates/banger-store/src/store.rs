@@ -1,0 +1,134 @@
+//! The open database: one connection, what was read last, and room for the next write.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::reserve::Reserve;
+use crate::vm_row::VmRow;
+use crate::{StoreError, migration};
+
+/// The open store.
+pub struct Store {
+    database: Mutex<Database>,
+    reserve: Reserve,
+    listener: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
+}
+
+pub(crate) struct Database {
+    pub(crate) connection: Connection,
+    /// What was read last.
+    pub(crate) listed: Option<(DatabaseVersion, Arc<[VmRow]>)>,
+}
+
+/// Two equal ones: nobody has written in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DatabaseVersion {
+    /// Changes with each commit of another connection (<https://sqlite.org/pragma.html#pragma_data_version>).
+    of_others: i64,
+    /// Changes with each row that this connection writes.
+    ours: u64,
+}
+
+impl DatabaseVersion {
+    pub(crate) fn of(connection: &Connection) -> rusqlite::Result<Self> {
+        let of_others = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        Ok(Self { of_others, ours: connection.total_changes() })
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the database, makes it when it is missing, and brings it up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`], [`StoreError::Newer`], [`StoreError::Migrate`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let reserve = Reserve::of(path);
+        let connection = match open_connection(path) {
+            Err(error) if error.may_want_room() && reserve.give_up() => open_connection(path),
+            opened => opened,
+        };
+        let database = Mutex::new(Database { connection: connection?, listed: None });
+        reserve.keep();
+        Ok(Self { database, reserve, listener: OnceLock::new() })
+    }
+
+    /// Looks at a database without changing it: how many VMs it holds.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn inspect(path: &Path) -> Result<i64, StoreError> {
+        let failed = |source| StoreError::Open { path: path.to_owned(), source };
+        let connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
+        migration::refuse_newer(&connection, path)?;
+        connection
+            .query_row("SELECT count(*) FROM vms", [], |row| row.get(0))
+            .map_err(|source| StoreError::Statement { action: "count the VMs", source })
+    }
+
+    /// Calls `listener` with the cursor of each new event, once that is written. The first listener stays.
+    pub fn on_event(&self, listener: impl Fn(i64) + Send + Sync + 'static) {
+        let _ = self.listener.set(Box::new(listener));
+    }
+
+    pub(crate) fn announce(&self, cursor: i64) {
+        if let Some(listener) = self.listener.get() {
+            listener(cursor);
+        }
+    }
+
+    /// Writes. What finds no room is tried once more with the room that is kept for that.
+    pub(crate) fn write<T>(
+        &self,
+        act: impl Fn(&mut Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut database = self.database();
+        let done = match act(&mut database.connection) {
+            Err(error) if error.may_want_room() && self.reserve.give_up() => act(&mut database.connection),
+            done => done,
+        };
+        if done.is_ok() {
+            self.reserve.keep();
+        }
+        done
+    }
+
+    pub(crate) fn database(&self) -> MutexGuard<'_, Database> {
+        // A panic while the mutex was held cannot leave a half transaction: it rolled back when it was dropped.
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // The log stays, with its blocks; whoever copies the database alone has all of it.
+        let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = database.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    }
+}
+
+fn open_connection(path: &Path) -> Result<Connection, StoreError> {
+    let failed = |source| StoreError::Open { path: path.to_owned(), source };
+    let mut connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    // A killed daemon loses nothing; after a loss of power the last transactions may be missing, never torn.
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    connection.pragma_update(None, "foreign_keys", "ON").map_err(failed)?;
+    // Nothing is written beside the database.
+    connection.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
+    // Closing would remove the log, and with it the blocks that are kept for it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+    migration::apply(&mut connection, path)?;
+    Ok(connection)
+}
