@@ -1,0 +1,131 @@
+//! The modules of a crate use each other one way: no file uses a file that, by whatever detour, uses it.
+//!
+//! A file uses another where it names something that stands there. A name is followed through `use` and re-exports to the file that
+//! defines it, so that a `mod.rs` that only lists its children is no detour. Tests are not asked, and neither are methods: a call
+//! names no file.
+
+mod mentions;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use source::{Arrows, Crate};
+
+/// Crates that still have circles. It can only become shorter: a crate without one is struck off.
+const STILL_IN_CIRCLES: &[&str] =
+    &["banger-agent", "banger-cli", "banger-daemon", "banger-image", "banger-vmm"];
+
+/// Returns the circles among files: sets of files each of which reaches all others.
+fn circles(arrows: &Arrows) -> Vec<BTreeSet<PathBuf>> {
+    let reached = |from: &PathBuf| {
+        let mut reached = BTreeSet::new();
+        let mut next = vec![from];
+        while let Some(file) = next.pop() {
+            for to in arrows.get(file).into_iter().flat_map(BTreeMap::keys) {
+                if reached.insert(to.clone()) {
+                    next.push(to);
+                }
+            }
+        }
+        reached
+    };
+    let all: BTreeMap<&PathBuf, BTreeSet<PathBuf>> =
+        arrows.keys().map(|file| (file, reached(file))).collect();
+    let mut circles = BTreeSet::new();
+    for (file, reaches) in &all {
+        if reaches.contains(*file) {
+            circles.insert(
+                reaches
+                    .iter()
+                    .filter(|other| all.get(other).is_some_and(|back| back.contains(*file)))
+                    .cloned()
+                    .collect(),
+            );
+        }
+    }
+    circles.into_iter().collect()
+}
+
+/// Draws the arrows inside each circle of a crate.
+fn drawn_circles(root: &Path) -> Vec<String> {
+    let arrows = Crate::read(root).arrows();
+    let folder = root.parent().unwrap();
+    let short = |file: &Path| file.strip_prefix(folder).unwrap_or(file).display().to_string();
+    let drawn = circles(&arrows).into_iter().map(|circle| {
+        let lines = circle.iter().flat_map(|file| {
+            arrows[file]
+                .iter()
+                .filter(|(to, _)| circle.contains(*to))
+                .map(move |(to, name)| format!("  {} uses {} of {}\n", short(file), name, short(to)))
+        });
+        format!("{} files:\n{}", circle.len(), lines.collect::<String>())
+    });
+    drawn.collect()
+}
+
+fn crates() -> Vec<(String, PathBuf)> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates"));
+    let mut crates = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let roots = ["lib.rs", "main.rs"].map(|root| entry.path().join("src").join(root));
+        let root = roots.into_iter().find(|root| root.exists()).unwrap();
+        crates.push((entry.file_name().into_string().unwrap(), root));
+    }
+    crates.sort();
+    crates
+}
+
+#[test]
+fn no_file_uses_a_file_that_uses_it() {
+    let crates = crates();
+    assert!(crates.len() > 10, "{crates:?}");
+    for (name, root) in crates {
+        let circles = drawn_circles(&root);
+        if STILL_IN_CIRCLES.contains(&name.as_str()) {
+            assert!(!circles.is_empty(), "{name} has no circle any more: strike it off the list");
+        } else {
+            assert!(circles.is_empty(), "{name} has circles among its files:\n{}", circles.join("\n"));
+        }
+    }
+}
+
+/// Writes a crate of these files and draws its circles.
+fn drawn(files: &[(&str, &str)]) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    drawn_circles(&directory.path().join("lib.rs"))
+}
+
+#[test]
+fn a_circle_is_found_through_reexports_parents_and_macros() {
+    let circles = drawn(&[
+        ("lib.rs", "mod a; mod b; pub use b::Banana;"),
+        ("a/mod.rs", "mod inner; pub(crate) use inner::Apple;"),
+        ("a/inner.rs", "use crate::Banana; pub(crate) struct Apple(Banana);"),
+        ("b.rs", "use super::a; pub struct Banana; fn f() { println!(\"{:?}\", a::Apple::new()); }"),
+    ]);
+    assert_eq!(
+        circles,
+        ["2 files:\n  a/inner.rs uses Banana of b.rs\n  b.rs uses a::Apple::new of a/inner.rs\n"]
+    );
+}
+
+#[test]
+fn tests_visibility_and_lists_of_children_make_no_circle() {
+    let circles = drawn(&[
+        ("lib.rs", "mod a; mod b; pub use a::Apple;"),
+        ("a.rs", "use crate::b::Banana; pub struct Apple(pub(crate) Banana);"),
+        (
+            "b.rs",
+            "pub(super) struct Banana; #[cfg(test)] mod tests { use crate::Apple; } #[cfg(test)] fn f(_: crate::a::Apple) {}",
+        ),
+    ]);
+    assert_eq!(circles, Vec::<String>::new());
+}
