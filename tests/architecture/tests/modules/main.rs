@@ -4,6 +4,12 @@
 //! defines it, so that a `mod.rs` that only lists its children is no detour. Tests are not asked, and neither are methods: a call
 //! names no file.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the whole program is a test; a panic names what is wrong"
+)]
+
 mod mentions;
 mod source;
 

@@ -72,14 +72,13 @@ impl Crate {
                     let name = inner.ident.to_string();
                     module.children.insert(name.clone());
                     let below: Names = names.iter().cloned().chain([name.clone()]).collect();
-                    match &inner.content {
-                        Some((_, items)) => self.add_items(&below, file, &folder.join(&name), items),
-                        None => {
-                            let flat = folder.join(format!("{name}.rs"));
-                            let nested = folder.join(&name).join("mod.rs");
-                            let file = if flat.exists() { flat } else { nested };
-                            self.add_file(&below, &file, &folder.join(&name));
-                        }
+                    if let Some((_, items)) = &inner.content {
+                        self.add_items(&below, file, &folder.join(&name), items);
+                    } else {
+                        let flat = folder.join(format!("{name}.rs"));
+                        let nested = folder.join(&name).join("mod.rs");
+                        let file = if flat.exists() { flat } else { nested };
+                        self.add_file(&below, &file, &folder.join(&name));
                     }
                 }
                 syn::Item::Use(import) if !is_for_tests(&import.attrs) => {
@@ -198,23 +197,23 @@ impl Module {
             }
             syn::UseTree::Name(name) if name.ident == "self" => {
                 let own = before.last().unwrap().clone();
-                self.add_name(here, own, before.to_vec(), is_private);
+                self.add_name(here, own, before, is_private);
             }
             syn::UseTree::Name(name) => {
-                self.add_name(here, name.ident.to_string(), with(&name.ident), is_private)
+                self.add_name(here, name.ident.to_string(), &with(&name.ident), is_private);
             }
             syn::UseTree::Rename(name) => {
-                self.add_name(here, name.rename.to_string(), with(&name.ident), is_private);
+                self.add_name(here, name.rename.to_string(), &with(&name.ident), is_private);
             }
             syn::UseTree::Glob(_) => self.globs.extend(self.absolute(here, before)),
         }
     }
 
-    fn add_name(&mut self, here: &[String], name: String, path: Names, is_private: bool) {
+    fn add_name(&mut self, here: &[String], name: String, path: &[String], is_private: bool) {
         if is_private && name != "_" {
             self.private_imports.insert(name.clone());
         }
-        let absolute = self.absolute(here, &path);
+        let absolute = self.absolute(here, path);
         self.imports.insert(name, absolute.map(|path| [vec!["crate".to_owned()], path].concat()));
     }
 
