@@ -17,24 +17,10 @@ use crate::{
     control::{Control, Init, Power, ReadinessBoard, watch_systemd},
     exec::Commands,
     identity::Identity,
+    invocation::{NO_INIT, Start},
     respawn,
     stream_port::StreamPort,
 };
-
-/// The first argument that makes this program the agent; the second is the init's program, or [`NO_INIT`].
-pub const ARGUMENT: &str = "agent";
-
-/// The third argument of an agent that takes the place of one that was killed.
-pub const AGAIN: &str = "again";
-
-/// The only argument with which the kernel starts this program when the agent has ended.
-pub const RELEASED: &str = respawn::RELEASED;
-
-/// The agent's name: systemd's last round of kills spares what starts with `@`.
-pub(crate) const NAME: &str = "@banger-agent";
-
-/// In place of the init's program: the first process only reaps.
-pub const NO_INIT: &str = "-";
 
 /// What the agent writes to the first process once the guest has its identity.
 pub const IDENTIFIED: &[u8] = b"identified\n";
@@ -44,15 +30,6 @@ const CGROUP: &str = "/sys/fs/cgroup/banger";
 
 /// Room for the next try when the channel's device fails.
 const DEVICE_RETRY: Duration = Duration::from_secs(1);
-
-/// Which agent of its guest it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// The first one.
-    First,
-    /// One in the place of another that was killed.
-    Again,
-}
 
 /// Becomes the agent anew: the kernel has seen the end of the one before.
 #[must_use]

@@ -12,6 +12,7 @@ mod control;
 mod exec;
 mod files;
 mod identity;
+pub mod invocation;
 mod listeners;
 mod os;
 mod respawn;

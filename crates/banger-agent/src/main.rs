@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use banger_agent::{agent, boot, standard_streams, test_guest};
+use banger_agent::{agent, boot, invocation, standard_streams, test_guest};
 
 const USAGE: &str = "usage: banger-agent serve --unix DIRECTORY [--root DIRECTORY]";
 
@@ -24,9 +24,9 @@ fn main() -> ExitCode {
     match words.as_slice() {
         // The kernel hands its unknown words to the first process: they are not for us.
         _ if std::process::id() == 1 => boot::run(),
-        [agent::ARGUMENT, init] => agent::run(init, agent::Start::First),
-        [agent::ARGUMENT, init, agent::AGAIN] => agent::run(init, agent::Start::Again),
-        [agent::RELEASED] => agent::run_released(),
+        [invocation::ARGUMENT, init] => agent::run(init, invocation::Start::First),
+        [invocation::ARGUMENT, init, invocation::AGAIN] => agent::run(init, invocation::Start::Again),
+        [invocation::RELEASED] => agent::run_released(),
         ["serve", "--unix", directory] => test_guest::run(&PathBuf::from(directory), None),
         ["serve", "--unix", directory, "--root", root] => {
             test_guest::run(&PathBuf::from(directory), Some(PathBuf::from(root)))

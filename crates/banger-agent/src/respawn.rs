@@ -25,13 +25,13 @@ use rustix::{
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags},
 };
 
-use crate::{agent, boot};
+use crate::invocation::{AGAIN, ARGUMENT, NAME, NO_INIT, RELEASED};
 
 /// Where the agent's program can be found again. The first process puts it there.
 pub(crate) const PROGRAM: &str = "/run/banger/agent";
 
-/// What the kernel gives a release agent as its argument: the cgroup that is empty.
-pub(crate) const RELEASED: &str = "/agent";
+/// Where programs of the guest are looked for when nobody says where.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const DIRECTORY: &str = "/run/banger";
 const LOCK: &str = "/run/banger/lock";
@@ -126,8 +126,8 @@ pub(crate) fn noted_identity() -> Option<IdentifyRequest> {
 
 /// Becomes the agent under its own name, with nothing of whoever started it. Returns only when it fails.
 pub(crate) fn become_agent() -> Result<Infallible, io::Error> {
-    let init = fs::read_link("/proc/1/exe").unwrap_or_else(|_| PathBuf::from(agent::NO_INIT));
-    let error = command(Path::new(&init)).arg(agent::AGAIN).stdout(Stdio::null()).exec();
+    let init = fs::read_link("/proc/1/exe").unwrap_or_else(|_| PathBuf::from(NO_INIT));
+    let error = command(Path::new(&init)).arg(AGAIN).stdout(Stdio::null()).exec();
     Err(error)
 }
 
@@ -139,11 +139,11 @@ pub(crate) fn command(init: &Path) -> Command {
     // The file itself may be out of reach since the switch of the root; the running program is not.
     let mut command = Command::new("/proc/self/exe");
     command
-        .arg0(agent::NAME)
-        .arg(agent::ARGUMENT)
+        .arg0(NAME)
+        .arg(ARGUMENT)
         .arg(init)
         .env_clear()
-        .env("PATH", boot::PATH)
+        .env("PATH", PATH)
         .env("HOME", "/root")
         .stdin(Stdio::null())
         .stderr(log);

@@ -15,7 +15,10 @@ use rustix::{
 };
 
 use super::reaper;
-use crate::{agent, console, control, respawn};
+use crate::{
+    console, control, invocation,
+    respawn::{self, PATH},
+};
 
 /// How long the init waits for the identity, so that its services see the right name and address.
 const IDENTITY_DEADLINE: Duration = Duration::from_secs(10);
@@ -24,8 +27,6 @@ const IDENTITY_DEADLINE: Duration = Duration::from_secs(10);
 const INITS: [&str; 4] = ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/etc/init"];
 
 const NO_INIT_WANTED: &str = "none";
-
-pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The agent cannot be started: nobody could reach the guest.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,7 @@ fn find_init(wanted: Option<&Path>) -> Option<PathBuf> {
 }
 
 fn start_agent(init: Option<&Path>) -> io::Result<Child> {
-    let init = init.map_or_else(|| PathBuf::from(agent::NO_INIT), real_program);
+    let init = init.map_or_else(|| PathBuf::from(invocation::NO_INIT), real_program);
     respawn::command(&init).stdout(Stdio::piped()).spawn()
 }
 

@@ -17,8 +17,6 @@ mod reaper;
 mod root;
 mod run_content;
 
-pub(crate) use handover::PATH;
-
 use std::{convert::Infallible, path::Path, process::ExitCode, time::Duration};
 
 use crate::{console, control};

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::{WaitOptions, wait};
 
-use crate::{agent, console, control, respawn};
+use crate::{console, control, invocation, respawn};
 
 /// An agent that ends this soon again and again would do so for ever.
 const SHORT: Duration = Duration::from_secs(2);
@@ -40,8 +40,8 @@ fn reap_until_ended(agent: u32) {
 }
 
 fn start_again() -> Option<u32> {
-    let mut command = respawn::command(agent::NO_INIT.as_ref());
-    match command.arg(agent::AGAIN).stdout(Stdio::null()).spawn() {
+    let mut command = respawn::command(invocation::NO_INIT.as_ref());
+    match command.arg(invocation::AGAIN).stdout(Stdio::null()).spawn() {
         Ok(child) => Some(child.id()),
         Err(error) => {
             console::error(&error);

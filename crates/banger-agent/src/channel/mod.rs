@@ -6,12 +6,15 @@
 //! Unix socket (tests) ─ CONNECT line ────────────────────┘
 //! ```
 
+mod line;
 mod opening;
 mod ports;
 pub mod serial_port;
 pub mod session;
+mod stream;
 pub(crate) mod vsock;
 
+pub(crate) use line::read_line;
 pub use opening::greet;
-pub(crate) use opening::read_line;
-pub use ports::{ByteStream, Ports};
+pub use ports::Ports;
+pub use stream::ByteStream;

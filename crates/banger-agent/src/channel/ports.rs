@@ -2,21 +2,12 @@
 
 use std::sync::Arc;
 
-use banger_agent_proto::{CONTROL_PORT, STREAM_PORT};
-use tokio::io::{AsyncRead, AsyncWrite};
-
+use super::stream::ByteStream;
 use crate::{
     control::{Control, connection},
     stream_port::StreamPort,
 };
-
-/// A stream from the host, whatever carries it.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-/// A stream from the host.
-pub type ByteStream = Box<dyn Stream>;
+use banger_agent_proto::{CONTROL_PORT, STREAM_PORT};
 
 /// The services of the agent, by port.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use std::{
 use tokio::{net::UnixDatagram, process::Command};
 
 use super::readiness::ReadinessBoard;
-use crate::{agent::Start, console};
+use crate::{console, invocation::Start};
 
 /// The socket in the form in which systemd expects it: abstract, so that no mount can hide it.
 pub(crate) const NOTIFY_ADDRESS: &str = "@banger/notify";

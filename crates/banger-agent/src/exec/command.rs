@@ -27,7 +27,7 @@ use rustix::{
 };
 use tokio::{
     process::Child,
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, watch},
     task::JoinHandle,
 };
 use tonic::Status;
@@ -42,6 +42,7 @@ use super::{
     memory_kill,
     output::{self, Channel, Stream},
     plan::{self, PlanError},
+    replies::ReplySender,
     session, shutdown_note,
     start_error::{Attempt, StartError},
     terminal,
@@ -52,12 +53,6 @@ use crate::os::{
     namespaces::{self, Namespaces, Place},
     spawn::{self, Program, StandardStreams},
 };
-
-/// Where replies go. Bounded: see [`REPLIES_MAX`].
-pub(crate) type ReplySender = mpsc::Sender<Result<ExecReply, Status>>;
-
-/// Replies that wait for the host. With the chunks of [`output`] this is what one command may hold in memory.
-pub(crate) const REPLIES_MAX: usize = 8;
 
 /// From SIGHUP to SIGKILL when the caller went away.
 const HANG_UP_GRACE: Duration = Duration::from_millis(500);

@@ -17,10 +17,12 @@ mod leader;
 mod memory_kill;
 mod output;
 mod plan;
+mod replies;
 pub(crate) mod session;
 mod shutdown_note;
 mod start_error;
 mod terminal;
 mod tree;
 
-pub(crate) use command::{Commands, REPLIES_MAX};
+pub(crate) use command::Commands;
+pub(crate) use replies::REPLIES_MAX;

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tonic::Status;
 
-use super::command::ReplySender;
+use super::replies::ReplySender;
 use crate::os::async_fd;
 
 /// Bytes of one reply.
