@@ -5,6 +5,7 @@ pub mod boot_source;
 pub mod cause;
 mod clock;
 pub mod config;
+pub mod daemon_log;
 pub mod doctor;
 pub mod events;
 mod file_identity;

@@ -1,25 +1,23 @@
 //! `bangerd`: started by `banger` when nobody listens on the daemon's socket; ends when told to.
 
 use std::error::Error;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{FromRawFd as _, RawFd};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use banger_daemon::cause::chain;
+use banger_daemon::daemon_log::LineLog;
 use banger_daemon::wiring::{Daemon, DaemonError};
-use banger_sys::files::is_disk_full;
 use banger_sys::paths::Paths;
 use banger_sys::shortage;
 use clap::Parser;
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
-/// Size at which the log is moved aside when the daemon starts.
-const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How long threads may go on when the daemon ends.
 const THREADS_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -98,16 +96,7 @@ fn run(ready: &mut Announcer, open_files_max: Option<u64>) -> Result<(), Box<dyn
 
 fn start_log(path: &Path) -> Result<(), DaemonError> {
     let failed = |source| DaemonError::Log { path: path.to_owned(), source };
-    if std::fs::metadata(path).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
-        std::fs::rename(path, path.with_extension("log.1")).map_err(failed)?;
-    }
-    let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-    let file = match opened {
-        // Better without a log than not at all: a daemon is what makes room.
-        Err(error) if is_disk_full(&error) => OpenOptions::new().append(true).open("/dev/null"),
-        opened => opened,
-    };
-    let file = file.map_err(failed)?;
+    let log = LineLog::open(path).map_err(failed)?;
     let level = std::env::var("BANGER_LOG_LEVEL").unwrap_or_else(|_unset| "info".to_owned());
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_bad| EnvFilter::new("info"));
     // A line that the disk does not take is lost; to complain of it on stderr would be a panic where that is closed.
@@ -115,7 +104,7 @@ fn start_log(path: &Path) -> Result<(), DaemonError> {
         .json()
         .log_internal_errors(false)
         .with_env_filter(filter)
-        .with_writer(file)
+        .with_writer(Mutex::new(log))
         .init();
     Ok(())
 }
