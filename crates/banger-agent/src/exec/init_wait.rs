@@ -1,9 +1,10 @@
 //! Commands that talk to the image's init: right after the agent is ready the init has only just begun, and `systemctl` would
 //! say that the system was not booted with systemd. Such a command waits for the init's door; every other starts at once.
-//! Which programs they are is a rule; a script that calls one out of sight of its command line is not recognised.
+//! Which programs they are is a rule. They are found on the command line, in the text of a shell's `-c`, and in a script
+//! that the command names; what a compiled program starts is out of sight.
 
 use std::{
-    io,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,25 +20,28 @@ const DEADLINE: Duration = Duration::from_secs(25);
 /// Between two tries of a door that is there, but not open yet.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
+/// Longest part of a script that is looked at.
+const SCRIPT_BYTES_MAX: u64 = 64 * 1024;
+
 /// Speak to systemd itself.
-const OF_MANAGER: [&str; 14] = [
+const OF_MANAGER: [&str; 8] = [
     "systemctl",
-    "reboot",
-    "poweroff",
-    "halt",
-    "shutdown",
-    "telinit",
     "service",
     "invoke-rc.d",
     "journalctl",
-    "systemd-run",
     "systemd-analyze",
     "systemd-cgls",
     "systemd-cgtop",
     "deb-systemd-invoke",
 ];
-/// Speak to services of systemd by the system's bus.
-const OF_BUS: [&str; 9] = [
+/// Speak to services of systemd by the system's bus. Those that end the system ask logind there before they ask systemd.
+const OF_BUS: [&str; 15] = [
+    "reboot",
+    "poweroff",
+    "halt",
+    "shutdown",
+    "telinit",
+    "systemd-run",
     "loginctl",
     "hostnamectl",
     "timedatectl",
@@ -67,25 +71,13 @@ const PACKAGE_WORDS: [&str; 12] = [
     "--configure",
     "-S",
 ];
-/// Run what their arguments say.
-const WRAPPERS: [&str; 16] = [
-    "sh",
-    "bash",
-    "dash",
-    "zsh",
-    "ash",
-    "busybox",
-    "env",
-    "sudo",
-    "timeout",
-    "nohup",
-    "setsid",
-    "nice",
-    "time",
-    "eatmydata",
-    "xargs",
-    "script",
-];
+/// Run the text or the file that their arguments say.
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ash", "busybox"];
+/// Verbs of `systemctl` that end the system.
+const POWER_VERBS: [&str; 5] = ["reboot", "poweroff", "halt", "kexec", "soft-reboot"];
+/// Run the command that their arguments are.
+const WRAPPERS: [&str; 10] =
+    ["env", "sudo", "timeout", "nohup", "setsid", "nice", "time", "eatmydata", "xargs", "script"];
 
 /// What a command waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,17 +97,19 @@ impl InitWait {
     pub(super) fn of(start: &ExecStart, init: Init, root: &Path) -> Option<Self> {
         let arguments: Vec<_> = start.argv.iter().map(|argument| String::from_utf8_lossy(argument)).collect();
         let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
-        let doors: Vec<_> = match door(&arguments, init)? {
-            Door::Manager => vec![root.join("run/systemd/private")],
-            // An image without a bus has nothing to wait for there.
-            Door::Bus if has_bus(root) => {
-                vec![root.join("run/systemd/private"), root.join("run/dbus/system_bus_socket")]
-            }
-            Door::Bus => vec![root.join("run/systemd/private")],
-            Door::OpenRc if root.join("sbin/openrc").exists() => vec![root.join("run/openrc/softlevel")],
-            Door::OpenRc => return None,
+        // Once the last door is open, nothing has to be looked at.
+        if doors_of(Door::last(init)?, root).iter().all(|door| door.exists()) {
+            return None;
+        }
+        let directory = match start.working_directory.as_ref() {
+            [] => root.join("root"),
+            said => root.join(relative(&String::from_utf8_lossy(said))),
         };
-        let closed: Vec<_> = doors.into_iter().filter(|door| !door.exists()).collect();
+        let script = |path: &str| read_script(root, &directory, path);
+        let closed: Vec<_> = doors_of(door(&arguments, init, script)?, root)
+            .into_iter()
+            .filter(|door| !door.exists())
+            .collect();
         (!closed.is_empty()).then_some(Self { doors: closed })
     }
 
@@ -155,20 +149,62 @@ fn has_bus(root: &Path) -> bool {
         .any(|program| root.join(program).exists())
 }
 
-fn door(arguments: &[&str], init: Init) -> Option<Door> {
-    let (program, rest) = arguments.split_first()?;
-    let program = program.rsplit('/').next().unwrap_or(program);
+impl Door {
+    /// Returns the door of an init that opens last.
+    fn last(init: Init) -> Option<Self> {
+        match init {
+            Init::Systemd => Some(Self::Bus),
+            Init::Busybox | Init::Other => Some(Self::OpenRc),
+            Init::Ours => None,
+        }
+    }
+}
+
+/// Returns the files that are there when a door is open; none where it is not waited for.
+fn doors_of(door: Door, root: &Path) -> Vec<PathBuf> {
+    match door {
+        // An image without a bus has nothing to wait for there.
+        Door::Bus if has_bus(root) => {
+            vec![root.join("run/systemd/private"), root.join("run/dbus/system_bus_socket")]
+        }
+        Door::Manager | Door::Bus => vec![root.join("run/systemd/private")],
+        Door::OpenRc if root.join("sbin/openrc").exists() => vec![root.join("run/openrc/softlevel")],
+        Door::OpenRc => Vec::new(),
+    }
+}
+
+/// Returns the beginning of a script; `None`: it is something else.
+fn read_script(root: &Path, directory: &Path, path: &str) -> Option<String> {
+    let path = if path.starts_with('/') { root.join(relative(path)) } else { directory.join(path) };
+    // Neither a pipe nor a device is opened: that could wait for ever.
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = Vec::new();
+    std::fs::File::open(&path).ok()?.take(SCRIPT_BYTES_MAX).read_to_end(&mut text).ok()?;
+    // A program is no text.
+    (!text.contains(&0)).then(|| String::from_utf8_lossy(&text).into_owned())
+}
+
+fn relative(path: &str) -> &str {
+    path.trim_start_matches('/')
+}
+
+/// `script` returns the text of the file at a path, if it is a script.
+fn door(arguments: &[&str], init: Init, script: impl Fn(&str) -> Option<String>) -> Option<Door> {
+    let (path, rest) = arguments.split_first()?;
+    let program = path.rsplit('/').next().unwrap_or(path);
     if let Some(door) = door_of_program(program, rest, init) {
         return Some(door);
     }
-    if !WRAPPERS.contains(&program) {
-        return None;
-    }
-    // Every word of the arguments may be a program, in a script as well.
-    let words: Vec<&str> = rest
-        .iter()
-        .flat_map(|text| text.split(|c: char| !(c.is_alphanumeric() || "-_.".contains(c))))
-        .collect();
+    let runs_arguments = SHELLS.contains(&program) || WRAPPERS.contains(&program);
+    let texts: &[&str] = if runs_arguments { rest } else { &[] };
+    let may_be_scripts = texts.iter().copied().chain(path.contains('/').then_some(*path));
+    let scripts = may_be_scripts.filter(|argument| !argument.starts_with('-')).filter_map(script);
+    let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).chain(scripts).collect();
+    // Every word may be a program.
+    let is_word = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let words: Vec<&str> = texts.iter().flat_map(|text| text.split(|c| !is_word(c))).collect();
     let doors: Vec<_> = words.iter().filter_map(|word| door_of_program(word, &words, init)).collect();
     doors.iter().copied().find(|door| *door == Door::Bus).or_else(|| doors.first().copied())
 }
@@ -176,8 +212,9 @@ fn door(arguments: &[&str], init: Init) -> Option<Door> {
 fn door_of_program(program: &str, arguments: &[&str], init: Init) -> Option<Door> {
     let manages_packages =
         || PACKAGE_MANAGERS.contains(&program) && arguments.iter().any(|word| PACKAGE_WORDS.contains(word));
+    let ends_system = || program == "systemctl" && arguments.iter().any(|word| POWER_VERBS.contains(word));
     match init {
-        Init::Systemd if OF_BUS.contains(&program) => Some(Door::Bus),
+        Init::Systemd if OF_BUS.contains(&program) || ends_system() => Some(Door::Bus),
         Init::Systemd if OF_MANAGER.contains(&program) || manages_packages() => Some(Door::Manager),
         Init::Busybox | Init::Other if OF_OPENRC.contains(&program) => Some(Door::OpenRc),
         Init::Systemd | Init::Busybox | Init::Other | Init::Ours => None,
@@ -195,8 +232,10 @@ mod tests {
             (&["/usr/bin/systemctl", "start", "nginx"], Some(Door::Manager)),
             (&["service", "ssh", "status"], Some(Door::Manager)),
             (&["journalctl", "-b"], Some(Door::Manager)),
-            (&["sh", "-c", "sync; reboot; sleep 1"], Some(Door::Manager)),
-            (&["shutdown", "-h", "now"], Some(Door::Manager)),
+            (&["sh", "-c", "sync; reboot; sleep 1"], Some(Door::Bus)),
+            (&["shutdown", "-h", "now"], Some(Door::Bus)),
+            (&["systemctl", "--no-block", "poweroff"], Some(Door::Bus)),
+            (&["systemd-run", "--wait", "true"], Some(Door::Bus)),
             (&["loginctl"], Some(Door::Bus)),
             (&["hostnamectl", "set-hostname", "x"], Some(Door::Bus)),
             (&["sh", "-c", "echo hi; systemctl is-system-running"], Some(Door::Manager)),
@@ -213,12 +252,37 @@ mod tests {
             (&[""], None),
             (&[], None),
         ] {
-            assert_eq!(door(arguments, Init::Systemd), expected, "{arguments:?}");
+            assert_eq!(door(arguments, Init::Systemd, |_| None), expected, "{arguments:?}");
         }
-        assert_eq!(door(&["rc-service", "sshd", "start"], Init::Other), Some(Door::OpenRc));
+        assert_eq!(door(&["rc-service", "sshd", "start"], Init::Other, |_| None), Some(Door::OpenRc));
         for init in [Init::Ours, Init::Busybox, Init::Other] {
-            assert_eq!(door(&["systemctl"], init), None);
+            assert_eq!(door(&["systemctl"], init, |_| None), None);
         }
+    }
+
+    #[test]
+    fn commands_of_the_init_are_recognised_in_scripts_that_are_named() {
+        let script = |path: &str| path.ends_with("s.sh").then(|| "#!/bin/sh\nsystemd-run x\n".to_owned());
+        for arguments in
+            [&["/root/s.sh"][..], &["./s.sh", "x"], &["sh", "s.sh"], &["sudo", "bash", "-e", "/tmp/s.sh"]]
+        {
+            assert_eq!(door(arguments, Init::Systemd, script), Some(Door::Bus), "{arguments:?}");
+        }
+        for arguments in [&["cat", "s.sh"][..], &["/bin/true", "/root/s.sh"], &["sh", "-s.sh"]] {
+            assert_eq!(door(arguments, Init::Systemd, script), None, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_file_with_text_is_a_script() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(root.path().join(name), bytes).unwrap();
+        write("s.sh", b"poweroff");
+        write("program", b"\x7fELF\0poweroff");
+        let read = |path: &str| read_script(root.path(), root.path(), path);
+        assert_eq!(read("/s.sh").as_deref(), Some("poweroff"));
+        assert_eq!(read("s.sh").as_deref(), Some("poweroff"));
+        assert_eq!([read("/program"), read("/none"), read("/")], [None, None, None]);
     }
 
     #[tokio::test]
