@@ -14,7 +14,7 @@ use rustix::{
     fs::Access,
 };
 
-use super::reaper;
+use super::{reaper, temporary};
 use crate::{
     console, control, invocation,
     respawn::{self, PATH},
@@ -38,6 +38,9 @@ pub(super) struct HandoverError {
 /// Starts the agent, waits for the identity, becomes the init.
 pub(super) fn hand_over(wanted: Option<&Path>) -> Result<Infallible, HandoverError> {
     let init = find_init(wanted);
+    if init.as_deref().is_some_and(is_systemd) {
+        temporary::prepare(Path::new("/"));
+    }
     let mut agent = start_agent(init.as_deref()).map_err(|source| HandoverError { source })?;
     wait_for_identity(&mut agent);
     if let Some(init) = init {
@@ -57,6 +60,10 @@ fn find_init(wanted: Option<&Path>) -> Option<PathBuf> {
         .chain(INITS.iter().map(Path::new))
         .find(|path| path.is_file() && rustix::fs::access(*path, Access::EXEC_OK).is_ok())
         .map(Path::to_owned)
+}
+
+fn is_systemd(init: &Path) -> bool {
+    control::Init::of_program(&real_program(init)) == control::Init::Systemd
 }
 
 fn start_agent(init: Option<&Path>) -> io::Result<Child> {
@@ -97,7 +104,7 @@ struct InitError {
 fn become_init(path: &Path) -> InitError {
     let mut command = Command::new(path);
     command.env_clear().env("PATH", PATH).env("HOME", "/").env("TERM", "linux");
-    if control::Init::of_program(&real_program(path)) == control::Init::Systemd {
+    if is_systemd(path) {
         command.env("NOTIFY_SOCKET", control::NOTIFY_ADDRESS);
     }
     InitError { path: path.to_owned(), source: command.exec() }

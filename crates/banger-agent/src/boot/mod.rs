@@ -16,6 +16,7 @@ mod program;
 mod reaper;
 mod root;
 mod run_content;
+mod temporary;
 
 use std::{convert::Infallible, path::Path, process::ExitCode, time::Duration};
 
