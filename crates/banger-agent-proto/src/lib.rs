@@ -7,6 +7,7 @@
 
 pub mod heartbeat;
 pub mod sync;
+pub mod way_out;
 
 #[allow(missing_docs, clippy::pedantic, clippy::unwrap_used, unreachable_pub)]
 mod generated {
@@ -25,7 +26,7 @@ pub const CONTROL_PORT: u32 = 1024;
 
 /// Port of raw streams. The first line says what to connect to: `tcp <address>:<port>\n` or `ssh\n` (an `sshd -i`
 /// of the guest). The guest answers `OK\n` or `ERR <one sentence>\n`, then bytes flow. The line `health\n` asks for a
-/// sign of life: see [`heartbeat`].
+/// sign of life: see [`heartbeat`]; `way-out\n` asks to be told when the guest shuts down: see [`way_out`].
 pub const STREAM_PORT: u32 = 1025;
 
 /// Port of the host (its vsock address is 2) to which the agent opens a stream when it listens, where there is vsock, and

@@ -18,8 +18,10 @@ use crate::{
     exec::Commands,
     identity::Identity,
     invocation::{NO_INIT, Start},
+    os::signal_from_init::SignalFromInit,
     respawn,
     stream_port::StreamPort,
+    way_out::{SLICE_CGROUP, WayOutBoard},
 };
 
 /// What the agent writes to the first process once the guest has its identity.
@@ -84,6 +86,8 @@ async fn serve(init: Init, program: Option<PathBuf>, start: Start) {
     if init == Init::Systemd {
         watch_systemd(Arc::clone(&board), start);
     }
+    let way_out = Arc::new(WayOutBoard::new());
+    watch_for_way_out(&way_out, init, program.as_deref());
     let (sender, identified) = oneshot::channel();
     let root = PathBuf::from("/");
     let commands = Arc::new(Commands::new(root.clone(), cgroup).with_init(init, program));
@@ -94,9 +98,9 @@ async fn serve(init: Init, program: Option<PathBuf>, start: Start) {
         commands.set_defaults(noted.process);
         board.identified();
     }
-    let control =
-        Control::new(Arc::clone(&commands), board, Identity::of_guest(), Power::Machine(init), sender);
-    let ports = Ports::new(Arc::new(control), StreamPort::new(root, Arc::clone(&commands)));
+    let (power, told) = (Power::Machine(init), Arc::clone(&way_out));
+    let control = Control::new(Arc::clone(&commands), board, Identity::of_guest(), power, told, sender);
+    let ports = Ports::new(Arc::new(control), StreamPort::new(root, Arc::clone(&commands), way_out));
     tokio::spawn(async move {
         if let Ok(init_delay) = identified.await {
             let _ = tokio::time::timeout(init_delay, commands.one_ended()).await;
@@ -107,6 +111,21 @@ async fn serve(init: Init, program: Option<PathBuf>, start: Start) {
     });
     vsock::listen(&ports);
     serve_serial(&ports, start).await;
+}
+
+fn watch_for_way_out(board: &Arc<WayOutBoard>, init: Init, program: Option<&Path>) {
+    match SignalFromInit::listen() {
+        Ok(signal) => {
+            let board = Arc::clone(board);
+            tokio::spawn(async move { board.watch_signal(&signal).await });
+        }
+        Err(error) => console::error(&error),
+    }
+    if let (Init::Systemd, Some(program)) = (init, program) {
+        let (slice, board, program) = (Arc::clone(board), Arc::clone(board), program.to_owned());
+        tokio::spawn(async move { slice.watch_slice(Path::new(SLICE_CGROUP)).await });
+        tokio::spawn(async move { board.watch_systemd(&program).await });
+    }
 }
 
 /// Serves the serial channel for ever, host after host.

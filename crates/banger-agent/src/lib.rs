@@ -21,3 +21,4 @@ pub mod standard_streams;
 mod stats;
 mod stream_port;
 pub mod test_guest;
+mod way_out;

@@ -9,15 +9,17 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use banger_agent_proto::heartbeat::{self, Heartbeat};
-
+use banger_agent_proto::{
+    heartbeat::{self, Heartbeat},
+    way_out::{self as way_out_request, WayOut},
+};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     process::Command,
 };
 
-use crate::{channel::ByteStream, exec::Commands};
+use crate::{channel::ByteStream, exec::Commands, way_out::WayOutBoard};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const SSHD_PATHS: [&str; 4] = ["usr/sbin/sshd", "usr/bin/sshd", "sbin/sshd", "usr/local/sbin/sshd"];
@@ -28,12 +30,13 @@ const COPY_BUFFER_BYTES: usize = 64 * 1024;
 pub(crate) struct StreamPort {
     root: PathBuf,
     commands: Arc<Commands>,
+    way_out: Arc<WayOutBoard>,
 }
 
 /// Why a stream cannot be connected. The text goes to the host.
 #[derive(Debug, thiserror::Error)]
 enum StreamError {
-    #[error("the first line must be `tcp <address>:<port>`, `ssh` or `health`")]
+    #[error("the first line must be `tcp <address>:<port>`, `ssh`, `health` or `way-out`")]
     Line,
     #[error("cannot connect to {address}")]
     Connect { address: SocketAddr, source: io::Error },
@@ -51,11 +54,12 @@ enum Destination {
     Tcp(Vec<SocketAddr>),
     Ssh,
     Health,
+    WayOut,
 }
 
 impl StreamPort {
-    pub(crate) fn new(root: PathBuf, commands: Arc<Commands>) -> Self {
-        Self { root, commands }
+    pub(crate) fn new(root: PathBuf, commands: Arc<Commands>, way_out: Arc<WayOutBoard>) -> Self {
+        Self { root, commands, way_out }
     }
 
     /// Reads the line, connects, and copies until both directions have ended.
@@ -65,13 +69,14 @@ impl StreamPort {
             Some(Destination::Tcp(addresses)) => connect(&addresses).await.map(|s| Box::new(s) as ByteStream),
             Some(Destination::Ssh) => self.start_sshd().await.map(|s| Box::new(s) as ByteStream),
             Some(Destination::Health) => return self.tell_health(host).await,
+            Some(Destination::WayOut) => return self.tell_way_out(host).await,
             None => Err(StreamError::Line),
         };
         let answer = match &inside {
             Ok(_) => "OK\n".to_owned(),
             Err(error) => format!("ERR {}\n", crate::console::chain(error)),
         };
-        if host.write_all(answer.as_bytes()).await.is_err() || host.flush().await.is_err() {
+        if write_line(&mut host, &answer).await.is_err() {
             return;
         }
         match inside {
@@ -88,6 +93,28 @@ impl StreamPort {
         };
         if host.write_all(heartbeat.to_line().as_bytes()).await.is_ok() {
             let _ = host.shutdown().await;
+        }
+    }
+
+    /// Says what may be relied on at once, and what is known of the way out whenever that changes. Ends when the host goes away.
+    async fn tell_way_out(&self, mut host: ByteStream) {
+        let mut way_out = self.way_out.subscribe();
+        let mut told = None;
+        let mut said = write_line(&mut host, self.way_out.promise().to_line()).await;
+        while said.is_ok() {
+            let now = *way_out.borrow_and_update();
+            if now != told {
+                told = now;
+                let word = now.map_or(way_out_request::NONE, WayOut::word);
+                said = write_line(&mut host, &format!("{word}\n")).await;
+                continue;
+            }
+            tokio::select! {
+                // The board lives as long as this.
+                _ = way_out.changed() => {}
+                // The host says nothing more: this is its end.
+                _ = host.read_u8() => return,
+            }
         }
     }
 
@@ -113,6 +140,11 @@ impl StreamPort {
         tokio::spawn(async move { child.wait().await });
         Ok(ours)
     }
+}
+
+async fn write_line(host: &mut ByteStream, line: &str) -> io::Result<()> {
+    host.write_all(line.as_bytes()).await?;
+    host.flush().await
 }
 
 /// Returns the two ends of a TCP connection over the guest's loopback. sshd looks up the name of its peer, which for a Unix
@@ -193,6 +225,7 @@ fn parse(line: &[u8]) -> Option<Destination> {
     match line {
         "ssh" => return Some(Destination::Ssh),
         heartbeat::REQUEST => return Some(Destination::Health),
+        way_out_request::REQUEST => return Some(Destination::WayOut),
         _ => {}
     }
     let target = line.strip_prefix("tcp ")?;
@@ -224,6 +257,7 @@ mod tests {
     fn the_first_line_names_the_destination() {
         assert_eq!(parse(b"ssh"), Some(Destination::Ssh));
         assert_eq!(parse(b"health"), Some(Destination::Health));
+        assert_eq!(parse(b"way-out"), Some(Destination::WayOut));
         assert_eq!(parse(b"tcp 127.0.0.1:80"), Some(Destination::Tcp(vec!["127.0.0.1:80".parse().unwrap()])));
         assert_eq!(parse(b"tcp [::1]:80"), Some(Destination::Tcp(vec!["[::1]:80".parse().unwrap()])));
         let both = vec!["127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap()];

@@ -3,7 +3,8 @@
 //! `DIR/channel.sock` speaks `CONNECT <port>\n` like the channel's host side; `DIR/serial.sock` carries the bytes of
 //! the serial port (handshake and yamux), one host at a time. Commands run for real, as the user who started it.
 //! The identity becomes files below the root (default `DIR/root`); name, network, clock and power of the machine
-//! stay untouched, and `Shutdown` ends the process.
+//! stay untouched, and `Shutdown` ends the process. `DIR/up` stands for what goes first when a guest shuts down: who makes
+//! the directory and removes it begins a shutdown, and who makes it again takes that back.
 
 use std::{
     io,
@@ -21,6 +22,7 @@ use crate::{
     exec::Commands,
     identity::Identity,
     stream_port::StreamPort,
+    way_out::WayOutBoard,
 };
 
 /// Serves until `Shutdown`.
@@ -46,17 +48,25 @@ pub fn run(directory: &Path, root: Option<PathBuf>) -> ExitCode {
 
 /// Returns the ports of a guest whose root is this directory.
 pub fn ports(root: &Path) -> io::Result<Ports> {
+    ports_of(root, Arc::new(WayOutBoard::new()))
+}
+
+fn ports_of(root: &Path, way_out: Arc<WayOutBoard>) -> io::Result<Ports> {
     std::fs::create_dir_all(root.join("root"))?;
     let board = Arc::new(ReadinessBoard::new(true));
     let commands = Arc::new(Commands::new(root.to_owned(), None));
     let (sender, _nobody_waits) = oneshot::channel();
     let identity = Identity::of_directory(root.to_owned());
-    let control = Control::new(Arc::clone(&commands), board, identity, Power::Process, sender);
-    Ok(Ports::new(Arc::new(control), StreamPort::new(PathBuf::from("/"), commands)))
+    let (power, told) = (Power::Process, Arc::clone(&way_out));
+    let control = Control::new(Arc::clone(&commands), board, identity, power, told, sender);
+    Ok(Ports::new(Arc::new(control), StreamPort::new(PathBuf::from("/"), commands, way_out)))
 }
 
 async fn serve(directory: &Path, root: PathBuf) -> io::Result<()> {
-    let ports = ports(&root)?;
+    let way_out = Arc::new(WayOutBoard::new());
+    let ports = ports_of(&root, Arc::clone(&way_out))?;
+    let up = directory.join("up");
+    tokio::spawn(async move { way_out.watch_slice(&up).await });
     let serial = listen(&directory.join("serial.sock"))?;
     let channel = listen(&directory.join("channel.sock"))?;
     let serial_ports = ports.clone();

@@ -18,6 +18,7 @@ use super::{reaper, temporary};
 use crate::{
     console, control, invocation,
     respawn::{self, PATH},
+    way_out,
 };
 
 /// How long the init waits for the identity, so that its services see the right name and address.
@@ -40,6 +41,7 @@ pub(super) fn hand_over(wanted: Option<&Path>) -> Result<Infallible, HandoverErr
     let init = find_init(wanted);
     if init.as_deref().is_some_and(is_systemd) {
         temporary::prepare(Path::new("/"));
+        way_out::add_slice(Path::new("/"));
     }
     let mut agent = start_agent(init.as_deref()).map_err(|source| HandoverError { source })?;
     wait_for_identity(&mut agent);

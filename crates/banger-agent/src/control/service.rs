@@ -12,7 +12,7 @@ use banger_agent_proto::{
     IdentifyReply, IdentifyRequest, ListenersReply, ListenersRequest, PROTOCOL_VERSION, ReadTreeReply,
     ReadTreeRequest, Readiness, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply,
     StatsRequest, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply,
-    WriteTreeRequest, agent_server::Agent,
+    WriteTreeRequest, agent_server::Agent, way_out::WayOut,
 };
 use futures::Stream;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -25,6 +25,7 @@ use crate::{
     files,
     identity::{Identity, clock},
     respawn, stats, stream_port,
+    way_out::WayOutBoard,
 };
 
 const PROC: &str = "/proc";
@@ -39,6 +40,7 @@ pub(crate) struct Control {
     /// Told once, when the first identity was applied.
     identified: std::sync::Mutex<Option<oneshot::Sender<Duration>>>,
     power: Power,
+    way_out: Arc<WayOutBoard>,
     boot_id: String,
     kernel_release: String,
 }
@@ -49,6 +51,7 @@ impl Control {
         board: Arc<ReadinessBoard>,
         identity: Identity,
         power: Power,
+        way_out: Arc<WayOutBoard>,
         identified: oneshot::Sender<Duration>,
     ) -> Self {
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -58,6 +61,7 @@ impl Control {
             identity: Mutex::new(identity),
             identified: std::sync::Mutex::new(Some(identified)),
             power,
+            way_out,
             boot_id: boot_id.trim().to_owned(),
             kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
         }
@@ -169,6 +173,7 @@ impl Agent for Control {
         let request = *request.get_ref();
         let grace = Duration::from_millis(request.grace_millis.into());
         self.board.system("stopping", false);
+        self.way_out.note(if request.reboot { WayOut::Reboot } else { WayOut::PowerOff });
         self.power.clone().begin(request.reboot, grace);
         Ok(Response::new(ShutdownReply {}))
     }

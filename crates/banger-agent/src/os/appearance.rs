@@ -1,29 +1,21 @@
 //! Waits for a path to appear, with all above it: inotify watches the nearest directory that is there.
-//! Source: `inotify(7)`.
 
 use std::{
     io,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
-use rustix::fs::inotify;
-use tokio::io::{Interest, unix::AsyncFd};
-
-use super::async_fd;
+use super::inotify::{Watch, WatchFlags};
 
 /// Returns when something is at this path.
 pub(crate) async fn wait_for(path: &Path) -> io::Result<()> {
-    let descriptor = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
-    let events = async_fd::register(descriptor, Interest::READABLE)?;
+    let watch = Watch::new()?;
     loop {
         let directory = nearest(path);
-        let wanted = inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::MOVED_TO
-            | inotify::WatchFlags::DELETE_SELF
-            | inotify::WatchFlags::ONLYDIR;
-        match inotify::add_watch(events.get_ref(), &directory, wanted) {
-            Ok(_) => {}
+        let wanted =
+            WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF | WatchFlags::ONLYDIR;
+        match watch.add(&directory, wanted) {
+            Ok(()) => {}
             // It went away meanwhile: one above it is the nearest now.
             Err(rustix::io::Errno::NOENT) => continue,
             Err(error) => return Err(error.into()),
@@ -33,27 +25,11 @@ pub(crate) async fn wait_for(path: &Path) -> io::Result<()> {
             return Ok(());
         }
         if nearest(path) == directory {
-            take(&events).await?;
+            watch.events().await?;
         }
     }
 }
 
 fn nearest(path: &Path) -> PathBuf {
     path.ancestors().skip(1).find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("/")).to_owned()
-}
-
-/// Waits for events and takes them all.
-async fn take(events: &AsyncFd<OwnedFd>) -> io::Result<()> {
-    let mut guard = events.readable().await?;
-    let mut buffer = [0; 4096];
-    loop {
-        match rustix::io::read(guard.get_inner(), &mut buffer) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::AGAIN) => {
-                guard.clear_ready();
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
 }

@@ -2,7 +2,9 @@
 
 pub(crate) mod appearance;
 pub(crate) mod async_fd;
+pub(crate) mod inotify;
 pub(crate) mod ioctl;
 pub(crate) mod namespaces;
 pub(crate) mod signal;
+pub(crate) mod signal_from_init;
 pub(crate) mod spawn;
