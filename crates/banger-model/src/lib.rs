@@ -21,7 +21,7 @@ pub use distro::{BadSha256, Distro, Sha256, UnknownDistro};
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use image::{ImageName, KernelName};
 pub use lifetime::{Due, LifetimeFacts, Ttl, TtlChange, TtlError};
-pub use machine_end::{EndCause, EndFacts, KernelWord, MemoryKill, VmmExit, tells_processor_error};
+pub use machine_end::{Announced, EndCause, EndFacts, KernelWord, MemoryKill, SilentFacts, VmmExit, WayOut};
 pub use name::{NameError, VmId, VmName, generate_name};
 pub use network::NetworkTrouble;
 pub use pause::PauseReason;

@@ -1,5 +1,8 @@
 //! How a machine ended, told apart by what it left: the exit of its VMM, the last word of the guest's kernel on the
-//! console, and what the VMM said. The rules take these facts; somebody else has collected them.
+//! console, what the VMM said, and what the guest's agent announced. The rules take these facts; somebody else has
+//! collected them.
+
+use std::time::Duration;
 
 /// How the VMM's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,31 @@ pub enum KernelWord {
     Panic(String),
 }
 
+/// What a guest that shuts down in order does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayOut {
+    /// It switches the power off.
+    PowerOff,
+    /// It starts anew.
+    Reboot,
+    /// It stops its processors and leaves the power on.
+    Halt,
+    /// Its init did not say what for.
+    Unknown,
+}
+
+/// What the guest's agent told of the guest's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Announced {
+    /// Nobody heard it, or it does not tell of every end: that it said nothing means nothing.
+    #[default]
+    Unheard,
+    /// It tells of every orderly end, was heard to the last, and said nothing.
+    Nothing,
+    /// The guest was on its way out.
+    WayOut(WayOut),
+}
+
 /// Whether a lack of the host's memory ended the VMM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemoryKill {
@@ -44,6 +72,8 @@ pub struct EndFacts {
     pub exit: VmmExit,
     /// The kernel's last word on the console.
     pub kernel: Option<KernelWord>,
+    /// What the guest's agent told.
+    pub announced: Announced,
     /// Whether there was a console on which the kernel could say something.
     pub has_console: bool,
     /// The last lines of what the VMM said, one below the other.
@@ -51,6 +81,22 @@ pub struct EndFacts {
     /// Whether the host was short of memory.
     pub memory: MemoryKill,
 }
+
+/// What is known of a guest that gives no sign of life, while its VMM runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SilentFacts<'a> {
+    /// The kernel's last word on the console.
+    pub kernel: Option<KernelWord>,
+    /// What the guest's agent told.
+    pub announced: Announced,
+    /// What the VMM said.
+    pub vmm_words: &'a str,
+    /// How long the VMM has used next to no processor time.
+    pub still_for: Duration,
+}
+
+/// A guest on its way out that has done nothing for this long does nothing any more.
+const STILL_MIN: Duration = Duration::from_secs(8);
 
 /// Why a machine ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +114,8 @@ pub enum EndCause {
     },
     /// The guest's processor was reset, and its kernel said nothing.
     Reset,
+    /// The guest's processor was reset out of its work; its kernel had no console to say anything on.
+    ResetAtWork,
     /// As `Reset`, of a guest whose kernel had no console to say anything on: most likely it rebooted.
     ResetUnseen,
     /// Somebody on the host sent a signal to the VMM.
@@ -113,15 +161,55 @@ impl EndCause {
         if let Some(cause) = Self::from_outside(&facts) {
             return cause;
         }
-        match (facts.kernel, facts.exit) {
-            (Some(KernelWord::Restart), _) => Self::Rebooted,
-            (Some(KernelWord::PowerOff), _) => Self::PoweredOff,
-            (Some(KernelWord::Halt), _) => Self::Halted,
-            (Some(KernelWord::Panic(reason)), _) => Self::Panicked { reason },
-            (None, VmmExit::Status(_)) if facts.has_console => Self::Reset,
-            (None, VmmExit::Status(_)) => Self::ResetUnseen,
-            (None, VmmExit::Signal(_) | VmmExit::Unknown) => Self::Unknown,
+        if let Some(cause) = Self::from_inside(facts.kernel, facts.announced, facts.has_console) {
+            return cause;
         }
+        match (facts.exit, facts.announced) {
+            (VmmExit::Status(_), _) if facts.has_console => Self::Reset,
+            (VmmExit::Status(_), Announced::Nothing) => Self::ResetAtWork,
+            (VmmExit::Status(_), Announced::Unheard | Announced::WayOut(_)) => Self::ResetUnseen,
+            (VmmExit::Signal(_) | VmmExit::Unknown, _) => Self::Unknown,
+        }
+    }
+
+    /// Tells whether a guest that gives no sign of life is at its end although its VMM still runs, and why.
+    #[must_use]
+    pub fn of_silent(facts: &SilentFacts<'_>) -> Option<Self> {
+        match (&facts.kernel, facts.announced) {
+            (Some(KernelWord::Halt | KernelWord::PowerOff), announced) => {
+                return Self::from_inside(facts.kernel.clone(), announced, true);
+            }
+            // The announcement comes before the last writes to the disks: only a guest that does nothing any more has ended.
+            (None, Announced::WayOut(WayOut::PowerOff)) if facts.still_for >= STILL_MIN => {
+                return Some(Self::PoweredOff);
+            }
+            (None, Announced::WayOut(WayOut::Halt | WayOut::Unknown)) if facts.still_for >= STILL_MIN => {
+                return Some(Self::Halted);
+            }
+            (Some(KernelWord::Restart | KernelWord::Panic(_)) | None, _) => {}
+        }
+        tells_processor_error(facts.vmm_words).then_some(Self::ProcessorError)
+    }
+
+    /// Tells what the guest itself has said of its end; `None`: nothing.
+    fn from_inside(kernel: Option<KernelWord>, announced: Announced, has_console: bool) -> Option<Self> {
+        let way = match announced {
+            Announced::WayOut(way) => Some(way),
+            Announced::Unheard | Announced::Nothing => None,
+        };
+        Some(match (kernel, way) {
+            (Some(KernelWord::Panic(reason)), _) => Self::Panicked { reason },
+            // A kernel that cannot switch the power off halts, and our agent ends every machine by a restart.
+            (Some(KernelWord::Restart | KernelWord::Halt) | None, Some(WayOut::PowerOff))
+            | (Some(KernelWord::PowerOff), _) => Self::PoweredOff,
+            (Some(KernelWord::Restart) | None, Some(WayOut::Halt)) | (Some(KernelWord::Halt), _) => {
+                Self::Halted
+            }
+            (Some(KernelWord::Restart), _) | (None, Some(WayOut::Reboot)) => Self::Rebooted,
+            // With a console the kernel would have said so.
+            (None, Some(WayOut::Unknown)) if !has_console => Self::Rebooted,
+            (None, Some(WayOut::Unknown) | None) => return None,
+        })
     }
 
     fn from_outside(facts: &EndFacts) -> Option<Self> {
@@ -156,6 +244,7 @@ impl EndCause {
             Self::PoweredOff | Self::Halted | Self::Rebooted | Self::ResetUnseen => true,
             Self::Panicked { .. }
             | Self::Reset
+            | Self::ResetAtWork
             | Self::Killed { .. }
             | Self::OutOfMemory { .. }
             | Self::ProcessorError
@@ -188,6 +277,9 @@ impl std::fmt::Display for EndCause {
             Self::Reset => formatter.write_str(
                 "the guest was reset without a word of its kernel (a triple fault, or a forced reset)",
             ),
+            Self::ResetAtWork => {
+                formatter.write_str("the guest crashed, or was reset by force: it had not begun to shut down")
+            }
             Self::ResetUnseen => formatter
                 .write_str("the guest rebooted, or crashed: without a serial console nobody can tell"),
             Self::Killed { signal, by: None } => {
@@ -260,8 +352,7 @@ fn terminated(words: &str) -> Option<(i32, Option<String>)> {
 
 /// Tells whether the VMM says that KVM broke down. QEMU: `KVM internal error. Suberror: 1`; it stays there, with processors
 /// that do not move. Firecracker: `Received KVM_EXIT_INTERNAL_ERROR`, `Unexpected exit reason on vcpu run: InternalError`.
-#[must_use]
-pub fn tells_processor_error(words: &str) -> bool {
+fn tells_processor_error(words: &str) -> bool {
     ["KVM internal error", "KVM_EXIT_INTERNAL_ERROR", "run: InternalError", "KVM: entry failed"]
         .iter()
         .any(|sign| words.contains(sign))
@@ -274,7 +365,8 @@ mod tests {
     use super::*;
 
     fn facts(exit: VmmExit, kernel: Option<KernelWord>) -> EndFacts {
-        EndFacts { exit, kernel, has_console: true, vmm_words: String::new(), memory: MemoryKill::No }
+        let (announced, memory) = (Announced::Unheard, MemoryKill::No);
+        EndFacts { exit, kernel, announced, has_console: true, vmm_words: String::new(), memory }
     }
 
     fn panic() -> KernelWord {
@@ -362,6 +454,74 @@ mod tests {
         assert_eq!(cause, EndCause::ResetUnseen);
         assert!(cause.wants_restart());
         assert!(!EndCause::of(facts(VmmExit::Status(0), None)).wants_restart());
+    }
+
+    #[test]
+    fn without_a_word_of_the_kernel_the_announcement_tells() {
+        use Announced::{Nothing, Unheard};
+        let way = Announced::WayOut;
+        let exited = VmmExit::Status(0);
+        for (exit, kernel, announced, has_console, cause) in [
+            (exited, None, way(WayOut::Reboot), false, EndCause::Rebooted),
+            (exited, None, way(WayOut::PowerOff), false, EndCause::PoweredOff),
+            (exited, None, way(WayOut::Halt), false, EndCause::Halted),
+            (exited, None, way(WayOut::Unknown), false, EndCause::Rebooted),
+            (exited, None, Nothing, false, EndCause::ResetAtWork),
+            (exited, None, Unheard, false, EndCause::ResetUnseen),
+            // The next daemon has not seen how the VMM exited.
+            (VmmExit::Unknown, None, way(WayOut::Reboot), false, EndCause::Rebooted),
+            (VmmExit::Unknown, None, way(WayOut::Unknown), false, EndCause::Rebooted),
+            (VmmExit::Unknown, None, Nothing, false, EndCause::Unknown),
+            (exited, None, way(WayOut::Reboot), true, EndCause::Rebooted),
+            (exited, None, way(WayOut::Unknown), true, EndCause::Reset),
+            (exited, None, Nothing, true, EndCause::Reset),
+            // What the kernel says comes last, and counts.
+            (exited, Some(panic()), way(WayOut::Reboot), true, EndCause::of(facts(exited, Some(panic())))),
+            (exited, Some(KernelWord::PowerOff), way(WayOut::Reboot), true, EndCause::PoweredOff),
+            (exited, Some(KernelWord::Restart), way(WayOut::Unknown), true, EndCause::Rebooted),
+            // Its own way to carry out what was announced.
+            (exited, Some(KernelWord::Restart), way(WayOut::PowerOff), true, EndCause::PoweredOff),
+            (exited, Some(KernelWord::Restart), way(WayOut::Halt), true, EndCause::Halted),
+            (exited, Some(KernelWord::Halt), way(WayOut::PowerOff), true, EndCause::PoweredOff),
+            (VmmExit::Signal(9), None, way(WayOut::Reboot), false, EndCause::Killed { signal: 9, by: None }),
+        ] {
+            let facts = EndFacts { announced, has_console, ..facts(exit, kernel.clone()) };
+            assert_eq!(EndCause::of(facts), cause, "{exit:?} {kernel:?} {announced:?} {has_console}");
+        }
+    }
+
+    #[test]
+    fn a_silent_guest_is_at_its_end_when_it_said_so_and_does_nothing_any_more() {
+        use Announced::{Nothing, Unheard};
+        let way = Announced::WayOut;
+        let (briefly, long) = (STILL_MIN - Duration::from_millis(1), STILL_MIN);
+        for (kernel, announced, vmm_words, still_for, cause) in [
+            (Some(KernelWord::Halt), Unheard, "", Duration::ZERO, Some(EndCause::Halted)),
+            (Some(KernelWord::Halt), way(WayOut::PowerOff), "", Duration::ZERO, Some(EndCause::PoweredOff)),
+            (Some(KernelWord::PowerOff), Nothing, "", Duration::ZERO, Some(EndCause::PoweredOff)),
+            (None, way(WayOut::PowerOff), "", long, Some(EndCause::PoweredOff)),
+            (None, way(WayOut::Halt), "", long, Some(EndCause::Halted)),
+            (None, way(WayOut::Unknown), "", long, Some(EndCause::Halted)),
+            // It may still write.
+            (None, way(WayOut::PowerOff), "", briefly, None),
+            (None, way(WayOut::Unknown), "", briefly, None),
+            // A restart ends the VMM by itself.
+            (None, way(WayOut::Reboot), "", long, None),
+            // Busy, or paused.
+            (None, Nothing, "", long, None),
+            (None, Unheard, "", long, None),
+            (Some(panic()), Unheard, "", long, None),
+            (
+                None,
+                Unheard,
+                "KVM internal error. Suberror: 1",
+                Duration::ZERO,
+                Some(EndCause::ProcessorError),
+            ),
+        ] {
+            let facts = SilentFacts { kernel: kernel.clone(), announced, vmm_words, still_for };
+            assert_eq!(EndCause::of_silent(&facts), cause, "{kernel:?} {announced:?} {still_for:?}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tracing::info;
 
 use super::rows::{Rows, advance};
 use super::undo::{Undo, UndoList};
-use super::{VmError, guest};
+use super::{VmError, guest, way_out};
 use crate::boot_source::{BootFiles, BootSource, BootSourceError};
 use crate::clock::now_ms;
 use crate::config::GuestSection;
@@ -130,6 +130,12 @@ impl DisksReady {
         undo.push(Undo::Sockets(runtime.clone()));
         create_private_directory(&runtime)
             .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
+        let directory = context.paths.vm(self.row.id.as_str());
+        way_out::forget(&directory).map_err(|source| VmError::Directory {
+            action: "tidy up",
+            path: directory,
+            source,
+        })?;
         let plan = plan(context, &self.row);
         let started = context.task.unless_cancelled(context.vmm.vmm.start(&plan)).await?;
         let machine: Arc<dyn Machine> =

@@ -211,8 +211,7 @@ impl VmService {
         self.adopt_machine(&id, Arc::clone(&machine));
         self.warn(launched.row(), machine.warnings(), context.task)?;
         let ready = launched.wait_for_guest(context, wait).await?;
-        self.watch_guest(&id, &machine);
-        self.watch_network(&id, &machine);
+        self.watch(&id, &machine);
         self.lifetimes_changed.notify_one();
         ready.wait_for_ports(context, &machine).await?;
         Ok(ready.row)

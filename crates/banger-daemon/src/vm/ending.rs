@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use banger_model::{EndCause, EndFacts, KernelWord, MemoryKill, VmmExit};
+use banger_model::{Announced, EndCause, EndFacts, KernelWord, MemoryKill, VmmExit};
 use banger_sys::memory_kill::{KillCount, is_in_kernel_log};
 use banger_vmm::{LastWords, MachineEnd, MachineHandle};
 
@@ -19,7 +19,12 @@ pub struct Ending {
 
 impl Ending {
     /// Collects the facts about a machine that has ended. `kills` is of the time when it began.
-    pub(super) fn of(handle: &MachineHandle, end: MachineEnd, kills: Option<&KillCount>) -> Self {
+    pub(super) fn of(
+        handle: &MachineHandle,
+        end: MachineEnd,
+        kills: Option<&KillCount>,
+        announced: Announced,
+    ) -> Self {
         let words = LastWords::of(handle);
         let exit = match end {
             MachineEnd::Exited(status) => VmmExit::Status(status),
@@ -29,6 +34,7 @@ impl Ending {
         let cause = EndCause::of(EndFacts {
             exit,
             kernel: KernelWord::last_in(&words.console),
+            announced,
             has_console: words.has_console,
             vmm_words: words.vmm.join("\n"),
             memory: memory_kill(exit, handle.process.pid, kills),

@@ -8,6 +8,7 @@ use banger_agent_proto::{
 };
 use banger_guest::{AgentClient, AgentError};
 use banger_image::ImageProcess;
+use banger_model::Announced;
 use banger_store::VmRow;
 use banger_sys::failpoint;
 use banger_sys::id::random_bytes;
@@ -71,7 +72,7 @@ pub(super) async fn unless_ended<T>(
 ) -> Result<T, VmError> {
     let ended = |end| VmError::GuestEnded {
         name: row.name.clone(),
-        end: Ending::of(machine.handle(), end, None),
+        end: Ending::of(machine.handle(), end, None, Announced::Unheard),
         console: last_lines(machine),
     };
     let told = tokio::select! {

@@ -4,12 +4,13 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use banger_agent_proto::STREAM_PORT;
 use banger_agent_proto::heartbeat::{ANSWER_BYTES_MAX, Heartbeat, REQUEST};
 use banger_api::EventKind;
 use banger_model::VmId;
+use banger_sys::process::ProcessIdentity;
 use banger_sys::shortage;
 use banger_vmm::Machine;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,6 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::machines::Health;
 use super::service::VmService;
+use super::stillness::Stillness;
 use super::{guest, pause};
 use crate::clock::{now_ms, slept, unix_nanos};
 
@@ -44,7 +46,7 @@ impl VmService {
     }
 
     async fn ask_again_and_again(&self, id: &VmId, machine: &Arc<dyn Machine>) {
-        let (mut slept_before, mut tries) = (slept(), 0);
+        let (mut slept_before, mut tries, mut stillness) = (slept(), 0, Stillness::default());
         loop {
             tokio::time::sleep(PAUSE).await;
             let (shortages, asked_ms) = (shortage::count(), now_ms());
@@ -58,8 +60,15 @@ impl VmService {
             let Some(before) = self.machines.set_health(id, machine, health, asked_ms) else { return };
             self.tell_change(id, before, health);
             match health {
-                Health::Answers => tries = 0,
-                Health::Silent => self.end_if_over(id, machine).await,
+                Health::Answers => {
+                    tries = 0;
+                    stillness.end();
+                }
+                Health::Silent => {
+                    let usage = ProcessIdentity::from(machine.handle().process).usage();
+                    let still_for = stillness.look(Instant::now(), usage.map(|usage| usage.cpu_time));
+                    self.end_if_over(id, machine, still_for).await;
+                }
                 Health::Paused(reason) => self.let_go_with_room(machine, reason, &mut tries).await,
             }
             let Some(heartbeat) = heartbeat else { continue };

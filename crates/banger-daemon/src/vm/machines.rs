@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger_model::{EndCause, PauseReason, VmId};
+use banger_model::{Announced, EndCause, PauseReason, VmId, WayOut};
 use banger_sys::memory_kill::KillCount;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::{Machine, MachineEnd};
+use tokio::sync::watch;
 
 use super::ending::Ending;
 
@@ -19,6 +20,10 @@ struct Entry {
     kills: Option<KillCount>,
     /// Why we end it, when it is not on somebody's wish.
     ended_because: Option<EndCause>,
+    /// What its guest's agent has told of its end.
+    announced: Announced,
+    /// Ends when all was heard that the guest has to say.
+    hearing: Option<watch::Receiver<()>>,
 }
 
 /// How a running machine's guest is.
@@ -41,10 +46,54 @@ impl Machines {
         self.lock().get(id).map(|entry| Arc::clone(&entry.machine))
     }
 
-    pub(super) fn insert(&self, id: VmId, machine: Arc<dyn Machine>) {
-        let kills = KillCount::of(machine.handle().process.pid);
-        let health = Health::Answers;
-        self.lock().insert(id, Entry { machine, health, away_since_ms: None, kills, ended_because: None });
+    /// Adds one of which this is known already.
+    pub(super) fn insert(&self, id: VmId, machine: Arc<dyn Machine>, announced: Announced) {
+        let entry = Entry {
+            kills: KillCount::of(machine.handle().process.pid),
+            machine,
+            health: Health::Answers,
+            away_since_ms: None,
+            ended_because: None,
+            announced,
+            hearing: None,
+        };
+        self.lock().insert(id, entry);
+    }
+
+    /// Begins to hear a machine's guest: until what is returned is dropped. `None`: the machine is not current.
+    pub(super) fn begin_hearing(&self, id: &VmId, machine: &Arc<dyn Machine>) -> Option<watch::Sender<()>> {
+        let (sender, hearing) = watch::channel(());
+        self.current(id, machine, |entry| entry.hearing = Some(hearing)).map(|()| sender)
+    }
+
+    /// Returns what ends when all was heard that a machine's guest has to say.
+    pub(super) fn hearing(&self, id: &VmId, machine: &Arc<dyn Machine>) -> Option<watch::Receiver<()>> {
+        self.current(id, machine, |entry| entry.hearing.clone()).flatten()
+    }
+
+    /// Notes what a machine's guest has told of its end, by what it has told before.
+    pub(super) fn set_announced(
+        &self,
+        id: &VmId,
+        machine: &Arc<dyn Machine>,
+        next: impl FnOnce(Announced) -> Announced,
+    ) {
+        self.current(id, machine, |entry| entry.announced = next(entry.announced));
+    }
+
+    /// Returns what a machine's guest has told of its end.
+    pub(super) fn announced(&self, id: &VmId, machine: &Arc<dyn Machine>) -> Announced {
+        self.current(id, machine, |entry| entry.announced).unwrap_or_default()
+    }
+
+    /// Returns the machine of a VM whose guest is on its way out.
+    pub(super) fn on_way_out(&self, id: &VmId) -> Option<(Arc<dyn Machine>, WayOut)> {
+        let machines = self.lock();
+        let entry = machines.get(id)?;
+        match entry.announced {
+            Announced::WayOut(way) => Some((Arc::clone(&entry.machine), way)),
+            Announced::Unheard | Announced::Nothing => None,
+        }
     }
 
     /// Forgets this very machine, which has ended; returns how, when it was the VM's current one.
@@ -56,15 +105,13 @@ impl Machines {
         };
         Some(match entry.ended_because {
             Some(cause) => Ending::new(cause, None),
-            None => Ending::of(machine.handle(), end, entry.kills.as_ref()),
+            None => Ending::of(machine.handle(), end, entry.kills.as_ref(), entry.announced),
         })
     }
 
     /// Notes why a machine is about to be ended; `false`: it is not the VM's current one.
     pub(super) fn set_cause(&self, id: &VmId, machine: &Arc<dyn Machine>, cause: EndCause) -> bool {
-        let mut machines = self.lock();
-        let entry = machines.get_mut(id).filter(|entry| Arc::ptr_eq(&entry.machine, machine));
-        entry.map(|entry| entry.ended_because = Some(cause)).is_some()
+        self.current(id, machine, |entry| entry.ended_because = Some(cause)).is_some()
     }
 
     /// Notes how a machine's guest is, asked at a moment, and returns how it was; `None` when the machine is not current.
@@ -75,14 +122,14 @@ impl Machines {
         health: Health,
         asked_ms: i64,
     ) -> Option<Health> {
-        let mut machines = self.lock();
-        let entry = machines.get_mut(id).filter(|entry| Arc::ptr_eq(&entry.machine, machine))?;
-        entry.away_since_ms = match health {
-            Health::Answers => None,
-            // The first moment counts.
-            Health::Silent | Health::Paused(_) => Some(entry.away_since_ms.unwrap_or(asked_ms)),
-        };
-        Some(std::mem::replace(&mut entry.health, health))
+        self.current(id, machine, |entry| {
+            entry.away_since_ms = match health {
+                Health::Answers => None,
+                // The first moment counts.
+                Health::Silent | Health::Paused(_) => Some(entry.away_since_ms.unwrap_or(asked_ms)),
+            };
+            std::mem::replace(&mut entry.health, health)
+        })
     }
 
     /// Returns how a VM's guest is, while it has a machine.
@@ -102,6 +149,17 @@ impl Machines {
 
     pub(super) fn processes(&self) -> Vec<ProcessIdentity> {
         self.lock().values().map(|entry| entry.machine.handle().process.into()).collect()
+    }
+
+    /// Does something with this very machine; `None`: it is not the VM's current one.
+    fn current<T>(
+        &self,
+        id: &VmId,
+        machine: &Arc<dyn Machine>,
+        act: impl FnOnce(&mut Entry) -> T,
+    ) -> Option<T> {
+        let mut machines = self.lock();
+        machines.get_mut(id).filter(|entry| Arc::ptr_eq(&entry.machine, machine)).map(act)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<VmId, Entry>> {

@@ -29,9 +29,11 @@ mod resolve;
 mod room;
 mod rows;
 mod service;
+mod stillness;
 mod undo;
 mod usage;
 mod view;
+mod way_out;
 
 pub use console::ConsoleReader;
 pub use ending::Ending;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use banger_api::{OperationKind, WaitFor};
-use banger_model::{EndCause, KernelWord, Reboot, Reboots, VmEvent, VmId, VmState, tells_processor_error};
+use banger_model::{EndCause, KernelWord, Reboot, Reboots, SilentFacts, VmEvent, VmId, VmState};
 use banger_store::{Pending, VmRow};
 use banger_vmm::{LastWords, Machine, MachineEnd};
 use tracing::{info, warn};
@@ -125,19 +125,17 @@ impl VmService {
     }
 
     /// Ends a machine whose guest is at its end although its VMM still runs: one that has halted, and one whose processor
-    /// could not go on. Asked when the guest gives no sign of life.
-    pub(super) async fn end_if_over(&self, id: &VmId, machine: &Arc<dyn Machine>) {
+    /// could not go on. Asked when the guest gives no sign of life;
+    /// `still_for` says for how long its VMM has done next to nothing.
+    pub(super) async fn end_if_over(&self, id: &VmId, machine: &Arc<dyn Machine>, still_for: Duration) {
         let words = LastWords::of(machine.handle());
-        let cause = match KernelWord::last_in(&words.console) {
-            Some(KernelWord::Halt) => EndCause::Halted,
-            Some(KernelWord::PowerOff) => EndCause::PoweredOff,
-            Some(KernelWord::Restart | KernelWord::Panic(_)) | None
-                if tells_processor_error(&words.vmm.join("\n")) =>
-            {
-                EndCause::ProcessorError
-            }
-            Some(KernelWord::Restart | KernelWord::Panic(_)) | None => return,
+        let facts = SilentFacts {
+            kernel: KernelWord::last_in(&words.console),
+            announced: self.machines.announced(id, machine),
+            vmm_words: &words.vmm.join("\n"),
+            still_for,
         };
+        let Some(cause) = EndCause::of_silent(&facts) else { return };
         info!(vm = %id, why = %cause, "the machine of a guest that is at its end is ended");
         if self.machines.set_cause(id, machine, cause)
             && let Err(error) = machine.kill().await

@@ -15,10 +15,10 @@ use banger_vmm::{Machine, MachineEnd, MachineHandle};
 use futures::{StreamExt as _, stream};
 use tracing::{info, warn};
 
-use super::VmError;
 use super::ending::Ending;
 use super::removal::remove_directory;
 use super::service::VmService;
+use super::{VmError, way_out};
 use crate::cause::chain;
 
 /// VMs that are looked at at the same time: a machine that takes long to end holds up nobody else.
@@ -118,9 +118,8 @@ impl VmService {
             }
             (None, Found::Machine(machine)) if row.state == VmState::Running => {
                 report.adopted += 1;
-                self.watch_guest(&row.id, &machine);
-                self.watch_network(&row.id, &machine);
-                self.adopt_machine(&row.id, machine);
+                self.adopt_machine(&row.id, Arc::clone(&machine));
+                self.watch(&row.id, &machine);
             }
             (None, Found::Machine(machine)) => {
                 report.ended += 1;
@@ -164,8 +163,9 @@ impl VmService {
 
     /// Returns how the latest machine of a VM ended, as far as it has left words of it.
     fn ending_of(&self, row: &VmRow) -> Ending {
-        match banger_vmm::handle::load(&self.parts.paths.vm(row.id.as_str())) {
-            Ok(Some(handle)) => Ending::of(&handle, MachineEnd::Unknown, None),
+        let directory = self.parts.paths.vm(row.id.as_str());
+        match banger_vmm::handle::load(&directory) {
+            Ok(Some(handle)) => Ending::of(&handle, MachineEnd::Unknown, None, way_out::kept(&directory)),
             Ok(None) | Err(_) => Ending::unknown(),
         }
     }

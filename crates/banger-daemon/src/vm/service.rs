@@ -25,7 +25,7 @@ use super::removal::remove_directory;
 use super::rows::Rows;
 use super::usage::Usage;
 use super::view::Presence;
-use super::{VmError, resolve, view};
+use super::{VmError, resolve, view, way_out};
 use crate::boot_source::{BootFiles, BootSource};
 use crate::config::Config;
 use crate::events::Events;
@@ -274,16 +274,27 @@ impl VmService {
 
     /// Makes a machine findable and watches for its end.
     pub(super) fn adopt_machine(self: &Arc<Self>, id: &VmId, machine: Arc<dyn Machine>) {
-        self.machines.insert(id.clone(), Arc::clone(&machine));
+        let announced = way_out::kept(&self.parts.paths.vm(id.as_str()));
+        self.machines.insert(id.clone(), Arc::clone(&machine), announced);
         let (service, id) = (Arc::clone(self), id.clone());
         self.parts.supervisor.spawn("machine watch", async move {
             let end = machine.ended().await;
+            if let Some(hearing) = service.machines.hearing(&id, &machine) {
+                way_out::last_word(hearing).await;
+            }
             // Whoever ends a machine on purpose holds the lock and forgets the machine before it lets go.
             let held = service.lock(&id).await;
             if let Err(error) = service.machine_ended(&held, &id, &machine, end).await {
                 warn!(vm = %id, %error, "the end of a machine is not recorded");
             }
         });
+    }
+
+    /// Watches the guest of a machine that others can find, and its network.
+    pub(super) fn watch(self: &Arc<Self>, id: &VmId, machine: &Arc<dyn Machine>) {
+        self.watch_guest(id, machine);
+        self.watch_way_out(id, machine);
+        self.watch_network(id, machine);
     }
 
     /// Ends a machine and removes what it leaves: companions, sockets. The caller holds the VM's lock, so that no other

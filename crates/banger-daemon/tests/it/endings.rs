@@ -9,6 +9,9 @@ use crate::fake_vmms::kill;
 use crate::gate::PATIENCE;
 use crate::sandbox::Sandbox;
 
+/// The kernel's last word of a reboot.
+const RESTART: &str = "reboot: Restarting system";
+
 /// Lets a guest's kernel say something on its console.
 fn say(sandbox: &Sandbox, vm: &VmView, line: &str) {
     let console = sandbox.paths.vm(vm.id.as_str()).join("console.log");
@@ -16,11 +19,11 @@ fn say(sandbox: &Sandbox, vm: &VmView, line: &str) {
     writeln!(console, "[    9.123456] {line}\r").unwrap();
 }
 
-/// Lets a guest end its machine, as a VMM ends when the guest is done with it.
+/// Lets a guest end its machine, as a VMM ends when the guest is done with it. Its agent tells which of the two it is.
 async fn end_from_inside(sandbox: &Sandbox, vm: &VmView, word: &str) {
     let guest = sandbox.guest(vm.name.as_str()).await;
     say(sandbox, vm, word);
-    guest.shutdown(false, PATIENCE, PATIENCE).await.unwrap();
+    guest.shutdown(word == RESTART, PATIENCE, PATIENCE).await.unwrap();
 }
 
 async fn ending(sandbox: &Sandbox, vm: &VmView) -> EndingView {
@@ -38,7 +41,7 @@ fn messages(sandbox: &Sandbox) -> Vec<(String, Option<String>)> {
 async fn a_guest_that_reboots_is_started_again() {
     let sandbox = Sandbox::start().await;
     let before = sandbox.create("dev").await;
-    end_from_inside(&sandbox, &before, "reboot: Restarting system").await;
+    end_from_inside(&sandbox, &before, RESTART).await;
     let expected = EndingView { why: "the guest rebooted".to_owned(), starts_again: true };
     assert_eq!(ending(&sandbox, &before).await, expected);
     let is_anew = |vm: &VmView| vm.state == VmState::Running && vm.pid != before.pid;
@@ -65,12 +68,8 @@ async fn a_guest_that_switches_itself_off_is_no_error_and_one_that_panics_is() {
             "the guest's kernel panicked: Fatal exception",
             true,
         ),
-        (
-            "reset",
-            "hello",
-            "the guest was reset without a word of its kernel (a triple fault, or a forced reset)",
-            true,
-        ),
+        // A kernel without a console says nothing, and its guest has said it before.
+        ("unseen", "hello", "the guest powered off", false),
     ] {
         let vm = sandbox.create(name).await;
         end_from_inside(&sandbox, &vm, word).await;
@@ -79,6 +78,34 @@ async fn a_guest_that_switches_itself_off_is_no_error_and_one_that_panics_is() {
         assert_eq!(after.last_error.as_deref(), is_error.then_some(why));
         assert!(messages(&sandbox).contains(&("stopped".to_owned(), Some(why.to_owned()))));
     }
+}
+
+#[tokio::test]
+async fn a_reboot_that_only_the_agent_told_of_is_one() {
+    let sandbox = Sandbox::start().await;
+    let before = sandbox.create("dev").await;
+    sandbox.guest("dev").await.shutdown(true, PATIENCE, PATIENCE).await.unwrap();
+    let expected = EndingView { why: "the guest rebooted".to_owned(), starts_again: true };
+    assert_eq!(ending(&sandbox, &before).await, expected);
+    let is_anew = |vm: &VmView| vm.state == VmState::Running && vm.pid != before.pid;
+    let after = sandbox.wait_for("dev", is_anew).await;
+    // What the guest said is of the machine that has ended.
+    assert!(!sandbox.paths.vm(after.id.as_str()).join("way-out").exists());
+}
+
+#[tokio::test]
+async fn the_next_daemon_knows_what_a_guest_has_said() {
+    let mut sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    sandbox.crash_daemon();
+    std::fs::write(sandbox.paths.vm(vm.id.as_str()).join("way-out"), "poweroff\n").unwrap();
+    kill(sandbox.processes()[0]);
+    sandbox.no_process_is_left().await;
+    sandbox.start_daemon().await;
+    let vm = sandbox.vm("dev").await.unwrap();
+    assert_eq!((vm.state, vm.last_error), (VmState::Stopped, None));
+    let why = "the guest powered off (while the daemon was away)";
+    assert!(messages(&sandbox).contains(&("stopped".to_owned(), Some(why.to_owned()))));
 }
 
 #[tokio::test]
@@ -112,7 +139,7 @@ async fn a_reboot_can_be_interrupted() {
         let sandbox = Sandbox::start().await;
         let vm = sandbox.create("dev").await;
         sandbox.behaviour().launch.close();
-        end_from_inside(&sandbox, &vm, "reboot: Restarting system").await;
+        end_from_inside(&sandbox, &vm, RESTART).await;
         sandbox.behaviour().launch.reached(2).await;
         let rebooting = sandbox.vm("dev").await.unwrap();
         assert_eq!(rebooting.state, VmState::Starting);
@@ -133,7 +160,7 @@ async fn a_stop_that_comes_during_a_reboot_wins() {
     let sandbox = Sandbox::start().await;
     let vm = sandbox.create("dev").await;
     sandbox.behaviour().launch.close();
-    end_from_inside(&sandbox, &vm, "reboot: Restarting system").await;
+    end_from_inside(&sandbox, &vm, RESTART).await;
     sandbox.behaviour().launch.reached(2).await;
     let stop = sandbox.begin_act("dev", "stop").await;
     sandbox.behaviour().launch.open();
@@ -148,7 +175,7 @@ async fn the_next_daemon_goes_on_with_a_reboot() {
         let mut sandbox = Sandbox::start().await;
         let vm = sandbox.create("dev").await;
         sandbox.behaviour().launch.close();
-        end_from_inside(&sandbox, &vm, "reboot: Restarting system").await;
+        end_from_inside(&sandbox, &vm, RESTART).await;
         sandbox.behaviour().launch.reached(2).await;
         if crashes {
             sandbox.crash_daemon();
