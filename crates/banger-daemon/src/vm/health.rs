@@ -84,7 +84,7 @@ impl VmService {
         }
     }
 
-    fn tell_change(&self, id: &VmId, before: Health, now: Health) {
+    pub(super) fn tell_change(&self, id: &VmId, before: Health, now: Health) {
         match (before, now) {
             (_, Health::Silent) if before != now => {
                 warn!(vm = %id, "the guest does not answer");

@@ -5,13 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_model::PauseReason;
+use banger_model::{PauseReason, VmId};
 use banger_store::VmRow;
 use banger_vmm::{Machine, RunState, WriteFailure};
 use tracing::{info, warn};
 
 use super::machines::Health;
 use super::service::VmService;
+use crate::clock::now_ms;
 
 /// How long a VMM may take to say what its guest does. One that hangs must not hold up who asks.
 const STATE_DEADLINE: Duration = Duration::from_secs(2);
@@ -30,6 +31,16 @@ pub(super) async fn reason(machine: &Arc<dyn Machine>) -> Option<PauseReason> {
 }
 
 impl VmService {
+    /// Asks the VMM of a machine that was taken over whether its guest stands still: nobody should see it as well until the
+    /// first sign of life is missed.
+    pub(super) async fn find_paused(&self, id: &VmId, machine: &Arc<dyn Machine>) {
+        let asked_ms = now_ms();
+        let Some(reason) = reason(machine).await else { return };
+        if let Some(before) = self.machines.set_health(id, machine, Health::Paused(reason), asked_ms) {
+            self.tell_change(id, before, Health::Paused(reason));
+        }
+    }
+
     /// Returns why a VM's guest stands still, as far as that is known.
     pub(super) fn paused(&self, row: &VmRow) -> Option<PauseReason> {
         match self.machines.health(&row.id)? {
@@ -57,6 +68,7 @@ impl VmService {
             Err(error) => warn!(%error, "a guest that stands still cannot be let go"),
         }
     }
+
     async fn room_made_within(&self, longest: Duration) {
         let _ = tokio::time::timeout(longest, self.room_made.notified()).await;
     }

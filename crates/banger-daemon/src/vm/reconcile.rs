@@ -119,6 +119,7 @@ impl VmService {
             (None, Found::Machine(machine)) if row.state == VmState::Running => {
                 report.adopted += 1;
                 self.adopt_machine(&row.id, Arc::clone(&machine));
+                self.find_paused(&row.id, &machine).await;
                 self.watch(&row.id, &machine);
             }
             (None, Found::Machine(machine)) => {

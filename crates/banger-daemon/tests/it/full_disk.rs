@@ -94,6 +94,17 @@ async fn what_takes_room_is_refused_below_the_floor_in_one_sentence() {
 }
 
 #[tokio::test]
+async fn the_next_daemon_sees_at_once_that_a_guest_stands_still() {
+    let mut sandbox = without_room().await;
+    sandbox.crash_daemon();
+    sandbox.vmms.stand_still(WriteFailure::NoSpace);
+    sandbox.start_daemon().await;
+    let vm = sandbox.vm("dev").await.unwrap();
+    assert_eq!((vm.state, vm.paused), (VmState::Running, Some(PauseReason::HostDiskFull)));
+    assert!(kinds(&sandbox).contains(&word(EventKind::VmPaused)));
+}
+
+#[tokio::test]
 async fn a_guest_that_stands_still_is_paused_and_goes_on_by_itself_when_there_is_room() {
     let mut sandbox = without_room().await;
     sandbox.vmms.stand_still(WriteFailure::NoSpace);
