@@ -36,8 +36,9 @@ use crate::stdio::{Input, Output, OutputSender, Piece};
 use crate::terminal::{self, RawTerminal};
 use crate::version::VERSION;
 
-/// How long the guest may take to let us in.
-pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the daemon may take to let us in: it knows how long a guest may take, and waits for the next boot of one that
+/// reboots.
+pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(120);
 /// How long the guest's agent may take to say who it is: one that hangs is reported soon.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the guest may take to start a command: it may boot beside it.

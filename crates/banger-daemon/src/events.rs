@@ -72,6 +72,11 @@ impl Events {
         })
     }
 
+    /// Tells of every event from now on, without what it is.
+    pub(crate) fn changes(&self) -> watch::Receiver<i64> {
+        self.latest.clone()
+    }
+
     /// Returns a reader of what comes after a cursor; without one, of what comes from now on.
     ///
     /// # Errors

@@ -1,11 +1,11 @@
 //! The doors to a guest: streams to its agent, its console, and what `ssh` needs.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use banger_api::SshAccess;
 use banger_model::{Denied, VmState};
-use banger_store::VmRow;
+use banger_store::{Pending, VmRow};
 use banger_sys::files::write_atomic;
 use banger_vmm::{ConnectError, Machine};
 use tokio::net::UnixStream;
@@ -19,18 +19,44 @@ use crate::boot_source::BootSourceError;
 /// How long a running guest may take to take a stream: after it, it is called silent.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
+/// While a guest shuts down: how often it is looked whether it does so still.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 impl VmService {
     /// Opens a stream to a port of a VM's agent. The VM is in use until the entry is dropped.
     ///
     /// # Errors
-    /// [`VmError::Denied`] when it does not run, [`VmError::Connect`] when its guest is silent.
+    /// [`VmError::Denied`] when it does not run, [`VmError::Connect`] when its guest is silent. A guest that shuts down is
+    /// not entered: its end is waited for, and its next boot if it reboots.
     pub async fn connect(&self, reference: &str, port: u32) -> Result<(UnixStream, UseEntry), VmError> {
-        let row = self.find_usable(reference)?;
+        let row = self.settled(self.find_usable(reference)?).await?;
         let machine = self.machine_to_enter(&row)?;
         let in_use = self.usage.enter(&row.id);
         match machine.connect(port, CONNECT_DEADLINE).await {
             Ok(stream) => Ok((stream, in_use)),
             Err(source) => Err(self.connect_error(&row, &machine, source).await),
+        }
+    }
+
+    /// Waits while a VM's guest is on its way out, and while the machine of one that rebooted is started again; not longer than
+    /// a boot may take. Returns the row as it is then.
+    pub(super) async fn settled(&self, mut row: VmRow) -> Result<VmRow, VmError> {
+        let mut changes = self.parts.events.changes();
+        let end = Instant::now() + self.parts.config.boot_deadline;
+        loop {
+            changes.mark_unchanged();
+            row = self.reload(&row.id)?;
+            let shuts_down = row.state == VmState::Running && self.machines.on_way_out(&row.id).is_some();
+            let reboots = row.state == VmState::Starting && row.pending == Some(Pending::Reboot);
+            if !shuts_down && !reboots {
+                return Ok(row);
+            }
+            // What a guest says of itself is no event of its VM: it is looked at again for that as well.
+            let pause = LOOK_AGAIN.min(end.saturating_duration_since(Instant::now()));
+            if pause.is_zero() {
+                return Ok(row);
+            }
+            let _ = tokio::time::timeout(pause, changes.changed()).await;
         }
     }
 

@@ -43,11 +43,20 @@ impl VmService {
             let entry = service.boots.register(&row.id, &task);
             async move {
                 let _entry = entry;
-                let held = service.lock_unless_cancelled(&row.id, &task).await;
+                let held = service.lock_when_settled(&row, &task).await;
                 let held = held.map_err(|error| start_error(error, &row))?;
                 service.start_held(&held, &row.id, wait, &task).await.map(Some)
             }
         }))
+    }
+
+    /// Takes the lock of a VM to start it. One whose guest shuts down is started after that, and not called running.
+    async fn lock_when_settled(&self, row: &VmRow, task: &OperationTask) -> Result<VmGuard, VmError> {
+        if self.machines.on_way_out(&row.id).is_some() {
+            task.stage("wait for the guest to shut down", "");
+            task.unless_cancelled(self.settled(row.clone())).await??;
+        }
+        self.lock_unless_cancelled(&row.id, task).await
     }
 
     /// Begins to stop a VM. One that does not run is left as it is, and its caller is told.

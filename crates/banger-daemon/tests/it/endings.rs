@@ -1,6 +1,7 @@
 //! A machine that ends by itself is told as what happened, and started again when its guest has rebooted.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use banger_api::{EndingView, VmView};
 use banger_model::VmState;
@@ -24,6 +25,27 @@ async fn end_from_inside(sandbox: &Sandbox, vm: &VmView, word: &str) {
     let guest = sandbox.guest(vm.name.as_str()).await;
     say(sandbox, vm, word);
     guest.shutdown(word == RESTART, PATIENCE, PATIENCE).await.unwrap();
+}
+
+/// What stands in a guest for the unit that goes first when it shuts down.
+fn up(sandbox: &Sandbox, vm: &VmView) -> PathBuf {
+    sandbox.paths.vm_runtime(vm.id.as_str()).join("up")
+}
+
+/// Lets a guest begin to shut down, and returns when the daemon knows.
+async fn begin_shutdown(sandbox: &Sandbox, vm: &VmView) {
+    let said = sandbox.paths.vm(vm.id.as_str()).join("way-out");
+    let begun = async {
+        // The agent is not told when it watches: one that is gone at once may not be seen.
+        while !said.exists() {
+            std::fs::create_dir(up(sandbox, vm)).unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            std::fs::remove_dir(up(sandbox, vm)).unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun).await.expect("the daemon hears nothing");
+    assert_eq!(std::fs::read_to_string(said).unwrap(), "unknown\n");
 }
 
 async fn ending(sandbox: &Sandbox, vm: &VmView) -> EndingView {
@@ -106,6 +128,39 @@ async fn the_next_daemon_knows_what_a_guest_has_said() {
     assert_eq!((vm.state, vm.last_error), (VmState::Stopped, None));
     let why = "the guest powered off (while the daemon was away)";
     assert!(messages(&sandbox).contains(&("stopped".to_owned(), Some(why.to_owned()))));
+}
+
+#[tokio::test]
+async fn a_guest_that_shuts_down_is_not_entered_and_a_start_waits_for_its_end() {
+    let sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    let guest = sandbox.guest("dev").await;
+    begin_shutdown(&sandbox, &vm).await;
+    let (entering, starting) = (sandbox.guest("dev"), sandbox.act("dev", "start"));
+    tokio::pin!(entering, starting);
+    for _ in 0..3 {
+        assert!(futures::poll!(&mut entering).is_pending() && futures::poll!(&mut starting).is_pending());
+        tokio::task::yield_now().await;
+    }
+    guest.shutdown(false, PATIENCE, PATIENCE).await.unwrap();
+    let (_entered, started) = tokio::join!(entering, starting);
+    let started = started.unwrap().unwrap();
+    assert_eq!(started.state, VmState::Running);
+    assert_ne!(started.pid, vm.pid);
+}
+
+#[tokio::test]
+async fn a_guest_that_stays_after_all_is_entered_again() {
+    let sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    begin_shutdown(&sandbox, &vm).await;
+    let entering = sandbox.guest("dev");
+    tokio::pin!(entering);
+    assert!(futures::poll!(&mut entering).is_pending());
+    std::fs::create_dir(up(&sandbox, &vm)).unwrap();
+    entering.await;
+    assert!(!sandbox.paths.vm(vm.id.as_str()).join("way-out").exists());
+    assert_eq!(sandbox.vm("dev").await.unwrap().pid, vm.pid);
 }
 
 #[tokio::test]
