@@ -88,9 +88,10 @@ async fn serve(init: Init, program: Option<PathBuf>, start: Start) {
     }
     let way_out = Arc::new(WayOutBoard::new());
     watch_for_way_out(&way_out, init, program.as_deref());
+    let told_before = (init == Init::Systemd).then(|| Arc::clone(&way_out));
     let (sender, identified) = oneshot::channel();
     let root = PathBuf::from("/");
-    let commands = Arc::new(Commands::new(root.clone(), cgroup).with_init(init, program));
+    let commands = Arc::new(Commands::new(root.clone(), cgroup).with_init(init, program, told_before));
     if start == Start::Again
         && let Some(noted) = respawn::noted_identity()
     {

@@ -494,7 +494,7 @@ mod tests {
     fn a_silent_guest_is_at_its_end_when_it_said_so_and_does_nothing_any_more() {
         use Announced::{Nothing, Unheard};
         let way = Announced::WayOut;
-        let (briefly, long) = (STILL_MIN - Duration::from_millis(1), STILL_MIN);
+        let (briefly, long) = (STILL_MIN / 2, STILL_MIN);
         for (kernel, announced, vmm_words, still_for, cause) in [
             (Some(KernelWord::Halt), Unheard, "", Duration::ZERO, Some(EndCause::Halted)),
             (Some(KernelWord::Halt), way(WayOut::PowerOff), "", Duration::ZERO, Some(EndCause::PoweredOff)),

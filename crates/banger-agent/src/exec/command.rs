@@ -42,6 +42,7 @@ use super::{
     memory_kill,
     output::{self, Channel, Stream},
     plan::{self, PlanError},
+    power_command,
     replies::ReplySender,
     session, shutdown_note,
     start_error::{Attempt, StartError},
@@ -53,6 +54,7 @@ use crate::os::{
     namespaces::{self, Namespaces, Place},
     spawn::{self, Program, StandardStreams},
 };
+use crate::way_out::WayOutBoard;
 
 /// From SIGHUP to SIGKILL when the caller went away.
 const HANG_UP_GRACE: Duration = Duration::from_millis(500);
@@ -66,6 +68,8 @@ pub(crate) struct Commands {
     ended: Notify,
     /// The first process, to which some commands speak.
     init: Init,
+    /// The end of the system, where it is told before it comes.
+    way_out: Option<Arc<WayOutBoard>>,
     init_program: Option<PathBuf>,
     /// The image's command while it runs as the first process of a process namespace; held for a moment only.
     first: Mutex<Option<Pid>>,
@@ -102,6 +106,7 @@ impl Commands {
             running: AtomicU32::new(0),
             ended: Notify::new(),
             init: Init::Ours,
+            way_out: None,
             init_program: None,
             first: Mutex::default(),
             defaults: Mutex::default(),
@@ -109,9 +114,14 @@ impl Commands {
         }
     }
 
-    /// Names the first process, and its program where that is not ours.
-    pub(crate) fn with_init(mut self, init: Init, program: Option<PathBuf>) -> Self {
-        (self.init, self.init_program) = (init, program);
+    /// Names the first process, and its program where that is not ours; says where its shutdown is told before it comes.
+    pub(crate) fn with_init(
+        mut self,
+        init: Init,
+        program: Option<PathBuf>,
+        way_out: Option<Arc<WayOutBoard>>,
+    ) -> Self {
+        (self.init, self.init_program, self.way_out) = (init, program, way_out);
         self
     }
 
@@ -190,6 +200,12 @@ impl Commands {
                     self.set_first(None);
                 }
                 self.ended.notify_one();
+                if let Some(way_out) = &self.way_out
+                    && has_succeeded(&outcome)
+                    && power_command::ends_system(&filled.start)
+                {
+                    power_command::wait_for_begin(way_out).await;
+                }
                 outcome
             }
             Err(error) => Reply::Failed(error.reply()),
@@ -335,6 +351,10 @@ async fn run(
             message: format!("cannot wait for the command: {error}"),
         }),
     }
+}
+
+fn has_succeeded(reply: &Reply) -> bool {
+    matches!(reply, Reply::Exited(ExecExited { outcome: Some(Outcome::Code(0)), .. }))
 }
 
 /// The kernel ends all processes of a namespace with its first, which has no mounts of its own any more by then.

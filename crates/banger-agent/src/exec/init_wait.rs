@@ -12,6 +12,7 @@ use std::{
 use banger_agent_proto::ExecStart;
 use tokio::net::UnixStream;
 
+use super::power_command::is_power_verb;
 use crate::{control::Init, os::appearance};
 
 /// How long a command waits at most; then it starts and tells by itself what is wrong. The host waits a little longer.
@@ -73,8 +74,6 @@ const PACKAGE_WORDS: [&str; 12] = [
 ];
 /// Run the text or the file that their arguments say.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ash", "busybox"];
-/// Verbs of `systemctl` that end the system.
-const POWER_VERBS: [&str; 5] = ["reboot", "poweroff", "halt", "kexec", "soft-reboot"];
 /// Run the command that their arguments are.
 const WRAPPERS: [&str; 10] =
     ["env", "sudo", "timeout", "nohup", "setsid", "nice", "time", "eatmydata", "xargs", "script"];
@@ -212,9 +211,8 @@ fn door(arguments: &[&str], init: Init, script: impl Fn(&str) -> Option<String>)
 fn door_of_program(program: &str, arguments: &[&str], init: Init) -> Option<Door> {
     let manages_packages =
         || PACKAGE_MANAGERS.contains(&program) && arguments.iter().any(|word| PACKAGE_WORDS.contains(word));
-    let ends_system = || program == "systemctl" && arguments.iter().any(|word| POWER_VERBS.contains(word));
     match init {
-        Init::Systemd if OF_BUS.contains(&program) || ends_system() => Some(Door::Bus),
+        Init::Systemd if OF_BUS.contains(&program) || is_power_verb(program, arguments) => Some(Door::Bus),
         Init::Systemd if OF_MANAGER.contains(&program) || manages_packages() => Some(Door::Manager),
         Init::Busybox | Init::Other if OF_OPENRC.contains(&program) => Some(Door::OpenRc),
         Init::Systemd | Init::Busybox | Init::Other | Init::Ours => None,

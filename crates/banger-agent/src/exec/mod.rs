@@ -17,6 +17,7 @@ mod leader;
 mod memory_kill;
 mod output;
 mod plan;
+mod power_command;
 mod replies;
 pub(crate) mod session;
 mod shutdown_note;
