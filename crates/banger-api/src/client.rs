@@ -49,7 +49,7 @@ pub enum ClientError {
         deadline: Duration,
     },
     /// The connection broke.
-    #[error("the connection to the daemon broke during `{path}`")]
+    #[error("the connection to the daemon was lost during `{path}`")]
     Broken {
         /// What was asked.
         path: String,
@@ -57,7 +57,7 @@ pub enum ClientError {
         source: hyper::Error,
     },
     /// The request could not be written.
-    #[error("the request `{path}` cannot be written")]
+    #[error("cannot encode the request `{path}`")]
     Unwritable {
         /// What was asked.
         path: String,
@@ -65,7 +65,7 @@ pub enum ClientError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The answer is not what this version expects.
-    #[error("the daemon's answer to `{path}` makes no sense")]
+    #[error("the daemon's answer to `{path}` is invalid")]
     Unreadable {
         /// What was asked.
         path: String,
@@ -440,7 +440,7 @@ mod tests {
         let _daemon = dies_after(5, b"HTTP/1.1 200 OK", &socket);
         let client = Client::new(&socket).with_successor(async || false);
         let error = client.get::<serde_json::Value>("/v1/info").await.unwrap_err();
-        assert_eq!(error.to_string(), "the connection to the daemon broke during `/v1/info`");
+        assert_eq!(error.to_string(), "the connection to the daemon was lost during `/v1/info`");
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,7 +50,8 @@ pub struct CreateVm {
     /// Image of its root: one that is here, or one of the catalog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageName>,
-    /// Where the image comes from, in place of its name: what is here of that source is used, else it is pulled.
+    /// The source of the image, instead of its name. It is pulled unless it is present. A bare name, as in `alpine`, is that
+    /// of a local image, of one in the catalog, or of a container image of docker.io, in this order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_source: Option<PullImage>,
     /// When the image is pulled.

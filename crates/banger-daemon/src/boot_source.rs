@@ -17,6 +17,9 @@ pub enum BootSourceError {
     /// Pulling or looking it up failed.
     #[error(transparent)]
     Pull(banger_image::PullError),
+    /// A bare name, which is neither a local image nor one of the catalog, could not be pulled either.
+    #[error(transparent)]
+    PullBare(PullBareError),
     /// A disk could not be made.
     #[error(transparent)]
     Disk(banger_image::DiskError),
@@ -24,14 +27,24 @@ pub enum BootSourceError {
     #[error(transparent)]
     File(FileError),
     /// The thread that made the disks or read the kernel died.
-    #[error("the work on the VM's files broke off")]
+    #[error("the work on the VM's files ended unexpectedly")]
     Worker(#[source] tokio::task::JoinError),
     /// The program for the guest is not where it should be.
-    #[error("the guest's agent `{}` is missing; install banger again", path.display())]
+    #[error("the guest's agent `{}` is missing; reinstall banger", path.display())]
     AgentMissing {
         /// Where it should be.
         path: PathBuf,
     },
+}
+
+/// Why a container image could not be pulled that was asked for by a word which may have been meant as a command.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no local image `{name}`, and it cannot be pulled")]
+pub struct PullBareError {
+    /// The word.
+    pub name: ImageName,
+    /// Why.
+    pub source: banger_image::PullError,
 }
 
 /// Keeps image and kernel in their places until the machine has opened their files, or this is dropped.
@@ -73,8 +86,10 @@ pub struct BootFiles {
 pub enum WantedImage {
     /// One that is here, or one of the catalog.
     Named(ImageName, PullWhen),
-    /// One from elsewhere.
+    /// A container image.
     From(Box<OciPull>, PullWhen),
+    /// One by a bare name: a local image, one of the catalog, or a container image of docker.io.
+    Bare(Box<OciPull>, PullWhen),
 }
 
 /// Gets what a machine boots from.

@@ -74,10 +74,14 @@ impl Doctor {
     fn default_image(&self) -> CheckView {
         let name = &self.config.default_image;
         match self.source.has_image(name) {
-            Ok(true) => check("default image", CheckOutcome::Pass, format!("`{name}` is here")),
+            Ok(true) => check("default image", CheckOutcome::Pass, format!("`{name}` is present")),
             Ok(false) => CheckView {
                 fix: Some(format!("banger image pull {name}")),
-                ..check("default image", CheckOutcome::Warn, format!("`{name}` is pulled by the first run"))
+                ..check(
+                    "default image",
+                    CheckOutcome::Warn,
+                    format!("`{name}` is not present; the first run pulls it"),
+                )
             },
             Err(error) => CheckView {
                 fix: error.hint(),
@@ -97,7 +101,7 @@ fn host_trust(trust: &HostTrust) -> CheckView {
     let proxies = if trust.proxies.is_empty() { "no proxies" } else { "proxies" };
     let count = trust.authorities.len();
     let plural = if count == 1 { "y" } else { "ies" };
-    let come = format!("guests get {count} authorit{plural} and {proxies} of the host");
+    let come = format!("guests get {count} certificate authorit{plural} and {proxies} from the host");
     match trust.left_out.as_slice() {
         [] => check("host trust", CheckOutcome::Pass, come),
         left_out => check("host trust", CheckOutcome::Warn, format!("{come}\n{}", left_out.join("\n"))),
@@ -169,7 +173,7 @@ fn agent(path: &Path) -> CheckView {
     if path.is_file() {
         check("guest agent", CheckOutcome::Pass, path.display().to_string())
     } else {
-        let detail = format!("`{}` is missing: install banger again", path.display());
+        let detail = format!("`{}` is missing; reinstall banger", path.display());
         check("guest agent", CheckOutcome::Fail, detail)
     }
 }

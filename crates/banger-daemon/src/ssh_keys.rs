@@ -11,10 +11,10 @@ use ssh_key::{Algorithm, LineEnding, PrivateKey};
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// No key could be made.
-    #[error("cannot make an SSH key")]
+    #[error("cannot create an SSH key")]
     Generate(#[source] ssh_key::Error),
     /// The key is there, but makes no sense.
-    #[error("the SSH key `{}` cannot be read; move it away and a new one is made", path.display())]
+    #[error("cannot read the SSH key `{}`; move it away to get a new one", path.display())]
     Read {
         /// Which.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum KeyError {
     #[error("cannot use the SSH key")]
     Parse(#[source] AuthorizedKeyError),
     /// The key could not be kept.
-    #[error("cannot keep the SSH key")]
+    #[error("cannot save the SSH key")]
     Write(#[source] FileError),
 }
 

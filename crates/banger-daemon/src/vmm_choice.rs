@@ -93,7 +93,7 @@ fn check_parts(choice: &Choice, facts: &HostFacts, jailer: JailWish) -> Result<(
         (VmmKind::Firecracker, JailWish::Always) => {
             let judged = JailFacts::look(&choice.program).judge().map(drop);
             judged.map_err(|why| ChoiceError::UnfitFirecracker {
-                why: format!("it is to be jailed, but {why}"),
+                why: format!("the jailer is required, but {why}"),
             })
         }
         (VmmKind::Firecracker, JailWish::Auto | JailWish::Never) | (VmmKind::Qemu, _) => Ok(()),

@@ -14,7 +14,7 @@ pub enum VmmSourceError {
     #[error(transparent)]
     Unknown(UnknownVmm),
     /// None of this host fits the wish.
-    #[error("no VMM can run a VM here")]
+    #[error("no VMM can run a VM on this host")]
     None(#[source] ChoiceError),
 }
 

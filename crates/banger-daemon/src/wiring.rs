@@ -61,7 +61,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// What an older daemon left could not be looked at.
-    #[error("cannot put right what an older daemon left")]
+    #[error("cannot clean up after an older daemon")]
     Reconcile(#[source] VmError),
     /// The program does not know its own file.
     #[error("cannot find the daemon's own program")]

@@ -8,15 +8,15 @@ use crate::reach::Reach;
 pub enum Detour {
     #[error("it leads to `{place}`, which is {}", reach.description())]
     Close { place: String, reach: Reach },
-    #[error("it leads to an address of the kind `{scheme}:`")]
+    #[error("it leads to the unsupported scheme `{scheme}:`")]
     Scheme { scheme: String },
     #[error("it leads from HTTPS to HTTP, at `{place}`")]
     Unencrypted { place: String },
-    #[error("it leads to something that is not an address")]
+    #[error("it leads to an invalid URL")]
     Unreadable,
-    #[error("it leads on more than {max} times")]
+    #[error("there are more than {max} redirects")]
     TooOften { max: usize },
-    #[error("it would have a secret sent on to `{place}`")]
+    #[error("it would send credentials to `{place}`")]
     Secret { place: String },
 }
 

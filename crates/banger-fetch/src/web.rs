@@ -74,11 +74,11 @@ pub struct Answer {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum WebError {
-    #[error("cannot speak HTTP")]
+    #[error("cannot set up an HTTP client")]
     Client(#[source] reqwest::Error),
     #[error("cannot reach it")]
     Reach(#[source] reqwest::Error),
-    #[error("it is not followed")]
+    #[error("its redirect was refused")]
     Detour(#[source] Detour),
 }
 

@@ -84,9 +84,9 @@ async fn nobody_leads_to_this_host_the_link_or_another_scheme() {
         told.push('\n');
     }
     insta::assert_snapshot!(told, @r"
-    it leads to an address of the kind `file:`
-    it leads to an address of the kind `unix:`
-    it leads to an address of the kind `gopher:`
+    it leads to the unsupported scheme `file:`
+    it leads to the unsupported scheme `unix:`
+    it leads to the unsupported scheme `gopher:`
     it leads to `169.254.169.254`, which is on this link, a metadata service, or no server
     it leads to `127.0.0.1:9`, which is on this host
     it leads to `localhost:9`, which is on this host
@@ -98,8 +98,8 @@ async fn nobody_leads_to_this_host_the_link_or_another_scheme() {
     it leads to `[fe80::1]`, which is on this link, a metadata service, or no server
     it leads to `127.0.0.1:9`, which is on this host
     it leads to `127.0.0.1:9`, which is on this host
-    it leads to something that is not an address
-    it leads on more than 10 times
+    it leads to an invalid URL
+    there are more than 10 redirects
     ");
 }
 
@@ -137,7 +137,7 @@ async fn a_question_to_another_server_is_checked_before_it_is_asked() {
     for (target, expected) in [
         (format!("http://{}/token", other.host), "it leads from HTTPS to HTTP"),
         ("https://127.0.0.1:9/token".to_owned(), "which is on this host"),
-        ("file:///etc/shadow".to_owned(), "of the kind `file:`"),
+        ("file:///etc/shadow".to_owned(), "the unsupported scheme `file:`"),
     ] {
         let Err(WebError::Detour(detour)) = web(&origin, &[]).ask(&Question::get(url(&target))).await else {
             panic!("{target} was asked");

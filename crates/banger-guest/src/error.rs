@@ -36,13 +36,13 @@ pub enum AgentError {
         theirs: Vec<u32>,
     },
     /// The stream could not be made a connection.
-    #[error("cannot speak to the guest")]
+    #[error("cannot connect to the guest's agent")]
     Handshake {
         /// Why.
         source: hyper::Error,
     },
     /// The connection ended, or carried what is no answer.
-    #[error("the connection to the guest broke during `{call}`")]
+    #[error("the connection to the guest was lost during `{call}`")]
     Broken {
         /// What was asked.
         call: &'static str,
@@ -70,7 +70,7 @@ pub enum AgentError {
         call: &'static str,
     },
     /// A transfer does not go on.
-    #[error("the transfer did not go on for {} s", .silence.as_secs())]
+    #[error("the transfer stalled for {} s", .silence.as_secs())]
     Stalled {
         /// How long nothing came or went.
         silence: Duration,
@@ -82,7 +82,7 @@ pub enum AgentError {
         source: banger_tree::ArrivalError,
     },
     /// A tree ended before it was whole.
-    #[error("what the guest sent ended before it was whole")]
+    #[error("the data from the guest is incomplete")]
     TreeCutOff,
     /// No file can have this path.
     #[error("there is no `{}`", path.display())]
@@ -93,7 +93,7 @@ pub enum AgentError {
         source: banger_tree::NameError,
     },
     /// The command's stream ended before its result.
-    #[error("the guest never told how the command ended")]
+    #[error("the guest did not report how the command ended")]
     NoExit,
     /// The command's stream carried a message that this version does not know.
     #[error("the guest sent a message that this version of banger does not know")]

@@ -21,11 +21,11 @@ pub enum DebError {
     Read { path: PathBuf, source: io::Error },
     #[error("the package `{}` has no `{member}`", path.display())]
     NoMember { path: PathBuf, member: &'static str },
-    #[error("the package `{}` does not tell its `{name}`", path.display())]
+    #[error("the package `{}` has no field `{name}`", path.display())]
     NoField { path: PathBuf, name: &'static str },
-    #[error("the package `{}` is compressed in a way that is not known: `{member}`", path.display())]
+    #[error("the package `{}` has an unknown compression: `{member}`", path.display())]
     UnknownCompression { path: PathBuf, member: String },
-    #[error("the package's entry `{entry}` leaves the package")]
+    #[error("the package's entry `{entry}` leads out of the package")]
     Hostile { entry: String },
     #[error("cannot write `{}`", path.display())]
     Write { path: PathBuf, source: io::Error },

@@ -18,7 +18,7 @@ const STEP: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum DiskError {
-    #[error("cannot make the disk `{}`", path.display())]
+    #[error("cannot create the disk `{}`", path.display())]
     Format { path: PathBuf, source: FormatError },
     #[error(
         "`/root` of the image `{image}` does not fit on a work disk of {size}: it needs at least {needed}"

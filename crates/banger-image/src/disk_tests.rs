@@ -71,7 +71,7 @@ fn where_the_images_root_is_damaged_no_disk_is_left() {
     fs::write(image.rootfs(), "nothing").unwrap();
     let disk = home.path().join("work.ext4");
     let error = make_work_disk(&disk, gib(1), &image, &key()).unwrap_err();
-    assert_eq!(error.to_string(), format!("cannot make the disk `{}`", disk.display()));
+    assert_eq!(error.to_string(), format!("cannot create the disk `{}`", disk.display()));
     assert!(!disk.exists());
 }
 

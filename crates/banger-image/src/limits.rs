@@ -58,7 +58,7 @@ pub enum OverLimit {
     Memory { bytes_max: u64 },
     #[error("it unpacks to more than {}", display_rounded(*bytes_max))]
     Bytes { bytes_max: u64 },
-    #[error("it is {} and unpacks to more than {}, which no image does", display_rounded(*packed_bytes), display_rounded(*bytes_max))]
+    #[error("it is {} but unpacks to more than {}, which is not plausible for an image", display_rounded(*packed_bytes), display_rounded(*bytes_max))]
     Ratio { packed_bytes: u64, bytes_max: u64 },
     #[error(transparent)]
     Floor(BelowFloor),
@@ -200,7 +200,10 @@ mod tests {
     #[test]
     fn every_limit_is_told_with_its_size_and_what_to_do() {
         let ratio = OverLimit::Ratio { packed_bytes: 2 << 20, bytes_max: 1 << 30 };
-        assert_eq!(ratio.to_string(), "it is 2M and unpacks to more than 1024M, which no image does");
+        assert_eq!(
+            ratio.to_string(),
+            "it is 2M but unpacks to more than 1024M, which is not plausible for an image"
+        );
         assert_eq!(ratio.hint(), None);
         let bytes = OverLimit::Bytes { bytes_max: 1 << 30 };
         assert_eq!(bytes.to_string(), "it unpacks to more than 1024M");

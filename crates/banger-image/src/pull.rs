@@ -64,7 +64,7 @@ pub enum PullError {
     },
     /// There is one of this name; said to who brings another one.
     #[error(
-        "there is a {kind} `{name}` already; `--force` replaces it, `--name` gives this one another name"
+        "the {kind} `{name}` already exists; replace it with `--force`, or choose another name with `--name`"
     )]
     NameTaken {
         /// Kernel or image.
@@ -121,7 +121,7 @@ pub enum PullError {
         source: StoreError,
     },
     /// There is not enough room to begin.
-    #[error("cannot begin to get the {kind} `{name}`")]
+    #[error("cannot start to pull the {kind} `{name}`")]
     TooLittleSpace {
         /// Kernel or image.
         kind: Kind,
@@ -131,7 +131,7 @@ pub enum PullError {
         source: BelowFloor,
     },
     /// The disk became full on the way. Nothing is left of the pull.
-    #[error("the disk became full while the {kind} `{name}` was pulled")]
+    #[error("the disk filled up while the {kind} `{name}` was pulled")]
     DiskFull {
         /// Kernel or image.
         kind: Kind,
@@ -181,7 +181,7 @@ pub enum PullError {
         source: PromoteError,
     },
     /// The kernel has an older agent, which could not be replaced.
-    #[error("cannot put this banger's agent into the kernel `{name}`")]
+    #[error("cannot add this version's agent to the kernel `{name}`")]
     Refresh {
         /// Its name.
         name: String,
@@ -205,7 +205,7 @@ pub enum PullError {
         source: Box<BundlePullError>,
     },
     /// The name that an image would have belongs to one from elsewhere.
-    #[error("the image `{name}` here came from {origin}, and not from {source_text}")]
+    #[error("the local image `{name}` came from {origin}, not from {source_text}")]
     OtherSource {
         /// The name.
         name: String,
@@ -215,7 +215,7 @@ pub enum PullError {
         source_text: String,
     },
     /// An image from elsewhere may not look like one of the catalog.
-    #[error("`{name}` is the name of an image of the catalog; give this one another name")]
+    #[error("`{name}` is the name of a catalog image; choose another name")]
     NameOfCatalog {
         /// The name.
         name: String,

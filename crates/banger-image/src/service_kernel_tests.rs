@@ -267,7 +267,7 @@ const STAGES: [&str; 8] = [
     "download kernel package",
     "unpack kernel package",
     "read kernel",
-    "list modules",
+    "index modules",
     "build initramfs",
     "write modules drive",
     "write manifest",

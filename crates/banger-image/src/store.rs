@@ -51,7 +51,7 @@ pub enum StoreError {
         source: serde_json::Error,
     },
     /// The manifest is of a later banger.
-    #[error("the {kind} manifest `{}` has format {version}, and this banger knows {known}", path.display())]
+    #[error("the {kind} manifest `{}` has format {version}, but this banger supports {known}", path.display())]
     NewerManifest {
         /// Kernel or image.
         kind: Kind,
@@ -63,7 +63,7 @@ pub enum StoreError {
         known: u32,
     },
     /// The directory has another name than its manifest.
-    #[error("the {kind} manifest `{}` is of `{found}`", path.display())]
+    #[error("the {kind} manifest `{}` belongs to `{found}`", path.display())]
     OtherName {
         /// Kernel or image.
         kind: Kind,

@@ -275,18 +275,18 @@ impl std::fmt::Display for EndCause {
             Self::Rebooted => formatter.write_str("the guest rebooted"),
             Self::Panicked { reason } => write!(formatter, "the guest's kernel panicked: {reason}"),
             Self::Reset => formatter.write_str(
-                "the guest was reset without a word of its kernel (a triple fault, or a forced reset)",
+                "the guest was reset without a message from its kernel (a triple fault or a forced reset)",
             ),
             Self::ResetAtWork => {
                 formatter.write_str("the guest crashed, or was reset by force: it had not begun to shut down")
             }
             Self::ResetUnseen => formatter
-                .write_str("the guest rebooted, or crashed: without a serial console nobody can tell"),
+                .write_str("the guest rebooted or crashed; without a serial console the cause is unknown"),
             Self::Killed { signal, by: None } => {
                 write!(formatter, "its VMM was killed from outside, by signal {signal}")
             }
             Self::Killed { signal, by: Some(by) } => {
-                write!(formatter, "its VMM was ended from outside, by signal {signal} of {by}")
+                write!(formatter, "its VMM was ended from outside, by signal {signal} from {by}")
             }
             Self::OutOfMemory { is_certain: true } => {
                 formatter.write_str("the host ran out of memory and killed its VMM")
@@ -295,12 +295,12 @@ impl std::fmt::Display for EndCause {
                 formatter.write_str("its VMM was killed, most likely because the host ran out of memory")
             }
             Self::ProcessorError => {
-                formatter.write_str("its processor could not go on: an internal error of KVM")
+                formatter.write_str("its virtual processor stopped: an internal error of KVM")
             }
             Self::Crashed { signal } => write!(formatter, "its VMM crashed (signal {signal})"),
-            Self::Failed { status } => write!(formatter, "its VMM gave up with status {status}"),
+            Self::Failed { status } => write!(formatter, "its VMM exited with status {status}"),
             Self::Unknown => {
-                formatter.write_str("its machine ended without a word: it was killed, or it crashed")
+                formatter.write_str("its VMM ended without a message: it was killed, or it crashed")
             }
         }
     }
@@ -386,7 +386,7 @@ mod tests {
             (
                 Status(0),
                 None,
-                "the guest was reset without a word of its kernel (a triple fault, or a forced reset)",
+                "the guest was reset without a message from its kernel (a triple fault or a forced reset)",
             ),
             (Signal(9), None, "its VMM was killed from outside, by signal 9"),
             // On its way out it is killed all the same.
@@ -394,8 +394,8 @@ mod tests {
             (Signal(15), None, "its VMM was killed from outside, by signal 15"),
             (Signal(11), None, "its VMM crashed (signal 11)"),
             (Signal(6), Some(panic()), "its VMM crashed (signal 6)"),
-            (Status(1), None, "its VMM gave up with status 1"),
-            (Unknown, None, "its machine ended without a word: it was killed, or it crashed"),
+            (Status(1), None, "its VMM exited with status 1"),
+            (Unknown, None, "its VMM ended without a message: it was killed, or it crashed"),
         ] {
             assert_eq!(EndCause::of(facts(exit, kernel)).to_string(), told);
         }
@@ -415,7 +415,7 @@ mod tests {
             (
                 VmmExit::Unknown,
                 MemoryKill::Likely,
-                "its machine ended without a word: it was killed, or it crashed",
+                "its VMM ended without a message: it was killed, or it crashed",
             ),
             (VmmExit::Signal(11), MemoryKill::Likely, "its VMM crashed (signal 11)"),
         ] {
@@ -429,7 +429,7 @@ mod tests {
             (
                 VmmExit::Status(0),
                 "qemu-system-x86_64: terminating on signal 15 from pid 4711 (kill)",
-                "its VMM was ended from outside, by signal 15 of process 4711 (kill)",
+                "its VMM was ended from outside, by signal 15 from process 4711 (kill)",
             ),
             (
                 VmmExit::Unknown,
@@ -439,9 +439,9 @@ mod tests {
             (
                 VmmExit::Status(148),
                 "[anonymous-instance:fc_vcpu 0:ERROR] Received KVM_EXIT_INTERNAL_ERROR signal",
-                "its processor could not go on: an internal error of KVM",
+                "its virtual processor stopped: an internal error of KVM",
             ),
-            (VmmExit::Status(3), "no such device", "its VMM gave up with status 3"),
+            (VmmExit::Status(3), "no such device", "its VMM exited with status 3"),
         ] {
             let facts = EndFacts { vmm_words: words.into(), ..facts(exit, None) };
             assert_eq!(EndCause::of(facts).to_string(), told);

@@ -24,7 +24,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// A migration failed; the database is as it was.
-    #[error("cannot bring the database `{}` up to date", path.display())]
+    #[error("cannot migrate the database `{}`", path.display())]
     Migrate {
         /// Which.
         path: PathBuf,

@@ -43,7 +43,7 @@ pub enum ToolError {
         stderr: String,
     },
     /// It was ended because it took too long.
-    #[error("`{tool}` did not end within {} s{}", .deadline.as_secs(), stderr_note(.stderr))]
+    #[error("`{tool}` did not finish within {} s{}", .deadline.as_secs(), stderr_note(.stderr))]
     TooSlow {
         /// Its name.
         tool: String,

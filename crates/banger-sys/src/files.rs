@@ -24,7 +24,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// The finished sibling could not take its place.
-    #[error("cannot put `{}` in its place", path.display())]
+    #[error("cannot move `{}` into place", path.display())]
     Publish {
         /// Where it should have appeared.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// A directory that must be private is somebody else's, or a link.
-    #[error("`{}` is not a directory of this user; move it away", path.display())]
+    #[error("`{}` is not a directory owned by this user; move it away", path.display())]
     NotOurs {
         /// The directory.
         path: PathBuf,

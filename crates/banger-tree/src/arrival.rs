@@ -19,13 +19,13 @@ pub const FILE_BYTES_MAX: u64 = 16 << 40;
 pub enum ArrivalError {
     #[error(transparent)]
     Wire(#[from] WireError),
-    #[error("{asked} was asked for, and {came} came")]
+    #[error("{asked} was asked for, but {came} came")]
     OtherTop { asked: String, came: String },
-    #[error("{asked} was asked for, and {came} came beside it")]
+    #[error("{asked} was asked for, but {came} came as well")]
     SecondTop { asked: String, came: String },
-    #[error("{asked} was asked for, and nothing came")]
+    #[error("{asked} was asked for, but nothing came")]
     NoTop { asked: String },
-    #[error("its directories lie deeper than {DEPTH_MAX} in each other")]
+    #[error("its directories are nested deeper than {DEPTH_MAX}")]
     TooDeep,
     #[error("a file has a part beyond {FILE_BYTES_MAX} bytes")]
     TooLarge,

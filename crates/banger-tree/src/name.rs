@@ -12,7 +12,7 @@ pub struct EntryName(CString);
 
 /// Why bytes are no name of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no name of a file in a directory", name.escape_ascii())]
+#[error("`{}` is not a valid file name", name.escape_ascii())]
 pub struct NameError {
     name: Vec<u8>,
 }

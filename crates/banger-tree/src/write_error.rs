@@ -12,11 +12,11 @@ use crate::DEPTH_MAX;
 pub enum WriteError {
     #[error("there is no directory `{}`", path.display())]
     NoDirectory { path: PathBuf },
-    #[error("`{}` is no directory", path.display())]
+    #[error("`{}` is not a directory", path.display())]
     NotADirectory { path: PathBuf },
-    #[error("`{}` is a link to nothing", path.display())]
+    #[error("`{}` is a dangling link", path.display())]
     DanglingLink { path: PathBuf },
-    #[error("`{}` is {kind} and stays what it is", path.display())]
+    #[error("`{}` is {kind}, which is not replaced", path.display())]
     Special { path: PathBuf, kind: &'static str },
     #[error("cannot open `{}`", path.display())]
     Open { path: PathBuf, source: Errno },
@@ -24,16 +24,16 @@ pub enum WriteError {
     NoDirectoryThere { path: PathBuf },
     #[error("`{}` already exists and is {kind}", path.display())]
     Occupied { path: PathBuf, kind: &'static str },
-    #[error("cannot make the directory `{}`", path.display())]
+    #[error("cannot create the directory `{}`", path.display())]
     MakeDirectory { path: PathBuf, source: Errno },
     #[error("cannot write `{}`", path.display())]
     Write { path: PathBuf, source: Errno },
     #[error("cannot set owner, permissions and time of `{}`", path.display())]
     SetMetadata { path: PathBuf, source: Errno },
-    #[error("`{}` lies deeper than {DEPTH_MAX} directories", path.display())]
+    #[error("`{}` is nested deeper than {DEPTH_MAX} directories", path.display())]
     TooDeep { path: PathBuf },
     #[error("the tree is not well-formed: {what}")]
     Malformed { what: &'static str },
-    #[error("the tree ended before it was whole")]
+    #[error("the tree is incomplete")]
     CutOff,
 }

@@ -41,7 +41,7 @@ pub(crate) fn check(
     match &plan.network {
         Network::None => Ok(()),
         Network::UserMode { mac } => {
-            require(is_mac(mac), || format!("`{mac}` is not a hardware address of one interface"))
+            require(is_mac(mac), || format!("`{mac}` is not a unicast hardware address"))
         }
     }
 }

@@ -159,7 +159,7 @@ fn disk_times(home: &Home) -> Vec<Duration> {
         serde_json::from_str(&home.text(&["operation", "list", "--json"])).expect("the operations are JSON");
     let stages =
         operations.as_array().into_iter().flatten().filter_map(|operation| operation["stages"].as_array());
-    let disks = stages.flatten().filter(|stage| stage["name"] == "make disks");
+    let disks = stages.flatten().filter(|stage| stage["name"] == "create disks");
     let times: Vec<_> =
         disks.filter_map(|stage| stage["took_ms"].as_u64()).map(Duration::from_millis).collect();
     assert_eq!(times.len(), 5, "{operations}");

@@ -51,7 +51,7 @@ pub(super) enum RootError {
     Mount(#[from] MountError),
     #[error("cannot make the root: there is no drive `base`")]
     NoBase,
-    #[error("cannot make the directory `{}`", path.display())]
+    #[error("cannot create the directory `{}`", path.display())]
     MakeDirectory { path: PathBuf, source: io::Error },
     #[error("cannot enter the new root")]
     Switch { source: rustix::io::Errno },

@@ -361,7 +361,7 @@ fn has_succeeded(reply: &Reply) -> bool {
 fn went_along(status: ExitStatus, beside: Option<Pid>) -> Option<String> {
     let is_gone = |first| Namespaces::of(first).is_err();
     let sentence =
-        "the command was ended because the image's command, among whose processes it was, has ended";
+        "the command was ended because the image's command, whose process namespace it shared, has ended";
     (status.signal() == Some(libc::SIGKILL) && beside.is_some_and(is_gone)).then(|| sentence.to_owned())
 }
 

@@ -53,7 +53,9 @@ impl Watch {
             return Some("the guest ran out of memory, and its kernel killed the command".to_owned());
         }
         let Kill { pid, name, .. } = kills.last()?;
-        Some(format!("the guest ran out of memory meanwhile, and its kernel killed `{name}` (process {pid})"))
+        Some(format!(
+            "the guest ran out of memory during the command, and its kernel killed `{name}` (process {pid})"
+        ))
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) enum StartError {
     #[error("`{program}` does not exist")]
     NotThere { program: String },
     /// The kernel says the same of a program that is not there.
-    #[error("`{program}` cannot be executed: the interpreter that it names does not exist")]
+    #[error("`{program}` cannot be executed: its interpreter does not exist")]
     NoInterpreter { program: String },
     #[error("`{program}` cannot be executed")]
     Execute { program: String, source: io::Error },
@@ -98,12 +98,12 @@ fn is_missing(error: &io::Error) -> bool {
 
 fn trouble(step: Step) -> &'static str {
     match step {
-        Step::Fork => "no process could be made",
+        Step::Fork => "no process could be created",
         Step::Session => "it got no session of its own",
         Step::Terminal => "it could not take its terminal",
         Step::Cgroup => "it could not enter its cgroup",
         Step::Namespace => "it got no process namespace",
-        Step::Credentials => "it could not become its user",
+        Step::Credentials => "it could not switch to its user",
         Step::WorkingDirectory => "it could not enter its directory",
         Step::Execute => "it could not be executed",
     }
@@ -132,7 +132,7 @@ mod tests {
                 true,
                 Step::Execute,
                 libc::ENOENT,
-                "`./run` cannot be executed: the interpreter that it names does not exist",
+                "`./run` cannot be executed: its interpreter does not exist",
                 NotFound,
             ),
             (
@@ -164,7 +164,7 @@ mod tests {
                 true,
                 Step::Credentials,
                 libc::EPERM,
-                "cannot start `tool`: it could not become its user: Operation not permitted",
+                "cannot start `tool`: it could not switch to its user: Operation not permitted",
                 Other,
             ),
         ] {

@@ -220,7 +220,7 @@ async fn a_script_without_its_interpreter_says_so() {
     let mut start = command(&[b"./tool"]);
     start.working_directory = directory.path().as_os_str().as_encoded_bytes().to_vec().into();
     let outcome = run(start).await;
-    let expected = "`./tool` cannot be executed: the interpreter that it names does not exist";
+    let expected = "`./tool` cannot be executed: its interpreter does not exist";
     assert_eq!(message(&outcome), expected);
 }
 

@@ -123,7 +123,7 @@ async fn what_cannot_be_done_is_told_in_one_sentence() {
     assert_eq!(refused.message(), expected);
     let hostile = TreeDirectory { name: "..".into(), metadata: None };
     let refused = guest.write("", vec![Item::Enter(hostile), end()]).await.unwrap_err();
-    assert_eq!(refused.message(), "`..` is no name of a file in a directory");
+    assert_eq!(refused.message(), "`..` is not a valid file name");
     let (sender, requests) = mpsc::channel(1);
     sender.send(more(Vec::new())).await.unwrap();
     drop(sender);
@@ -149,7 +149,7 @@ async fn a_host_that_goes_away_leaves_no_part_of_a_file() {
             // The end of the requests is not the end of the tree.
             drop(sender);
             let refused = call.await.unwrap().unwrap_err();
-            assert_eq!(refused.message(), "the tree ended before it was whole");
+            assert_eq!(refused.message(), "the tree is incomplete");
         } else {
             call.abort();
         }

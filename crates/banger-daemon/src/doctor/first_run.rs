@@ -28,7 +28,7 @@ pub(super) struct Facts {
     /// Then nothing is built by the first run.
     pub(super) is_image_here: bool,
     pub(super) has_sub_ids: bool,
-    /// Why this user cannot make namespaces.
+    /// Why this user cannot create namespaces.
     pub(super) no_namespaces: Option<String>,
     /// Kernel settings that forbid namespaces, each as `sysctl` takes the one that allows them.
     pub(super) forbidding: Vec<&'static str>,
@@ -94,13 +94,13 @@ fn fail(name: &str, detail: impl Into<String>, fix: Option<String>) -> CheckView
 fn namespaces(facts: &Facts) -> CheckView {
     const NAME: &str = "user namespaces";
     match &facts.no_namespaces {
-        None => check(NAME, CheckOutcome::Pass, "this user can make them"),
+        None => check(NAME, CheckOutcome::Pass, "this user can create them"),
         Some(why) => {
             let settings: Vec<_> =
                 facts.forbidding.iter().map(|setting| format!("sudo sysctl -w {setting}")).collect();
             let fix = (!settings.is_empty()).then(|| settings.join(" && "));
             let detail = format!(
-                "this user cannot make them ({why}): guests have no network, and images cannot be built"
+                "this user cannot create them ({why}): guests have no network, and images cannot be built"
             );
             fail(NAME, detail, fix)
         }
@@ -110,7 +110,7 @@ fn namespaces(facts: &Facts) -> CheckView {
 fn sub_ids(facts: &Facts) -> CheckView {
     const NAME: &str = "subordinate ids";
     match (facts.is_root, facts.has_sub_ids) {
-        (true, _) => check(NAME, CheckOutcome::Pass, "root needs none"),
+        (true, _) => check(NAME, CheckOutcome::Pass, "not needed by root"),
         (false, true) => check(NAME, CheckOutcome::Pass, "in `/etc/subuid` and `/etc/subgid`"),
         (false, false) => {
             let fix = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER";
@@ -126,18 +126,13 @@ fn package_sources(facts: &Facts) -> CheckView {
     let PackageSources { suite, has_suite, has_lists, has_keys } = &facts.sources;
     if !has_suite {
         let detail =
-            format!("apt on this host has no source of Debian `{suite}`, from which kernel and image come");
+            format!("apt has no source for Debian `{suite}`, which the kernel and the image come from");
         let fix = format!(
             "add `deb http://deb.debian.org/debian {suite} main` to /etc/apt/sources.list, then: sudo apt-get update"
         );
         of_build(facts, NAME, detail, Some(fix))
     } else if !has_lists {
-        of_build(
-            facts,
-            NAME,
-            "apt on this host has no lists of packages",
-            Some("sudo apt-get update".to_owned()),
-        )
+        of_build(facts, NAME, "apt has no package lists", Some("sudo apt-get update".to_owned()))
     } else if !has_keys {
         let detail = "the keys of Debian's archive are missing";
         of_build(facts, NAME, detail, Some(install("debian-archive-keyring")))
@@ -179,7 +174,7 @@ fn state_directory(facts: &Facts) -> CheckView {
 fn disk_space_row(facts: &Facts, floor: DiskFloor) -> CheckView {
     const NAME: &str = "disk space";
     let Some(DiskSpace { free_bytes, total_bytes }) = facts.space else {
-        return fail(NAME, format!("`{}` does not tell its free space", facts.state.display()), None);
+        return fail(NAME, format!("the free space of `{}` is unknown", facts.state.display()), None);
     };
     let room = DiskRoom { path: &facts.state, free_bytes, total_bytes };
     let needed_bytes = if facts.is_image_here { 0 } else { FIRST_RUN_BYTES };
@@ -198,7 +193,7 @@ fn guest_memory(facts: &Facts) -> CheckView {
         // A guest's memory is a file without a name, and its disks are files.
         Some(bytes_max) if bytes_max < facts.memory_bytes => {
             let detail = format!(
-                "files of this user end at {} MiB, and a guest's memory is a file of {} MiB",
+                "this user's files are limited to {} MiB, but a guest's memory is a file of {} MiB",
                 bytes_max >> 20,
                 facts.memory_bytes >> 20
             );
@@ -237,7 +232,7 @@ fn try_holes(directory: &Path) -> io::Result<()> {
     file.write_all_at(b"x", SPARSE_BYTES - 1)?;
     file.sync_data()?;
     let taken = file.metadata()?.blocks() * 512;
-    if taken < SPARSE_BYTES / 2 { Ok(()) } else { Err(io::Error::other("holes take room")) }
+    if taken < SPARSE_BYTES / 2 { Ok(()) } else { Err(io::Error::other("holes use space")) }
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn each_thing_that_would_fail_the_first_run_fails_its_row_and_names_its_cure() {
         Facts { sources: PackageSources { has_lists: false, ..sources() }, ..good() },
         Facts { sources: PackageSources { has_keys: false, ..sources() }, ..good() },
         Facts { build: ("/tmp".into(), false), ..good() },
-        Facts { no_holes: Some("holes take room".to_owned()), ..good() },
+        Facts { no_holes: Some("holes use space".to_owned()), ..good() },
         Facts { space: space(2547), ..good() },
         Facts { space: space(499), is_image_here: true, ..good() },
         Facts { space: None, ..good() },

@@ -62,9 +62,9 @@ fn firecracker(facts: &Facts<'_>) -> CheckView {
     let install = || Some("banger setup firecracker".to_owned());
     let Some(found) = &facts.host.firecracker else {
         return match facts.wanted {
-            WantedVmm::Qemu => pass(NAME, "not installed, and the configuration asks for QEMU"),
+            WantedVmm::Qemu => pass(NAME, "not installed; the configuration selects QEMU"),
             WantedVmm::Auto | WantedVmm::Firecracker if !facts.is_virtualization_usable() => {
-                pass(NAME, "not installed; it could not run ordinary guests here")
+                pass(NAME, "not installed; it could not run VMs on this host")
             }
             WantedVmm::Auto | WantedVmm::Firecracker => {
                 warn(NAME, "not installed: VMs start slower with QEMU, and use more memory", install())
@@ -84,7 +84,7 @@ fn firecracker(facts: &Facts<'_>) -> CheckView {
             format!("`{program}` is not a static program, and sees no libraries in its cell"),
             install(),
         ),
-        Err(why) => warn(NAME, format!("`{program}` does not tell its version: {why}"), install()),
+        Err(why) => warn(NAME, format!("`{program}` does not report its version: {why}"), install()),
         Ok(version) if version.is_too_old() => {
             let detail = format!("`{program}` is version {version}, and at least {OLDEST_TEXT} is needed");
             warn(NAME, detail, install())
@@ -95,9 +95,8 @@ fn firecracker(facts: &Facts<'_>) -> CheckView {
             warn(NAME, detail, install())
         }
         Ok(version) if version.is_untested() => {
-            let detail = format!(
-                "`{program}` is version {version}, newer than {TESTED}, the newest that banger was tried with"
-            );
+            let detail =
+                format!("`{program}` is version {version}, newer than {TESTED}, the newest tested version");
             warn(NAME, detail, install())
         }
         Ok(version) => pass(NAME, format!("version {version}, `{program}`{}", resume_note(*version))),
@@ -148,14 +147,14 @@ fn kvm(virtualization: &Virtualization, tuning: &HostTuning) -> CheckView {
         }
         Virtualization::Absent => match (processor.has_vmx, processor.has_svm) {
             (true, _) => {
-                warn(NAME, "there is no /dev/kvm, though the processor has vmx", Some(modprobe("kvm_intel")))
+                warn(NAME, "/dev/kvm is missing, although the processor has vmx", Some(modprobe("kvm_intel")))
             }
             (false, true) => {
-                warn(NAME, "there is no /dev/kvm, though the processor has svm", Some(modprobe("kvm_amd")))
+                warn(NAME, "/dev/kvm is missing, although the processor has svm", Some(modprobe("kvm_amd")))
             }
             (false, false) => {
                 let detail = format!(
-                    "there is no /dev/kvm, and the processor has neither vmx nor svm; {}",
+                    "/dev/kvm is missing, and the processor has neither vmx nor svm; {}",
                     remedy(processor)
                 );
                 warn(NAME, detail, None)
@@ -174,9 +173,9 @@ fn flag(processor: Processor) -> Option<&'static str> {
 
 fn remedy(processor: Processor) -> &'static str {
     if processor.is_virtual {
-        "this host is a guest itself: its own hypervisor has to allow nested virtualisation"
+        "this host is itself a guest; its hypervisor must allow nested virtualisation"
     } else {
-        "virtualisation may be switched off in the firmware"
+        "virtualisation may be disabled in the firmware"
     }
 }
 
@@ -205,7 +204,7 @@ fn cgroup_moves(facts: &Facts<'_>) -> CheckView {
         Some(path) => format!("sudo mount -o remount,favordynmods {}", path.display()),
         None => "add cgroup_favordynmods=true to the kernel's command line".to_owned(),
     };
-    warn(NAME, format!("off: on kernel {major}.{minor} it takes up to 0.2 s longer to start a VM"), Some(fix))
+    warn(NAME, format!("off: on kernel {major}.{minor}, starting a VM takes up to 0.2 s longer"), Some(fix))
 }
 
 fn nx_huge_pages(tuning: &HostTuning) -> CheckView {
@@ -213,7 +212,7 @@ fn nx_huge_pages(tuning: &HostTuning) -> CheckView {
     let Some(value) = tuning.nx_huge_pages.as_deref() else { return pass(NAME, "there is no KVM") };
     match (value, tuning.has_itlb_multihit) {
         ("never", _) => pass(NAME, "`never`: a VM is made without a thread that divides huge pages"),
-        ("Y", Some(true)) => pass(NAME, "on: this processor needs it (iTLB multihit), so leave it"),
+        ("Y", Some(true)) => pass(NAME, "on, which this processor needs (iTLB multihit)"),
         ("Y", Some(false)) => {
             let detail = "on, and this processor does not need it: guests run slower";
             warn(
@@ -267,13 +266,12 @@ fn jailer(wish: JailWish, facts: Option<&JailFacts>) -> CheckView {
     const NAME: &str = "jailer";
     let Some(facts) = facts else { return pass(NAME, "not applicable without Firecracker") };
     match (wish, facts.judge()) {
-        (JailWish::Never, _) => {
-            pass(NAME, "not used, as the configuration says: a cell keeps Firecracker apart")
-        }
-        (JailWish::Auto | JailWish::Always, Ok(jailer)) => {
-            pass(NAME, format!("used with each Firecracker, beside its cell: `{}`", jailer.display()))
-        }
-        (JailWish::Auto, Err(why)) => pass(NAME, format!("not used ({why}): a cell keeps Firecracker apart")),
+        (JailWish::Never, _) => pass(NAME, "not used, as configured; namespaces isolate Firecracker"),
+        (JailWish::Auto | JailWish::Always, Ok(jailer)) => pass(
+            NAME,
+            format!("used for each Firecracker, in addition to its namespaces: `{}`", jailer.display()),
+        ),
+        (JailWish::Auto, Err(why)) => pass(NAME, format!("not used ({why}); namespaces isolate Firecracker")),
         (JailWish::Always, Err(why)) => {
             let fix = facts.is_root.then(|| "banger setup firecracker".to_owned());
             warn(NAME, format!("{why}, and the configuration lets nothing start without it"), fix)
@@ -283,13 +281,12 @@ fn jailer(wish: JailWish, facts: Option<&JailFacts>) -> CheckView {
 
 fn limits(tuning: &HostTuning) -> CheckView {
     const NAME: &str = "limits";
-    let told =
-        |limit: Option<u64>| limit.map_or_else(|| "any number of".to_owned(), |limit| limit.to_string());
+    let told = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
     let (files, processes) = (tuning.open_files_max, tuning.processes_max);
     let detail = format!("{} open files, {} processes", told(files), told(processes));
     if files.is_some_and(|files| files < FILES_MIN) {
         let room = files.unwrap_or_default() / FILES_PER_VM;
-        let detail = format!("{detail}: enough for some {room} VMs at once");
+        let detail = format!("{detail}: enough for about {room} VMs at once");
         return warn(
             NAME,
             detail,
@@ -298,7 +295,11 @@ fn limits(tuning: &HostTuning) -> CheckView {
     }
     if processes.is_some_and(|processes| processes < PROCESSES_MIN) {
         let fix = format!("raise `ulimit -Hu` (LimitNPROC) to {} or more", PROCESSES_MIN * 16);
-        return warn(NAME, format!("{detail}: a VM is three processes with some threads each"), Some(fix));
+        return warn(
+            NAME,
+            format!("{detail}: each VM needs three processes with several threads"),
+            Some(fix),
+        );
     }
     pass(NAME, detail)
 }

@@ -61,7 +61,7 @@ fn a_host_with_everything_has_nothing_to_be_told() {
     Pass huge pages: 500 of 512 pages of 2 MiB are free; the configuration does not ask for them
     Pass seccomp: VMMs can do no more than their filters allow
     Pass jailer: not applicable without Firecracker
-    Pass limits: 1048576 open files, any number of processes
+    Pass limits: 1048576 open files, unlimited processes
     ");
 }
 
@@ -76,12 +76,12 @@ fn a_host_without_any_of_it_is_warned_and_never_failed() {
     insta::assert_snapshot!(told(&host, &poor, WantedVmm::Auto), @r"
     Warn firecracker: not installed: VMs start slower with QEMU, and use more memory [banger setup firecracker]
     Pass kvm: usable
-    Warn cgroup favordynmods: off: on kernel 6.1 it takes up to 0.2 s longer to start a VM [sudo mount -o remount,favordynmods /sys/fs/cgroup]
+    Warn cgroup favordynmods: off: on kernel 6.1, starting a VM takes up to 0.2 s longer [sudo mount -o remount,favordynmods /sys/fs/cgroup]
     Pass kvm nx_huge_pages: there is no KVM
     Pass huge pages: 0 of 0 pages of 2 MiB are free; the configuration does not ask for them
     Warn seccomp: this kernel has no seccomp filters, without which neither Firecracker nor QEMU's sandbox starts
     Pass jailer: not applicable without Firecracker
-    Warn limits: 1024 open files, any number of processes: enough for some 51 VMs at once [raise `ulimit -Hn` (LimitNOFILE) to 65536 or more]
+    Warn limits: 1024 open files, unlimited processes: enough for about 51 VMs at once [raise `ulimit -Hn` (LimitNOFILE) to 65536 or more]
     ");
     for virtualization in [Virtualization::Absent, Virtualization::Forbidden, Virtualization::SoftwareOnly] {
         for wanted in [WantedVmm::Auto, WantedVmm::Qemu, WantedVmm::Firecracker] {
@@ -130,11 +130,11 @@ fn each_firecracker_is_told_for_what_it_is() {
     Warn firecracker: `/fc` is version 1.7.0: Debian's kernels find their devices from 1.8 on [banger setup firecracker]
     Pass firecracker: version 1.16.1, `/fc`
     a bare resume of this version makes streams to the guest hang (its issue #6100); banger goes round that, and open streams are reset by a pause
-    Warn firecracker: `/fc` is version 1.18.0, newer than 1.16.1, the newest that banger was tried with [banger setup firecracker]
-    Warn firecracker: `/fc` does not tell its version: it hangs [banger setup firecracker]
+    Warn firecracker: `/fc` is version 1.18.0, newer than 1.16.1, the newest tested version [banger setup firecracker]
+    Warn firecracker: `/fc` does not report its version: it hangs [banger setup firecracker]
     Fail firecracker: `firecracker_bin` in the configuration cannot be used: `/fc` does not exist
     Warn firecracker: `/fc` is not a static program, and sees no libraries in its cell [banger setup firecracker]
-    Pass firecracker: not installed, and the configuration asks for QEMU
+    Pass firecracker: not installed; the configuration selects QEMU
     ");
 }
 
@@ -163,12 +163,12 @@ fn each_kvm_is_told_for_what_it_is() {
     insta::assert_snapshot!(table, @r#"
     Pass kvm: the processor has svm
     Pass kvm: the processor has vmx, nested: this host is a guest itself, so whatever leaves a VM costs several times as much
-    Warn kvm: /dev/kvm is a software KVM (module kvm_pvm): the processor has neither vmx nor svm, and ordinary guests hang on it; this host is a guest itself: its own hypervisor has to allow nested virtualisation
+    Warn kvm: /dev/kvm is a software KVM (module kvm_pvm): the processor has neither vmx nor svm, and ordinary guests hang on it; this host is itself a guest; its hypervisor must allow nested virtualisation
     Warn kvm: this user may not open /dev/kvm (mode 660, group kvm) [sudo usermod -aG kvm "$USER", then log in again]
     Warn kvm: this user may not open /dev/kvm (mode 600, group root) [sudo setfacl -m "u:$USER:rw" /dev/kvm]
-    Warn kvm: there is no /dev/kvm, though the processor has vmx [sudo modprobe kvm_intel]
-    Warn kvm: there is no /dev/kvm, though the processor has svm [sudo modprobe kvm_amd]
-    Warn kvm: there is no /dev/kvm, and the processor has neither vmx nor svm; virtualisation may be switched off in the firmware
+    Warn kvm: /dev/kvm is missing, although the processor has vmx [sudo modprobe kvm_intel]
+    Warn kvm: /dev/kvm is missing, although the processor has svm [sudo modprobe kvm_amd]
+    Warn kvm: /dev/kvm is missing, and the processor has neither vmx nor svm; virtualisation may be disabled in the firmware
     "#);
 }
 
@@ -222,7 +222,7 @@ fn a_mitigation_is_judged_by_whether_the_processor_needs_it() {
     .concat();
     insta::assert_snapshot!(table, @r"
     Pass kvm nx_huge_pages: `never`: a VM is made without a thread that divides huge pages
-    Pass kvm nx_huge_pages: on: this processor needs it (iTLB multihit), so leave it
+    Pass kvm nx_huge_pages: on, which this processor needs (iTLB multihit)
     Warn kvm nx_huge_pages: on, and this processor does not need it: guests run slower [echo off | sudo tee /sys/module/kvm/parameters/nx_huge_pages]
     Warn kvm nx_huge_pages: off, and this processor needs it: a guest can crash this host (iTLB multihit) [echo auto | sudo tee /sys/module/kvm/parameters/nx_huge_pages]
     Pass kvm nx_huge_pages: on
@@ -269,10 +269,10 @@ fn the_jailer_is_told_for_what_becomes_of_it() {
     .map(|(wish, facts)| line(&jailer(*wish, Some(facts))))
     .collect();
     insta::assert_snapshot!(table, @r"
-    Pass jailer: used with each Firecracker, beside its cell: `/fc/jailer`
-    Pass jailer: not used (only root with all its rights can use it): a cell keeps Firecracker apart
-    Pass jailer: not used, as the configuration says: a cell keeps Firecracker apart
-    Warn jailer: only root with all its rights can use it, and the configuration lets nothing start without it
+    Pass jailer: used for each Firecracker, in addition to its namespaces: `/fc/jailer`
+    Pass jailer: not used (only root with all capabilities can use it); namespaces isolate Firecracker
+    Pass jailer: not used, as configured; namespaces isolate Firecracker
+    Warn jailer: only root with all capabilities can use it, and the configuration lets nothing start without it
     Warn jailer: there is no `jailer` beside Firecracker, and the configuration lets nothing start without it [banger setup firecracker]
     ");
 }

@@ -22,11 +22,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let bytes = tokio::time::timeout(BODY_DEADLINE, Bytes::from_request(request, state))
             .await
-            .map_err(|_late| bad_request(&"its body does not come"))?
+            .map_err(|_late| bad_request(&"its body did not arrive in time"))?
             .map_err(|error| bad_request(&error.body_text()))?;
         // A list would be read as the fields of a structure in their order.
         if !bytes.trim_ascii_start().starts_with(b"{") {
-            return Err(bad_request(&"its body is not a JSON object; send `{}` to leave everything open"));
+            return Err(bad_request(&"its body is not a JSON object; send `{}` to use the defaults"));
         }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| bad_request(&error))
     }

@@ -14,7 +14,7 @@ use banger_sys::shortage;
 use banger_vmm::StartError;
 use tracing::info;
 
-use crate::boot_source::BootSourceError;
+use crate::boot_source::{BootSourceError, PullBareError};
 use crate::cause::chain;
 use crate::image::{ImageOperationError, KernelOperationError};
 use crate::operation::current_id;
@@ -202,7 +202,7 @@ impl Fault for VmError {
 impl Fault for BootSourceError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Pull(source) => pull_code(source),
+            Self::Pull(source) | Self::PullBare(PullBareError { source, .. }) => pull_code(source),
             Self::Disk(_) | Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => {
                 ErrorCode::OperationFailed
             }
@@ -212,6 +212,9 @@ impl Fault for BootSourceError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Pull(source) => source.hint(),
+            Self::PullBare(PullBareError { name, .. }) => {
+                Some(format!("to run `{name}` as a command: banger run -- {name}"))
+            }
             Self::Disk(source) => source.hint(),
             Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => None,
         }
@@ -255,6 +258,7 @@ impl Fault for ImageOperationError {
             | Self::KernelName(_)
             | Self::KernelFiles(_)
             | Self::Register(_)
+            | Self::Pack(PackError::NoDirectory { .. })
             | Self::OfCatalog { .. } => ErrorCode::BadRequest,
             Self::NotHere { .. } | Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Pull(source) => pull_code(source),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_image::{
-    AuthorizedKey, Hold, ImageService, Kernel, Kind, Progress, PullError, PullRules, StoreError,
+    AuthorizedKey, Hold, ImageService, Kernel, Kind, Progress, PullError, PullRules, PullWhen, StoreError,
     make_overlay_disk, make_work_disk,
 };
 use banger_model::{ImageName, KernelName, VmSpec};
@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 
 use super::kernel_check::KernelCheck;
 use super::{progress_of, vms_where};
-use crate::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace, WantedImage};
+use crate::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace, PullBareError, WantedImage};
 use crate::operation::OperationTask;
 use crate::program::RunningProgram;
 
@@ -80,6 +80,14 @@ impl ImageBootSource {
         })
     }
 
+    /// Returns whether a bare name is that of an image of the catalog or of a local one. A local one that is to be pulled
+    /// again came from a registry.
+    fn is_known(&self, name: &ImageName, when: PullWhen) -> bool {
+        let is_local = || !matches!(self.images.images().get(name), Ok(None));
+        self.images.available_images().iter().any(|entry| entry.name == *name)
+            || (when != PullWhen::Always && is_local())
+    }
+
     async fn check(&self, kernel: &Kernel) -> Result<Result<(), StoreError>, BootSourceError> {
         let (check, kernel) = (Arc::clone(&self.kernel_check), kernel.clone());
         let checked = tokio::task::spawn_blocking(move || check.check(&kernel));
@@ -113,6 +121,15 @@ impl BootSource for ImageBootSource {
             let held = match image {
                 WantedImage::Named(name, when) => self.images.hold_image_when(name, *when, &progress).await,
                 WantedImage::From(source, when) => self.images.hold_oci(source, *when, &progress).await,
+                WantedImage::Bare(source, when) if self.is_known(&source.name, *when) => {
+                    self.images.hold_image_when(&source.name, *when, &progress).await
+                }
+                WantedImage::Bare(source, when) => {
+                    let held = self.images.hold_oci(source, *when, &progress).await;
+                    Ok(held.map_err(|error| {
+                        BootSourceError::PullBare(PullBareError { name: source.name.clone(), source: error })
+                    })?)
+                }
             };
             let (image, image_hold) = held.map_err(BootSourceError::Pull)?;
             let kernel_name = kernel.unwrap_or(&image.manifest.kernel);

@@ -30,7 +30,7 @@ pub enum ImageOperationError {
     #[error(transparent)]
     MinisignKey(MinisignKeyError),
     /// The daemon has another working directory than its caller.
-    #[error("the path `{}` does not begin with `/`", path.display())]
+    #[error("the path `{}` is not absolute", path.display())]
     RelativePath {
         /// The path.
         path: PathBuf,
@@ -48,19 +48,19 @@ pub enum ImageOperationError {
         name: String,
     },
     /// An image by its name and an image by its source.
-    #[error("an image is given by its name or by its source, not by both")]
+    #[error("give either the name of an image or its source, not both")]
     TwoImages,
     /// A kernel by name and a kernel by files.
-    #[error("a kernel is given by its name or by its files, not by both")]
+    #[error("give either the name of a kernel or its files, not both")]
     TwoKernels,
     /// Neither of them.
-    #[error("there is no kernel for the image's VMs; give one by its name or by its files")]
+    #[error("the image needs a kernel; give its name or its files")]
     NoKernel,
     /// An initramfs or modules without a kernel.
-    #[error("an initramfs and modules belong to a kernel that is given by its file")]
+    #[error("an initramfs and modules need the file of their kernel")]
     NoKernelFile,
     /// A kernel that is imported has its image's name.
-    #[error("a kernel cannot have the image's name")]
+    #[error("the image's name is not a valid name for its kernel")]
     KernelName(#[source] NameError),
     /// The kernel's files cannot be used.
     #[error(transparent)]
@@ -69,16 +69,16 @@ pub enum ImageOperationError {
     #[error(transparent)]
     Register(RegisterError),
     /// The thread that looked at the files died.
-    #[error("the work on the image's files broke off")]
+    #[error("the work on the image's files ended unexpectedly")]
     Worker(#[source] tokio::task::JoinError),
     /// Who uses it cannot be read.
     #[error(transparent)]
     Rows(banger_store::StoreError),
     /// No bundle could be made.
-    #[error("cannot make a bundle of the image")]
+    #[error("cannot bundle the image")]
     Pack(#[source] PackError),
     /// No name can be made of the source.
-    #[error("`{source_text}` gives no name for the image")]
+    #[error("`{source_text}` contains no valid name for the image")]
     NoName {
         /// The source.
         source_text: String,
@@ -86,13 +86,13 @@ pub enum ImageOperationError {
         source: NameError,
     },
     /// An image of the catalog is what it is.
-    #[error("the image `{name}` of the catalog has its own name and kernel")]
+    #[error("the name and kernel of the catalog image `{name}` cannot be changed")]
     OfCatalog {
         /// The image.
         name: ImageName,
     },
     /// The cache could not be emptied.
-    #[error("cannot empty the cache")]
+    #[error("cannot prune the cache")]
     Cache(#[source] CacheError),
     /// Pulling failed.
     #[error(transparent)]

@@ -44,7 +44,7 @@ pub enum KernelOperationError {
     #[error(transparent)]
     Rows(banger_store::StoreError),
     /// The thread that looked at the files died.
-    #[error("the work on the kernel's files broke off")]
+    #[error("the work on the kernel's files ended unexpectedly")]
     Worker(#[source] tokio::task::JoinError),
     /// The caller asked to stop.
     #[error("cancelled; nothing is left behind")]

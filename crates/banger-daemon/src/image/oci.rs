@@ -71,7 +71,9 @@ pub(crate) fn wanted_image(
             let first = kernel_catalog().into_iter().next().map(|entry| entry.name);
             let kernel = source.kernel.clone().or(request.kernel.clone()).or(first);
             let kernel = kernel.ok_or(ImageOperationError::NoKernel)?;
-            Ok(WantedImage::From(Box::new(oci_pull(source, kernel)?), when))
+            let pull = Box::new(oci_pull(source, kernel)?);
+            let is_bare = source.name.is_none() && source.source.parse::<ImageName>().is_ok();
+            Ok(if is_bare { WantedImage::Bare(pull, when) } else { WantedImage::From(pull, when) })
         }
         (name, None) => Ok(WantedImage::Named(name.as_ref().unwrap_or(default).clone(), when)),
     }
@@ -99,4 +101,23 @@ fn oci_pull(request: &PullImage, kernel: KernelName) -> Result<OciPull, ImageOpe
 
 fn unknown(name: String) -> ImageOperationError {
     ImageOperationError::Pull(PullError::NotInCatalog { kind: Kind::Kernel, name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_name_alone_may_be_that_of_a_local_image() {
+        let is_bare = |source: &str| {
+            let source = PullImage { source: source.to_owned(), ..PullImage::default() };
+            let request = CreateVm { image_source: Some(source), ..CreateVm::default() };
+            let default = "debian-bookworm".parse().unwrap();
+            matches!(wanted_image(&request, &default).unwrap(), WantedImage::Bare(..))
+        };
+        assert!(is_bare("alpine") && is_bare("debian-bookworm"));
+        for source in ["alpine:3.20", "library/alpine", "docker.io/alpine", "docker-archive:/x.tar:alpine"] {
+            assert!(!is_bare(source), "{source}");
+        }
+    }
 }

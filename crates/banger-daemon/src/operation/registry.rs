@@ -240,7 +240,7 @@ async fn run(task: &OperationTask, work: impl Future<Output = Result<serde_json:
     let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_panic| {
         Err(ErrorBody::new(
             ErrorCode::OperationFailed,
-            "the daemon has a bug: the work broke off; its log tells more",
+            "the operation ended unexpectedly because of a bug in the daemon; see its log",
         ))
     });
     let took_ms = task.elapsed_ms();

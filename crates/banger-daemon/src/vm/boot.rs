@@ -79,13 +79,13 @@ impl Reserved {
         context: &BootContext<'_>,
         undo: &mut UndoList,
     ) -> Result<DisksReady, VmError> {
-        context.task.stage("make disks", "");
+        context.task.stage("create disks", "");
         let directory = context.paths.vm(self.row.id.as_str());
         undo.push(Undo::Disks(directory.clone()));
         create_private_directory(&directory)
             .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
         // Never given up half-way: its thread would go on to write while the undo removes the directory.
-        failpoint::pass("make disks");
+        failpoint::pass("create disks");
         let made = context.source.make_disks(&directory, &self.row.spec, context.files).await;
         failpoint::pass("disks made");
         made.map_err(VmError::BootSource)?;
@@ -190,7 +190,7 @@ impl Launched {
         task.unless_cancelled(guest::unless_ended(&self.machine, &self.row, identified)).await??;
         info!(vm = %self.row.name, hello_ms, identified_ms = begin.elapsed().as_millis(), "guest is ready");
         if wait == WaitFor::System {
-            task.stage("wait for the system", "");
+            task.stage("wait for services", "");
             let system =
                 Box::pin(guest::wait_for_system(&self.machine, &client, &self.row, context.boot_deadline));
             task.unless_cancelled(guest::unless_ended(&self.machine, &self.row, system)).await??;

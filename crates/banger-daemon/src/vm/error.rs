@@ -128,7 +128,7 @@ pub enum VmError {
         source: ConnectError,
     },
     /// Its guest gave no answer to a question.
-    #[error("cannot ask the guest of VM `{name}`")]
+    #[error("cannot query the guest of VM `{name}`")]
     Ask {
         /// Whose.
         name: VmName,
@@ -195,7 +195,7 @@ pub enum VmError {
         name: VmName,
     },
     /// A change was asked for, and nothing to change.
-    #[error("no change given for VM `{name}`")]
+    #[error("nothing to change for VM `{name}`")]
     NothingToChange {
         /// Which.
         name: VmName,

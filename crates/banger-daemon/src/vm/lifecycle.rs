@@ -263,7 +263,7 @@ impl VmService {
             WaitFor::System => self.machines.get(&row.id),
         };
         let Some(machine) = machine else { return Ok(row) };
-        task.stage("wait for the system", "");
+        task.stage("wait for services", "");
         let deadline = self.parts.config.boot_deadline;
         let system = Box::pin(async {
             let client = guest::connect(&machine, &row, CONNECT_DEADLINE).await?;

@@ -38,7 +38,9 @@ impl VmService {
         if total > space.total_bytes {
             let (overlay, work) = (spec.overlay_disk, spec.work_disk);
             let has = display_rounded(space.total_bytes);
-            task.warn(&format!("its disks can grow to {overlay} and {work}, and the host's disk has {has}"));
+            task.warn(&format!(
+                "its disks can grow to {overlay} and {work}, but the host's disk has only {has}"
+            ));
         }
     }
 

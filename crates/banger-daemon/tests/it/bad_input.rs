@@ -104,7 +104,7 @@ async fn an_unknown_image_kernel_or_vmm_makes_nothing() {
     assert!(error.hint.unwrap().starts_with("banger kernel list"));
     let error = create(json!({ "vmm": "xen" })).await;
     assert_eq!((error.code, error.op_id.is_some()), (ErrorCode::BadRequest, true));
-    assert_eq!(error.message, "`xen` is not a VMM; write auto, qemu or firecracker");
+    assert_eq!(error.message, "`xen` is not a valid VMM; use auto, qemu or firecracker");
     sandbox.nothing_is_left().await;
 }
 
@@ -113,7 +113,10 @@ async fn a_host_without_vmm_is_told_before_anything_is_made() {
     let sandbox = Sandbox::start().await;
     sandbox.behaviour().is_missing.store(true, Ordering::SeqCst);
     let error = sandbox.begin("/v1/vms", json!({})).await.unwrap_err();
-    assert_eq!(error.message, "no VMM can run a VM here: the program `qemu-system-x86_64` is not installed");
+    assert_eq!(
+        error.message,
+        "no VMM can run a VM on this host: the program `qemu-system-x86_64` is not installed"
+    );
     assert_eq!(error.hint.as_deref(), Some("sudo apt-get install qemu-system-x86"));
     assert_eq!(sandbox.source.image.visitors(), 0);
     sandbox.nothing_is_left().await;

@@ -68,7 +68,10 @@ async fn sizes_that_are_set_back_need_no_restart_and_larger_ones_than_the_host_h
     let body = json!({ "name": "huge", "disk_bytes": 2_u64 << 40, "no_start": true });
     let created = sandbox.finish(sandbox.begin("/v1/vms", body).await.unwrap()).await.unwrap();
     let [warning] = created.warnings.as_slice() else { panic!("{:?}", created.warnings) };
-    assert!(warning.starts_with("its disks can grow to 2T and 2T, and the host's disk has "), "{warning}");
+    assert!(
+        warning.starts_with("its disks can grow to 2T and 2T, but the host's disk has only "),
+        "{warning}"
+    );
 }
 
 #[tokio::test]
@@ -76,7 +79,7 @@ async fn a_change_that_makes_no_sense_changes_nothing() {
     let sandbox = Sandbox::start().await;
     let before = sandbox.create("dev").await;
     for (change, told) in [
-        (json!({}), "no change given for VM `dev`"),
+        (json!({}), "nothing to change for VM `dev`"),
         (json!({ "disk_bytes": 1_u64 << 30 }), "cannot shrink the overlay of VM `dev` from 8G to 1G"),
         (json!({ "vcpus": 0 }), "the number of processors must be between 1 and 32, not 0"),
         (json!({ "ttl_secs": 1 }), "the time to live must be between 10 seconds and 10 years, not 1 second"),

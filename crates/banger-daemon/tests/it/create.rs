@@ -15,7 +15,7 @@ async fn a_create_tells_its_stages_and_ends_with_a_running_vm() {
     let ended = sandbox.finish(sandbox.begin_create("dev").await).await.unwrap();
     assert_eq!((ended.state, ended.target.as_str()), (OperationState::Succeeded, "dev"));
     let stages: Vec<_> = ended.stages.iter().map(|stage| stage.name.as_str()).collect();
-    assert_eq!(stages, ["look for image", "make disks", "start machine", "boot guest"]);
+    assert_eq!(stages, ["look for image", "create disks", "start machine", "boot guest"]);
     assert!(ended.stages.iter().all(|stage| stage.took_ms.is_some()));
     let result: VmView = serde_json::from_value(ended.result.unwrap()).unwrap();
     assert_eq!(sandbox.vm("dev").await, Some(result.clone()));
@@ -29,7 +29,7 @@ async fn a_create_may_wait_for_the_whole_system() {
     let sandbox = Sandbox::start().await;
     let begun = sandbox.begin("/v1/vms", json!({ "name": "dev", "wait": "system" })).await.unwrap();
     let ended = sandbox.finish(begun).await.unwrap();
-    assert_eq!(ended.stages.last().unwrap().name, "wait for the system");
+    assert_eq!(ended.stages.last().unwrap().name, "wait for services");
     assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Running);
 }
 

@@ -202,7 +202,7 @@ async fn what_a_vmm_said_is_told_when_it_gives_up() {
     // Its processor stands still; nothing ends by itself.
     sandbox.vmms.silence_guests(true);
     let after = sandbox.wait_for("dev", |vm| vm.state == VmState::Stopped).await;
-    let why = "its processor could not go on: an internal error of KVM";
+    let why = "its virtual processor stopped: an internal error of KVM";
     assert!(after.last_error.as_deref().unwrap().starts_with(why), "{after:?}");
 }
 

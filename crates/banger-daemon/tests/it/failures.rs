@@ -32,7 +32,10 @@ async fn a_refused_start_tells_what_the_vmm_said() {
     let sandbox = Sandbox::start().await;
     sandbox.behaviour().refuses.store(true, Ordering::SeqCst);
     let error = sandbox.try_create("dev").await.unwrap_err();
-    assert_eq!(error.message, "cannot start VM `dev`: `qemu-system-x86_64` ended at once: no such machine");
+    assert_eq!(
+        error.message,
+        "cannot start VM `dev`: `qemu-system-x86_64` exited immediately: no such machine"
+    );
     assert_eq!(error.hint.as_deref(), Some("banger doctor"));
 }
 

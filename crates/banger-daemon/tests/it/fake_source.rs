@@ -86,7 +86,7 @@ impl BootSource for FakeSource {
         Box::pin(async move {
             let image = match image {
                 WantedImage::Named(name, _) => name,
-                WantedImage::From(source, _) => &source.name,
+                WantedImage::From(source, _) | WantedImage::Bare(source, _) => &source.name,
             };
             task.stage("look for image", image.as_str());
             self.image.pass().await;

@@ -98,19 +98,19 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
     not_running | cannot enter VM `dev`: the VM is starting | banger vm start dev
     not_running | VM `dev` is being deleted | banger vm delete dev
     already_exists | a VM named `dev` already exists | banger vm show dev
-    operation_failed | no VMM can run a VM here: Firecracker is not installed | banger setup firecracker
+    operation_failed | no VMM can run a VM on this host: Firecracker is not installed | banger setup firecracker
     not_found | the image `x` is neither local nor in the catalog | banger image list --all
     operation_failed | cannot write `/d`: no storage space | -
-    operation_failed | the guest's agent `/bin/banger-agent` is missing; install banger again | -
+    operation_failed | the guest's agent `/bin/banger-agent` is missing; reinstall banger | -
     operation_failed | cannot start VM `dev`: the program `passt` is not installed | sudo apt-get install passt
-    operation_failed | cannot start VM `dev`: `qemu` ended at once: no KVM | banger doctor
+    operation_failed | cannot start VM `dev`: `qemu` exited immediately: no KVM | banger doctor
     operation_failed | the guest of VM `dev` did not answer within 90 s | banger vm logs dev
-    operation_failed | the guest of VM `dev` ended before it was ready (its VMM gave up with status 1; its VMM said last: no such device) | banger vm logs dev
+    operation_failed | the guest of VM `dev` ended before it was ready (its VMM exited with status 1; its VMM said last: no such device) | banger vm logs dev
     operation_failed | cannot reach the guest of VM `dev`: the guest did not answer within 5 s | banger vm logs dev
     operation_failed | cannot reach the guest of VM `dev`: the guest channel failed: Too many open files (os error 24) | banger doctor
-    operation_failed | cannot ask the guest of VM `dev`: the guest did not answer `stats` within 4 s | banger vm logs dev
-    operation_failed | cannot ask the guest of VM `dev`: the guest's agent is older than this banger and does not know `stats` | restart the VM to update its agent
-    operation_failed | cannot ask the guest of VM `dev`: the guest's answer to `stats` is too long | banger vm logs dev
+    operation_failed | cannot query the guest of VM `dev`: the guest did not answer `stats` within 4 s | banger vm logs dev
+    operation_failed | cannot query the guest of VM `dev`: the guest's agent is older than this banger and does not know `stats` | restart the VM to update its agent
+    operation_failed | cannot query the guest of VM `dev`: the guest's answer to `stats` is too long | banger vm logs dev
     operation_failed | cannot force VM `dev` off: process 7 did not end within 10 s | banger doctor
     cancelled | cancelled; nothing is left behind | -
     cancelled | cancelled; VM `dev` is stopped | banger vm start dev

@@ -46,7 +46,7 @@ async fn a_silent_guest_costs_its_own_figures_and_five_seconds() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let stats = stats.unwrap();
     assert!(stats.host.machine.is_some() && stats.guest.is_none());
-    let message = "cannot ask the guest of VM `dev`: the guest did not answer `stats` within 4 s";
+    let message = "cannot query the guest of VM `dev`: the guest did not answer `stats` within 4 s";
     assert_eq!(stats.guest_error.as_deref(), Some(message));
     let error = refused(ports.unwrap_err());
     assert_eq!((error.code, error.hint.as_deref()), (ErrorCode::OperationFailed, Some("banger vm logs dev")));

@@ -71,7 +71,10 @@ async fn an_image_is_registered_promoted_and_deleted() {
     assert!(image.seeded_key.unwrap().starts_with("SHA256:"));
     let error = sandbox.image_act("/v1/images/pull/promote", json!(null)).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::BadRequest);
-    assert_eq!(error.message, "cannot promote the image `pull`: the image `pull` has its own files already");
+    assert_eq!(
+        error.message,
+        "cannot promote the image `pull`: the image `pull` already has its own files; there is nothing to promote"
+    );
 
     sandbox.image_act("/v1/images/pull/delete", json!(null)).await.unwrap();
     let images: Vec<ImageView> = sandbox.client.get("/v1/images").await.unwrap();
@@ -140,9 +143,9 @@ async fn a_registration_that_makes_no_sense_is_refused_before_it_begins() {
         request
     };
     for (change, told) in [
-        (json!({ "kernel": "/boot/vmlinuz" }), "by its name or by its files, not by both"),
-        (json!({ "kernel_ref": null }), "there is no kernel for the image's VMs"),
-        (json!({ "modules": "/lib/modules" }), "belong to a kernel that is given by its file"),
+        (json!({ "kernel": "/boot/vmlinuz" }), "give either the name of a kernel or its files"),
+        (json!({ "kernel_ref": null }), "the image needs a kernel"),
+        (json!({ "modules": "/lib/modules" }), "an initramfs and modules need the file of their kernel"),
         (json!({ "kernel_ref": null, "kernel": "/nonexistent" }), "cannot read `/nonexistent`"),
         (json!({ "kernel_ref": null, "kernel": "vmlinux" }), "`vmlinux` is not an absolute path"),
         (json!({ "kernel_ref": null, "kernel": rootfs }), "cannot use the kernel"),
@@ -150,7 +153,7 @@ async fn a_registration_that_makes_no_sense_is_refused_before_it_begins() {
         (json!({ "rootfs": "root.ext4" }), "`root.ext4` is not an absolute path"),
         (json!({ "work_seed": sandbox.paths.database() }), "is not an ext4 file system"),
         (json!({ "name": "../x" }), "image name"),
-        (json!({ "name": "debian-bookworm" }), "is the name of an image of the catalog"),
+        (json!({ "name": "debian-bookworm" }), "is the name of a catalog image"),
         (json!({ "size": 1 }), "unknown field"),
     ] {
         let error = sandbox.begin("/v1/images", request(change.clone())).await.unwrap_err();

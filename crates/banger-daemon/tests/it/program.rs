@@ -147,7 +147,7 @@ async fn a_configured_firecracker_that_is_not_there_is_refused_with_its_key_and_
     for vmm in [None, Some("auto"), Some("firecracker")] {
         assert_eq!(
             refusal_of_a_vm(config, vmm).await,
-            "no VMM can run a VM here: `firecracker_bin` in the configuration cannot be used: `/nowhere/firecracker` does \
+            "no VMM can run a VM on this host: `firecracker_bin` in the configuration cannot be used: `/nowhere/firecracker` does \
              not exist; correct `firecracker_bin` in config.toml, or remove it"
         );
     }

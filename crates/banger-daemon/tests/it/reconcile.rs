@@ -31,7 +31,7 @@ async fn running_machines_are_taken_over_and_go_on() {
     let vm = sandbox.wait_for("dev", |vm| vm.state == VmState::Stopped).await;
     assert_eq!(
         vm.last_error.as_deref(),
-        Some("its machine ended without a word: it was killed, or it crashed")
+        Some("its VMM ended without a message: it was killed, or it crashed")
     );
     sandbox.act("dev", "start").await.unwrap();
     sandbox.act("dev", "delete").await.unwrap();
@@ -48,7 +48,7 @@ async fn a_machine_that_ended_meanwhile_leaves_a_stopped_vm() {
     assert_eq!(sandbox.start_daemon().await.ended, 1);
     let vm = sandbox.vm("dev").await.unwrap();
     assert_eq!(vm.state, VmState::Stopped);
-    let why = "its machine ended without a word: it was killed, or it crashed (while the daemon was away)";
+    let why = "its VMM ended without a message: it was killed, or it crashed (while the daemon was away)";
     assert_eq!(vm.last_error.as_deref(), Some(why));
     assert_eq!(sandbox.directories(), [sandbox.paths.vm(id.as_str())]);
 }

@@ -25,15 +25,15 @@ const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum AptError {
-    #[error("cannot ask apt for the package `{package}`")]
+    #[error("cannot query apt for the package `{package}`")]
     Ask { package: String, source: ToolError },
-    #[error("apt on this host does not know the package `{package}` of Debian `{suite}`")]
+    #[error("apt does not know the package `{package}` of Debian `{suite}`")]
     UnknownPackage { package: String, suite: String },
     #[error("the package `{package}` depends on no kernel package")]
     NoDependency { package: String },
     #[error("cannot download the package `{package}`")]
     Download { package: String, source: ToolError },
-    #[error("apt left no package in `{}`", path.display())]
+    #[error("apt downloaded no package to `{}`", path.display())]
     NothingDownloaded { path: PathBuf },
 }
 

@@ -18,31 +18,31 @@ pub enum BundleError {
     Read(#[source] io::Error),
     #[error("cannot write `{}`", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("its entry `{entry}` leads out of it")]
+    #[error("its entry `{entry}` leads out of the archive")]
     Unsafe { entry: String },
-    #[error("its entry `{entry}` is not one of an image's bundle")]
+    #[error("its entry `{entry}` does not belong in an image bundle")]
     Unexpected { entry: String },
-    #[error("its entry `{entry}` is no plain file")]
+    #[error("its entry `{entry}` is not a regular file")]
     NoFile { entry: String },
-    #[error("its entry `{entry}` comes twice")]
+    #[error("its entry `{entry}` is duplicated")]
     Twice { entry: String },
     #[error("its entry `{entry}` is missing")]
     Missing { entry: &'static str },
-    #[error("its root has more than {} GiB", ROOTFS_BYTES_MAX >> 30)]
+    #[error("its root file system is larger than {} GiB", ROOTFS_BYTES_MAX >> 30)]
     TooLarge,
     #[error(transparent)]
     Limit(OverLimit),
-    #[error("its manifest makes no sense")]
+    #[error("its manifest is invalid")]
     Manifest(#[source] serde_json::Error),
-    #[error("its manifest has format {version}, and this banger knows {known}")]
+    #[error("its manifest has format {version}, but this banger supports {known}")]
     NewerManifest { version: u32, known: u32 },
-    #[error("its root is not the one of its manifest")]
+    #[error("its root file system does not match its manifest")]
     OtherRootfs,
-    #[error("there is something after the archive's end")]
+    #[error("there is data after the end of the archive")]
     Trailer,
     #[error("its sha256 is {found}, not {expected}")]
     OtherSha256 { expected: Sha256, found: String },
-    #[error("its signature makes no sense")]
+    #[error("its signature is invalid")]
     Signature(#[source] minisign_verify::Error),
     #[error("it is not signed with the key `{key}`")]
     NotSigned { key: String, source: minisign_verify::Error },
@@ -52,13 +52,15 @@ pub enum BundleError {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum PackError {
-    #[error("there is a file `{}` already", path.display())]
+    #[error("the file `{}` already exists", path.display())]
     Exists { path: PathBuf },
+    #[error("there is no directory `{}`", path.display())]
+    NoDirectory { path: PathBuf },
     #[error("cannot read `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write `{}`", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("the image has a work-seed of its own, for which a bundle has no place")]
+    #[error("the image has its own work-seed, which a bundle cannot contain")]
     OwnHome,
     #[error("the root of the image has changed")]
     OtherRootfs,
@@ -76,8 +78,9 @@ impl PackError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Compress(ToolError::Missing { tool }) => Some(format!("sudo apt-get install {tool}")),
-            Self::Exists { .. }
-            | Self::Read { .. }
+            Self::Exists { .. } => Some("delete it, or choose another file with `--output`".to_owned()),
+            Self::NoDirectory { path } => Some(format!("mkdir -p {}", path.display())),
+            Self::Read { .. }
             | Self::Write { .. }
             | Self::OwnHome
             | Self::OtherRootfs

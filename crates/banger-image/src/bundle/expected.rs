@@ -13,7 +13,7 @@ use crate::digest::hex;
 
 /// A text that is no public key of minisign.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not a public key of minisign: that is the second line of its `.pub` file")]
+#[error("`{text}` is not a minisign public key; use the second line of the `.pub` file")]
 pub struct MinisignKeyError {
     text: String,
     source: minisign_verify::Error,

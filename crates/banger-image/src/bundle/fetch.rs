@@ -25,23 +25,23 @@ const PROGRESS_BYTES: u64 = 1 << 20;
 pub enum FetchError {
     #[error("cannot open `{}`", path.display())]
     Open { path: PathBuf, source: io::Error },
-    #[error("cannot speak HTTP")]
+    #[error("cannot set up an HTTP client")]
     Client(#[source] reqwest::Error),
     #[error("cannot reach `{host}`")]
     Reach { host: String, source: reqwest::Error },
-    #[error("`{host}` says nothing for {} s", waited.as_secs())]
+    #[error("`{host}` sent nothing for {} s", waited.as_secs())]
     Silent { host: String, waited: Duration },
-    #[error("`{host}` answers {status}")]
+    #[error("`{host}` returned status {status}")]
     Status { host: String, status: StatusCode },
-    #[error("`{host}` sent next to nothing within {} s", window.as_secs())]
+    #[error("`{host}` sent almost nothing within {} s", window.as_secs())]
     Slow { host: String, window: Duration },
-    #[error("an answer of `{host}` is not followed")]
+    #[error("refused to follow a redirect from `{host}`")]
     Led { host: String, source: Detour },
-    #[error("the connection to `{host}` broke")]
+    #[error("the connection to `{host}` was lost")]
     Broken { host: String, source: reqwest::Error },
-    #[error("`{host}` has another file there by now")]
+    #[error("the file on `{host}` changed during the download")]
     Changed { host: String },
-    #[error("`{what}` has more than {bytes_max} bytes")]
+    #[error("`{what}` is larger than {bytes_max} bytes")]
     TooLarge { what: String, bytes_max: u64 },
 }
 

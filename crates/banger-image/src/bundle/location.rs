@@ -11,13 +11,13 @@ use reqwest::Url;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleLocationError {
     /// Without TLS, somebody on the way could put another image there.
-    #[error("`{0}` is not fetched without TLS; write https://")]
+    #[error("`{0}` would be fetched without TLS; use https://")]
     Plain(String),
     /// An address of another kind, or none that makes sense.
-    #[error("`{0}` is no address of a bundle; write https:// or the path of a file")]
+    #[error("`{0}` is not a valid bundle location; use an https:// URL or the path of a file")]
     Unknown(String),
     /// The daemon has another working directory than whoever asks.
-    #[error("the path `{0}` of the bundle does not begin with `/`")]
+    #[error("the path `{0}` of the bundle is not absolute")]
     Relative(String),
 }
 
@@ -121,15 +121,15 @@ mod tests {
         let table: String = texts.into_iter().map(|text| told(text) + "\n").collect();
         insta::assert_snapshot!(table, @r"
         file /a/b.tar.zst
-        the path `b.tar.zst` of the bundle does not begin with `/`
+        the path `b.tar.zst` of the bundle is not absolute
         url https://example.org/images/dev.tar.zst dev https://example.org/images/dev.tar.zst.minisig
         url http://127.0.0.1:8080/dev.tzst dev http://127.0.0.1:8080/dev.tzst.minisig
         url http://[::1]/dev dev http://[::1]/dev.minisig
         url http://localhost/dev dev http://localhost/dev.minisig
-        `http://example.org/dev.tar.zst` is not fetched without TLS; write https://
-        `http://127.0.0.1.example.org/dev` is not fetched without TLS; write https://
-        `ftp://example.org/dev` is no address of a bundle; write https:// or the path of a file
-        `https://` is no address of a bundle; write https:// or the path of a file
+        `http://example.org/dev.tar.zst` would be fetched without TLS; use https://
+        `http://127.0.0.1.example.org/dev` would be fetched without TLS; use https://
+        `ftp://example.org/dev` is not a valid bundle location; use an https:// URL or the path of a file
+        `https://` is not a valid bundle location; use an https:// URL or the path of a file
         ");
     }
 }

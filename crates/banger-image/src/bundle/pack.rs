@@ -44,6 +44,9 @@ pub async fn pack_bundle(
     if output.symlink_metadata().is_ok() {
         return Err(PackError::Exists { path: output });
     }
+    if let Some(directory) = output.parent().filter(|directory| !directory.is_dir()) {
+        return Err(PackError::NoDirectory { path: directory.to_owned() });
+    }
     if image.has_own_home() {
         return Err(PackError::OwnHome);
     }

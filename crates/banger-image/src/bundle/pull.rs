@@ -43,15 +43,15 @@ pub struct BundlePull {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum BundlePullError {
-    #[error("a bundle from elsewhere needs something that tells whether it is the right one")]
+    #[error("a bundle from a URL must be verified")]
     Unchecked,
-    #[error("cannot get the bundle `{location}`")]
+    #[error("cannot fetch the bundle `{location}`")]
     Fetch { location: BundleLocation, source: FetchError },
-    #[error("cannot get the signature of the bundle `{location}`")]
+    #[error("cannot fetch the signature of the bundle `{location}`")]
     FetchSignature { location: BundleLocation, source: FetchError },
     #[error("cannot use the bundle `{location}`")]
     Refused { location: BundleLocation, source: BundleError },
-    #[error("the bundle `{location}` wants the kernel `{kernel}`, which is neither local nor in the catalog")]
+    #[error("the bundle `{location}` needs the kernel `{kernel}`, which is neither local nor in the catalog")]
     UnknownKernel { location: BundleLocation, kernel: KernelName },
     #[error(transparent)]
     Finish(FinishError),
@@ -62,7 +62,7 @@ impl BundlePullError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unchecked => Some("--sha256 <digest> or --minisign-key <key>".to_owned()),
+            Self::Unchecked => Some("use `--sha256 <digest>` or `--minisign-key <key>`".to_owned()),
             Self::UnknownKernel { .. } => Some("--kernel <name>".to_owned()),
             Self::Fetch { source, .. } | Self::FetchSignature { source, .. } => source.hint(),
             Self::Refused { source: BundleError::Limit(over), .. } => over.hint(),
@@ -119,7 +119,7 @@ impl BundleImages {
         if wanted.kernel.is_none() && !is_known_kernel(&manifest.kernel) {
             return Err(BundlePullError::UnknownKernel { location: location(), kernel: manifest.kernel });
         }
-        progress.stage("make work-seed", "");
+        progress.stage("create work-seed", "");
         let (rootfs, key) = (manifest.rootfs.clone(), Arc::clone(&self.key));
         let facts = manifest.into_facts(wanted.name.clone(), wanted.kernel.clone());
         let finished = run_blocking(move |_| finish_image(staged, facts, rootfs, &key)).await;

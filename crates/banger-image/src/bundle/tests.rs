@@ -103,7 +103,7 @@ async fn a_bundle_is_an_archive_of_two_files_for_any_tool_and_equal_images_give_
     pack_bundle(image.clone(), again.clone(), &silent()).await.unwrap();
     assert!(fs::read(&bundle).unwrap() == fs::read(&again).unwrap());
     let error = pack_bundle(image, again.clone(), &silent()).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("there is a file `{}` already", again.display()));
+    assert_eq!(error.to_string(), format!("the file `{}` already exists", again.display()));
 }
 
 #[tokio::test]
@@ -165,11 +165,11 @@ async fn a_signature_is_checked_against_the_key_that_is_expected() {
 
     fs::write(&signature, "no signature").unwrap();
     let error = told(&pull(home.path(), &signed(&key)).await.unwrap_err());
-    assert!(error.contains("its signature makes no sense"), "{error}");
+    assert!(error.contains("its signature is invalid"), "{error}");
     fs::remove_file(&signature).unwrap();
     let error = told(&pull(home.path(), &signed(&key)).await.unwrap_err());
     assert!(
-        error.starts_with(&format!("cannot get the signature of the bundle `{shown}.minisig`")),
+        error.starts_with(&format!("cannot fetch the signature of the bundle `{shown}.minisig`")),
         "{error}"
     );
 }
@@ -177,7 +177,7 @@ async fn a_signature_is_checked_against_the_key_that_is_expected() {
 #[test]
 fn only_a_key_of_minisign_is_one() {
     let error = "RWQnokey".parse::<MinisignKey>().unwrap_err();
-    let text = "`RWQnokey` is not a public key of minisign: that is the second line of its `.pub` file";
+    let text = "`RWQnokey` is not a minisign public key; use the second line of the `.pub` file";
     assert_eq!(error.to_string(), text);
 }
 
@@ -185,7 +185,7 @@ fn only_a_key_of_minisign_is_one() {
 async fn a_bundle_from_elsewhere_needs_something_that_tells_whether_it_is_right() {
     let home = tempfile::tempdir().unwrap();
     let error = pull(home.path(), &wanted("https://example.org/dev.tar.zst")).await.unwrap_err();
-    assert_eq!(error.hint().unwrap(), "--sha256 <digest> or --minisign-key <key>");
+    assert_eq!(error.hint().unwrap(), "use `--sha256 <digest>` or `--minisign-key <key>`");
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn a_kernel_that_nobody_knows_is_refused_unless_another_is_named() {
     pack_bundle(image, bundle.clone(), &silent()).await.unwrap();
     let wanted = wanted(bundle.to_str().unwrap());
     let error = pull(home.path(), &wanted).await.unwrap_err();
-    assert!(told(&error).contains("wants the kernel `unknown`"), "{error}");
+    assert!(told(&error).contains("needs the kernel `unknown`"), "{error}");
     assert_eq!(error.hint().unwrap(), "--kernel <name>");
     let with_another = BundlePull { kernel: Some("debian-12".parse().unwrap()), ..wanted };
     let place = pull(home.path(), &with_another).await.unwrap();
@@ -283,18 +283,18 @@ fn archives_that_are_no_bundles_are_refused_by_what_is_wrong() {
     nothing: its entry `manifest.json` is missing
     no manifest: its entry `manifest.json` is missing
     no root: its entry `rootfs.ext4` is missing
-    more: its entry `more` is not one of an image's bundle
-    a directory: its entry `more/` is not one of an image's bundle
-    out of it: its entry `../manifest.json` leads out of it
-    absolute: its entry `/etc/passwd` leads out of it
-    twice: its entry `rootfs.ext4` comes twice
-    a link: its entry `rootfs.ext4` is no plain file
-    a sparse file: its entry `rootfs.ext4` is no plain file
-    an extended header: its entry `rootfs.ext4` is no plain file
-    another root: its root is not the one of its manifest
-    no json: its manifest makes no sense
-    newer: its manifest has format 9, and this banger knows 1
-    a long trailer: there is something after the archive's end
+    more: its entry `more` does not belong in an image bundle
+    a directory: its entry `more/` does not belong in an image bundle
+    out of it: its entry `../manifest.json` leads out of the archive
+    absolute: its entry `/etc/passwd` leads out of the archive
+    twice: its entry `rootfs.ext4` is duplicated
+    a link: its entry `rootfs.ext4` is not a regular file
+    a sparse file: its entry `rootfs.ext4` is not a regular file
+    an extended header: its entry `rootfs.ext4` is not a regular file
+    another root: its root file system does not match its manifest
+    no json: its manifest is invalid
+    newer: its manifest has format 9, but this banger supports 1
+    a long trailer: there is data after the end of the archive
     ");
 }
 
@@ -443,13 +443,13 @@ async fn what_does_not_come_is_told_with_its_host() {
         told(&error.unwrap_err()).replace(&address, "URL")
     };
     let missing = told_of(&content, vec![Answer::Status("404 Not Found")]).await;
-    assert_eq!(missing, "cannot get the bundle `URL`: `127.0.0.1` answers 404 Not Found");
+    assert_eq!(missing, "cannot fetch the bundle `URL`: `127.0.0.1` returned status 404 Not Found");
     let tries = (0..5).map(|_| Answer::BreakAfter(0)).collect();
     let broken = told_of(&content, tries).await;
-    let because = "cannot use the bundle `URL`: cannot read it: the connection to `127.0.0.1` broke";
+    let because = "cannot use the bundle `URL`: cannot read it: the connection to `127.0.0.1` was lost";
     assert!(broken.starts_with(because), "{broken}");
     let whole_again = told_of(&content, vec![Answer::BreakAfter(300), Answer::Status("200 OK")]).await;
-    assert!(whole_again.ends_with("`127.0.0.1` has another file there by now"), "{whole_again}");
+    assert!(whole_again.ends_with("the file on `127.0.0.1` changed during the download"), "{whole_again}");
     let garbage = told_of(&[1; 5000], vec![Answer::Whole]).await;
     assert!(garbage.starts_with("cannot use the bundle `URL`: cannot read it"), "{garbage}");
 }

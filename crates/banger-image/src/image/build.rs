@@ -31,7 +31,7 @@ use crate::space::ran_out_of_space;
 pub enum ImageBuildError {
     #[error("cannot build an image on this host")]
     Tool(#[source] MissingTool),
-    #[error("this user has no subordinate ids, which building an image without root needs")]
+    #[error("this user has no subordinate IDs, which are needed to build an image without root")]
     NoSubordinateIds,
     #[error("cannot install the packages of the image")]
     Bootstrap(#[source] ToolError),
@@ -100,7 +100,7 @@ async fn build_debian_image(
         Bootstrap { recipe, arch: &entry.arch, privilege, settings: carried_settings().await, sources };
     let staged = bootstrap_rootfs(&bootstrap, staged, progress).await?;
 
-    progress.stage("make work-seed", "");
+    progress.stage("create work-seed", "");
     let facts = ImageFacts {
         name: entry.name.clone(),
         distro: entry.distro.clone(),

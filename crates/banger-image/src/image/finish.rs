@@ -21,7 +21,7 @@ use crate::image::work_seed::{HomeSource, WorkSeedError, write_work_seed};
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum FinishError {
-    #[error("cannot make the image's work-seed")]
+    #[error("cannot create the image's work-seed")]
     WorkSeed(#[source] WorkSeedError),
     #[error("cannot read `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },

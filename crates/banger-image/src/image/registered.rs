@@ -30,13 +30,13 @@ const ARCH: &str = "amd64";
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum RegisterError {
-    #[error("`{}` is not an absolute path, and the daemon has a working directory of its own", path.display())]
+    #[error("`{}` is not an absolute path", path.display())]
     Relative { path: PathBuf },
     #[error("cannot use `{}`", path.display())]
     Look { path: PathBuf, source: io::Error },
     #[error("cannot use `{}`", path.display())]
     FileSystem { path: PathBuf, source: ReadError },
-    #[error("there is nothing in `{}` that could be the root of a system: it has no `{missing}`", path.display())]
+    #[error("`{}` is not a root file system: it has no `{missing}`", path.display())]
     NoSystem { path: PathBuf, missing: &'static str },
 }
 
@@ -55,7 +55,7 @@ impl RegisterError {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum PromoteError {
-    #[error("the image `{name}` has its own files already")]
+    #[error("the image `{name}` already has its own files; there is nothing to promote")]
     Managed { name: ImageName },
     #[error("cannot copy `{}`", path.display())]
     Copy { path: PathBuf, source: io::Error },

@@ -136,7 +136,7 @@ async fn a_work_seed_of_its_own_is_what_homes_start_with() {
     let packed = pack_bundle(promoted.clone(), host.path("mine.tar.zst"), &Progress::silent()).await;
     assert_eq!(
         packed.unwrap_err().to_string(),
-        "the image has a work-seed of its own, for which a bundle has no place"
+        "the image has its own work-seed, which a bundle cannot contain"
     );
     assert!(!host.path("mine.tar.zst").exists());
     // A key that is rotated later does not bring the root's files back.
@@ -164,7 +164,7 @@ async fn a_promoted_image_is_the_same_one_with_files_of_its_own() {
     assert_eq!(host.work_disk(&host.ensure().await, &key()), expected);
     assert_eq!(
         told(&host.promote().await.unwrap_err()),
-        "cannot promote the image `mine`: the image `mine` has its own files already"
+        "cannot promote the image `mine`: the image `mine` already has its own files; there is nothing to promote"
     );
 }
 
@@ -195,10 +195,7 @@ fn what_cannot_be_an_image_is_refused_by_looking() {
             .replace(host.home.path().to_str().unwrap(), "~")
     };
     let root = host.rootfs();
-    assert_eq!(
-        refused(Path::new("root.img"), None),
-        "`root.img` is not an absolute path, and the daemon has a working directory of its own"
-    );
+    assert_eq!(refused(Path::new("root.img"), None), "`root.img` is not an absolute path");
     assert_eq!(
         refused(&host.path("none"), None),
         "cannot use `~/none`: No such file or directory (os error 2)"
@@ -206,10 +203,7 @@ fn what_cannot_be_an_image_is_refused_by_looking() {
     assert_eq!(refused(host.home.path(), None), "cannot use `~`: it is not a regular file");
     assert_eq!(refused(&plain, None), "cannot use `~/plain`: `~/plain` is not an ext4 file system");
     assert_eq!(refused(&root, Some(&plain)), "cannot use `~/plain`: `~/plain` is not an ext4 file system");
-    assert_eq!(
-        refused(&seed, None),
-        "there is nothing in `~/home.img` that could be the root of a system: it has no `dev`"
-    );
+    assert_eq!(refused(&seed, None), "`~/home.img` is not a root file system: it has no `dev`");
 }
 
 #[tokio::test]

@@ -34,9 +34,9 @@ const SLACK_BYTES: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum WorkSeedError {
-    #[error("cannot make the work-seed `{}`", path.display())]
+    #[error("cannot create the work-seed `{}`", path.display())]
     Write { path: PathBuf, source: FormatError },
-    #[error("cannot put the work-seed in its place")]
+    #[error("cannot move the work-seed into place")]
     Publish(#[source] FileError),
     #[error("cannot write the manifest of the image")]
     Manifest(#[source] serde_json::Error),

@@ -20,17 +20,17 @@ use crate::progress::Progress;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum KernelBuildError {
-    #[error("cannot make kernels of `{distro}`; only Debian's can be pulled")]
+    #[error("kernels of `{distro}` cannot be pulled, only Debian's")]
     UnknownDistro { distro: String },
-    #[error("cannot make a kernel on this host")]
+    #[error("cannot build a kernel on this host")]
     Tool(#[source] MissingTool),
-    #[error("cannot get the kernel package")]
+    #[error("cannot download the kernel package")]
     Fetch(#[source] AptError),
     #[error("cannot write `{}`", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot use the kernel package")]
     Package(#[source] PackageError),
-    #[error("cannot make the boot stack")]
+    #[error("cannot build the kernel's files")]
     Stack(#[source] StackError),
 }
 

@@ -35,19 +35,19 @@ const KERNEL_BYTES_MAX: u64 = 512 << 20;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum BzImageError {
-    #[error("the kernel is no bzImage")]
+    #[error("the kernel is not a bzImage")]
     NotBzImage,
-    #[error("the kernel has boot protocol {}.{:02}, and 2.08 is the oldest with a payload", .0 >> 8, .0 & 0xff)]
+    #[error("the kernel has boot protocol {}.{:02}; at least 2.08 is needed", .0 >> 8, .0 & 0xff)]
     TooOld(u16),
-    #[error("the kernel is cut: its payload goes past its end")]
+    #[error("the kernel is truncated: its payload goes past its end")]
     Cut,
-    #[error("the kernel's payload is compressed in a way that is not known (it starts with {0:02x?})")]
+    #[error("the kernel's payload has an unknown compression (it starts with {0:02x?})")]
     UnknownCompression(Vec<u8>),
     #[error("cannot unpack the kernel's {how} payload")]
     Unpack { how: &'static str, source: io::Error },
-    #[error("the kernel's payload is no ELF program")]
+    #[error("the kernel's payload is not an ELF program")]
     NotElf,
-    #[error("the kernel's header does not tell its release")]
+    #[error("the kernel's header does not contain its release")]
     NoRelease,
 }
 

@@ -77,7 +77,7 @@ fn what_is_no_bzimage_is_refused() {
     old[VERSION] = 0x07;
     assert_eq!(
         extract_vmlinux(&old).unwrap_err().to_string(),
-        "the kernel has boot protocol 2.07, and 2.08 is the oldest with a payload"
+        "the kernel has boot protocol 2.07; at least 2.08 is needed"
     );
     let not_elf = bzimage("6.1", &pack_kernel("lz4", b"no elf"));
     assert!(matches!(extract_vmlinux(&not_elf), Err(BzImageError::NotElf)));

@@ -25,11 +25,11 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub enum ElfError {
     #[error("cannot read the kernel")]
     Read(#[source] io::Error),
-    #[error("the kernel is no 64-bit ELF program")]
+    #[error("the kernel is not a 64-bit ELF program")]
     NotElf(#[source] object::Error),
-    #[error("the kernel is for another processor (ELF machine {machine}) than x86-64")]
+    #[error("the kernel is not for x86-64 (its ELF machine is {machine})")]
     OtherProcessor { machine: u16 },
-    #[error("there is no `Linux version` in the kernel: it is no Linux kernel, or a compressed one")]
+    #[error("the kernel contains no `Linux version`: it is not a Linux kernel, or it is compressed")]
     NoRelease,
 }
 

@@ -69,7 +69,7 @@ fn what_is_no_kernel_of_this_processor_is_refused() {
     let mut arm = elf_kernel("6.1", true);
     arm[18] = 183;
     let error = inspect(&arm).unwrap_err();
-    assert_eq!(error.to_string(), "the kernel is for another processor (ELF machine 183) than x86-64");
+    assert_eq!(error.to_string(), "the kernel is not for x86-64 (its ELF machine is 183)");
     let mut other = elf_kernel("x", true);
     other.truncate(64 + 56);
     other.resize(64 + 56 + 40, 0);

@@ -32,11 +32,11 @@ pub(crate) const GUEST_MODULES: &[(&str, Need)] = &[
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum ModulesError {
-    #[error("the kernel has no module `{0}`, without which no guest works")]
+    #[error("the kernel has no module `{0}`, which every guest needs")]
     Missing(String),
-    #[error("the module `{module}` depends on `{dependency}`, which is not there")]
+    #[error("the module `{module}` depends on `{dependency}`, which is missing")]
     MissingDependency { module: String, dependency: String },
-    #[error("the modules depend on each other in a circle through `{0}`")]
+    #[error("the modules have a dependency cycle through `{0}`")]
     Circle(String),
 }
 

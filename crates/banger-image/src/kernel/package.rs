@@ -20,9 +20,9 @@ const TREE: &str = "tree";
 pub enum PackageError {
     #[error("cannot unpack it")]
     Unpack(#[source] DebError),
-    #[error("`{}` has no `boot/vmlinuz-…`: is it a package that only depends on the kernel's?", path.display())]
+    #[error("`{}` has no `boot/vmlinuz-…`; it may be a package that only depends on the kernel's package", path.display())]
     NoKernel { path: PathBuf },
-    #[error("`{}` has no modules for `{release}`: are they in a package of their own?", path.display())]
+    #[error("`{}` has no modules for `{release}`; they may be in another package", path.display())]
     NoModules { path: PathBuf, release: String },
 }
 

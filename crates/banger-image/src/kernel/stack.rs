@@ -37,35 +37,33 @@ const DRIVERS: [&str; 3] = ["virtio-mmio", "virtio_blk", "virtio_console"];
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum StackError {
-    #[error("cannot make a kernel on this host")]
+    #[error("cannot build a kernel on this host")]
     Tool(#[source] MissingTool),
     #[error("cannot read `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("cannot take the ELF kernel out of `{}`", path.display())]
+    #[error("cannot extract the ELF kernel from `{}`", path.display())]
     ExtractVmlinux { path: PathBuf, source: BzImageError },
     #[error("cannot use the kernel `{}`", path.display())]
     Kernel { path: PathBuf, source: ElfError },
     #[error(
-        "the parts do not belong together: the {one} is of `{one_release}`, the {other} of `{other_release}`"
+        "the files do not belong together: the {one} is for `{one_release}`, the {other} for `{other_release}`"
     )]
     OtherRelease { one: &'static str, one_release: String, other: &'static str, other_release: String },
     #[error(
-        "QEMU cannot boot the kernel `{release}`: it is an ELF file without PVH entry; give its vmlinuz, too"
+        "QEMU cannot boot the kernel `{release}`: it is an ELF file without a PVH entry; provide its vmlinuz, too"
     )]
     NoEntry { release: String },
-    #[error(
-        "the kernel `{release}` comes without modules and has no `{driver}` built in; give its modules, too"
-    )]
+    #[error("the kernel `{release}` has no modules and no built-in `{driver}`; provide its modules, too")]
     NotBuiltIn { release: String, driver: &'static str },
     #[error("the kernel `{release}` cannot boot: its configuration lacks {}", .options.join(", "))]
     Options { release: String, options: Vec<String> },
     #[error("cannot list the dependencies of the modules of `{release}`")]
     Depmod { release: String, source: ToolError },
-    #[error("cannot make the initramfs")]
+    #[error("cannot build the initramfs")]
     Initramfs(#[source] InitramfsError),
-    #[error("cannot take the agent into the initramfs")]
+    #[error("cannot add the agent to the initramfs")]
     Agent(#[source] RefreshError),
-    #[error("cannot make the modules drive")]
+    #[error("cannot create the modules drive")]
     ModulesDrive(#[source] ModulesDriveError),
     #[error("cannot write `{}`", path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -155,7 +153,7 @@ pub(crate) async fn make_stack(
     .await?;
     lacking.told(&kernel.release, progress)?;
     if let Some(tree) = &modules {
-        progress.stage("list modules", kernel.release.clone());
+        progress.stage("index modules", kernel.release.clone());
         Tool::new("depmod")
             .arg("-b")
             .arg(&tree.base)
@@ -284,7 +282,7 @@ impl Lacking {
             return Err(StackError::Options { release: release.to_owned(), options: self.fatal });
         }
         if !self.tolerable.is_empty() {
-            progress.stage("look at configuration", format!("it lacks {}", self.tolerable.join(", ")));
+            progress.stage("check configuration", format!("it lacks {}", self.tolerable.join(", ")));
         }
         Ok(())
     }

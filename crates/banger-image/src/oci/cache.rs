@@ -24,7 +24,7 @@ const TRIES_MAX: u32 = 5;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum CacheError {
-    #[error("cannot make the cache")]
+    #[error("cannot create the cache")]
     Directory(#[source] FileError),
     #[error("cannot write `{}` in the cache", path.display())]
     Write { path: PathBuf, source: io::Error },

@@ -33,13 +33,13 @@ pub enum CredentialsError {
     Damaged { path: PathBuf, source: serde_json::Error },
     #[error("the credentials for `{registry}` in docker's configuration `{}` are damaged", path.display())]
     BadAuth { path: PathBuf, registry: String },
-    #[error("docker's configuration `{}` names the helper `{helper}`, which is no name of a program", path.display())]
+    #[error("docker's configuration `{}` names the credential helper `{helper}`, which is not a valid program name", path.display())]
     BadHelper { path: PathBuf, helper: String },
     #[error("docker's configuration `{}` names the credential helper `{program}`, which is not on your PATH", path.display())]
     MissingHelper { path: PathBuf, program: String },
     #[error("the credential helper for `{registry}` failed")]
     Helper { registry: String, source: ToolError },
-    #[error("the credential helper `{helper}` gave an answer that is none")]
+    #[error("the credential helper `{helper}` returned an invalid answer")]
     BadAnswer { helper: String },
 }
 

@@ -20,7 +20,7 @@ pub struct BlobDigest(String);
 
 /// A text is no digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no digest; write sha256: and 64 digits of 0 to 9 and a to f")]
+#[error("`{text}` is not a valid digest; use `sha256:` and 64 digits of 0-9 and a-f")]
 pub struct DigestError {
     text: String,
 }

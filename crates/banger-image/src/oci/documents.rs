@@ -20,21 +20,21 @@ pub(crate) const MANIFEST_TYPES: [&str; 4] = [
 pub enum DocumentError {
     #[error("the {what} is damaged")]
     Damaged { what: &'static str, source: serde_json::Error },
-    #[error("the manifest is in the form of before 2017 (schema 1), which has no digests of its layers")]
+    #[error("the manifest uses the obsolete schema 1, which is not supported")]
     Schema1,
-    #[error("the manifest is neither an image nor a list of images")]
+    #[error("the manifest is neither an image nor an image index")]
     NotAnImage,
-    #[error("the image has no build for {wanted}; it has {}", list(.offered))]
+    #[error("the image is not available for {wanted}; available: {}", list(.offered))]
     NoPlatform { wanted: String, offered: Vec<String> },
-    #[error("the image is built for {found}, and this host runs {wanted}")]
+    #[error("the image is built for {found}, but this host runs {wanted}")]
     OtherPlatform { wanted: String, found: String },
-    #[error("the list of images leads to another list too often")]
+    #[error("the image indexes are nested too deeply")]
     TooDeep,
-    #[error("the image has {layers} layers, and its config tells of {diff_ids}")]
+    #[error("the image has {layers} layers, but its config lists {diff_ids}")]
     LayerCount { layers: usize, diff_ids: usize },
-    #[error("the image has {layers} layers; at most {LAYERS_MAX} are possible")]
+    #[error("the image has {layers} layers; at most {LAYERS_MAX} are supported")]
     TooManyLayers { layers: usize },
-    #[error("the layer {digest} is not in this registry: its licence forbids that it is passed on")]
+    #[error("the layer {digest} is not in this registry: its licence does not allow redistribution")]
     ForeignLayer { digest: BlobDigest },
 }
 
@@ -46,7 +46,7 @@ const DEPTH_MAX: usize = 5;
 const CANDIDATES_MAX: usize = 16;
 
 fn list(platforms: &[String]) -> String {
-    if platforms.is_empty() { "none at all".to_owned() } else { platforms.join(", ") }
+    if platforms.is_empty() { "none".to_owned() } else { platforms.join(", ") }
 }
 
 /// A blob, as manifests point to it.

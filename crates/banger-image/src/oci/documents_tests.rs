@@ -41,11 +41,11 @@ fn an_index_gives_the_build_for_the_guests() {
     let error = candidates(&builds[..2], &amd64()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the image has no build for linux/amd64; it has windows/amd64, linux/arm64/v8"
+        "the image is not available for linux/amd64; available: windows/amd64, linux/arm64/v8"
     );
     assert_eq!(
         candidates(&builds[3..], &amd64()).unwrap_err().to_string(),
-        "the image has no build for linux/amd64; it has none at all"
+        "the image is not available for linux/amd64; available: none"
     );
 }
 
@@ -61,7 +61,7 @@ fn where_a_list_says_no_platform_the_config_decides() {
     assert_eq!(candidates(&[build, said.clone()], &amd64()).unwrap(), [&said]);
     let config = json!({"os": "linux", "architecture": "arm64", "rootfs": {"diff_ids": []}}).to_string();
     let error = ConfigDocument::parse(config.as_bytes(), 0, &amd64()).unwrap_err();
-    assert_eq!(error.to_string(), "the image is built for linux/arm64, and this host runs linux/amd64");
+    assert_eq!(error.to_string(), "the image is built for linux/arm64, but this host runs linux/amd64");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn an_image_that_cannot_be_whole_here_is_refused() {
     assert!(matches!(parse(&image), Err(DocumentError::TooManyLayers { .. })));
     let config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": [digest("l")]}});
     let error = ConfigDocument::parse(config.to_string().as_bytes(), 2, &amd64()).unwrap_err();
-    assert_eq!(error.to_string(), "the image has 2 layers, and its config tells of 1");
+    assert_eq!(error.to_string(), "the image has 2 layers, but its config lists 1");
 }
 
 #[test]

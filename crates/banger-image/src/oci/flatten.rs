@@ -49,7 +49,7 @@ pub enum LayerError {
     Read(LayerReadError),
     #[error(transparent)]
     Limit(OverLimit),
-    #[error("the thread that read it died")]
+    #[error("the thread that reads it ended unexpectedly")]
     Thread,
 }
 

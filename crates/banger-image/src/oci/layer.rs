@@ -32,14 +32,14 @@ pub(crate) struct Layer {
 pub enum LayerReadError {
     #[error("cannot read it")]
     Read(#[source] io::Error),
-    #[error("it has other bytes than its digest {wanted} says; theirs is {found}")]
+    #[error("its digest is {found}, not {wanted}")]
     WrongDigest { wanted: BlobDigest, found: BlobDigest },
-    #[error("it is compressed with {name}, which is not read here")]
+    #[error("it is compressed with {name}, which is not supported")]
     UnknownCompression { name: &'static str },
     #[error(transparent)]
     Limit(OverLimit),
     /// Whoever reads has had enough.
-    #[error("it was not read to its end")]
+    #[error("it was not read completely")]
     Stopped,
 }
 
@@ -228,7 +228,7 @@ mod tests {
             assert!(matches!(unpack(layer(cut, &content)), Err(LayerReadError::Read(_))));
         }
         let lz4 = unpack(layer(b"\x04\x22\x4d\x18", b"")).unwrap_err();
-        assert_eq!(lz4.to_string(), "it is compressed with lz4, which is not read here");
+        assert_eq!(lz4.to_string(), "it is compressed with lz4, which is not supported");
     }
 
     #[test]

@@ -24,23 +24,23 @@ const INDEX: &str = "index.json";
 pub enum LocalImageError {
     #[error("cannot read `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("`{}` is not an image layout (OCI), neither as a directory nor in a tar", path.display())]
+    #[error("`{}` is not an OCI image layout, neither as a directory nor in a tar", path.display())]
     NoLayout { path: PathBuf },
-    #[error("`{}` is not an archive of `docker save`, and not an image layout in a tar", path.display())]
+    #[error("`{}` is neither an archive of `docker save` nor an OCI image layout in a tar", path.display())]
     NoArchive { path: PathBuf },
-    #[error("`{}` is compressed with {name}, which is not read here", path.display())]
+    #[error("`{}` is compressed with {name}, which is not supported", path.display())]
     UnknownCompression { path: PathBuf, name: &'static str },
     #[error("cannot unpack `{}`", path.display())]
     Unpack { path: PathBuf, source: io::Error },
-    #[error("`{}` takes more than it may", path.display())]
+    #[error("`{}` is larger than allowed", path.display())]
     Limit { path: PathBuf, source: OverLimit },
     #[error("`{}` has several images: {}", path.display(), .names.join(", "))]
     Several { path: PathBuf, names: Vec<String> },
     #[error("`{}` has no image `{name}`; it has {}", path.display(), .names.join(", "))]
     NotThere { path: PathBuf, name: String, names: Vec<String> },
-    #[error("`{}` lacks `{name}`", path.display())]
+    #[error("`{}` has no `{name}`", path.display())]
     Lacks { path: PathBuf, name: String },
-    #[error("`{name}` in `{}` has other bytes than its digest says", path.display())]
+    #[error("`{name}` in `{}` does not match its digest", path.display())]
     WrongDigest { path: PathBuf, name: String },
     #[error("cannot use the image in `{}`", path.display())]
     Document { path: PathBuf, source: DocumentError },

@@ -77,7 +77,7 @@ pub struct OciPull {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum OciPullError {
-    #[error("cannot find out who this user is to the registry")]
+    #[error("cannot read the credentials for the registry")]
     Credentials(#[source] CredentialsError),
     #[error(transparent)]
     Registry(RegistryError),
@@ -87,9 +87,9 @@ pub enum OciPullError {
     Cache(CacheError),
     #[error("cannot write a layer into the cache")]
     Write(#[source] io::Error),
-    #[error("the image takes more than it may")]
+    #[error("the image is larger than allowed")]
     Limit(#[source] OverLimit),
-    #[error("cannot make a root of the image's layers")]
+    #[error("cannot build a root file system from the image's layers")]
     Flatten(#[source] FlattenError),
     #[error(transparent)]
     Finish(FinishError),
@@ -461,7 +461,7 @@ impl OciImages {
         progress: &Progress,
     ) -> Result<StagedDirectory, OciPullError> {
         root.left_out.sentence().into_iter().for_each(|sentence| progress.note(sentence));
-        progress.stage("make work-seed", "");
+        progress.stage("create work-seed", "");
         let rootfs = Ext4Reader::open(&staged.path().join(ROOTFS)).ok();
         let process = process_of(config.process);
         let init = match &rootfs {

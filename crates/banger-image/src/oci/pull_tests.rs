@@ -117,7 +117,7 @@ async fn an_image_becomes_a_root_with_what_its_config_says() {
     assert_eq!(seed.read(b".profile", 10).unwrap().unwrap(), b"p");
     let told = told.lock().unwrap();
     let stages: Vec<_> = told.iter().map(|stage| stage.name).collect();
-    assert_eq!((stages[0], *stages.last().unwrap()), ("resolve image", "make work-seed"));
+    assert_eq!((stages[0], *stages.last().unwrap()), ("resolve image", "create work-seed"));
     let fetched = told.iter().rfind(|stage| stage.name == "pull layers").unwrap();
     assert_eq!((fetched.parts.len(), fetched.done), (2, fetched.total));
 }
@@ -302,7 +302,7 @@ async fn the_build_for_the_guests_is_taken_from_a_list() {
     fake.manifest("list", &json!({"manifests": [build("arm", "riscv64")]}));
     let error = pull(&service(home.path()), &wanted(&fake, home.path(), "two", "list")).await.unwrap_err();
     let told = std::error::Error::source(&error).and_then(std::error::Error::source).unwrap().to_string();
-    assert!(told.ends_with("it has linux/riscv64"), "{told}");
+    assert!(told.ends_with("available: linux/riscv64"), "{told}");
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub struct Reference {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// The part before the first slash is no host.
-    #[error("`{text}` is no image: `{registry}` is no host name with an optional port")]
+    #[error("`{text}` is not a valid image reference: `{registry}` is not a host name with an optional port")]
     Registry {
         /// What was written.
         text: String,
@@ -37,7 +37,7 @@ pub enum ReferenceError {
     },
     /// A part of the name has characters that are not allowed.
     #[error(
-        "`{text}` is no image: `{part}` is not of a to z and 0 to 9, with single `.`, `_` or `-` between them"
+        "`{text}` is not a valid image reference: in `{part}`, use only a-z and 0-9, with single `.`, `_` or `-` between them"
     )]
     Name {
         /// What was written.
@@ -46,13 +46,15 @@ pub enum ReferenceError {
         part: String,
     },
     /// The name is too long.
-    #[error("`{text}` is no image: its name is longer than 255 characters")]
+    #[error("`{text}` is not a valid image reference: its name is longer than 255 characters")]
     TooLong {
         /// The start of what was written.
         text: String,
     },
     /// The part after the colon is no tag.
-    #[error("`{text}` is no image: the tag `{tag}` is not of letters, digits, `.`, `_` and `-`, at most 128")]
+    #[error(
+        "`{text}` is not a valid image reference: in the tag `{tag}`, use at most 128 letters, digits, `.`, `_` and `-`"
+    )]
     Tag {
         /// What was written.
         text: String,
@@ -60,7 +62,7 @@ pub enum ReferenceError {
         tag: String,
     },
     /// The part after the `@` is no digest.
-    #[error("`{text}` is no image")]
+    #[error("`{text}` is not a valid image reference")]
     Digest {
         /// What was written.
         text: String,
@@ -258,11 +260,11 @@ mod tests {
     #[test]
     fn what_is_no_image_is_refused_with_the_part_that_is_wrong() {
         let refusal = |text: &str| text.parse::<Reference>().unwrap_err().to_string();
-        assert!(refusal("Alpine").contains("`Alpine` is not of a to z"));
+        assert!(refusal("Alpine").contains("in `Alpine`, use only a-z"));
         assert!(refusal("alpine:").contains("the tag ``"));
         assert!(refusal("alpine:-x").contains("the tag `-x`"));
-        assert!(refusal("alpine@sha256:12").contains("is no image"));
-        assert!(refusal("host:port/x").contains("`host:port` is no host"));
+        assert!(refusal("alpine@sha256:12").contains("is not a valid image reference"));
+        assert!(refusal("host:port/x").contains("`host:port` is not a host"));
         for text in [
             "",
             "/",

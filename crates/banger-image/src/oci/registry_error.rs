@@ -17,45 +17,43 @@ pub enum RegistryError {
     Certificate { path: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("cannot reach the registry `{registry}`")]
     Reach { registry: String, source: reqwest::Error },
-    #[error("the registry `{registry}` did not go on within {} s", waited.as_secs_f32())]
+    #[error("the registry `{registry}` sent nothing for {} s", waited.as_secs_f32())]
     Silent { registry: String, waited: Duration },
-    #[error("the registry `{registry}` sent next to nothing within {} s", window.as_secs_f32())]
+    #[error("the registry `{registry}` sent almost nothing within {} s", window.as_secs_f32())]
     Slow { registry: String, window: Duration },
     #[error("the {what} of the registry `{registry}` was not complete after {} s", waited.as_secs_f32())]
     Late { registry: String, what: &'static str, waited: Duration },
-    #[error("`{registry}` is not the address of a registry")]
+    #[error("`{registry}` is not a valid registry address")]
     Address { registry: String },
-    #[error("an answer of the registry `{registry}` is not followed")]
+    #[error("refused to follow a redirect from the registry `{registry}`")]
     Led { registry: String, source: Detour },
-    #[error("the connection to the registry `{registry}` broke")]
+    #[error("the connection to the registry `{registry}` was lost")]
     Broken { registry: String, source: reqwest::Error },
-    #[error("the registry `{registry}` wants to know who asks for `{repository}`{}", hint_of_reason(.detail))]
+    #[error("the registry `{registry}` requires a login for `{repository}`{}", hint_of_reason(.detail))]
     Unauthorized { registry: String, repository: String, detail: String },
-    #[error("the registry `{registry}` does not let this user have `{repository}`{}", hint_of_reason(.detail))]
+    #[error("the registry `{registry}` denies this user access to `{repository}`{}", hint_of_reason(.detail))]
     Denied { registry: String, repository: String, detail: String },
     #[error("the registry `{registry}` has no `{what}`")]
     NotFound { registry: String, what: String },
-    #[error("the registry `{registry}` lets this host ask no more for now{}{}", hint_of_reason(.detail), pause(*.retry_after))]
+    #[error("the registry `{registry}` limits how often this host may ask{}{}", hint_of_reason(.detail), pause(*.retry_after))]
     TooManyRequests { registry: String, detail: String, retry_after: Option<Duration> },
     #[error("the registry `{registry}` answers with status {status}{}{}", hint_of_reason(.detail), pause(*.retry_after))]
     Status { registry: String, status: u16, detail: String, retry_after: Option<Duration> },
-    #[error("the registry `{registry}` asks for a login in a way that is not known here")]
+    #[error("the registry `{registry}` uses a login method that is not supported")]
     Challenge { registry: String },
-    #[error("the registry `{registry}` would have the login sent unencrypted to `{realm}`")]
+    #[error("the registry `{registry}` asks to send the login unencrypted to `{realm}`")]
     OpenRealm { registry: String, realm: String },
-    #[error("the token server of the registry `{registry}` gave no token")]
+    #[error("the token server of the registry `{registry}` returned no token")]
     NoToken { registry: String },
     #[error("the {what} of the registry `{registry}` is larger than {bytes_max} bytes")]
     TooLarge { registry: String, what: &'static str, bytes_max: u64 },
-    #[error(
-        "the registry `{registry}` sent other bytes than those with the digest {wanted}; theirs is {found}"
-    )]
+    #[error("the registry `{registry}` sent content with the digest {found} instead of {wanted}")]
     WrongDigest { registry: String, wanted: BlobDigest, found: BlobDigest },
-    #[error("the registry `{registry}` ended a blob of {wanted} bytes after {found}")]
+    #[error("the registry `{registry}` sent only {found} of the {wanted} bytes of a blob")]
     Truncated { registry: String, wanted: u64, found: u64 },
     #[error("the registry `{registry}` sent more than the {wanted} bytes of a blob")]
     TooLong { registry: String, wanted: u64 },
-    #[error("the registry `{registry}` has something under this name that cannot be used")]
+    #[error("the registry `{registry}` has an image of this name that cannot be used")]
     Document { registry: String, source: DocumentError },
 }
 
@@ -67,9 +65,9 @@ fn hint_of_reason(detail: &str) -> String {
 fn pause(retry_after: Option<Duration>) -> String {
     match retry_after.map(|pause| pause.as_secs()) {
         None => String::new(),
-        Some(seconds @ 0..=600) => format!("; it may be asked again in {seconds} s"),
-        Some(seconds @ 601..=172_800) => format!("; it may be asked again in {} min", seconds.div_ceil(60)),
-        Some(seconds) => format!("; it may be asked again in {} days", seconds.div_ceil(86_400)),
+        Some(seconds @ 0..=600) => format!("; try again in {seconds} s"),
+        Some(seconds @ 601..=172_800) => format!("; try again in {} min", seconds.div_ceil(60)),
+        Some(seconds) => format!("; try again in {} days", seconds.div_ceil(86_400)),
     }
 }
 

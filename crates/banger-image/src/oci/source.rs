@@ -43,7 +43,7 @@ pub enum OciSourceError {
     #[error(transparent)]
     Reference(ReferenceError),
     /// A path is missing, or relative: the daemon has another working directory than its caller.
-    #[error("`{text}` names no file by an absolute path")]
+    #[error("the path in `{text}` is not absolute")]
     Path {
         /// What was written.
         text: String,

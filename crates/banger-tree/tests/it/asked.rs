@@ -55,7 +55,7 @@ fn the_first_entry_with_another_name_ends_the_copy_before_anything_is_written() 
             [file("X", 0o644, b""), end()].concat(),
         ] {
             let (error, names) = refusal(asked, &[items]);
-            assert!(error.contains("was asked for, and "), "{error}");
+            assert!(error.contains("was asked for, but "), "{error}");
             assert_eq!(names, [""; 0], "{asked}: {error}");
         }
     }
@@ -72,7 +72,7 @@ fn a_second_entry_ends_the_copy_and_is_not_written_whatever_its_name() {
         contents(),
     ] {
         let (error, names) = refusal("x", &[first(), second]);
-        assert!(error.starts_with("`x` was asked for, and ") && error.ends_with(" beside it"), "{error}");
+        assert!(error.starts_with("`x` was asked for, but ") && error.ends_with(" came as well"), "{error}");
         assert_eq!(names, ["x"]);
     }
     // A link first, and through it.
@@ -88,14 +88,14 @@ fn a_directory_that_was_asked_for_is_no_file_and_no_link() {
         let (error, names) = refusal(asked, &[file("x", 0o644, b"")]);
         assert_eq!(
             (error.as_str(), names.len()),
-            ("the directory `x` was asked for, and the file `x` came", 0)
+            ("the directory `x` was asked for, but the file `x` came", 0)
         );
         assert_eq!(refusal(asked, &[vec![link("x", "/")]]).1, [""; 0]);
     }
     for asked in ["x/.", "/", "..", "x/.."] {
         for items in [file("x", 0o644, b""), vec![link("x", "/")], vec![enter("x")]] {
             let (error, names) = refusal(asked, &[items]);
-            assert!(error.starts_with("the contents of a directory was asked for, and "), "{error}");
+            assert!(error.starts_with("the contents of a directory was asked for, but "), "{error}");
             assert_eq!(names, [""; 0]);
         }
     }
@@ -108,7 +108,7 @@ fn a_directory_that_was_asked_for_is_no_file_and_no_link() {
 fn an_end_without_anything_is_not_what_was_asked_for() {
     let skipped = Skipped { path: b"x".to_vec(), reason: "is shy".to_owned(), is_failure: false };
     let (error, _) = refusal("x", &[vec![Item::Skipped(skipped)], end()]);
-    assert_eq!(error, "`x` was asked for, and nothing came");
+    assert_eq!(error, "`x` was asked for, but nothing came");
 }
 
 #[test]

@@ -90,14 +90,14 @@ fn destinations_that_make_no_sense_are_refused_with_their_name() {
     assert_eq!(refusal("none/file"), format!("there is no directory `{}`", at("none")));
     assert_eq!(refusal("none/"), format!("there is no directory `{}`", at("none")));
     assert_eq!(refusal("dir"), format!("`{}` already exists and is a directory", at("dir/file")));
-    assert_eq!(refusal("file/x"), format!("`{}` is no directory", at("file/x")));
+    assert_eq!(refusal("file/x"), format!("`{}` is not a directory", at("file/x")));
     let error = copy(&place.at("dir"), &place.at("plain")).unwrap_err();
     assert_eq!(error.to_string(), format!("`{}` already exists and is not a directory", at("plain/dir")));
     let several = WriterOptions { into_directory: true, ..WriterOptions::default() };
     let error = write(read(&from), &place.at("new"), several).unwrap_err();
     assert_eq!(error.to_string(), format!("there is no directory `{}`", at("new")));
     let error = write(read(&from), &from, several).unwrap_err();
-    assert_eq!(error.to_string(), format!("`{}` is no directory", at("file")));
+    assert_eq!(error.to_string(), format!("`{}` is not a directory", at("file")));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_device_is_no_destination() {
     let place = Place::new();
     let from = place.write("null", "x");
     let error = copy(&from, Path::new("/dev/null")).unwrap_err();
-    assert_eq!(error.to_string(), "`/dev/null` is a device and stays what it is");
+    assert_eq!(error.to_string(), "`/dev/null` is a device, which is not replaced");
     assert_eq!(fs::read(&from).unwrap(), b"x");
 }
 

@@ -32,13 +32,13 @@ const EMPTY_FRAMES_PER_SENT: f64 = 2.0;
 /// What a guest did that no agent does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Offence {
-    #[error("the guest sent what is no frame")]
+    #[error("the guest sent an invalid frame")]
     NoFrame,
     #[error("the guest opened a stream")]
     OpenedStream,
     #[error("the guest sent a frame for a stream that was never opened")]
     NeverOpened,
-    #[error("the guest sent more than it was granted")]
+    #[error("the guest sent more data than it was granted")]
     BeyondWindow,
     #[error("the guest sent too much for streams that have ended")]
     TooLate,

@@ -19,7 +19,7 @@ pub enum StartError {
         package: &'static str,
     },
     /// The plan cannot be carried out by this driver.
-    #[error("the machine plan is not possible: {reason}")]
+    #[error("the VM cannot be built: {reason}")]
     BadPlan {
         /// What is wrong with it.
         reason: String,
@@ -47,7 +47,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The process ended before the machine ran.
-    #[error("`{program}` ended at once{}", if .stderr.is_empty() { String::new() } else { format!(": {}", .stderr) })]
+    #[error("`{program}` exited immediately{}", if .stderr.is_empty() { String::new() } else { format!(": {}", .stderr) })]
     Refused {
         /// Which program.
         program: &'static str,
@@ -75,7 +75,7 @@ pub enum StartError {
         reason: String,
     },
     /// The VMM's control socket is of no use.
-    #[error("cannot give `{program}` its orders")]
+    #[error("cannot configure `{program}`")]
     Control {
         /// Which program.
         program: &'static str,
@@ -83,7 +83,7 @@ pub enum StartError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// This driver cannot make a machine from a snapshot.
-    #[error("{vmm} cannot make a machine from a snapshot: banger has snapshots with Firecracker only")]
+    #[error("{vmm} cannot restore a snapshot; only Firecracker can")]
     NoSnapshots {
         /// Which driver.
         vmm: VmmKind,
@@ -102,7 +102,7 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
     /// The handle is of a format that this version does not know.
-    #[error("the machine's handle has format {found}; this version knows {known}")]
+    #[error("the machine's handle has format {found}; this version supports {known}")]
     UnknownFormat {
         /// Its format.
         found: u32,
@@ -167,7 +167,7 @@ pub enum ConnectError {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The driver cannot do it.
-    #[error("{vmm} cannot {action}: banger has this with Firecracker only")]
+    #[error("{vmm} cannot {action}; only Firecracker can")]
     NotSupported {
         /// Which driver.
         vmm: VmmKind,

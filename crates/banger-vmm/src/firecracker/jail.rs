@@ -103,7 +103,7 @@ impl JailFacts {
     /// The reason, in words.
     pub fn judge(&self) -> Result<&Path, String> {
         if !self.is_root {
-            return Err("only root with all its rights can use it".to_owned());
+            return Err("only root with all capabilities can use it".to_owned());
         }
         self.jailer.as_deref().ok_or_else(|| format!("there is no `{JAILER_NAME}` beside Firecracker"))
     }
@@ -134,7 +134,7 @@ pub(super) fn choose(
     match (wish, judged) {
         (_, Ok(jailer)) => Ok(Some(jailer)),
         (JailWish::Always, Err(why)) => {
-            Err(StartError::BadPlan { reason: format!("Firecracker is to be jailed, but {why}") })
+            Err(StartError::BadPlan { reason: format!("the jailer is required for Firecracker, but {why}") })
         }
         (JailWish::Auto | JailWish::Never, Err(why)) => {
             if facts.is_root && facts.jailer.is_some() {
@@ -167,7 +167,7 @@ fn check_shared(binds: &[Bind]) -> Result<(), String> {
     for Bind { from, .. } in binds.iter().filter(|bind| bind.access == Access::Read) {
         let metadata = fs::metadata(from).map_err(|error| format!("`{}`: {error}", from.display()))?;
         if metadata.uid() != 0 && metadata.mode() & 0o004 == 0 {
-            return Err(format!("`{}` is not root's, and not everybody may read it", from.display()));
+            return Err(format!("`{}` must be owned by root or readable by everybody", from.display()));
         }
     }
     Ok(())

@@ -68,8 +68,8 @@ fn the_jailer_is_used_by_root_where_it_is_and_the_user_allows_it() {
         [&good, &user, &bare].map(|facts| chosen(JailWish::Always, facts)),
         [
             "/j",
-            "the machine plan is not possible: Firecracker is to be jailed, but only root with all its rights can use it",
-            "the machine plan is not possible: Firecracker is to be jailed, but there is no `jailer` beside Firecracker"
+            "the VM cannot be built: the jailer is required for Firecracker, but only root with all capabilities can use it",
+            "the VM cannot be built: the jailer is required for Firecracker, but there is no `jailer` beside Firecracker"
         ]
     );
 }

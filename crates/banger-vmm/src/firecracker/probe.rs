@@ -39,7 +39,7 @@ pub enum ProbeError {
         program: PathBuf,
     },
     /// It printed something else.
-    #[error("`{}` is not a Firecracker", program.display())]
+    #[error("`{}` is not Firecracker", program.display())]
     NotFirecracker {
         /// Which.
         program: PathBuf,

@@ -112,8 +112,7 @@ async fn in_a_jail_or_cell(
     match run(driver, plan, from, jailer).await {
         Err(error) if may_do_without && may_be_of_the_jail(&error) => {
             let machine = run(driver, plan, from, None).await?;
-            Ok(machine
-                .with_warning(format!("Firecracker runs without its jailer, in its cell alone: {error}")))
+            Ok(machine.with_warning(format!("Firecracker runs without its jailer: {error}")))
         }
         outcome => outcome,
     }
@@ -265,7 +264,7 @@ async fn let_go(attempt: &mut Attempt) -> Result<(), StartError> {
 
 fn check_helper(driver: &Firecracker) -> Result<(), StartError> {
     plan_check::require(driver.helper.is_file(), || {
-        format!("the program `{}`, which keeps Firecracker apart, is missing", driver.helper.display())
+        format!("the program `{}`, which isolates Firecracker, is missing", driver.helper.display())
     })
 }
 

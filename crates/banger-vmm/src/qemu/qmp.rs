@@ -20,7 +20,7 @@ pub enum QmpError {
     #[error("the control socket failed")]
     Socket(#[source] io::Error),
     /// QEMU sent something that is not QMP.
-    #[error("the control socket sent no QMP")]
+    #[error("the control socket does not speak QMP")]
     NotQmp(#[source] serde_json::Error),
     /// QEMU refused a command.
     #[error("QEMU refuses `{command}`: {reason}")]

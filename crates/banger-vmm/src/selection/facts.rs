@@ -35,7 +35,7 @@ pub struct HostFacts {
     pub passt: Option<PathBuf>,
     /// Whether ordinary guests can run on the processor.
     pub virtualization: Virtualization,
-    /// Why this user cannot make namespaces; `None`: it can.
+    /// Why this user cannot create namespaces; `None`: it can.
     pub no_namespaces: Option<String>,
     /// Whether this user may make taps.
     pub has_tun: bool,
@@ -97,7 +97,7 @@ fn check_program(program: &Path) -> Result<(), String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(format!("`{shown}` does not exist"))
         }
-        Err(error) => Err(format!("`{shown}` cannot be looked at: {error}")),
+        Err(error) => Err(format!("cannot examine `{shown}`: {error}")),
         Ok(metadata) if metadata.is_dir() => Err(format!("`{shown}` is a directory")),
         Ok(metadata) if !metadata.is_file() => Err(format!("`{shown}` is not a file")),
         Ok(_file) => rustix::fs::access(program, rustix::fs::Access::EXEC_OK)
@@ -170,9 +170,9 @@ mod tests {
         assert_eq!(said_of("fc", plain), "`D/fc` is not executable by this user");
         assert_eq!(
             said_of("fc", script("echo hello")),
-            "`D/fc` is not a Firecracker: `hello` is not a version"
+            "`D/fc` is not Firecracker: `hello` is not a version"
         );
-        assert_eq!(said_of("fc", script("true")), "`D/fc` is not a Firecracker: it does not print a version");
+        assert_eq!(said_of("fc", script("true")), "`D/fc` is not Firecracker: it does not print a version");
         let without_interpreter = |path: &Path| write_atomic(path, b"#!/nowhere/sh\n", 0o755).unwrap();
         let cannot_run = said_of("fc", without_interpreter);
         assert!(cannot_run.starts_with("cannot run `D/fc`: "), "{cannot_run}");

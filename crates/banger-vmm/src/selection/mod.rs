@@ -28,7 +28,7 @@ pub enum WantedVmm {
 
 /// Why a text names no VMM.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a VMM; write auto, qemu or firecracker")]
+#[error("`{text}` is not a valid VMM; use auto, qemu or firecracker")]
 pub struct UnknownVmm {
     /// The text.
     pub text: String,
@@ -84,7 +84,7 @@ pub enum ChoiceError {
     #[error("Firecracker is not installed")]
     NoFirecracker,
     /// Firecracker was asked for and cannot run machines here.
-    #[error("Firecracker cannot run a VM here: {why}")]
+    #[error("Firecracker cannot run a VM on this host: {why}")]
     UnfitFirecracker {
         /// Why.
         why: String,
@@ -112,7 +112,7 @@ pub enum ChoiceError {
 pub fn choose(wanted: WantedVmm, facts: &HostFacts) -> Result<Choice, ChoiceError> {
     match (wanted, &facts.firecracker) {
         (WantedVmm::Qemu, _) | (WantedVmm::Auto, None) => qemu(facts, None),
-        (WantedVmm::Firecracker, None) => Err(ChoiceError::NoFirecracker),
+        (WantedVmm::Firecracker, None) => Err(no_firecracker(facts)),
         (WantedVmm::Firecracker | WantedVmm::Auto, Some(found))
             if found.is_configured && found.version.is_err() =>
         {
@@ -144,22 +144,38 @@ fn judge_firecracker(found: &FoundFirecracker, facts: &HostFacts) -> Result<Vers
     }
     if !found.is_static {
         let program = found.program.display();
-        return Err(format!(
-            "`{program}` is not a static program, and sees no libraries where it is kept apart"
-        ));
+        return Err(format!("`{program}` is not statically linked, so it cannot run isolated"));
     }
+    judge_host(facts)?;
+    Ok(version)
+}
+
+/// Returns why Firecracker cannot be chosen where it is not installed. Nobody is told to install what cannot run ordinary
+/// guests on this host.
+fn no_firecracker(facts: &HostFacts) -> ChoiceError {
+    match judge_host(facts) {
+        Err(why) => ChoiceError::UnfitFirecracker { why },
+        Ok(()) if facts.virtualization == Virtualization::SoftwareOnly => {
+            ChoiceError::UnfitFirecracker { why: SOFTWARE_KVM.to_owned() }
+        }
+        Ok(()) => ChoiceError::NoFirecracker,
+    }
+}
+
+/// Tells what of this host keeps any Firecracker from running a machine.
+fn judge_host(facts: &HostFacts) -> Result<(), String> {
     match facts.virtualization {
         Virtualization::Usable | Virtualization::SoftwareOnly => {}
         Virtualization::Absent => return Err("there is no /dev/kvm".to_owned()),
         Virtualization::Forbidden => return Err("this user may not open /dev/kvm".to_owned()),
     }
     if let Some(why) = &facts.no_namespaces {
-        return Err(format!("this user may not make the namespaces that keep it apart ({why})"));
+        return Err(format!("this user may not create the namespaces that isolate it ({why})"));
     }
     if !facts.has_tun {
         return Err(format!("this user may not open {TUN}, which its network needs"));
     }
-    Ok(version)
+    Ok(())
 }
 
 /// Tells what keeps ordinary guests from running on a Firecracker that runs: who asks for it by name gets it all the same.
@@ -170,7 +186,7 @@ fn doubts(version: Version, facts: &HostFacts) -> Vec<String> {
     }
     if !version.has_acpi() {
         doubts.push(format!(
-            "Firecracker {version} does not tell guests of their devices by ACPI, where Debian's kernels look for them \
+            "Firecracker {version} does not describe devices to guests by ACPI, where Debian's kernels look for them \
              (1.8 does)"
         ));
     }
@@ -181,7 +197,7 @@ fn firecracker(found: &FoundFirecracker, version: Version) -> Choice {
     let mut warnings = Vec::new();
     if version.is_untested() {
         warnings.push(format!(
-            "Firecracker {version} is newer than {}, the newest that banger was tried with",
+            "Firecracker {version} is newer than {}, the newest tested version",
             firecracker::TESTED
         ));
     }

@@ -69,7 +69,7 @@ fn what_keeps_firecracker_from_being_used_is_told() {
     assert_eq!(
         both(&unfit),
         "auto: Firecracker is installed, but not used: this user may not open /dev/kvm\n\
-         named: Firecracker cannot run a VM here: this user may not open /dev/kvm"
+         named: Firecracker cannot run a VM on this host: this user may not open /dev/kvm"
     );
     let software = HostFacts { virtualization: Virtualization::SoftwareOnly, ..with_firecracker("1.16.1") };
     assert_eq!(
@@ -93,10 +93,19 @@ fn what_keeps_firecracker_from_being_used_is_told() {
         old.contains("not used: Firecracker 1.7.0") && old.contains("named: Firecracker 1.7.0 with"),
         "{old}"
     );
-    assert_eq!(
-        choose(WantedVmm::Firecracker, &facts(Virtualization::Usable)),
-        Err(ChoiceError::NoFirecracker)
-    );
+}
+
+#[test]
+fn firecracker_is_said_to_be_missing_only_where_it_could_run() {
+    let named = |virtualization| choose(WantedVmm::Firecracker, &facts(virtualization)).unwrap_err();
+    assert_eq!(named(Virtualization::Usable), ChoiceError::NoFirecracker);
+    for (virtualization, why) in [
+        (Virtualization::Absent, "there is no /dev/kvm"),
+        (Virtualization::Forbidden, "this user may not open /dev/kvm"),
+        (Virtualization::SoftwareOnly, SOFTWARE_KVM),
+    ] {
+        assert_eq!(named(virtualization), ChoiceError::UnfitFirecracker { why: why.to_owned() });
+    }
 }
 
 #[test]
@@ -142,7 +151,7 @@ fn a_program_that_needs_libraries_is_not_used() {
     let mut facts = with_firecracker("1.16.1");
     facts.firecracker.as_mut().unwrap().is_static = false;
     let told = both(&facts);
-    assert_eq!(told.matches("`/usr/bin/firecracker` is not a static program").count(), 2, "{told}");
+    assert_eq!(told.matches("`/usr/bin/firecracker` is not statically linked").count(), 2, "{told}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ async fn no_snapshots() {
     let files = SnapshotFiles { state: rig.path("state"), memory: rig.path("memory") };
     let refused = machine.snapshot(&files, SnapshotKind::Full).await.unwrap_err();
     assert!(matches!(refused, ControlError::NotSupported { .. }));
-    assert_eq!(refused.to_string(), "QEMU cannot take a snapshot: banger has this with Firecracker only");
+    assert_eq!(refused.to_string(), "QEMU cannot take a snapshot; only Firecracker can");
     machine.kill().await.unwrap();
     let from = RestorePlan { snapshot: files, memory: banger_vmm::MemorySource::File, notes_writes: false };
     let refused = qemu.restore(&rig.plan, &from).await.err().expect("QEMU restores nothing");

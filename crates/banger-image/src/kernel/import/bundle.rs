@@ -37,17 +37,17 @@ pub enum KernelBundleError {
     Read(#[source] io::Error),
     #[error("cannot write `{}`", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("its entry `{entry}` leads out of it")]
+    #[error("its entry `{entry}` leads out of the archive")]
     Unsafe { entry: String },
-    #[error("its entry `{entry}` is not one of a kernel's bundle")]
+    #[error("its entry `{entry}` does not belong in a kernel bundle")]
     Unexpected { entry: String },
-    #[error("its entry `{entry}` is no plain file")]
+    #[error("its entry `{entry}` is not a regular file")]
     NoFile { entry: String },
-    #[error("its entry `{entry}` comes twice")]
+    #[error("its entry `{entry}` is duplicated")]
     Twice { entry: String },
     #[error("it unpacks to more than {} GiB", BUNDLE_BYTES_MAX >> 30)]
     TooLarge,
-    #[error("there is something after the archive's end")]
+    #[error("there is data after the end of the archive")]
     Trailer,
     #[error("its sha256 is {found}, not {expected}")]
     OtherSha256 { expected: Sha256, found: String },

@@ -17,21 +17,21 @@ pub enum ImportError {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write `{}`", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("`{}` is not an absolute path, and the daemon has a working directory of its own", path.display())]
+    #[error("`{}` is not an absolute path", path.display())]
     Relative { path: PathBuf },
     #[error("`{}` is neither a directory, nor a Debian package, nor a bundle compressed with zstd", path.display())]
     UnknownForm { path: PathBuf },
-    #[error("`{}` is a file, and a distribution is the root of its file system; leave out `--distro`", path.display())]
+    #[error("`{}` is a file, but `--distro` needs the directory of a root file system", path.display())]
     DistroOfFile { path: PathBuf },
-    #[error("a release is chosen among the kernels of a distribution; say which one with `--distro`")]
+    #[error("`--release` needs `--distro`")]
     ReleaseWithoutDistro,
-    #[error("`{}` is a directory, and only a file has a sha256", path.display())]
+    #[error("`{}` is a directory; `--sha256` needs a file", path.display())]
     Sha256OfDirectory { path: PathBuf },
     #[error("the sha256 of `{}` is {found}, not {expected}", path.display())]
     OtherSha256 { path: PathBuf, expected: Sha256, found: String },
-    #[error("it has no name that a kernel can have; give it one with `--name`")]
+    #[error("it gives no valid kernel name; choose one with `--name`")]
     NoName { source: NameError },
-    #[error("`{}` is no plain file", path.display())]
+    #[error("`{}` is not a regular file", path.display())]
     NoFile { path: PathBuf },
     #[error("there is neither `vmlinux` nor `vmlinuz` in `{}`", path.display())]
     NoKernel { path: PathBuf },
@@ -43,21 +43,21 @@ pub enum ImportError {
     NoRootKernel { path: PathBuf, distro: Distro },
     #[error("there are several kernels in `{}`; choose one with `--release`: {found}", path.display())]
     Several { path: PathBuf, found: String },
-    #[error("there is no kernel `{release}` in `{}`; there is: {found}", path.display())]
+    #[error("there is no kernel `{release}` in `{}`; it has {found}", path.display())]
     NoRelease { path: PathBuf, release: String, found: String },
     #[error("there are no modules for the kernel `{release}` in `{}`", path.display())]
     NoModules { path: PathBuf, release: String },
-    #[error("the package `{}` is for {architecture}, and guests here are amd64", path.display())]
+    #[error("the package `{}` is for {architecture}, but guests on this host are amd64", path.display())]
     OtherArchitecture { path: PathBuf, architecture: String },
-    #[error("the manifest `{}` makes no sense", path.display())]
+    #[error("the manifest `{}` is invalid", path.display())]
     Manifest { path: PathBuf, source: serde_json::Error },
-    #[error("the manifest `{}` has format {version}, and this banger knows {known}", path.display())]
+    #[error("the manifest `{}` has format {version}, but this banger supports {known}", path.display())]
     NewerManifest { path: PathBuf, version: u32, known: u32 },
-    #[error("the manifest tells of no `{file}`, without which there is no kernel")]
+    #[error("the manifest does not list `{file}`, which every kernel needs")]
     FileNotRecorded { file: &'static str },
-    #[error("the manifest tells of a file `{file}`, which no kernel has")]
+    #[error("the manifest lists the unknown file `{file}`")]
     UnknownFile { file: String },
-    #[error("`{}` is damaged: its content is not what the manifest says", path.display())]
+    #[error("`{}` is damaged: its content does not match the manifest", path.display())]
     Damaged { path: PathBuf },
     #[error("cannot read the package")]
     Deb(#[source] DebError),
@@ -65,9 +65,9 @@ pub enum ImportError {
     Package(#[source] PackageError),
     #[error("cannot use the bundle `{}`", path.display())]
     Bundle { path: PathBuf, source: KernelBundleError },
-    #[error("cannot take its modules")]
+    #[error("cannot copy its modules")]
     ModuleTree(#[source] ModuleTreeError),
-    #[error("cannot make the boot stack")]
+    #[error("cannot build the kernel's files")]
     Stack(#[source] StackError),
 }
 

@@ -162,7 +162,7 @@ fn what_brings_no_name_gets_one() {
     }
     fs::write(home.path("x".repeat(70).as_str()), ZSTD_MAGIC).unwrap();
     let error = of(home.path("x".repeat(70).as_str())).unwrap_err();
-    assert_eq!(error.to_string(), "it has no name that a kernel can have; give it one with `--name`");
+    assert_eq!(error.to_string(), "it gives no valid kernel name; choose one with `--name`");
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn of_several_kernels_one_is_chosen_by_its_release_and_never_guessed() {
     let of = |release: &str| ImportRequest { release: Some(release.to_owned()), ..of_root(&root) };
     assert_eq!(
         refusal(of("6.6")),
-        format!("there is no kernel `6.6` in `{place}`; there is: 6.12.68_1, 6.6.1_2")
+        format!("there is no kernel `6.6` in `{place}`; it has 6.12.68_1, 6.6.1_2")
     );
     let kernel = home.import(of("6.6.1_2")).await.unwrap();
     assert_eq!(kernel.manifest.version, "6.6.1_2");
@@ -219,11 +219,11 @@ fn what_makes_no_sense_is_refused_before_anything_is_made() {
         )
     );
     let of_file = ImportRequest { distro: Some(Distro::Void), ..request(&text) };
-    assert!(refusal(of_file).ends_with("leave out `--distro`"));
+    assert!(refusal(of_file).ends_with("`--distro` needs the directory of a root file system"));
     let release = ImportRequest { release: Some("6.1".to_owned()), ..request(&empty) };
     assert!(refusal(release).contains("`--distro`"));
     let digest = ImportRequest { sha256: Some("a".repeat(64).parse().unwrap()), ..request(root.path()) };
-    assert!(refusal(digest).ends_with("is a directory, and only a file has a sha256"));
+    assert!(refusal(digest).ends_with("is a directory; `--sha256` needs a file"));
     // The layout of another distribution.
     let of_void = ImportRequest { distro: Some(Distro::Void), ..request(root.path()) };
     assert!(refusal(of_void).contains("there is no kernel of void"));
@@ -235,7 +235,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_made() {
     fs::write(root.vmlinuz(), "no kernel").unwrap();
     assert_eq!(
         refusal(of_root(&root)),
-        format!("cannot use the kernel `{}`: the kernel is no bzImage", place(&root.vmlinuz()))
+        format!("cannot use the kernel `{}`: the kernel is not a bzImage", place(&root.vmlinuz()))
     );
 }
 
@@ -246,7 +246,7 @@ fn links_lead_to_what_was_not_given() {
     link(&root.vmlinuz(), "vmlinuz");
     assert_eq!(
         refusal(request(home.path())),
-        format!("`{}` is no plain file", home.path().join("vmlinuz").display())
+        format!("`{}` is not a regular file", home.path().join("vmlinuz").display())
     );
     link(&root.path().join("boot"), "boot");
     link(&root.path().join("usr"), "usr");
@@ -282,7 +282,7 @@ async fn parts_in_a_directory_make_a_boot_stack_and_its_initramfs_is_left_out_al
                 "leave out initramfs",
                 "copy modules",
                 "read kernel",
-                "list modules",
+                "index modules",
                 "build initramfs",
                 "write modules drive",
                 "write manifest",
@@ -307,8 +307,8 @@ async fn a_kernel_with_everything_built_in_needs_no_modules_and_another_one_does
     let error = home.import(named("modular", request(parts.path()))).await.unwrap_err();
     assert_eq!(
         told(&error),
-        "cannot import the kernel `modular`: cannot make the boot stack: the kernel `6.1.7` comes without modules and \
-         has no `virtio_blk` built in; give its modules, too"
+        "cannot import the kernel `modular`: cannot build the kernel's files: the kernel `6.1.7` has no modules and no \
+         built-in `virtio_blk`; provide its modules, too"
     );
     assert_eq!(home.names(), ["all"]);
 }
@@ -321,7 +321,7 @@ async fn an_elf_kernel_that_qemu_cannot_enter_needs_its_vmlinuz() {
     fs::write(alone.path().join("vmlinux"), &elf).unwrap();
     let error = home.import(named("alone", request(alone.path()))).await.unwrap_err();
     assert!(told(&error).ends_with(
-        "QEMU cannot boot the kernel `6.1.7`: it is an ELF file without PVH entry; give its vmlinuz, too"
+        "QEMU cannot boot the kernel `6.1.7`: it is an ELF file without a PVH entry; provide its vmlinuz, too"
     ));
     let both = build_directory("6.1.7", &elf);
     fs::write(both.path().join("vmlinux"), &elf).unwrap();
@@ -339,8 +339,9 @@ async fn parts_of_different_kernels_are_no_stack() {
     fs::write(parts.path().join("vmlinux"), elf_kernel("6.1.8", true)).unwrap();
     let error = home.import(named("mixed", request(parts.path()))).await.unwrap_err();
     assert!(
-        told(&error)
-            .ends_with("the parts do not belong together: the vmlinuz is of `6.1.7`, the kernel of `6.1.8`")
+        told(&error).ends_with(
+            "the files do not belong together: the vmlinuz is for `6.1.7`, the kernel for `6.1.8`"
+        )
     );
     assert_eq!(home.names(), [""; 0]);
 }
@@ -352,7 +353,7 @@ async fn a_taken_name_is_refused_unless_forced_also_when_what_has_it_is_damaged(
     let error = home.import(named("mine", of_root(&root))).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "there is a kernel `mine` already; `--force` replaces it, `--name` gives this one another name"
+        "the kernel `mine` already exists; replace it with `--force`, or choose another name with `--name`"
     );
     assert_eq!(error.hint().unwrap(), "banger kernel show mine");
     fs::write(home.path("state/kernels/mine/manifest.json"), "{").unwrap();
@@ -381,11 +382,15 @@ async fn a_debian_package_is_imported_when_its_digest_is_right() {
 async fn a_package_of_another_processor_or_without_a_kernel_is_refused() {
     let (home, root) = (Home::new(), TestRoot::new(Distro::Debian));
     let other = deb(home.directory.path(), "linux-image-arm", "arm64", &root);
-    assert!(refusal(request(other)).ends_with("is for arm64, and guests here are amd64"));
+    assert!(refusal(request(other)).ends_with("is for arm64, but guests on this host are amd64"));
     fs::remove_file(root.vmlinuz()).unwrap();
     let meta = deb(home.directory.path(), "linux-image-amd64", "amd64", &root);
     let error = home.import(request(meta)).await.unwrap_err();
-    assert!(told(&error).ends_with("is it a package that only depends on the kernel's?"), "{}", told(&error));
+    assert!(
+        told(&error).ends_with("it may be a package that only depends on the kernel's package"),
+        "{}",
+        told(&error)
+    );
     assert_eq!(home.names(), [""; 0]);
 }
 
@@ -419,19 +424,15 @@ async fn a_kernel_of_banger_s_that_is_damaged_or_odd_is_refused() {
     let mut file = fs::OpenOptions::new().append(true).open(kernel.modules_drive().unwrap()).unwrap();
     file.write_all(b"x").unwrap();
     let attempt = async || told(&second.import(request(&kernel.directory)).await.unwrap_err());
-    assert!(attempt().await.ends_with("is damaged: its content is not what the manifest says"));
+    assert!(attempt().await.ends_with("is damaged: its content does not match the manifest"));
     fs::write(&manifest, text.replace("\"modules.cpio\"", "\"../../modules.cpio\"")).unwrap();
-    assert!(attempt().await.ends_with("a file `../../modules.cpio`, which no kernel has"));
+    assert!(attempt().await.ends_with("the unknown file `../../modules.cpio`"));
     fs::write(&manifest, text.replace("\"modules.cpio\"", "\"vmlinuz\"")).unwrap();
-    assert!(
-        attempt()
-            .await
-            .ends_with("the manifest tells of no `modules.cpio`, without which there is no kernel")
-    );
+    assert!(attempt().await.ends_with("the manifest does not list `modules.cpio`, which every kernel needs"));
     fs::write(&manifest, text.replace("\"format_version\": 2", "\"format_version\": 9")).unwrap();
-    assert!(refusal(request(&kernel.directory)).ends_with("has format 9, and this banger knows 2"));
+    assert!(refusal(request(&kernel.directory)).ends_with("has format 9, but this banger supports 2"));
     fs::write(&manifest, &text[..50]).unwrap();
-    assert!(refusal(request(&kernel.directory)).contains("makes no sense"));
+    assert!(refusal(request(&kernel.directory)).contains("is invalid"));
     assert_eq!(second.names(), [""; 0]);
 }
 

@@ -50,7 +50,7 @@ pub enum ApiError {
         source: serde_json::Error,
     },
     /// The connection broke, or what came back is not HTTP.
-    #[error("Firecracker's API failed over `{request}`")]
+    #[error("Firecracker's API failed during `{request}`")]
     Broken {
         /// Method and path.
         request: String,
@@ -58,7 +58,7 @@ pub enum ApiError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The answer is not what the API promises.
-    #[error("Firecracker's answer to `{request}` makes no sense")]
+    #[error("Firecracker's answer to `{request}` is invalid")]
     BadAnswer {
         /// Method and path.
         request: String,

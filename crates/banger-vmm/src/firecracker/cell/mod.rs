@@ -102,7 +102,7 @@ pub(super) enum Access {
 enum CellError {
     #[error("the cell's plan cannot be read")]
     Plan(#[source] io::Error),
-    #[error("this user cannot make namespaces")]
+    #[error("this user cannot create namespaces")]
     Namespaces(#[source] io::Error),
     #[error("cannot map this user into its namespace")]
     Identity(#[source] io::Error),

@@ -39,7 +39,7 @@ pub(super) fn receive(stream: &UnixStream) -> io::Result<(Vec<Region>, OwnedFd)>
     let bad = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text.to_owned());
     let faults = faults.ok_or_else(|| bad("Firecracker sent no descriptor"))?;
     let regions = parse(buffer.get(..received.bytes).unwrap_or_default())
-        .ok_or_else(|| bad("Firecracker's message makes no sense"))?;
+        .ok_or_else(|| bad("Firecracker's message is invalid"))?;
     Ok((regions, faults))
 }
 
