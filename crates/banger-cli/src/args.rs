@@ -12,7 +12,7 @@ use crate::args_vm::VmCommand;
 use crate::setup::SetupCommand;
 use crate::version;
 
-/// Run development sandboxes: each is a Linux machine of its own
+/// Run development sandboxes, each in a VM of its own
 #[derive(Debug, Parser)]
 #[command(
     name = "banger",
@@ -22,8 +22,8 @@ use crate::version;
     after_help = OVERVIEW
 )]
 pub(crate) struct Cli {
-    /// Print only results and errors; IDs in place of tables
-    #[arg(short, long, global = true)]
+    /// Print only results and errors, and only IDs instead of tables
+    #[arg(short, long, global = true, display_order = 998)]
     pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -46,19 +46,19 @@ pub(crate) enum Command {
     /// Manage operations: list, show, cancel
     #[command(subcommand, after_help = "Example:\n  banger operation list")]
     Operation(OperationCommand),
-    /// Manage the daemon; other commands start it when they need it
+    /// Manage the daemon, which other commands start when they need it
     #[command(subcommand, after_help = "Example:\n  banger daemon status")]
     Daemon(DaemonCommand),
-    /// Install programs that banger uses and the host's packages do not have
+    /// Install programs that the host's packages do not provide
     #[command(subcommand, after_help = "Example:\n  banger setup firecracker")]
     Setup(SetupCommand),
-    /// Check the host, and print the command that fixes each problem
+    /// Check the host and print a fix for each problem
     #[command(after_help = "Example:\n  banger doctor")]
     Doctor(JsonArgs),
     /// Show disk usage of images, kernels, VMs and the layer cache
     #[command(after_help = "Example:\n  banger df")]
     Df(JsonArgs),
-    /// Show the daemon, as `banger daemon status`
+    /// Show the daemon; same as `banger daemon status`
     #[command(after_help = "Example:\n  banger info --json")]
     Info(JsonArgs),
     /// Show the version
@@ -79,10 +79,10 @@ pub(crate) enum Command {
         /// Port in the guest
         port: u16,
     },
-    /// List images, as `banger image list`
+    /// List images; same as `banger image list`
     #[command(after_help = "Example:\n  banger images")]
     Images(AvailableArgs),
-    /// Pull an image, as `banger image pull`
+    /// Pull an image; same as `banger image pull`
     #[command(after_help = "Example:\n  banger pull alpine:3.20")]
     Pull(PullImageArgs),
     #[command(flatten)]
@@ -114,14 +114,15 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
 }
 
 const OVERVIEW: &str = "Short forms:
-  run, exec, ps, ls, rm, stop, start, restart, kill, logs, cp, inspect, shell, top, stats, port and all
-  other commands of `banger vm` work without `vm`; `banger images` is `banger image list`, and
-  `banger pull` is `banger image pull`
+  banger run, exec, ps, stop, rm, …   all commands of `banger vm` work without `vm`
+  banger images                       banger image list
+  banger pull                         banger image pull
 
 Examples:
   banger run --rm -- uname -a     run one command in a new VM
   banger run -d --name dev        start a VM that stays
-  banger exec dev bash            open a shell in it";
+  banger exec dev bash            open a shell in it
+  banger run -it --rm alpine sh   open a shell in a container image";
 
 const VM_EXAMPLES: &str = "Examples:
   banger vm run                      open a shell in a new VM
@@ -223,7 +224,7 @@ pub(crate) enum DaemonCommand {
     /// Stop the daemon; VMs keep running
     #[command(after_help = "Example:\n  banger daemon stop")]
     Stop {
-        /// Stop it even while operations are in progress
+        /// Stop the daemon even while operations are in progress
         #[arg(short, long)]
         force: bool,
         #[command(flatten)]
@@ -236,24 +237,17 @@ pub(crate) fn parse_vm(text: &str) -> Result<String, NameError> {
     text.parse::<VmName>().map(String::from)
 }
 
-/// An image as typed: by its name, or by where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ImageArg {
-    Name(ImageName),
-    Source(String),
-}
-
-/// Reads an image: a name is one that is here or in the catalog; what has a registry, a tag or the prefix of a file is pulled
-/// from there.
-pub(crate) fn parse_image(text: &str) -> Result<ImageArg, NameError> {
-    if is_source(text) {
-        return Ok(ImageArg::Source(text.to_owned()));
+/// Reads an image: a name, which the daemon looks for among the local images, in the catalog and on docker.io, or a
+/// source with a registry, a tag or the prefix of a file.
+pub(crate) fn parse_image(text: &str) -> Result<String, NameError> {
+    if !is_source(text) {
+        text.parse::<ImageName>()?;
     }
-    text.parse().map(ImageArg::Name)
+    Ok(text.to_owned())
 }
 
-/// Tells whether a word says where an image comes from.
-pub(crate) fn is_source(text: &str) -> bool {
+/// Returns whether a word names the source of an image beyond doubt.
+fn is_source(text: &str) -> bool {
     text.contains([':', '/', '@']) && !text.starts_with(['.', '/', '~', ':', '-'])
 }
 

@@ -14,10 +14,10 @@ pub(crate) enum ImageCommand {
     /// Pull an image from the catalog, a registry or a local file, with its kernel
     #[command(after_help = PULL_EXAMPLES)]
     Pull(PullImageArgs),
-    /// Register an ext4 file of this host as an image, without copying it
+    /// Register an ext4 file as an image without copying it
     #[command(after_help = REGISTER_EXAMPLES)]
     Register(RegisterArgs),
-    /// Copy the files of a registered image, so that the originals are no longer needed
+    /// Copy the files of a registered image so that the originals are no longer needed
     #[command(after_help = "Example:\n  banger image promote mine")]
     Promote {
         /// Image
@@ -53,7 +53,7 @@ pub(crate) enum ImageCommand {
     /// Manage the cache of pulled layers
     #[command(subcommand, after_help = "Example:\n  banger image cache prune --dry-run")]
     Cache(CacheCommand),
-    /// Show an image: its files, its command, the VMs that use it
+    /// Show the details of an image
     #[command(visible_alias = "inspect", after_help = "Example:\n  banger image show debian-bookworm")]
     Show {
         /// Image
@@ -72,12 +72,12 @@ pub(crate) enum ImageCommand {
 
 const PULL_EXAMPLES: &str = "Examples:
   banger image pull debian-bookworm                   from the catalog
-  banger image pull alpine:3.20                       from docker.io, named alpine-3.20 here
+  banger image pull alpine:3.20                       from docker.io, as alpine-3.20
   banger image pull ghcr.io/owner/app:v1 --name app   from another registry, with docker's login
   banger image pull oci:./layout:v1                   from an OCI layout directory
   banger image pull docker-archive:./app.tar          from a file of `docker save`
   banger image pull --bundle ./dev.tar.zst            from a file of `banger image bundle`
-  banger image pull --bundle https://example.org/dev.tar.zst --sha256 <digest>";
+  banger image pull --bundle https://example.org/dev.tar.zst --sha256 DIGEST";
 
 #[derive(Debug, Args)]
 pub(crate) struct PullImageArgs {
@@ -93,7 +93,7 @@ pub(crate) struct PullImageArgs {
     /// Minisign public key that must have signed the bundle; the signature is FILE|URL.minisig
     #[arg(long, value_name = "KEY", requires = "bundle")]
     pub(crate) minisign_key: Option<String>,
-    /// Name of the image here, unless it is from the catalog [default: from its reference]
+    /// Name of the image, unless it is from the catalog [default: from its reference]
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) name: Option<ImageName>,
     /// Kernel for VMs of this image, unless it is from the catalog [default: debian-12]
@@ -111,32 +111,33 @@ pub(crate) struct PullImageArgs {
 
 const REGISTER_EXAMPLES: &str = "Examples:
   banger image register --name mine --rootfs ./root.ext4 --kernel-ref debian-12
-  banger image register --name mine --rootfs ./root.ext4 --kernel ./vmlinux --modules ./lib/modules/6.12.9
+  banger image register --name mine --rootfs ./root.ext4 \\
+      --kernel ./vmlinux --modules ./lib/modules/6.12.9
 
-The files are used in place: VMs of the image need them, unchanged, until `banger image promote`.";
+The files are used in place. They must not change or move until `banger image promote` has copied them.";
 
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArgs {
     /// Name of the image
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) name: ImageName,
-    /// Root file system: a file with ext4
+    /// Root file system: an ext4 file
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) rootfs: PathBuf,
-    /// Initial contents of /root: a file with ext4 [default: /root of the root file system]
+    /// Initial contents of /root: an ext4 file [default: /root of the root file system]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) work_seed: Option<PathBuf>,
-    /// Kernel for its VMs, by name
+    /// Name of the kernel for its VMs
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, required_unless_present = "kernel",
         conflicts_with_all = ["kernel", "initrd", "modules"], add = ArgValueCandidates::new(completion::kernels))]
     pub(crate) kernel_ref: Option<KernelName>,
-    /// Kernel for its VMs: a vmlinux or vmlinuz file, imported under the image's name
+    /// File of the kernel for its VMs: vmlinux or vmlinuz, imported under the name of the image
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) kernel: Option<PathBuf>,
-    /// Initramfs of that kernel; accepted and not used, because banger builds its own
+    /// Accepted and not used: banger builds its own initramfs
     #[arg(long, value_name = "FILE", requires = "kernel", value_hint = clap::ValueHint::FilePath)]
     pub(crate) initrd: Option<PathBuf>,
-    /// Modules of that kernel, as in lib/modules/RELEASE
+    /// Directory with the modules of that kernel, as in lib/modules/RELEASE
     #[arg(long, value_name = "DIRECTORY", requires = "kernel", value_hint = clap::ValueHint::DirPath)]
     pub(crate) modules: Option<PathBuf>,
     /// Replace the image of this name, unless VMs use it

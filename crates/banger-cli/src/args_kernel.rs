@@ -18,7 +18,7 @@ pub(crate) enum KernelCommand {
         after_help = "Examples:\n  banger kernel list\n  banger kernel list --all --json"
     )]
     List(AvailableArgs),
-    /// Show a kernel: its files, its source, the VMs that use it
+    /// Show the details of a kernel
     #[command(visible_alias = "inspect", after_help = "Example:\n  banger kernel show debian-12")]
     Show {
         /// Kernel
@@ -36,7 +36,7 @@ pub(crate) enum KernelCommand {
         #[command(flatten)]
         pull: PullArgs,
     },
-    /// Import a kernel from a package, a bundle, a directory or a distribution's root file system
+    /// Import a kernel from a package, a bundle, a directory or a root file system
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(ImportArgs),
     /// Delete kernels that no VM uses
@@ -58,28 +58,26 @@ pub(crate) enum KernelCommand {
 
 const IMPORT_EXAMPLES: &str = "Examples:
   banger kernel import --from linux-image-6.1.0-56-cloud-amd64_6.1.192-2_amd64.deb
-  banger kernel import --from kernel.tar.zst --sha256 3b1f... --name mine
+  banger kernel import --from kernel.tar.zst --sha256 DIGEST --name mine
   banger kernel import --from ~/linux/out --name mine       vmlinux or vmlinuz, and modules/
-  banger kernel import --distro void --from /srv/void       boot/vmlinuz-* and usr/lib/modules
-
-The default name is <distribution>-<release>, or that of the file or directory.";
+  banger kernel import --distro void --from /srv/void       boot/vmlinuz-* and usr/lib/modules";
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
     /// Package (.deb), bundle (.tar.zst), directory with the kernel's files, or root file system
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     pub(crate) from: PathBuf,
-    /// Distribution of the root file system to take the kernel from
+    /// Import the kernel of this distribution; --from is its root file system
     #[arg(long, value_parser = distro())]
     pub(crate) distro: Option<Distro>,
     /// Kernel release, as `uname -r` prints it, if the root file system has several
     #[arg(long, requires = "distro")]
     pub(crate) release: Option<String>,
-    /// Name of the kernel [default: see below]
+    /// Name of the kernel [default: DISTRIBUTION-RELEASE, or that of the file or directory]
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) name: Option<KernelName>,
     /// Expected SHA-256 digest of the package or bundle
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "DIGEST")]
     pub(crate) sha256: Option<Sha256>,
     /// Replace the kernel of this name
     #[arg(long)]

@@ -10,7 +10,7 @@ use banger_model::{
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
-use crate::args::{ImageArg, JsonArgs, parse_image, parse_vm};
+use crate::args::{JsonArgs, parse_image, parse_vm};
 use crate::completion;
 use crate::escape_keys::EscapeKeys;
 
@@ -72,7 +72,7 @@ pub(crate) enum VmCommand {
     },
     /// Delete VMs with their disks, even if they are running
     ///
-    /// There is no confirmation, and a deletion cannot be undone.
+    /// There is no confirmation, and the deletion cannot be undone.
     #[command(visible_aliases = ["rm", "remove"], after_help = "Example:\n  banger vm delete dev test")]
     Delete {
         #[command(flatten)]
@@ -88,6 +88,7 @@ pub(crate) enum VmCommand {
     ///
     /// New sizes apply at the next start.
     #[command(
+        override_usage = "banger vm set [OPTIONS] <VM>...",
         after_help = "Examples:\n  banger vm set dev --memory 4G --disk-size 20G\n  banger vm set dev --ttl none"
     )]
     Set {
@@ -109,7 +110,7 @@ pub(crate) enum VmCommand {
     Exec(ExecArgs),
     /// Connect to a running VM with ssh
     ///
-    /// Where its image has no ssh server, banger's agent runs the shell or the command.
+    /// If its image has no ssh server, banger's agent runs the shell or the command.
     #[command(after_help = "Examples:\n  banger vm ssh dev\n  banger vm ssh dev -- -L 8080:localhost:80")]
     Ssh {
         #[command(flatten)]
@@ -132,13 +133,13 @@ pub(crate) enum VmCommand {
         /// Refresh every second until Ctrl-C; with `--json`, print one line for each VM
         #[arg(short, long)]
         watch: bool,
-        /// Print once, as it is without `--watch`
+        /// Accepted and not needed: figures are printed once unless --watch
         #[arg(long, hide = true, conflicts_with = "watch")]
         no_stream: bool,
     },
-    /// Print the console log of a VM: its kernel and its init
+    /// Print the console log of a VM, with the messages of its kernel and its init
     ///
-    /// Colours are left out, and other control characters are printed as escapes, as in `\x1b[2J`.
+    /// Colours are removed, and other control characters are printed as escapes, as in `\x1b[2J`.
     #[command(
         visible_alias = "log",
         after_help = "Examples:\n  banger vm logs -f dev\n  banger vm logs --raw dev >console.log\n  banger vm logs --vmm dev"
@@ -163,9 +164,9 @@ const EXEC_EXAMPLES: &str = "Examples:
   banger vm exec dev -e CI=1 -w /srv -- ./run --fast
   tar c . | banger vm exec dev -- tar x -C /srv
 
-On a terminal, `~.` at the beginning of a line closes the session, even if the guest does not answer; `~?` prints
-help. Without a terminal, signals are passed to the command. A command that ignores SIGTERM or SIGHUP is killed
-after 3 seconds, or at once by the second of them or the third signal of any kind.";
+On a terminal, `~.` at the beginning of a line closes the session, even if the guest does not answer; `~?` \
+prints help. Without a terminal, signals are passed to the command. A command that ignores SIGTERM or SIGHUP \
+is killed after 3 seconds, or immediately by the second of them or the third signal of any kind.";
 
 const CP_HELP: &str = "Examples:
   banger vm cp notes.txt dev:                 to root's home directory
@@ -174,40 +175,44 @@ const CP_HELP: &str = "Examples:
   banger vm cp dev:data test:/srv             from one VM to another
   banger vm cp dev:/etc - | tar t             to a tar on stdout; `-` as the source reads one
 
-A path in a VM is VM:PATH; relative paths start in /root. Directories are copied with their contents. As with
+A path in a VM is VM:PATH; relative paths start in /root. Directories are copied with their contents. As with \
 `cp`, a source is copied into a destination that is a directory; any other destination is its new name.
-Permissions, times and holes are kept, and links are copied as links. Files are owned by root in a VM and by you
-on the host, without set-user-id and set-group-id bits. Devices, sockets and named pipes are skipped. A file
-appears under its name only when it is complete.";
+
+Permissions, times and holes are kept, and links are copied as links. Files are owned by root in a VM and by \
+you on the host, without set-user-id and set-group-id bits. Devices, sockets and named pipes are skipped. A \
+file appears under its name only when it is complete.";
 
 const STATS_EXAMPLES: &str = "Examples:
   banger vm stats
   banger vm stats --watch dev
   banger vm stats --watch --json dev
 
-CPU, MEM and DISK are what the VM takes from the host; 100% CPU is one processor. GUEST MEM, / and /root are
-used and total as the guest sees them. NET is received and sent. Without a name, all running VMs are shown.
-For the processes in a VM: banger exec dev ps aux";
+CPU, MEM and DISK are what the VM takes from the host; 100% CPU is one processor. GUEST MEM, / and /root are \
+used and total as the guest sees them. NET is received and sent. To list the processes in a VM, use \
+`banger exec dev ps aux`.";
 
 const RUN_USAGE: &str =
-    "banger vm run [OPTIONS] [IMAGE] [COMMAND...]\n       banger vm run [OPTIONS] -- COMMAND...";
+    "banger vm run [OPTIONS] [IMAGE [COMMAND...]]\n       banger vm run [OPTIONS] -- COMMAND...";
 
 const RUN_EXAMPLES: &str = "Examples:
   banger vm run                             open a shell in a new VM
   banger vm run --rm -- uname -a            run one command, then delete the VM
-  banger vm run --rm alpine:3.20 uname -a   run a container image, pulled if it is missing
+  banger vm run --rm alpine:3.20 uname -a   run a command in a container image
   banger vm run -d --name dev --memory 4G   start a VM and leave it running
 
-Exit status: that of the command; 128 + n if signal n ended it; 127 if it was not found;
-126 if it cannot be executed; 1 if banger failed; 2 for invalid arguments.";
+IMAGE is the name of a local image or of one in the catalog (`banger image list --all`), or the reference of a \
+container image, as in `alpine` or `ghcr.io/owner/app:v1`. An image that is not present is pulled.
+
+Exit status: that of the command; 128 + n if signal n ended it; 127 if it was not found; 126 if it cannot be \
+executed; 1 if banger failed; 2 for invalid arguments.";
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct RunArgs {
-    /// Delete the VM when the command exits, or when banger does
+    /// Delete the VM when the command or banger exits
     #[arg(long)]
     pub(crate) rm: bool,
-    /// Leave the VM running and print its name; a command runs in the background, without output
+    /// Run the command in the background, without output, and print the name of the VM
     #[arg(short, long)]
     pub(crate) detach: bool,
     #[command(flatten)]
@@ -220,7 +225,7 @@ pub(crate) struct RunArgs {
     /// Print JSON; needs --detach, because without it the output is the command's
     #[arg(long, requires = "detach")]
     pub(crate) json: bool,
-    /// Image reference, unless `--` stands before it, and a command with its arguments
+    /// Image, then a command with its arguments; after `--`, only the command
     #[arg(value_name = "IMAGE|COMMAND", trailing_var_arg = true)]
     pub(crate) words: Vec<OsString>,
     /// The words stand behind `--`: all of them are the command. Set by `args::parse`
@@ -253,12 +258,12 @@ pub(crate) enum PullChoice {
 /// What a new VM is made of.
 #[derive(Debug, Args)]
 pub(crate) struct SizingArgs {
-    /// Name, which is also the hostname: a-z, 0-9 and `-` [default: a generated one]
+    /// Name and hostname: a-z, 0-9 and `-` [default: a generated one]
     #[arg(long, alias = "hostname", allow_hyphen_values = true)]
     pub(crate) name: Option<VmName>,
-    /// Image: a name, or a reference as in alpine:3.20 [default: debian-bookworm, or the configured one]
+    /// Image, as in debian-bookworm, alpine or ghcr.io/owner/app:v1 [default: debian-bookworm, or the configured one]
     #[arg(long, allow_hyphen_values = true, value_parser = parse_image, add = ArgValueCandidates::new(completion::images))]
-    pub(crate) image: Option<ImageArg>,
+    pub(crate) image: Option<String>,
     /// When to pull the image
     #[arg(long, value_enum, default_value_t = PullChoice::Missing)]
     pub(crate) pull: PullChoice,
@@ -271,7 +276,7 @@ pub(crate) struct SizingArgs {
     /// Memory, as in 512M or 2G [default: an eighth of the host's, 512M to 8G]
     #[arg(short, long, allow_hyphen_values = true)]
     pub(crate) memory: Option<MemoryMib>,
-    /// Size of `/` and of `/root`, which are separate disks [default: 8G; they grow as they are written]
+    /// Size of `/` and of `/root`, each a disk that takes space only as it is written [default: 8G]
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) disk_size: Option<DiskBytes>,
     /// Size of `/`, if it differs from --disk-size
@@ -285,10 +290,10 @@ pub(crate) struct SizingArgs {
     /// Delete the VM after this time, as in 90m, 8h or 7d; `vm touch` resets it [default: never]
     #[arg(long)]
     pub(crate) ttl: Option<Ttl>,
-    /// Create only one VM, however often the command is repeated with this key
+    /// Create only one VM, even if the command is repeated with this key
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<IdempotencyKey>,
-    /// VMM [default: auto, or the configured one]
+    /// VMM (virtual machine monitor) [default: auto, or the configured one]
     #[arg(long, value_parser = ["auto", "qemu", "firecracker"])]
     pub(crate) vmm: Option<String>,
 }
@@ -296,15 +301,10 @@ pub(crate) struct SizingArgs {
 impl SizingArgs {
     /// Returns the request for such a VM.
     pub(crate) fn into_request(self, no_start: bool) -> CreateVm {
-        let (image, image_source) = match self.image {
-            None => (None, None),
-            Some(ImageArg::Name(name)) => (Some(name), None),
-            Some(ImageArg::Source(source)) => (None, Some(PullImage { source, ..PullImage::default() })),
-        };
         CreateVm {
             name: self.name,
-            image,
-            image_source,
+            image: None,
+            image_source: self.image.map(|source| PullImage { source, ..PullImage::default() }),
             pull: match self.pull {
                 PullChoice::Always => PullPolicy::Always,
                 PullChoice::Missing => PullPolicy::Missing,
@@ -337,7 +337,7 @@ pub(crate) struct SetArgs {
     /// Memory, as in 512M or 2G
     #[arg(short, long, allow_hyphen_values = true)]
     memory: Option<MemoryMib>,
-    /// Size of `/` and of `/root`, which are separate disks, as in 20G; disks can only grow
+    /// Size of `/` and of `/root`, each a disk, as in 20G; disks can only grow
     #[arg(long, allow_hyphen_values = true)]
     disk_size: Option<DiskBytes>,
     /// Size of `/`, if it differs from --disk-size
@@ -346,7 +346,7 @@ pub(crate) struct SetArgs {
     /// Size of `/root`, if it differs from --disk-size
     #[arg(long, allow_hyphen_values = true)]
     work_size: Option<DiskBytes>,
-    /// Delete the VM after this time from now, as in 90m, 8h or 7d; `none` for never
+    /// Delete the VMs after this time, as in 90m, 8h or 7d; `none` for never
     #[arg(long)]
     ttl: Option<TtlChange>,
 }
@@ -432,10 +432,10 @@ pub(crate) struct ExecArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CpArgs {
-    /// Keep numeric owners and, in VMs and tars, set-user-id and set-group-id bits; on the host only root can
+    /// Keep numeric owners and, in VMs and tars, set-user-id and set-group-id bits; needs root on the host
     #[arg(short, long)]
     pub(crate) archive: bool,
-    /// Copy the target of a source that is a link
+    /// Follow symbolic links in SOURCE
     #[arg(short = 'L', long)]
     pub(crate) follow_link: bool,
     /// Accepted and not needed: directories are copied with their contents

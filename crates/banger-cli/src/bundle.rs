@@ -9,11 +9,12 @@ use banger_sys::paths::Paths;
 use crate::args_image::PullImageArgs;
 use crate::ensure::ensure;
 use crate::error::CliError;
+use crate::form::Form;
 use crate::image::absolute;
 use crate::operation::{self, Ended, OnStop};
 use crate::progress::Board;
 use crate::pull::pull;
-use crate::render::{self, bytes};
+use crate::render::bytes;
 use crate::signals::Signals;
 
 /// Pulls an image that somebody made a bundle of.
@@ -54,7 +55,7 @@ pub(crate) async fn pack(
     let (Ended::Succeeded(operation) | Ended::TooLate { operation, .. }) = ended;
     let bundle: BundleView = operation::result(operation, "bundle")?;
     progress.finish(Some(&bundle.path));
-    if as_json { render::print_json(&bundle) } else { render::print(&line(&bundle)) }
+    Form::of(as_json, board).print(&bundle, &bundle.path, || line(&bundle))
 }
 
 fn line(bundle: &BundleView) -> String {

@@ -34,7 +34,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// Why there is no daemon to speak to.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnsureError {
-    #[error("cannot make the daemon's directory")]
+    #[error("cannot create the daemon's directory")]
     RuntimeDirectory { source: FileError },
     #[error(transparent)]
     Spawn(SpawnError),
@@ -50,9 +50,9 @@ pub(crate) enum EnsureError {
     DoesNotEnd { pid: u32 },
     #[error("cannot wait for the end of the daemon (process {pid})")]
     Watch { pid: u32, source: io::Error },
-    #[error("cannot find out whose socket `{}` is", socket.display())]
+    #[error("cannot find out which process owns the socket `{}`", socket.display())]
     Peer { socket: PathBuf, source: io::Error },
-    #[error("the daemon says that it runs already, but does not listen on `{}`", socket.display())]
+    #[error("the daemon reports that it is already running, but does not listen on `{}`", socket.display())]
     NotListening { socket: PathBuf },
 }
 

@@ -73,10 +73,10 @@ pub(crate) enum CliError {
     #[error("the guest of `{vm}` has not answered since {since}")]
     GuestAway { vm: String, since: String, source: Box<CliError> },
     /// A stream through the daemon ended with it.
-    #[error("the daemon ended, and the connection to VM `{vm}` with it")]
+    #[error("the daemon stopped, and the connection to VM `{vm}` was lost")]
     DaemonGone { vm: String, source: Box<CliError> },
     /// A stream broke, and its machine goes on.
-    #[error("the connection to VM `{vm}` broke: its agent or the daemon was started again")]
+    #[error("the connection to VM `{vm}` was lost: its agent or the daemon restarted")]
     AgentGone { vm: String, source: Box<CliError> },
     /// The daemon knows how the guest ended.
     #[error("{}", ended_under_command(vm, ending))]
@@ -120,7 +120,7 @@ pub(crate) enum CliError {
     NoConfirmation,
     #[error("the log ended early")]
     Log { source: Box<dyn Error + Send + Sync> },
-    #[error("the stream to the guest broke")]
+    #[error("the connection to the guest was lost")]
     Stream(#[source] io::Error),
     /// Each failure was told where it happened.
     #[error("")]
@@ -236,9 +236,6 @@ impl CliError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused(body) => body.hint.clone(),
-            Self::Plan(PlanError::FirstWord(word)) => {
-                Some(format!("a container image is recognized by its tag: banger run {word}:latest"))
-            }
             Self::Api(ClientError::Silent { .. }) => Some(
                 "if this continues, stop the daemon; VMs keep running: banger daemon stop --force".to_owned(),
             ),
@@ -253,7 +250,7 @@ impl CliError {
                 Some(format!("it may be busy and come back; see `banger vm logs {vm}`"))
             }
             Self::DaemonGone { vm, .. } | Self::AgentGone { vm, .. } => {
-                Some(format!("the VM goes on; enter it again with `banger vm exec {vm}`"))
+                Some(format!("the VM is still running; enter it again with `banger vm exec {vm}`"))
             }
             Self::GuestEnded { vm, ending } if ending.starts_again => Some(format!("banger vm exec {vm}")),
             Self::GuestEnded { vm, .. } => Some(format!("banger vm show {vm}")),
@@ -410,8 +407,8 @@ mod tests {
         kill -9 7; VMs keep running without the daemon
         banger vm logs dev
         banger vm logs dev
-        the VM goes on; enter it again with `banger vm exec dev`
-        the VM goes on; enter it again with `banger vm exec dev`
+        the VM is still running; enter it again with `banger vm exec dev`
+        the VM is still running; enter it again with `banger vm exec dev`
         it may be busy and come back; see `banger vm logs dev`
         the guest hangs or is very busy; see `banger vm logs`
         the VM may still be running; see `banger vm list`

@@ -24,7 +24,7 @@ pub(crate) enum EscapeKeys {
 /// A text names no keys.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` names no keys; write a character as in `~`, keys as in `ctrl-p,ctrl-q`, or `none`; with `ctrl-` go a to z, @, [, \\, ], ^ and _"
+    "`{text}` is not a valid key sequence; use a character as in `~`, keys as in `ctrl-p,ctrl-q`, or `none`; `ctrl-` takes a-z, @, [, \\, ], ^ and _"
 )]
 pub(crate) struct EscapeKeysError {
     text: String,

@@ -132,8 +132,10 @@ async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result
         VmCommand::Exec(args) => return exec::exec(paths, args, board).await,
         VmCommand::Ssh { vm, arguments } => return ssh::ssh(paths, &vm.vm, &arguments).await,
         VmCommand::Cp(args) => return cp::cp(paths, args, board).await,
-        VmCommand::Stats { vms, watch, no_stream: _ } => return stats::stats(paths, &vms, watch).await,
-        VmCommand::Ports(vms) => ports::ports(paths, &vms).await?,
+        VmCommand::Stats { vms, watch, no_stream: _ } => {
+            return stats::stats(paths, &vms, watch, board).await;
+        }
+        VmCommand::Ports(vms) => ports::ports(paths, &vms, board).await?,
         VmCommand::Create(args) => create::create(paths, args, board).await?,
         VmCommand::List(args) => list::list(paths, Form::of(args.json.json, board)).await?,
         VmCommand::Show { vm, json } => {

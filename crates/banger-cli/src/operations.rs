@@ -82,7 +82,7 @@ mod tests {
         let operation: OperationView = serde_json::from_value(serde_json::json!({
             "id": "op-12ab", "kind": "vm_create", "target": "dev", "state": "failed", "revision": 7,
             "stages": [
-                { "name": "make disks", "started_ms": 0, "took_ms": 120 },
+                { "name": "create disks", "started_ms": 0, "took_ms": 120 },
                 { "name": "start machine", "detail": "qemu/tcg", "started_ms": 120 },
             ],
             "warnings": ["Firecracker 1.18.0 is newer than all that was tried"],
@@ -94,7 +94,7 @@ mod tests {
         kind    vm create
         target  dev
         state   failed
-        stage   make disks (0.1 s)
+        stage   create disks (0.1 s)
         stage   start machine: qemu/tcg
         warning Firecracker 1.18.0 is newer than all that was tried
         error   the machine of VM `dev` does not start

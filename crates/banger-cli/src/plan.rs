@@ -7,15 +7,12 @@ use banger_agent_proto::{EnvironmentVariable, ExecStart, WindowSize};
 use banger_api::CreateVm;
 use bytes::Bytes;
 
-use crate::args::{ImageArg, is_source};
 use crate::args_vm::{ExecArgs, ProcessArgs, RunArgs};
 use crate::escape_keys::EscapeKeys;
 
 /// Why arguments that are valid one by one are not valid together.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PlanError {
-    #[error("unexpected argument `{0}`; use `--image {0}`, or `-- {0}` to run it as a command")]
-    FirstWord(String),
     #[error(
         "unexpected argument `{0}`; `vm run` does not copy directories: start the VM with `-d --name NAME`, then use \
          `banger cp {0} NAME:`"
@@ -90,7 +87,7 @@ impl RunPlan {
             if sizing.image.is_some() {
                 return Err(PlanError::TwoImages(source));
             }
-            sizing.image = Some(ImageArg::Source(source));
+            sizing.image = Some(source);
         }
         let mut create = sizing.into_request(false);
         let command = args.entrypoint.into_iter().chain(command).collect();
@@ -122,17 +119,11 @@ fn split(words: Vec<OsString>, is_behind_dashes: bool) -> (Option<OsString>, Vec
     (first, words.collect())
 }
 
-/// Decides what the first word of `vm run` means that is no option and does not stand behind `--`: where an image comes from.
-/// It is the only place of this decision.
+/// Decides what the first word of `vm run` means that is not an option and not after `--`: an image. It is the only place
+/// of this decision.
 fn first_word(word: &OsStr) -> Result<String, PlanError> {
     let text = word.to_string_lossy().into_owned();
-    if is_source(&text) {
-        Ok(text)
-    } else if text.starts_with(['.', '/', '~']) {
-        Err(PlanError::FirstPath(text))
-    } else {
-        Err(PlanError::FirstWord(text))
-    }
+    if text.starts_with(['.', '/', '~']) { Err(PlanError::FirstPath(text)) } else { Ok(text) }
 }
 
 /// What `vm exec` does.

@@ -70,7 +70,6 @@ fn what_cannot_go_together_is_refused() {
     let twice = run_plan(&["--image", "debian-bookworm", "alpine:3.20"]);
     assert_eq!(twice, Err(PlanError::TwoImages("alpine:3.20".into())));
     assert_eq!(run_plan(&["./repo", "--", "make"]), Err(PlanError::FirstPath("./repo".into())));
-    assert_eq!(run_plan(&["--rm", "uname", "-a"]), Err(PlanError::FirstWord("uname".into())));
     assert_eq!(exec_plan(&["-d"]), Err(PlanError::DetachedShell));
     assert_eq!(exec_plan(&["-d", "-t", "--", "x"]), Err(PlanError::DetachedTerminal));
     assert_eq!(exec_plan(&["-e", "=x", "--", "x"]), Err(PlanError::NoVariable("=x".into())));
@@ -167,5 +166,9 @@ fn the_first_word_may_be_where_an_image_comes_from_and_what_follows_is_its_comma
     assert_eq!(plan(&["--image", "alpine:3.20", "--", "ls"]), (alpine, words(&["ls"])));
     assert_eq!(plan(&["--", "alpine:3.20", "ls"]), (None, words(&["alpine:3.20", "ls"])));
     let local = run_plan(&["--image", "alpine-3.20", "--pull", "never"]).unwrap().create;
-    assert_eq!((local.image.unwrap().as_str(), local.pull), ("alpine-3.20", banger_api::PullPolicy::Never));
+    assert_eq!(
+        (local.image_source.unwrap().source.as_str(), local.pull),
+        ("alpine-3.20", banger_api::PullPolicy::Never)
+    );
+    assert_eq!(plan(&["alpine", "sh"]), (Some("alpine".to_owned()), words(&["sh"])));
 }

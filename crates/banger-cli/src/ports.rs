@@ -6,20 +6,32 @@ use banger_sys::paths::Paths;
 use crate::args_vm::AnyVms;
 use crate::ensure::ensure;
 use crate::error::CliError;
+use crate::form::Form;
+use crate::progress::Board;
 use crate::render;
 use crate::targets::{Answer, as_json, ask_each, choose, tell_failures};
 
 /// Lists the listeners of all of them; fails when it failed for any.
-pub(crate) async fn ports(paths: &Paths, wanted: &AnyVms) -> Result<(), CliError> {
+pub(crate) async fn ports(paths: &Paths, wanted: &AnyVms, board: &Board) -> Result<(), CliError> {
     let client = ensure(paths).await?;
     let vms: Vec<VmView> = client.get("/v1/vms").await?;
     let answers = ask_each(&client, choose(&wanted.vms, &vms), "ports").await;
-    if wanted.json {
-        render::print_json(&as_json(&answers, "ports"))?;
-    } else if answers.is_empty() || answers.iter().any(|answer| answer.result.is_ok()) {
-        render::print(&table(&answers))?;
+    match Form::of(wanted.json, board) {
+        Form::Json => render::print_json(&as_json(&answers, "ports"))?,
+        Form::Ids => render::print(&listening(&answers))?,
+        // Without any list, the errors say everything.
+        Form::Text if answers.is_empty() || answers.iter().any(|answer| answer.result.is_ok()) => {
+            render::print(&table(&answers))?;
+        }
+        Form::Text => {}
     }
     tell_failures(&answers)
+}
+
+/// Returns the ids of the VMs in the table.
+fn listening(answers: &[Answer<Vec<ListenerView>>]) -> String {
+    let has_rows = |answer: &&Answer<Vec<ListenerView>>| answer.result.iter().flatten().next().is_some();
+    answers.iter().filter(has_rows).map(|answer| format!("{}\n", answer.id)).collect()
 }
 
 fn table(answers: &[Answer<Vec<ListenerView>>]) -> String {
@@ -64,9 +76,11 @@ mod tests {
         ]))
         .unwrap();
         let answers = [
-            Answer { target: "dev".into(), result: Ok(listeners) },
-            Answer { target: "gone".into(), result: Err(CliError::Told) },
+            Answer { target: "dev".into(), id: "0123456789abcdef".into(), result: Ok(listeners) },
+            Answer { target: "idle".into(), id: "1123456789abcdef".into(), result: Ok(Vec::new()) },
+            Answer { target: "gone".into(), id: "gone".into(), result: Err(CliError::Told) },
         ];
+        assert_eq!(listening(&answers), "0123456789abcdef\n");
         insta::assert_snapshot!(table(&answers), @r"
         VM   PROTO  ADDRESS     PORT  PROCESS            PID
         dev  tcp    0.0.0.0     22    systemd            1

@@ -10,12 +10,26 @@ use serde_json::{Value, json};
 
 use crate::error::{CliError, chain};
 use crate::render::complain;
-use crate::resolve::{Target, resolve};
+use crate::resolve::{ResolveError, Target, resolve};
 
 /// What came of one target.
 pub(crate) struct Answer<T> {
     pub(crate) target: String,
+    /// The id of its VM; as typed where there is none.
+    pub(crate) id: String,
     pub(crate) result: Result<T, CliError>,
+}
+
+impl<T> Answer<T> {
+    /// Returns what came of a VM.
+    pub(crate) fn of(vm: &VmView, result: Result<T, CliError>) -> Self {
+        Self { target: vm.name.to_string(), id: vm.id.to_string(), result }
+    }
+
+    /// Returns what came of something typed that means no VM.
+    pub(crate) fn missing(typed: &str, error: ResolveError) -> Self {
+        Self { target: typed.to_owned(), id: typed.to_owned(), result: Err(error.into()) }
+    }
 }
 
 /// Returns the VMs that were typed; without any, all that run.
@@ -35,8 +49,8 @@ pub(crate) async fn ask_each<T: DeserializeOwned>(
 ) -> Vec<Answer<T>> {
     join_all(targets.into_iter().map(|(typed, found)| async move {
         match found {
-            Ok(vm) => Answer { target: vm.name.to_string(), result: ask(client, vm, what).await },
-            Err(error) => Answer { target: typed.to_owned(), result: Err(error.into()) },
+            Ok(vm) => Answer::of(vm, ask(client, vm, what).await),
+            Err(error) => Answer::missing(typed, error),
         }
     }))
     .await

@@ -57,7 +57,7 @@ fn refusal(error: &clap::Error, words: &[OsString]) -> Refusal {
                     group.split('|').map(|text| format!("`--{}`", name_of(text.trim_start_matches('-'))));
                 return plain(format!("missing one of {}", options.collect::<Vec<_>>().join(", ")));
             }
-            let missing = argument.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>();
+            let missing = argument.iter().map(|text| format!("`{}`", typed_as(text))).collect::<Vec<_>>();
             plain(format!("missing {}", missing.join(" and ")))
         }
         ErrorKind::MissingSubcommand => plain("missing a command".to_owned()),
@@ -156,6 +156,11 @@ fn strings(error: &clap::Error, kind: ContextKind) -> Vec<String> {
 fn name_of(argument: &str) -> String {
     let name = argument.split([' ', '=', '[']).next().unwrap_or_default();
     name.trim_matches(['<', '>', '.']).to_owned()
+}
+
+/// Returns an argument as its help names it: a positional one without its brackets.
+fn typed_as(argument: &str) -> &str {
+    if argument.starts_with('<') { argument.trim_matches(['<', '>', '.']) } else { argument }
 }
 
 #[cfg(test)]

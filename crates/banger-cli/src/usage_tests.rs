@@ -288,9 +288,9 @@ fn what_is_missing_or_does_not_go_together_is_told_in_one_sentence() {
         "image pull",
     ]), @r##"
     vm stop
-        missing `<VM>...` | banger vm stop --help
+        missing `VM` | banger vm stop --help
     vm cp a
-        missing `<SOURCE>...` | banger vm cp --help
+        missing `SOURCE` | banger vm cp --help
     vm set dev
         missing one of `--vcpu`, `--memory`, `--disk-size`, `--overlay-size`, `--work-size`, `--ttl` | banger vm set --help
     vm exec dev -t -T -- true
@@ -310,6 +310,6 @@ fn what_is_missing_or_does_not_go_together_is_told_in_one_sentence() {
     image register --name a --rootfs x
         missing `--kernel-ref <NAME>` | banger image register --help
     image pull
-        missing `<SOURCE>` | banger image pull --help
+        missing `SOURCE` | banger image pull --help
     "##);
 }

@@ -10,12 +10,12 @@ use tokio::sync::mpsc::Sender;
 use super::host::Work;
 use crate::error::CliError;
 
-/// Why stdin is no tar that can be written anywhere.
+/// Why stdin is not a valid tar that can be written anywhere.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TarError {
-    #[error("stdin is no tar")]
+    #[error("stdin is not a valid tar")]
     Read(#[source] io::Error),
-    #[error("the tar holds `{path}`, which leads out of its place")]
+    #[error("the tar contains `{path}`, which leads out of the destination")]
     LeadsOut { path: String },
     #[error("the tar ends within `{path}`")]
     Short { path: String },

@@ -104,7 +104,7 @@ fn append_file(
         while let Some((_, piece)) = content.next_piece() {
             if bytes.len() + piece.len() > UNKNOWN_BYTES_MAX {
                 return Err(io::Error::other(format!(
-                    "`{}` does not tell its size and is large",
+                    "`{}` is large, and its size is unknown",
                     path.display()
                 )));
             }

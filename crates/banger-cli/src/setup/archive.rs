@@ -24,14 +24,14 @@ pub(super) const PROGRAMS: [&str; 2] = ["firecracker", "jailer"];
 pub(crate) enum ArchiveError {
     #[error("cannot read `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("`{}` is larger than {} MiB, so it is no release", path.display(), ARCHIVE_BYTES_MAX >> 20)]
+    #[error("`{}` is larger than {} MiB, so it cannot be a release", path.display(), ARCHIVE_BYTES_MAX >> 20)]
     TooLarge { path: PathBuf },
     #[error("cannot copy the archive to `{}`", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("`{origin}` is Firecracker {} for {}, and {} for {} is wanted",
+    #[error("`{origin}` is Firecracker {} for {}, not {} for {}",
         .found.version, .found.architecture, .wanted.version, .wanted.architecture)]
     OtherRelease { origin: String, found: Release, wanted: Release },
-    #[error("`{origin}` is not Firecracker {}, or not all of it: its SHA-256 is {found}, and {} is expected",
+    #[error("`{origin}` is not Firecracker {}, or it is incomplete: its SHA-256 is {found}, not {}",
         .wanted.version, .wanted.sha256)]
     WrongDigest { origin: String, found: String, wanted: Release },
     #[error("the archive has no `{name}`")]
@@ -187,12 +187,12 @@ mod tests {
         checked(&digest_of(&file).unwrap()).unwrap();
         assert_eq!(
             checked("a0").unwrap_err(),
-            "`r.tgz` is Firecracker 1.2.3 for aarch64, and 1.2.3 for x86_64 is wanted"
+            "`r.tgz` is Firecracker 1.2.3 for aarch64, not 1.2.3 for x86_64"
         );
         let half = checked("00").unwrap_err();
-        let expected = format!("its SHA-256 is 00, and {} is expected", wanted.sha256);
+        let expected = format!("its SHA-256 is 00, not {}", wanted.sha256);
         assert!(
-            half.starts_with("`r.tgz` is not Firecracker 1.2.3, or not all of it: ")
+            half.starts_with("`r.tgz` is not Firecracker 1.2.3, or it is incomplete: ")
                 && half.ends_with(&expected)
         );
     }

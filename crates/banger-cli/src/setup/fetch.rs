@@ -24,17 +24,17 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(660);
 pub(crate) enum FetchError {
     #[error("cannot fetch `{url}`")]
     Network { url: String, source: reqwest::Error },
-    #[error("`{url}` is not an address")]
+    #[error("`{url}` is not a valid URL")]
     Address { url: String },
-    #[error("`{url}` said nothing for {} s", SILENCE_DEADLINE.as_secs())]
+    #[error("`{url}` sent nothing for {} s", SILENCE_DEADLINE.as_secs())]
     Silent { url: String },
-    #[error("an answer of `{url}` is not followed")]
+    #[error("refused to follow a redirect from `{url}`")]
     Led { url: String, source: Detour },
-    #[error("`{url}` broke off")]
+    #[error("the download of `{url}` was interrupted")]
     BrokeOff { url: String, source: reqwest::Error },
-    #[error("`{url}` answers {status}")]
+    #[error("`{url}` returned status {status}")]
     Status { url: String, status: u16 },
-    #[error("`{url}` did not come within {} s", DEADLINE.as_secs())]
+    #[error("`{url}` could not be downloaded within {} s", DEADLINE.as_secs())]
     TooSlow { url: String },
     #[error("`{url}` is larger than {} MiB", ARCHIVE_BYTES_MAX >> 20)]
     TooLarge { url: String },

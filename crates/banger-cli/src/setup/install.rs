@@ -53,15 +53,15 @@ pub(crate) enum InstallError {
     File(FileError),
     #[error("cannot use the lock `{}`", path.display())]
     Lock { path: PathBuf, source: io::Error },
-    #[error("another `banger setup` did not end within {} s", TURN_DEADLINE.as_secs())]
+    #[error("another `banger setup` did not finish within {} s", TURN_DEADLINE.as_secs())]
     NoTurn,
-    #[error("cannot remove what an earlier attempt left in `{}`", path.display())]
+    #[error("cannot remove the files that an earlier attempt left in `{}`", path.display())]
     Sweep { path: PathBuf, source: io::Error },
-    #[error("cannot make a file for the archive in `{}`", directory.display())]
+    #[error("cannot create a file for the archive in `{}`", directory.display())]
     Temporary { directory: PathBuf, source: io::Error },
     #[error("cannot write the receipt of Firecracker {version}")]
     Receipt { version: String, source: io::Error },
-    #[error("cannot lead `{}` to the new release", path.display())]
+    #[error("cannot point `{}` to the new release", path.display())]
     Switch { path: PathBuf, source: io::Error },
 }
 

@@ -28,22 +28,22 @@ use install::{Origin, install};
 /// What can be set up.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SetupCommand {
-    /// Install Firecracker, the VMM that banger prefers
+    /// Install Firecracker, the preferred VMM
     #[command(after_help = "Examples:
   banger setup firecracker
-  banger setup firecracker --from firecracker-v1.16.1-x86_64.tgz    without a network")]
+  banger setup firecracker --from firecracker-v1.16.1-x86_64.tgz   from a local file")]
     Firecracker(FirecrackerArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FirecrackerArgs {
-    /// Take the release's archive from this file; its digest is checked all the same
+    /// Install from this archive of the release; its digest is checked
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// Fetch the archive from this address; its digest is checked all the same
+    /// Download the archive from this URL; its digest is checked
     #[arg(long, value_name = "URL", conflicts_with = "from")]
     url: Option<String>,
-    /// Release, when another than the one that banger was tried with is wanted
+    /// Release to install [default: the newest that banger was tested with]
     #[arg(long = "release", value_name = "VERSION")]
     version: Option<String>,
 }

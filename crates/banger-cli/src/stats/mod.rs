@@ -13,6 +13,8 @@ use futures::future::join_all;
 use crate::args_vm::AnyVms;
 use crate::ensure::ensure;
 use crate::error::CliError;
+use crate::form::Form;
+use crate::progress::Board;
 use crate::render::{self, complain};
 use crate::resolve::Target;
 use crate::targets::{Answer, as_json, choose, tell_failures};
@@ -22,37 +24,47 @@ use figures::Figures;
 const RATE_TIME: Duration = Duration::from_millis(500);
 
 /// Shows it, once or until a signal comes; returns the exit status.
-pub(crate) async fn stats(paths: &Paths, wanted: &AnyVms, is_watched: bool) -> Result<u8, CliError> {
+pub(crate) async fn stats(
+    paths: &Paths,
+    wanted: &AnyVms,
+    is_watched: bool,
+    board: &Board,
+) -> Result<u8, CliError> {
     let client = ensure(paths).await?;
-    if is_watched {
+    let form = Form::of(wanted.json, board);
+    // A list of ids does not change from second to second.
+    if is_watched && form != Form::Ids {
         return watch::watch(&client, wanted).await;
     }
     let vms: Vec<VmView> = client.get("/v1/vms").await?;
     let answers = join_all(choose(&wanted.vms, &vms).into_iter().map(|target| look(&client, target))).await;
-    if wanted.json {
-        render::print_json(&as_json(&answers, "stats"))?;
-    } else {
-        let figures: Vec<_> = answers.iter().filter_map(|answer| answer.result.as_ref().ok()).collect();
+    let figures: Vec<_> = answers.iter().filter_map(|answer| answer.result.as_ref().ok()).collect();
+    match form {
+        Form::Json => render::print_json(&as_json(&answers, "stats"))?,
+        Form::Ids => render::print(&ids(&figures))?,
         // Without any figures, the errors say everything.
-        if !figures.is_empty() || answers.is_empty() {
-            render::print(&table::table(&figures))?;
-        }
+        Form::Text if !figures.is_empty() || answers.is_empty() => render::print(&table::table(&figures))?,
+        Form::Text => {}
     }
     let silent = tell_silent(&answers);
     tell_failures(&answers)?;
     Ok(u8::from(silent))
 }
 
+fn ids(figures: &[&Figures]) -> String {
+    figures.iter().map(|figures| format!("{}\n", figures.stats.id)).collect()
+}
+
 /// Looks twice: a rate needs a time. The first look is at the host's figures alone, which come at once.
 async fn look(client: &Client, (typed, found): Target<'_>) -> Answer<Figures> {
     let vm = match found {
         Ok(vm) => vm,
-        Err(error) => return Answer { target: typed.to_owned(), result: Err(error.into()) },
+        Err(error) => return Answer::missing(typed, error),
     };
     let before = ask(client, vm, "?host_only=true").await;
     tokio::time::sleep(RATE_TIME).await;
     let result = ask(client, vm, "").await.map(|now| Figures::new(before.as_ref().ok(), now));
-    Answer { target: vm.name.to_string(), result }
+    Answer::of(vm, result)
 }
 
 async fn ask(client: &Client, vm: &VmView, query: &str) -> Result<VmStats, CliError> {

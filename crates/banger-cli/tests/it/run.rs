@@ -220,8 +220,8 @@ async fn rm_deletes_when_the_guest_is_gone_in_the_middle() {
     let told = told(child).await;
     assert_eq!(told.status, Some(1));
     // How it broke depends on which side notices first.
-    assert!(told.stderr.contains("broke: its agent or the daemon was started again"), "{}", told.stderr);
-    assert!(told.stderr.contains("the connection to the guest broke during `exec`"), "{}", told.stderr);
+    assert!(told.stderr.contains("was lost: its agent or the daemon restarted"), "{}", told.stderr);
+    assert!(told.stderr.contains("the connection to the guest was lost during `exec`"), "{}", told.stderr);
     assert_eq!(told.stderr.lines().count(), 1, "a deleted VM has no next command: {}", told.stderr);
     assert_eq!(stage.daemon.vms(), Vec::<String>::new());
     drop(call);
