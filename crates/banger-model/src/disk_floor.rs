@@ -1,5 +1,5 @@
-//! The floor: how many bytes of the host's disk stay free, so that stopping, deleting and the host itself always have
-//! room. What would take more (a create, a start, a pull) is refused before it begins.
+//! The disk floor: how many bytes of the host's disk stay free, so that stopping, deleting and the host itself always have
+//! space. Work that would go below it (a create, a start, a pull) is refused before it begins.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,28 +8,28 @@ use crate::size::{SizeError, display_rounded, parse_bytes};
 
 const MIB: u64 = 1024 * 1024;
 
-/// How much must stay free.
+/// The disk space that must stay free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DiskFloor {
-    /// 2 % of the disk, at least 512 MiB, at most 4 GiB; never more than a tenth, so that a small disk can be used, too.
+    /// 2 % of the disk, at least 512 MiB, at most 4 GiB, but never more than a tenth, so that small disks remain usable.
     #[default]
     Share,
-    /// So many bytes; nought switches the floor off.
+    /// A fixed number of bytes; 0 turns the floor off.
     Bytes(u64),
 }
 
-/// Room on the file system that holds a path.
+/// Free space of the file system that holds a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskRoom<'a> {
-    /// Where the room is wanted.
+    /// A path on that file system.
     pub path: &'a Path,
-    /// Free bytes for this user.
+    /// Bytes that this user may still write.
     pub free_bytes: u64,
     /// Size of the whole file system.
     pub total_bytes: u64,
 }
 
-/// A refusal: what was asked for would leave too little room.
+/// A refusal: the request would leave too little free space.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.sentence())]
 #[expect(missing_docs, reason = "every field is plain")]
@@ -37,7 +37,7 @@ pub struct BelowFloor {
     pub path: PathBuf,
     pub free_bytes: u64,
     pub floor_bytes: u64,
-    /// What would be written at once; nought where that is not known.
+    /// Bytes that the request would write at once; 0 if that is not known.
     pub needed_bytes: u64,
 }
 
@@ -51,14 +51,15 @@ impl DiskFloor {
         }
     }
 
-    /// Tells whether a guest that stood still because the disk was full may go on. An eighth of the floor is enough: more
-    /// would let it wait for ever on a disk that is nearly full, and with less it would stop again at once.
+    /// Tells whether a guest that was paused by a full disk may resume. An eighth of the floor is enough: with a higher
+    /// limit the guest would wait for ever on a disk that stays nearly full; with a lower one it would be paused again at
+    /// once.
     #[must_use]
     pub fn has_room_again(self, room: &DiskRoom<'_>) -> bool {
         room.free_bytes >= (self.bytes(room.total_bytes) / 8).max(4 * MIB)
     }
 
-    /// Refuses to write `needed_bytes` where less than the floor would stay free.
+    /// Refuses to write `needed_bytes` if less than the floor would stay free.
     ///
     /// # Errors
     /// [`BelowFloor`].
@@ -74,7 +75,7 @@ impl DiskFloor {
 impl FromStr for DiskFloor {
     type Err = SizeError;
 
-    /// Reads `auto`, or a size as in `2G`; `0` switches the floor off.
+    /// Parses `auto`, or a size such as `2G`; `0` turns the floor off.
     fn from_str(text: &str) -> Result<Self, SizeError> {
         if text.trim() == "auto" {
             return Ok(Self::Share);
@@ -85,7 +86,7 @@ impl FromStr for DiskFloor {
 }
 
 impl BelowFloor {
-    /// The commands that make room, for whoever shows the error.
+    /// The commands that free space, to be shown with the error.
     pub const HINT: &'static str = "free space with `banger vm delete <name>`, `banger vm prune` or `banger image cache prune`; `disk_floor` in \
          config.toml sets how much stays free";
 
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn the_floor_is_a_share_of_the_disk_within_bounds() {
         let mib = |total_mib: u64| DiskFloor::Share.bytes(total_mib * MIB) / MIB;
-        // Of a tmpfs, an old laptop, a disk of today, a server.
+        // The disks of a tmpfs, an old laptop, a new machine and a server.
         assert_eq!([mib(760), mib(20_480), mib(102_400), mib(4_194_304)], [76, 512, 2048, 4096]);
         assert_eq!(DiskFloor::Bytes(7).bytes(u64::MAX), 7);
     }

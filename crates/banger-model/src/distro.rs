@@ -1,13 +1,13 @@
-//! Distributions whose layout of kernel and modules banger knows, and the digest by which a file from elsewhere is known.
+//! Distributions whose kernel and module layout banger knows, and the digest that identifies a downloaded file.
 
 use serde::{Deserialize, Serialize};
 
-/// A distribution.
+/// A distribution, by its layout of kernel and modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Distro {
-    /// Debian and what has its layout.
+    /// Debian and distributions with its layout.
     Debian,
     /// Void Linux.
     Void,
@@ -15,16 +15,16 @@ pub enum Distro {
     Alpine,
 }
 
-/// A text is no distribution.
+/// The text does not name a distribution.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a supported distribution; use debian, void or alpine")]
 pub struct UnknownDistro(pub String);
 
 impl Distro {
-    /// All of them.
+    /// All distributions.
     pub const ALL: [Self; 3] = [Self::Debian, Self::Void, Self::Alpine];
 
-    /// Returns its name as it is typed.
+    /// Returns the name as users type it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl Distro {
         }
     }
 
-    /// Returns its word for x86-64.
+    /// Returns the distribution's name for x86-64.
     #[must_use]
     pub fn arch(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl std::str::FromStr for Distro {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
 pub struct Sha256(String);
 
-/// A text is no sha256.
+/// The text is not a valid sha256.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a valid SHA-256 digest; it has 64 hexadecimal digits")]
 pub struct BadSha256(pub String);

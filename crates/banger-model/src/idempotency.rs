@@ -1,19 +1,19 @@
-//! Idempotency keys: a caller that repeats a request because it did not see the answer gives the same key again.
+//! Idempotency keys: a caller that repeats a request because it did not see the answer sends the same key again.
 
 use serde::{Deserialize, Serialize};
 
-/// Most characters of a key.
+/// Maximum number of characters in a key.
 const LENGTH_MAX: usize = 128;
 
-/// Why a text is no key.
+/// The text is not a valid key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a valid idempotency key; use 1 to 128 printable ASCII characters without spaces", .text.escape_debug())]
 pub struct BadIdempotencyKey {
-    /// The text.
+    /// The rejected text.
     pub text: String,
 }
 
-/// A key of the caller's choice: 1 to 128 printable ASCII characters without spaces.
+/// A key that the caller chooses: 1 to 128 printable ASCII characters without spaces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]

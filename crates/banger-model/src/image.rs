@@ -1,17 +1,19 @@
-//! Names of images and kernels. They are folder names, so the rule keeps them safe as such.
+//! Names of images and kernels. They are used as directory names, so the rule allows only names that are safe there.
 
 use serde::{Deserialize, Serialize};
 
 use crate::name::{check_name, text_type};
 
 text_type!(
-    /// Name of an image, as in `debian-bookworm`: 1 to 63 characters of `[a-z0-9._-]`, a letter or digit at the ends.
+    /// Name of an image, such as `debian-bookworm`: 1 to 63 characters of `[a-z0-9._-]`, beginning and ending with a letter
+    /// or digit.
     ImageName,
     |text| check_name("image name", text, "-._", "a–z, 0–9, `-`, `.` and `_`")
 );
 
 text_type!(
-    /// Name of a kernel, as in `debian-12`: 1 to 63 characters of `[a-z0-9._-]`, a letter or digit at the ends.
+    /// Name of a kernel, such as `debian-12`: 1 to 63 characters of `[a-z0-9._-]`, beginning and ending with a letter or
+    /// digit.
     KernelName,
     |text| check_name("kernel name", text, "-._", "a–z, 0–9, `-`, `.` and `_`")
 );

@@ -1,5 +1,5 @@
-//! The nouns and rules of the product. Text from outside becomes one of these types once, at the border; inside,
-//! nobody can hold a bad name or a size of nothing. No I/O, no async, no clock.
+//! The nouns and rules of the product. Text from outside becomes one of these types once, at the border, so code inside
+//! never holds an invalid name or size. No I/O, no async, no clock.
 
 mod disk_floor;
 mod distro;

@@ -1,5 +1,5 @@
-//! How long a VM lives without anybody asking for its end: a time to live after which it is deleted, and a time without
-//! use after which it is stopped. The rules take facts and name the moment; somebody else has the clock.
+//! How long a VM lives: a time to live after which it is deleted, and a time without use after which it is stopped. The
+//! rules take facts and return the moment; the caller owns the clock.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,21 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::VmState;
 
-/// Why a text or number is no time to live.
+/// The reason why a text or number is not a valid time to live.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the fields mean")]
 pub enum TtlError {
-    /// Not a time with a unit.
+    /// Not a number with a unit of time.
     #[error("`{text}` is not a valid time; use a number with s, m, h or d, as in `90m` or `7d`")]
-    NotATime {
-        /// The text.
-        text: String,
-    },
-    /// Too short to use the VM, or longer than anybody means.
+    NotATime { text: String },
+    /// Too short to use the VM, or unreasonably long.
     #[error("the time to live must be between 10 seconds and 10 years, not {secs} second{}", if *.secs == 1 { "" } else { "s" })]
-    OutOfRange {
-        /// Seconds.
-        secs: u64,
-    },
+    OutOfRange { secs: u64 },
 }
 
 /// Time to live in seconds: 10 s to 10 years.
@@ -69,7 +64,7 @@ impl From<Ttl> for i64 {
 impl FromStr for Ttl {
     type Err = TtlError;
 
-    /// Reads `90s`, `30m`, `1h 30m`, `7d`.
+    /// Parses `90s`, `30m`, `1h 30m`, `7d`.
     fn from_str(text: &str) -> Result<Self, TtlError> {
         humantime::parse_duration(text)
             .map_err(|_error| TtlError::NotATime { text: text.to_owned() })
@@ -83,13 +78,13 @@ impl fmt::Display for Ttl {
     }
 }
 
-/// What is to become of a VM's time to live.
+/// A change of a VM's time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub enum TtlChange {
-    /// It lives until somebody deletes it; 0 as a number.
+    /// The VM lives until it is deleted by hand; written as 0 where a number stands.
     Remove,
-    /// It gets this one.
+    /// The new time to live.
     Set(Ttl),
 }
 
@@ -121,35 +116,35 @@ impl From<TtlChange> for u64 {
 impl FromStr for TtlChange {
     type Err = TtlError;
 
-    /// Reads `none`, or a time as [`Ttl`] does.
+    /// Parses `none`, or a duration as [`Ttl`] does.
     fn from_str(text: &str) -> Result<Self, TtlError> {
         if text == "none" { Ok(Self::Remove) } else { text.parse().map(Self::Set) }
     }
 }
 
-/// What becomes due.
+/// What happens to a VM when its time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// It is stopped: nobody has used it for long.
+    /// The VM is stopped, because it was not used for too long.
     Stop,
-    /// It is deleted: its time to live has passed.
+    /// The VM is deleted, because its time to live has passed.
     Delete,
 }
 
-/// What is known of a VM's use. Times are milliseconds since the Unix epoch.
+/// Facts about a VM's use. Times are in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LifetimeFacts {
-    /// Where it is in its life.
+    /// The VM's current state.
     pub state: VmState,
-    /// When it was made.
+    /// When the VM was created.
     pub created_at_ms: i64,
-    /// When somebody last asked for a new time to live.
+    /// When the time to live was last reset; absent if it never was.
     pub touched_at_ms: Option<i64>,
-    /// Its time to live.
+    /// Its time to live; absent if it has none.
     pub ttl: Option<Ttl>,
-    /// When it was last used; absent while it is in use.
+    /// When the VM was last used; absent while it is in use.
     pub used_at_ms: Option<i64>,
-    /// How long a VM may run without use; absent: for ever.
+    /// How long a VM may run unused; absent if there is no limit.
     pub stale_after: Option<Duration>,
 }
 
@@ -161,7 +156,7 @@ impl LifetimeFacts {
         self.ttl.map(|ttl| later(begin, Duration::from_secs(ttl.as_secs())))
     }
 
-    /// Returns what becomes due first, and when.
+    /// Returns which of the two becomes due first, and when.
     #[must_use]
     pub fn next_due(&self) -> Option<(i64, Due)> {
         let expiry = self.expires_at_ms().map(|at| (at, Due::Delete));

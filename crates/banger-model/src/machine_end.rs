@@ -7,24 +7,24 @@ use std::time::Duration;
 /// How the VMM's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VmmExit {
-    /// With this status.
+    /// It exited with this status.
     Status(i32),
-    /// By this signal.
+    /// It was killed by this signal.
     Signal(i32),
-    /// It was not ours to wait for.
+    /// It was not our child, so its exit status is not known.
     Unknown,
 }
 
-/// The last thing that the guest's kernel says before it lets the machine go.
+/// The last message of the guest's kernel before the machine ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelWord {
-    /// It restarts.
+    /// The kernel restarts.
     Restart,
-    /// It switches the power off.
+    /// The kernel switches the power off.
     PowerOff,
-    /// It stops its processors and leaves the machine on.
+    /// The kernel stops its processors and leaves the machine on.
     Halt,
-    /// It found itself broken, for this reason.
+    /// The kernel panicked, for this reason.
     Panic(String),
 }
 
@@ -56,29 +56,29 @@ pub enum Announced {
 /// Whether a lack of the host's memory ended the VMM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemoryKill {
-    /// Nothing tells so.
+    /// There is no sign of it.
     #[default]
     No,
-    /// Something that shared the VMM's limits was killed for it while the machine ran.
+    /// A process that shared the VMM's limits was killed for lack of memory while the machine ran.
     Likely,
-    /// The host's kernel says so.
+    /// The host's kernel reported it.
     Certain,
 }
 
-/// What is known of a machine that has ended.
+/// The known facts about a machine that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndFacts {
-    /// How its VMM's process ended.
+    /// How the VMM's process ended.
     pub exit: VmmExit,
-    /// The kernel's last word on the console.
+    /// The kernel's last message on the console; absent if there was none.
     pub kernel: Option<KernelWord>,
     /// What the guest's agent told.
     pub announced: Announced,
     /// Whether there was a console on which the kernel could say something.
     pub has_console: bool,
-    /// The last lines of what the VMM said, one below the other.
+    /// The last lines of the VMM's output.
     pub vmm_words: String,
-    /// Whether the host was short of memory.
+    /// Whether the host was out of memory.
     pub memory: MemoryKill,
 }
 
@@ -101,63 +101,63 @@ const STILL_MIN: Duration = Duration::from_secs(8);
 /// Why a machine ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndCause {
-    /// The guest switched itself off.
+    /// The guest powered off.
     PoweredOff,
     /// The guest stopped its processors for good.
     Halted,
-    /// The guest wants to begin anew.
+    /// The guest wants to reboot.
     Rebooted,
     /// The guest's kernel panicked.
     Panicked {
-        /// The kernel's reason.
+        /// The reason that the kernel printed.
         reason: String,
     },
-    /// The guest's processor was reset, and its kernel said nothing.
+    /// The guest's processor was reset, and its kernel printed nothing.
     Reset,
     /// The guest's processor was reset out of its work; its kernel had no console to say anything on.
     ResetAtWork,
     /// As `Reset`, of a guest whose kernel had no console to say anything on: most likely it rebooted.
     ResetUnseen,
-    /// Somebody on the host sent a signal to the VMM.
+    /// A process of the host sent a signal to the VMM.
     Killed {
         /// The signal's number.
         signal: i32,
-        /// The process that sent it, where the VMM could tell.
+        /// The process that sent it; absent if the VMM could not tell.
         by: Option<String>,
     },
     /// The host's kernel killed the VMM because memory ran out.
     OutOfMemory {
-        /// `false`: it is only likely.
+        /// `false` if it is only likely.
         is_certain: bool,
     },
-    /// The processor could not go on with the guest: an error inside KVM.
+    /// The processor could not continue the guest, because of an error inside KVM.
     ProcessorError,
-    /// The VMM broke down.
+    /// The VMM crashed.
     Crashed {
         /// The signal's number.
         signal: i32,
     },
-    /// The VMM gave up.
+    /// The VMM exited with an error.
     Failed {
-        /// Its exit status.
+        /// The VMM's exit status.
         status: i32,
     },
-    /// Nothing tells why.
+    /// The reason is not known.
     Unknown,
 }
 
-/// Signals that a program gets by its own fault (`signal(7)`): ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS.
+/// Signals that a program causes itself by a fault (`signal(7)`): ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS.
 const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 const KILL: i32 = 9;
 
-/// Characters of a panic's reason that are kept.
+/// Maximum number of characters of a panic's reason that are kept.
 const REASON_CHARS_MAX: usize = 200;
 
 impl EndCause {
-    /// Tells why a machine ended.
+    /// Decides why a machine ended.
     #[must_use]
     pub fn of(facts: EndFacts) -> Self {
-        // What ended the VMM from outside counts for more than what the guest was about to do.
+        // A cause outside the VMM takes precedence over what the guest was about to do.
         if let Some(cause) = Self::from_outside(&facts) {
             return cause;
         }
@@ -219,7 +219,7 @@ impl EndCause {
                 return Some(Self::OutOfMemory { is_certain: facts.memory == MemoryKill::Certain });
             }
             VmmExit::Signal(signal) => return Some(Self::Killed { signal, by: None }),
-            // How the process ended is not known, but the host's kernel has told on it.
+            // How the process ended is not known, but the host's kernel reported that it killed it.
             VmmExit::Unknown if facts.memory == MemoryKill::Certain => {
                 return Some(Self::OutOfMemory { is_certain: true });
             }
@@ -237,7 +237,7 @@ impl EndCause {
         }
     }
 
-    /// Tells whether this is how a guest ends on purpose.
+    /// Tells whether the guest ended on purpose.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         match self {
@@ -254,13 +254,13 @@ impl EndCause {
         }
     }
 
-    /// Tells whether the guest expects to find itself started again.
+    /// Tells whether the guest expects to be started again.
     #[must_use]
     pub fn wants_restart(&self) -> bool {
         matches!(self, Self::Rebooted | Self::ResetUnseen)
     }
 
-    /// Tells whether what the VMM said may explain it.
+    /// Tells whether the VMM's output may explain this end.
     #[must_use]
     pub fn is_of_vmm(&self) -> bool {
         matches!(self, Self::Crashed { .. } | Self::Failed { .. } | Self::ProcessorError | Self::Unknown)
@@ -307,8 +307,8 @@ impl std::fmt::Display for EndCause {
 }
 
 impl KernelWord {
-    /// Finds the kernel's last word in the end of a console log. Sources: `kernel/reboot.c`, `kernel/panic.c` of Linux;
-    /// these lines are of the highest level, so that `quiet` does not hide them.
+    /// Finds the kernel's last message in the tail of a console log. Sources: `kernel/reboot.c`, `kernel/panic.c` of Linux;
+    /// these messages have the highest level, so `quiet` does not hide them.
     #[must_use]
     pub fn last_in(console: &str) -> Option<Self> {
         console.lines().rev().find_map(|line| Self::of_line(without_time(line.trim())))
@@ -329,7 +329,7 @@ impl KernelWord {
     }
 }
 
-/// Takes the kernel's time off a line: `[    1.523976] reboot: …`.
+/// Removes the kernel's timestamp from a line: `[    1.523976] reboot: …`.
 fn without_time(line: &str) -> &str {
     let Some((time, rest)) = line.strip_prefix('[').and_then(|line| line.split_once("] ")) else {
         return line;
@@ -342,7 +342,7 @@ fn cut(reason: &str) -> String {
     reason.chars().filter(|character| !character.is_control()).take(REASON_CHARS_MAX).collect()
 }
 
-/// Reads what QEMU says of a signal: `qemu-system-x86_64: terminating on signal 15 from pid 4711 (kill)`.
+/// Parses QEMU's message about a signal: `qemu-system-x86_64: terminating on signal 15 from pid 4711 (kill)`.
 fn terminated(words: &str) -> Option<(i32, Option<String>)> {
     let (_, said) = words.lines().rev().find_map(|line| line.split_once(": terminating on signal "))?;
     let (signal, by) = said.split_once(" from pid ").unwrap_or((said, ""));
@@ -389,7 +389,7 @@ mod tests {
                 "the guest was reset without a message from its kernel (a triple fault or a forced reset)",
             ),
             (Signal(9), None, "its VMM was killed from outside, by signal 9"),
-            // On its way out it is killed all the same.
+            // A guest that is about to power off can still be killed from outside.
             (Signal(9), Some(KernelWord::PowerOff), "its VMM was killed from outside, by signal 9"),
             (Signal(15), None, "its VMM was killed from outside, by signal 15"),
             (Signal(11), None, "its VMM crashed (signal 11)"),
@@ -411,7 +411,7 @@ mod tests {
                 MemoryKill::Likely,
                 "its VMM was killed, most likely because the host ran out of memory",
             ),
-            // Something else was killed, and this one ended by itself.
+            // Another process was killed, and this one ended by itself.
             (
                 VmmExit::Unknown,
                 MemoryKill::Likely,

@@ -1,57 +1,26 @@
-//! Names of VMs. A VM's name is its host name, so the rule is that of a host name's label (RFC 1123, section 2.1),
-//! in lower case.
+//! Names of VMs. A VM's name is its host name, so it follows the rule for a label of a host name (RFC 1123, section 2.1), in
+//! lower case.
 
 use serde::{Deserialize, Serialize};
 
-/// Most characters of a name (RFC 1035, section 2.3.4: a label has at most 63 octets).
+/// Maximum number of characters in a name (RFC 1035, section 2.3.4: a label has at most 63 octets).
 const NAME_LENGTH_MAX: usize = 63;
 
-/// Why a text is no name.
+/// The reason why a text is not a valid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum NameError {
-    /// Nothing there.
     #[error("the {what} is empty")]
-    Empty {
-        /// What kind of name.
-        what: &'static str,
-    },
-    /// Too many characters.
+    Empty { what: &'static str },
     #[error("{what} `{name}`: use at most {max} characters; this has {length}")]
-    TooLong {
-        /// What kind of name.
-        what: &'static str,
-        /// The text.
-        name: String,
-        /// Its length.
-        length: usize,
-        /// The longest allowed.
-        max: usize,
-    },
-    /// A character that is not allowed.
+    TooLong { what: &'static str, name: String, length: usize, max: usize },
     #[error("{what} `{name}`: use only {allowed}")]
-    BadCharacter {
-        /// What kind of name.
-        what: &'static str,
-        /// The text.
-        name: String,
-        /// The first bad character.
-        character: char,
-        /// Which are allowed.
-        allowed: &'static str,
-    },
-    /// A hyphen, dot or underscore at an end.
+    BadCharacter { what: &'static str, name: String, character: char, allowed: &'static str },
     #[error("{what} `{name}`: start and end with a letter or digit, not `{character}`")]
-    BadEnd {
-        /// What kind of name.
-        what: &'static str,
-        /// The text.
-        name: String,
-        /// The character.
-        character: char,
-    },
+    BadEnd { what: &'static str, name: String, character: char },
 }
 
-/// Checks a name of one kind: `[a-z0-9]` and `separators`, at most `max` characters, no separator at an end.
+/// Checks a name: it consists of `[a-z0-9]` and `separators`, has at most `max` characters, and no separator at either end.
 pub(crate) fn check_name(
     what: &'static str,
     name: &str,
@@ -77,7 +46,7 @@ pub(crate) fn check_name(
     Ok(())
 }
 
-/// Makes a value type around a checked text.
+/// Defines a value type for a checked text.
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
@@ -128,7 +97,7 @@ macro_rules! text_type {
 pub(crate) use text_type;
 
 text_type!(
-    /// Name of a VM: 1 to 63 characters of `[a-z0-9-]`, no hyphen at the ends. Never changed silently.
+    /// Name of a VM: 1 to 63 characters of `[a-z0-9-]`, no hyphen at either end. It is never altered silently.
     VmName,
     |text| check_name("VM name", text, "-", "a–z, 0–9 and `-`")
 );
@@ -168,7 +137,7 @@ const THINGS: [&str; 32] = [
     "pebble", "pine", "reef", "ridge", "river", "robin", "spruce", "tide", "willow",
 ];
 
-/// Makes a name out of 32 random bits: a quality, a thing and four digits, as in `brisk-otter-0417`.
+/// Makes a name from 32 random bits: an adjective, a noun and four digits, such as `brisk-otter-0417`.
 #[must_use]
 pub fn generate_name(random: u32) -> VmName {
     let word = |words: &[&'static str; 32], bits: u32| -> &'static str {

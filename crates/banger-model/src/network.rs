@@ -1,20 +1,20 @@
-//! What can be wrong with the network of a running VM.
+//! Failures of a running VM's network.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a running VM has no network, although it was started with one. Its guest runs on.
+/// The reason why a running VM has lost its network. The guest keeps running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum NetworkTrouble {
-    /// The process that carries it has ended, and is being started again.
+    /// The network process has ended and is being restarted.
     Restarting,
-    /// The process that carries it has ended, and comes back with the next start of the VM only.
+    /// The network process has ended and comes back only with the next start of the VM.
     Lost,
 }
 
 impl NetworkTrouble {
-    /// Says what has happened and what becomes of it, as tables and events show it.
+    /// Returns what happened and what comes next, as tables and events show it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
-//! Why a guest stands still that nobody has told to: the host's disk does not take what it writes.
+//! The reasons why a guest is paused without a request: the host's disk does not accept its writes.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a running VM's guest stands still.
+/// The reason why a running VM's guest is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

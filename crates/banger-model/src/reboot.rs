@@ -1,44 +1,44 @@
-//! What follows when a guest reboots: its machine is started again, later and later when it does not stay up, and not at
-//! all when that goes on.
+//! The rule for a guest that reboots: its machine is started again, after longer and longer pauses if it does not stay up,
+//! and after too many reboots not at all.
 
 use std::time::Duration;
 
-/// A guest that was up for this long has recovered: what it did before is forgotten.
+/// A guest that was up for this long has recovered; its earlier reboots no longer count.
 const STEADY: Duration = Duration::from_mins(1);
 
-/// How often a guest may reboot before it was up for long.
+/// How many times a guest may reboot without having been up for long.
 const HASTY_MAX: u32 = 8;
 
-/// Longest pause before a start.
+/// The longest pause before a start.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// What is done about a reboot.
+/// The reaction to a reboot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reboot {
     /// The machine is started again after this pause.
     StartAfter(Duration),
-    /// The guest reboots again and again: it stays stopped until somebody starts it.
+    /// The guest keeps rebooting, so it stays stopped until a user starts it.
     GiveUp {
-        /// How many times it did so.
+        /// The number of reboots so far.
         times: u32,
     },
 }
 
-/// How often a guest has rebooted before it was up for long.
+/// Counts the reboots of a guest since it was last up for long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reboots {
     hasty: u32,
 }
 
 impl Reboots {
-    /// Takes a reboot of a guest whose machine ran for this long; returns what is done about it.
+    /// Counts a reboot of a guest whose machine ran for `was_up`, and returns the reaction.
     pub fn add(&mut self, was_up: Duration) -> Reboot {
         self.hasty = if was_up >= STEADY { 1 } else { self.hasty + 1 };
         if self.hasty > HASTY_MAX {
             let times = std::mem::take(&mut self.hasty);
             return Reboot::GiveUp { times };
         }
-        // The first two are what an installation does; a pause would only be in its way.
+        // An installation reboots up to twice, so the first two starts have no pause.
         let pause = match self.hasty.checked_sub(3) {
             Some(doublings) => Duration::from_secs(1 << doublings).min(PAUSE_MAX),
             None => Duration::ZERO,
@@ -60,7 +60,7 @@ mod tests {
         let pauses = [0, 0, 1, 2, 4, 8, 16, 30].map(|secs| Reboot::StartAfter(Duration::from_secs(secs)));
         assert_eq!(after[..8], pauses);
         assert_eq!(after[8], Reboot::GiveUp { times: 9 });
-        // Somebody has started it since.
+        // A user has started it since.
         assert_eq!(reboots.add(Duration::from_secs(10)), Reboot::StartAfter(Duration::ZERO));
     }
 

@@ -2,43 +2,43 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text is no signal.
+/// The text does not name a signal that is allowed here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a valid signal; use one of: {}", names())]
 pub struct UnknownSignal {
-    /// The text.
+    /// The rejected text.
     pub text: String,
 }
 
-/// A signal for a machine's process. Others than these would stop it in its tracks, or mean nothing to it.
+/// A signal for a machine's process. Other signals would only suspend the process, or would have no effect on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum KillSignal {
-    /// Ends it at once.
+    /// Ends the process at once.
     #[default]
     Kill,
-    /// Asks it to end.
+    /// Asks the process to end.
     Term,
-    /// As Ctrl-C.
+    /// The signal of Ctrl-C.
     Int,
-    /// Its terminal went away.
+    /// Its terminal was closed.
     Hup,
-    /// Asks it to end with a core dump.
+    /// Asks the process to end with a core dump.
     Quit,
-    /// Ends it with a core dump.
+    /// Ends the process with a core dump.
     Abrt,
-    /// Means what the VMM makes of it.
+    /// The VMM decides what it means.
     Usr1,
-    /// Means what the VMM makes of it.
+    /// The VMM decides what it means.
     Usr2,
 }
 
 impl KillSignal {
-    /// All of them.
+    /// All allowed signals.
     pub const ALL: [Self; 8] =
         [Self::Kill, Self::Term, Self::Int, Self::Hup, Self::Quit, Self::Abrt, Self::Usr1, Self::Usr2];
 
-    /// Its name without `SIG`.
+    /// Returns the name without `SIG`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl KillSignal {
 impl std::str::FromStr for KillSignal {
     type Err = UnknownSignal;
 
-    /// Reads `TERM`, `SIGTERM` and the same in lower case.
+    /// Parses `TERM`, `SIGTERM` and the same in lower case.
     fn from_str(text: &str) -> Result<Self, UnknownSignal> {
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);

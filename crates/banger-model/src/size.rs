@@ -1,4 +1,4 @@
-//! Sizes: processors, memory, disks. Nothing of a size nought exists.
+//! Sizes of processors, memory and disks. No size can be zero.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,41 +7,31 @@ use serde::{Deserialize, Serialize};
 
 const MIB: u64 = 1024 * 1024;
 
-/// Why a number or text is no size.
+/// The reason why a number or text is not a valid size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum SizeError {
-    /// Not a number, or not with a unit we know.
     #[error("`{text}` is not a valid size; use a number with M, G or T, as in `{example}`")]
     NotASize {
-        /// The text.
         text: String,
-        /// A good one.
+        /// A valid size, to be shown in the message.
         example: &'static str,
     },
-    /// Not a whole number.
     #[error("`{text}` is not a valid number of processors; use a whole number, as in `2`")]
-    NotACount {
-        /// The text.
-        text: String,
-    },
-    /// Out of what a VM can have.
+    NotACount { text: String },
     #[error("{what} must be between {min} and {max}, not {value}{}", .bare.map(|unit| format!("; a number without a unit is in {unit}")).unwrap_or_default())]
     OutOfRange {
-        /// Of what.
         what: &'static str,
-        /// What was asked.
         value: String,
-        /// The least.
         min: String,
-        /// The most.
         max: String,
-        /// Unit of a number without one, where the reason may be that another was meant.
+        /// The unit that a number without one was read in, if that may explain the error.
         bare: Option<&'static str>,
     },
 }
 
 impl SizeError {
-    /// Says in which unit a number was read that was written without one.
+    /// Adds the unit in which a number without one was read.
     fn of_bare(self, text: &str, unit: &'static str) -> Self {
         let is_bare = !text.contains(|character: char| character.is_ascii_alphabetic());
         match self {
@@ -53,7 +43,7 @@ impl SizeError {
     }
 }
 
-/// Number of virtual processors: 1 to 32 (Firecracker's limit, `vcpu_count` of its API).
+/// Number of virtual processors: 1 to 32 (the limit of `vcpu_count` in Firecracker's API).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u32))]
@@ -116,7 +106,7 @@ impl MemoryMib {
     const MIN: i64 = 128;
     const MAX: i64 = 1024 * 1024;
 
-    /// Returns the number of MiB.
+    /// Returns the size in MiB.
     #[must_use]
     pub fn get(self) -> u64 {
         self.0.into()
@@ -150,7 +140,7 @@ impl From<MemoryMib> for i64 {
 impl FromStr for MemoryMib {
     type Err = SizeError;
 
-    /// Reads `512M`, `2G` or a bare number of MiB.
+    /// Parses `512M`, `2G` or a bare number of MiB.
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let bytes = parse_bytes(text, MIB, "2G")?;
         Self::try_from(saturated(bytes / i128::from(MIB))).map_err(|error| error.of_bare(text, "MiB"))
@@ -163,7 +153,7 @@ impl fmt::Display for MemoryMib {
     }
 }
 
-/// Size of a disk in bytes: 64 MiB to 2 TiB, whole MiB.
+/// Size of a disk in bytes: 64 MiB to 2 TiB, in whole MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u64))]
@@ -173,16 +163,16 @@ impl DiskBytes {
     const MIN: u64 = 64 * MIB;
     const MAX_BYTES: u64 = 2 * 1024 * 1024 * MIB;
 
-    /// The largest.
+    /// The largest size.
     pub const MAX: Self = Self(Self::MAX_BYTES);
 
-    /// Returns the number of bytes.
+    /// Returns the size in bytes.
     #[must_use]
     pub fn get(self) -> u64 {
         self.0
     }
 
-    /// What a VM gets when nothing was said: 8 GiB (sparse: only what is written takes room).
+    /// The size that a VM gets by default: 8 GiB (the disk is sparse: only what is written takes space).
     #[must_use]
     pub fn default_size() -> Self {
         Self(8 * 1024 * MIB)
@@ -216,7 +206,7 @@ impl From<DiskBytes> for i64 {
 impl FromStr for DiskBytes {
     type Err = SizeError;
 
-    /// Reads `8G`, `512M`, `1T` or a bare number of bytes.
+    /// Parses `8G`, `512M`, `1T` or a bare number of bytes.
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let bytes = parse_bytes(text, 1, "8G")?;
         Self::try_from(saturated(bytes)).map_err(|error| error.of_bare(text, "bytes"))
@@ -229,13 +219,13 @@ impl fmt::Display for DiskBytes {
     }
 }
 
-/// A number of bytes as people write it, without bounds of its own: `64G`.
+/// A number of bytes as users write it, such as `64G`, without limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ByteCount(u64);
 
 impl ByteCount {
-    /// Returns it in bytes.
+    /// Returns the number of bytes.
     #[must_use]
     pub fn get(self) -> u64 {
         self.0
@@ -265,7 +255,7 @@ impl From<ByteCount> for String {
     }
 }
 
-/// Reads a number with an optional unit; without one it counts `bare_unit`s.
+/// Parses a number with an optional unit; a bare number counts `bare_unit`s.
 pub(crate) fn parse_bytes(text: &str, bare_unit: u64, example: &'static str) -> Result<i128, SizeError> {
     let bad = || SizeError::NotASize { text: text.to_owned(), example };
     let trimmed = text.trim();
@@ -283,12 +273,12 @@ pub(crate) fn parse_bytes(text: &str, bare_unit: u64, example: &'static str) -> 
     Ok(i128::from(number) * i128::from(factor))
 }
 
-/// Returns the nearest number that fits: what is beyond it is out of range all the same.
+/// Returns the nearest `i64`. Numbers beyond its range are out of every range here anyway.
 fn saturated(number: i128) -> i64 {
     i64::try_from(number.clamp(i64::MIN.into(), i64::MAX.into())).unwrap_or_default()
 }
 
-/// Writes what was asked for as people write it, also where nothing of that size can be.
+/// Formats a requested size, even if no such size is possible.
 fn display_signed(bytes: i128) -> String {
     let sign = if bytes < 0 { "-" } else { "" };
     match u64::try_from(bytes.unsigned_abs()) {
@@ -307,7 +297,7 @@ fn display_bytes(bytes: u64) -> String {
     if bytes >= MIB { format!("{}M", bytes / MIB) } else { format!("{bytes}B") }
 }
 
-/// Writes bytes for people: whole MiB, from 10 GiB on tenths of GiB, from 10 TiB on tenths of TiB; rounded down.
+/// Formats bytes for people: whole MiB, from 10 GiB on tenths of GiB, from 10 TiB on tenths of TiB; rounded down.
 #[must_use]
 pub fn display_rounded(bytes: u64) -> String {
     let tenths = |unit: u64| {
@@ -322,20 +312,20 @@ pub fn display_rounded(bytes: u64) -> String {
     }
 }
 
-/// What the host has: the defaults are a share of it.
+/// The host's resources; the defaults are a share of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostSize {
-    /// Processors.
+    /// Number of processors.
     pub processors: usize,
     /// Memory in MiB.
     pub memory_mib: u64,
 }
 
-/// Says what comes of a VM that may take more memory than the host has; `None`: it has enough. `beside_guest_mib` is what it
-/// takes to run the guest, besides the guest's own.
+/// Returns a warning if a VM may use more memory than the host has. `beside_guest_mib` is the memory that running the guest
+/// takes in addition to the guest's own.
 #[must_use]
 pub fn memory_beyond_host(memory: MemoryMib, beside_guest_mib: u64, host: HostSize) -> Option<String> {
-    // Nought: the host does not tell.
+    // 0 means that the host's memory is not known.
     if host.memory_mib == 0 || memory.get().saturating_add(beside_guest_mib) <= host.memory_mib {
         return None;
     }
@@ -347,13 +337,13 @@ pub fn memory_beyond_host(memory: MemoryMib, beside_guest_mib: u64, host: HostSi
     ))
 }
 
-/// A quarter of the host's processors, 1 to 4.
+/// Returns a quarter of the host's processors, 1 to 4.
 #[must_use]
 pub fn default_vcpus(host: HostSize) -> VcpuCount {
     VcpuCount(u8::try_from((host.processors / 4).clamp(1, 4)).unwrap_or(1))
 }
 
-/// An eighth of the host's memory, 512 MiB to 8 GiB.
+/// Returns an eighth of the host's memory, 512 MiB to 8 GiB.
 #[must_use]
 pub fn default_memory(host: HostSize) -> MemoryMib {
     MemoryMib(u32::try_from((host.memory_mib / 8).clamp(512, 8192)).unwrap_or(512))

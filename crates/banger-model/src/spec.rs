@@ -1,19 +1,19 @@
-//! What a VM is made of.
+//! The specification of a VM.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{DiskBytes, ImageName, KernelName, MemoryMib, VcpuCount};
 
-/// What was asked for, with every default filled in.
+/// A VM's requested properties, with every default filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmSpec {
-    /// Image of its root.
+    /// Image that provides the root.
     pub image: ImageName,
-    /// Kernel it boots.
+    /// Kernel that the VM boots.
     pub kernel: KernelName,
-    /// Virtual processors.
+    /// Number of virtual processors.
     pub vcpus: VcpuCount,
-    /// Memory.
+    /// Memory of the guest.
     pub memory: MemoryMib,
     /// Work disk, mounted at `/root`.
     pub work_disk: DiskBytes,
@@ -22,7 +22,7 @@ pub struct VmSpec {
 }
 
 impl VmSpec {
-    /// Returns the sizes of a machine that is started now.
+    /// Returns the sizes of a machine that starts now.
     #[must_use]
     pub fn sizes(&self) -> VmSizes {
         VmSizes {
@@ -34,11 +34,11 @@ impl VmSpec {
     }
 }
 
-/// Sizes of a machine: they hold from its start to its end.
+/// Sizes of a machine. They stay the same from its start to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VmSizes {
-    /// Virtual processors.
+    /// Number of virtual processors.
     pub vcpus: VcpuCount,
     /// Memory in MiB.
     #[serde(rename = "memory_mib")]

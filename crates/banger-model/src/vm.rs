@@ -1,4 +1,4 @@
-//! The states of a VM and what may happen in each.
+//! The states of a VM and the events that each one allows.
 //!
 //! ```text
 //!            BootStarted          BootFinished            StopStarted
@@ -8,61 +8,61 @@
 //!     │                    ▼ │                    ▼                      ▼
 //!     └── (new)         Failed ◀── BootFailed    Stopped ◀───────────────┘
 //! ```
-//! A machine may end by itself at any time: that is `Stopped`, never an error of ours. One whose guest reboots is started
-//! again: `Running` becomes `Starting` (`GuestRebooted`). `Failed` keeps its disks and its
-//! log, and can be started again. What has no machine can be deleted at once; what has one is killed first.
+//! A machine may end by itself at any time: the state is then `Stopped`, which is not an error. A machine whose guest
+//! reboots is started again: `Running` becomes `Starting` (`GuestRebooted`). A `Failed` VM keeps its disks and its log, and
+//! can be started again. A VM without a machine can be deleted at once; one with a machine is killed first.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a VM is in its life.
+/// The state of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum VmState {
-    /// Reserved, never started.
+    /// Its name is reserved, and it was never started.
     Created,
-    /// Its machine is being started, or its guest boots.
+    /// Its machine is being started, or its guest is booting.
     Starting,
-    /// The guest answered.
+    /// The guest has answered.
     Running,
-    /// It was told to stop.
+    /// The VM was asked to stop.
     Stopping,
-    /// It has no machine; its disks are kept.
+    /// The VM has no machine; its disks are kept.
     Stopped,
     /// The last start did not reach the guest; its disks and log are kept.
     Failed,
 }
 
-/// What happens to a VM.
+/// An event in the life of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VmEvent {
-    /// Somebody starts it.
+    /// A start was requested.
     BootStarted,
     /// The guest answered.
     BootFinished,
     /// The guest never answered, or the machine did not start.
     BootFailed,
-    /// Somebody stops or kills it.
+    /// A stop or kill was requested.
     StopStarted,
-    /// The machine ended, asked or not.
+    /// The machine ended, on request or by itself.
     MachineEnded,
-    /// The machine ended because its guest begins anew: it is started again.
+    /// The machine ended because its guest reboots: it is started again.
     GuestRebooted,
 }
 
-/// Why something may not happen now.
+/// The reason why an event is not allowed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// There is nothing to stop or to finish.
     #[error("the VM is not running")]
     NotRunning,
-    /// It is up.
+    /// The VM is running already.
     #[error("the VM is already running")]
     AlreadyRunning,
-    /// Another command starts it.
+    /// Another command is starting the VM.
     #[error("the VM is starting")]
     IsStarting,
-    /// Another command stops it.
+    /// Another command is stopping the VM.
     #[error("the VM is stopping")]
     IsStopping,
 }
@@ -126,7 +126,7 @@ impl VmState {
         }
     }
 
-    /// Returns the state with this name.
+    /// Returns the state with this name, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
