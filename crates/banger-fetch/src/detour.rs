@@ -1,8 +1,8 @@
-//! Why an answer that leads elsewhere is not followed.
+//! The reasons why a redirection is not followed.
 
 use crate::reach::Reach;
 
-/// Why an answer that leads elsewhere is not followed. The texts complete "it is not followed: …".
+/// The reason why a redirection is not followed. The texts complete "it is not followed: …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum Detour {
@@ -21,7 +21,7 @@ pub enum Detour {
 }
 
 impl Detour {
-    /// The place that a user may trust, where that makes sense: nobody's blobs are at a metadata service.
+    /// The place that a user may add to the trusted ones; absent if that makes no sense, as with a metadata service.
     #[must_use]
     pub fn place_to_trust(&self) -> Option<&str> {
         match self {

@@ -1,5 +1,5 @@
-//! Names on the way to where an answer leads. The addresses that count are those that are connected to: a name that had a
-//! harmless address a moment ago gets no second chance.
+//! Name resolution for redirections. The addresses that are checked are those that are connected to, so a name that had a
+//! harmless address a moment ago gains nothing.
 
 use std::net::SocketAddr;
 
@@ -9,11 +9,11 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use crate::detour::Detour;
 use crate::reach::Reach;
 
-/// Resolves names for connections to where a server of this reach leads.
+/// Resolves names for connections to redirection targets of a server with this reach.
 #[derive(Debug)]
 pub(crate) struct Guard {
     pub(crate) origin: Reach,
-    /// Names that may be anywhere: those of proxies, and those that the user trusts.
+    /// Names that may resolve to any address: those of proxies, and those that the user trusts.
     pub(crate) exempt: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ impl Resolve for Guard {
     }
 }
 
-/// Refuses a place when any of its addresses is too close.
+/// Refuses a place if any of its addresses is closer than the origin allows.
 pub(crate) fn judge(origin: Reach, place: &str, addresses: &[SocketAddr]) -> Result<(), Detour> {
     match addresses.iter().map(|address| Reach::of(address.ip())).find(|reach| !origin.may_lead_to(*reach)) {
         Some(reach) => Err(Detour::Close { place: place.to_owned(), reach }),

@@ -1,8 +1,8 @@
-//! HTTP to strangers. A server that the user named may send us on, but not to where only we can reach: an answer that leads
-//! to this host, to a cloud's metadata or to a private network is refused, whatever name the place goes by. Credentials
-//! stay with the server that they are for.
+//! HTTP to untrusted servers. A server that the user named may redirect, but not to places that only we can reach: a
+//! redirection to this host, to a cloud's metadata service or to a private network is refused, whatever name the place has.
+//! Credentials are sent only to the server that they belong to.
 //!
-//! This crate decides where a request goes and how slow its answer may be. What an answer means is its caller's.
+//! This crate decides where a request goes and how slow its response may be. The meaning of a response is up to the caller.
 
 mod detour;
 mod guard;

@@ -1,9 +1,9 @@
-//! How slow an answer may be. Silence has a deadline of its own; this one ends an answer that trickles, byte after byte, for
-//! ever. Only the time counts that was spent waiting for the network.
+//! The minimum speed of a response. Silence has a deadline of its own; this one ends a response that trickles byte by byte
+//! without end. Only the time spent waiting for the network counts.
 
 use std::time::Duration;
 
-/// Measures an answer while it comes.
+/// Measures the speed of a response while it arrives.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     window: Duration,
@@ -13,13 +13,13 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Expects so many bytes in every such time.
+    /// Requires at least `bytes_min` bytes in every `window`.
     #[must_use]
     pub fn new(window: Duration, bytes_min: u64) -> Self {
         Self { window, bytes_min, waited: Duration::ZERO, bytes: 0 }
     }
 
-    /// Takes note of what came after how long. Tells whether that is fast enough.
+    /// Records that `bytes` arrived after a wait of `waited`. Returns whether that is fast enough.
     #[must_use]
     pub fn is_kept(&mut self, waited: Duration, bytes: usize) -> bool {
         self.waited += waited;

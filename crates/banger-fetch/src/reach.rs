@@ -3,21 +3,21 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// From where an address can be reached; what is greater is closer to this host.
+/// From where an address can be reached. A greater value is closer to this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
-    /// From everywhere.
+    /// From anywhere.
     World,
-    /// From a private network.
+    /// From within a private network.
     Network,
-    /// From this host.
+    /// From this host only.
     Host,
-    /// From this link, or it is a cloud's metadata service or no address of a server at all.
+    /// From this link only; also a cloud's metadata service, and addresses that no server can have.
     Reserved,
 }
 
 impl Reach {
-    /// Returns from where an address can be reached. An IPv6 address that stands for an IPv4 address is that one.
+    /// Returns from where an address can be reached. An IPv6 address that embeds an IPv4 address is treated as that address.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {
@@ -26,10 +26,10 @@ impl Reach {
         }
     }
 
-    /// Tells whether a server that is reached like this may send its clients to one that is reached like that.
+    /// Tells whether a server with this reach may redirect to one with the reach `target`.
     ///
-    /// Servers of a private network may know each other. Nobody leads to this host: also a server on this host may be the
-    /// near end of a tunnel.
+    /// Servers in a private network may redirect to each other. No server may redirect to this host, not even one on this
+    /// host, because it may be the near end of a tunnel.
     #[must_use]
     pub fn may_lead_to(self, target: Self) -> bool {
         match (self, target) {
@@ -38,7 +38,7 @@ impl Reach {
         }
     }
 
-    /// Completes "it is …".
+    /// Returns a text that completes "it is …".
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::World => "public",
@@ -69,15 +69,15 @@ fn of_v6(address: Ipv6Addr) -> Reach {
     };
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Reach::Host,
-        // Mapped, compatible, and translated (RFC 4291, RFC 2765, RFC 6052).
+        // IPv4-mapped, IPv4-compatible and IPv4-translated addresses (RFC 4291, RFC 2765, RFC 6052).
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
-        // Translated by a prefix of the network's own (RFC 8215).
+        // Translated by a prefix that is local to a network (RFC 8215).
         [0x64, 0xff9b, 1, .., high, low] => embedded(high, low).max(Reach::Network),
         // 6to4.
         [0x2002, high, low, ..] => embedded(high, low),
-        // Teredo hides its addresses; the metadata address of AWS.
+        // Teredo, which obfuscates its addresses; and the metadata address of AWS.
         [0x2001, 0, ..] | [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => Reach::Reserved,
         [0xfe80..=0xfebf | 0xff00..=0xffff, ..] => Reach::Reserved,
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] => Reach::Network,

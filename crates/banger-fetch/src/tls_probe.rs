@@ -1,5 +1,5 @@
-//! Finds out whether a server speaks TLS, by the first byte that it answers a greeting with. Certificates do not matter here:
-//! a server whose certificate nobody trusts speaks TLS all the same, and must not be asked without it.
+//! Finds out whether a server speaks TLS, by the first byte of its response to a client hello. Certificates do not matter
+//! here: a server with an untrusted certificate still speaks TLS, and must not be contacted without it.
 
 use std::io;
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use tokio::net::TcpStream;
 /// Content types of TLS records (RFC 8446, section 5.1): an alert, and a handshake.
 const RECORDS: [u8; 2] = [21, 22];
 
-/// Tells whether the server at a place (`host:port`) speaks TLS. One that closes the connection or stays silent does not.
+/// Tells whether the server at a place (`host:port`) speaks TLS. A server that closes the connection or stays silent does
+/// not.
 ///
 /// # Errors
-/// When it cannot be reached.
+/// If the server cannot be reached.
 pub async fn speaks_tls(place: &str, deadline: Duration) -> io::Result<bool> {
     let late = |_elapsed| io::Error::from(io::ErrorKind::TimedOut);
     let mut stream = tokio::time::timeout(deadline, TcpStream::connect(place)).await.map_err(late)??;
@@ -24,7 +25,7 @@ pub async fn speaks_tls(place: &str, deadline: Duration) -> io::Result<bool> {
     let mut first = [0];
     let answered = async {
         stream.write_all(&greeting).await?;
-        // Who waits for the end of a line waits no longer.
+        // A server that waits for the end of a line stops waiting.
         stream.shutdown().await?;
         stream.read_exact(&mut first).await
     };
@@ -34,7 +35,7 @@ pub async fn speaks_tls(place: &str, deadline: Duration) -> io::Result<bool> {
     }
 }
 
-/// Returns what a client of TLS says first.
+/// Returns a TLS client hello.
 fn greeting() -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

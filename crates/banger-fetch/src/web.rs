@@ -1,4 +1,4 @@
-//! Questions to one server, and to where it leads.
+//! Requests to one server, and to the places to which it redirects.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, Once, PoisonError};
@@ -14,63 +14,63 @@ use crate::reach::Reach;
 
 const REDIRECTS_MAX: usize = 10;
 
-/// How a server is spoken to.
+/// How a server is contacted.
 #[derive(Clone, Debug, Default)]
 pub struct WebOptions {
-    /// Until a connection stands.
+    /// How long a connection attempt may take.
     pub connect_deadline: Duration,
-    /// Certificates that count beside those of the host.
+    /// Certificates that are trusted in addition to those of the host.
     pub certificates: Vec<Certificate>,
-    /// Places that the user trusts, as `host` or `host:port`: answers may lead there wherever they are.
+    /// Places that the user trusts, as `host` or `host:port`: redirections may lead there, wherever they are.
     pub trusted: Vec<String>,
 }
 
-/// A server that the user named, and the way to where it leads.
+/// A client for one server that the user named, and for the places to which it redirects.
 #[derive(Debug)]
 pub struct Web {
     origin: Url,
     direct: Client,
-    /// Made when an answer leads elsewhere for the first time.
+    /// Made at the first redirection to another place.
     elsewhere: OnceCell<Client>,
-    /// The same for places on this host, which no proxy reaches.
+    /// The same for places on this host, for which no proxy is used.
     close: OnceCell<Client>,
     reach: OnceCell<Reach>,
-    /// What the latest answer of the server came from: the server, or a proxy.
+    /// The peer of the latest response: the server itself, or a proxy.
     peer: Mutex<Option<SocketAddr>>,
     options: WebOptions,
 }
 
-/// What is asked.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Whom.
+    /// The address to request.
     pub url: Url,
-    /// Headers that everybody may see.
+    /// Headers that may be sent to any server.
     pub headers: HeaderMap,
-    /// Who asks: for the server of the address alone.
+    /// Credentials, sent only to the server of the original address.
     pub authorization: Option<HeaderValue>,
-    /// Fields to post; a secret is among them, so that no answer to it leads elsewhere.
+    /// Form fields to post. They contain a secret, so redirections are not followed.
     pub form: Option<Vec<(String, String)>>,
 }
 
 impl Question {
-    /// Asks for what is at an address.
+    /// Makes a GET request.
     #[must_use]
     pub fn get(url: Url) -> Self {
         Self { url, headers: HeaderMap::new(), authorization: None, form: None }
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
-    /// Status, headers, and the body as it comes.
+    /// Status, headers, and the body as it arrives.
     pub response: Response,
-    /// Whether it is of the server that was asked, and not of one that it has led to.
+    /// Whether the response comes from the requested server, not from one that it redirected to.
     pub is_of_the_asked: bool,
 }
 
-/// Why there is no answer.
+/// The reason why there is no response.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum WebError {
@@ -83,7 +83,7 @@ pub enum WebError {
 }
 
 impl Web {
-    /// The server of an address. Nothing is asked yet.
+    /// Makes a client for the server of an address. It sends nothing yet.
     ///
     /// # Errors
     /// [`WebError::Client`].
@@ -92,7 +92,7 @@ impl Web {
         if is_on_this_host(&origin) {
             builder = builder.no_proxy();
         }
-        // Without TLS a host without certificates is good enough.
+        // Without TLS, a host that has no certificates is sufficient.
         builder = if origin.scheme() == "http" {
             builder.tls_certs_only([])
         } else {
@@ -103,7 +103,7 @@ impl Web {
         Ok(Self { origin, direct, elsewhere, close, reach, peer: Mutex::default(), options })
     }
 
-    /// Asks, and goes where the answer leads as far as that is allowed.
+    /// Sends a request, and follows redirections as far as they are allowed.
     ///
     /// # Errors
     /// [`WebError`].
@@ -147,7 +147,7 @@ impl Web {
         Ok(response)
     }
 
-    /// Tells whether an answer of one place may lead to another one.
+    /// Tells whether one place may redirect to another.
     async fn check(&self, from: &Url, to: &Url) -> Result<(), Detour> {
         if !matches!(to.scheme(), "http" | "https") {
             return Err(Detour::Scheme { scheme: to.scheme().chars().take(32).collect() });
@@ -158,7 +158,7 @@ impl Web {
         if is_same_place(to, &self.origin) || is_same_place(from, to) || self.is_trusted(to) {
             return Ok(());
         }
-        // Behind a proxy this host may be unable to resolve it: then the proxy decides.
+        // Behind a proxy this host may be unable to resolve the name; then the proxy decides.
         let addresses = addresses(to).await.unwrap_or_default();
         judge(self.reach().await, &place(to), &addresses)
     }
@@ -168,8 +168,8 @@ impl Web {
         self.options.trusted.iter().any(|trusted| *trusted == host || *trusted == place(url))
     }
 
-    /// Returns from where the named server can be reached. Its name and the connection must agree: neither a proxy nor
-    /// whoever answers for the name alone can make it a close one.
+    /// Returns from where the named server can be reached. Its name and the connection must agree, so that neither a proxy
+    /// nor a forged DNS answer can make the server appear close.
     async fn reach(&self) -> Reach {
         let peer = *self.peer.lock().unwrap_or_else(PoisonError::into_inner);
         let find = || async {
@@ -197,13 +197,13 @@ impl Web {
     }
 }
 
-/// Tells whether an address never leaves this host.
+/// Tells whether connections to an address never leave this host.
 #[must_use]
 pub fn is_on_this_host(url: &Url) -> bool {
     names_this_host(url.host_str().unwrap_or_default().trim_matches(['[', ']']))
 }
 
-/// Tells whether a host, without port and brackets, is this one by its name or its address.
+/// Tells whether a host, without port and brackets, is this host by name or address.
 #[must_use]
 pub fn names_this_host(host: &str) -> bool {
     host == "localhost"
@@ -214,7 +214,7 @@ pub fn names_this_host(host: &str) -> bool {
 fn builder(options: &WebOptions) -> ClientBuilder {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
-        // An error means that somebody else has chosen already, which is as good.
+        // An error means that another part of the program has installed a provider already, which is just as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
     Client::builder()
@@ -223,7 +223,7 @@ fn builder(options: &WebOptions) -> ClientBuilder {
         .redirect(redirect::Policy::none())
 }
 
-/// Returns where an answer leads, if it does.
+/// Returns where a response redirects to, if it does.
 fn lead(response: &Response, from: &Url) -> Result<Option<Url>, Detour> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -231,7 +231,7 @@ fn lead(response: &Response, from: &Url) -> Result<Option<Url>, Detour> {
     let Some(location) = response.headers().get(LOCATION) else { return Ok(None) };
     let location = location.to_str().ok().and_then(|text| from.join(text).ok());
     let mut url = location.ok_or(Detour::Unreadable)?;
-    // A name and a password in it are for nobody. An address that cannot have them has none.
+    // A user name and password in the address are sent to nobody. Addresses that cannot have them have none.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     Ok(Some(url))
@@ -243,13 +243,13 @@ fn is_same_place(one: &Url, other: &Url) -> bool {
     place(one) == place(other)
 }
 
-/// Host and port as users write them.
+/// Returns host and port as users write them.
 fn place(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// The host of what [`place`] returns.
+/// Returns the host of a result of [`place`].
 fn host_of(place: &str) -> &str {
     match place.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
@@ -266,7 +266,7 @@ async fn addresses(url: &Url) -> Option<Vec<SocketAddr>> {
     }
 }
 
-/// Returns what the guard has said, which arrives wrapped in errors of the libraries.
+/// Returns the guard's refusal, which arrives wrapped in errors of the libraries.
 fn detour_in(error: &reqwest::Error) -> Option<Detour> {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

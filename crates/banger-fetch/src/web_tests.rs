@@ -5,7 +5,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// A server that answers each path with what the function says, and remembers the heads of what it was asked.
+/// A server that answers each path as a function decides, and records the heads of its requests.
 struct Server {
     host: String,
     asked: Arc<Mutex<Vec<String>>>,

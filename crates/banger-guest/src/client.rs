@@ -17,21 +17,21 @@ use crate::connection::Connection;
 use crate::exec::ExecSession;
 use crate::words::{SENTENCES_MAX, sentence, sentences};
 
-/// Longest answer to a single question. A guest is a stranger: what it says is kept whole before it is looked at.
+/// Longest answer to a single request. A guest is untrusted, and its answers are held in memory whole.
 pub(crate) const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
-/// Longest message of a stream. Agents send a quarter of it at most.
+/// Longest message of a stream. Agents send at most a quarter of it.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Speaks to the agent of one guest. Clones share the connection.
+/// A connection to the agent of one guest. Clones share it.
 #[derive(Clone, Debug)]
 pub struct AgentClient {
-    /// Takes short answers only.
+    /// Accepts short answers only.
     pub(crate) grpc: Generated<Connection>,
 }
 
 impl AgentClient {
-    /// Makes a client of a stream that is connected to the agent's control port.
+    /// Makes a client on a stream that is connected to the agent's control port.
     ///
     /// # Errors
     /// [`AgentError::Handshake`].
@@ -48,19 +48,19 @@ impl AgentClient {
         self.grpc.clone().max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    /// Says who we are and asks who is there: the first call on every connection.
+    /// Exchanges versions with the agent. This is the first call on every connection.
     ///
     /// # Errors
-    /// [`AgentError::VersionMismatch`] when there is no version that both speak.
+    /// [`AgentError::VersionMismatch`] if the two have no version in common.
     pub async fn hello(&self, host_version: &str, deadline: Duration) -> Result<HelloReply, AgentError> {
         self.hello_for(host_version, HelloRequest::default(), deadline).await
     }
 
-    /// Says who we are as [`AgentClient::hello`] does, and asks with it what a session of this terminal and language
-    /// should have.
+    /// Exchanges versions as [`AgentClient::hello`] does, and also asks which environment a session with this terminal and
+    /// locale should have.
     ///
     /// # Errors
-    /// [`AgentError::VersionMismatch`] when there is no version that both speak.
+    /// [`AgentError::VersionMismatch`] if the two have no version in common.
     pub async fn hello_for(
         &self,
         host_version: &str,
@@ -83,7 +83,7 @@ impl AgentClient {
         Ok(reply)
     }
 
-    /// Makes the guest this VM. Idempotent.
+    /// Tells the guest which VM it is. Idempotent.
     ///
     /// # Errors
     /// [`AgentError`].
@@ -97,7 +97,7 @@ impl AgentClient {
         Ok(reply)
     }
 
-    /// Asks how far the guest is.
+    /// Asks how far the guest's start has come.
     ///
     /// # Errors
     /// [`AgentError`].
@@ -110,7 +110,7 @@ impl AgentClient {
     /// Waits until the guest has reached a readiness boundary.
     ///
     /// # Errors
-    /// [`AgentError::Silent`] when it has not within the deadline.
+    /// [`AgentError::Silent`] if the guest has not reached it within the deadline.
     pub async fn wait_ready(
         &self,
         boundary: Readiness,
@@ -122,10 +122,10 @@ impl AgentClient {
         Ok(reply)
     }
 
-    /// Waits until something in the guest listens on a TCP port.
+    /// Waits until a process in the guest listens on a TCP port.
     ///
     /// # Errors
-    /// [`AgentError::Silent`] when nothing has within the deadline.
+    /// [`AgentError::Silent`] if no process listens within the deadline.
     pub async fn wait_port(&self, port: u16, deadline: Duration) -> Result<(), AgentError> {
         let request = WaitPortRequest { port: port.into() };
         within("wait_port", deadline, self.grpc.clone().wait_port(request)).await.map(drop)
@@ -141,7 +141,7 @@ impl AgentClient {
         Ok(reply.moved_nanos)
     }
 
-    /// Asks the guest to power off or to reboot; its init gets `grace` to stop its services.
+    /// Asks the guest to power off or to reboot; its init has `grace` to stop its services.
     ///
     /// # Errors
     /// [`AgentError`].
@@ -157,7 +157,7 @@ impl AgentClient {
         Ok(())
     }
 
-    /// Asks what listens in the guest.
+    /// Asks for the listening sockets in the guest.
     ///
     /// # Errors
     /// [`AgentError`].
@@ -166,7 +166,7 @@ impl AgentClient {
         Ok(reply.listeners)
     }
 
-    /// Asks what the guest uses.
+    /// Asks for the guest's resource usage.
     ///
     /// # Errors
     /// [`AgentError`].
@@ -174,10 +174,10 @@ impl AgentClient {
         within("stats", deadline, self.grpc.clone().stats(StatsRequest {})).await
     }
 
-    /// Starts a command. The deadline is for its start: for the guest's first message about it.
+    /// Starts a command. The deadline applies to the start, that is to the guest's first message about it.
     ///
     /// # Errors
-    /// [`AgentError`]; a command that cannot be started is [`ExecEvent::Failed`](crate::ExecEvent::Failed) instead.
+    /// [`AgentError`]; a command that cannot be started gives [`ExecEvent::Failed`](crate::ExecEvent::Failed) instead.
     pub async fn exec(&self, start: ExecStart, deadline: Duration) -> Result<ExecSession, AgentError> {
         let opened = ExecSession::open(self.streaming(), start);
         tokio::time::timeout(deadline, opened)

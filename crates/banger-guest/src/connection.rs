@@ -13,17 +13,17 @@ use tower::Service;
 
 use crate::AgentError;
 
-/// What the guest may send ahead on one stream: enough for a command's output to flow at the channel's speed.
+/// Bytes that the guest may send ahead on one stream: enough for a command's output to use the channel's full speed.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// What it may send ahead on all streams.
+/// Bytes that the guest may send ahead on all streams together.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-/// Largest frame: as long as the channel's own.
+/// Largest frame: as large as the channel's own.
 const FRAME_BYTES_MAX: u32 = 64 * 1024;
-/// Longest head of an answer, as it counts for HTTP/2.
+/// Longest response head, counted as HTTP/2 does.
 const HEAD_BYTES_MAX: u32 = 16 * 1024;
 
-/// The connection. Clones share it; it ends with the last clone and the last stream, or with its stream to the guest, which
-/// lives as long as the machine: a guest that says nothing may be busy, so nothing here ends it for that.
+/// The connection. Clones share it. It ends with the last clone and the last stream, or with its stream to the guest, which
+/// lives as long as the machine: a silent guest may be busy, so silence does not end the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     sender: SendRequest<Body>,
@@ -42,7 +42,7 @@ impl Connection {
             .await
             .map_err(|source| AgentError::Handshake { source })?;
         tokio::spawn(async move {
-            // Whoever waits for an answer gets the error, too.
+            // Callers that wait for an answer get the error, too.
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection to the guest ended");
             }

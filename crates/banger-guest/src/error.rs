@@ -1,4 +1,4 @@
-//! Why the agent gave no result.
+//! Failures of calls to the agent.
 
 use std::error::Error;
 use std::fmt;
@@ -8,18 +8,12 @@ use tonic::{Code, Status};
 
 use crate::words::sentence;
 
-/// Why a call of the agent had no result.
+/// The reason why a call to the agent has no result.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum AgentError {
-    /// The agent did not answer in time.
     #[error("the guest did not answer `{call}` within {} s", .deadline.as_secs_f32())]
-    Silent {
-        /// What was asked.
-        call: &'static str,
-        /// What it was given.
-        deadline: Duration,
-    },
-    /// Host and guest have no version of the protocol in common.
+    Silent { call: &'static str, deadline: Duration },
     #[error(
         "banger {host_version} speaks version {} of the guest protocol, the guest's agent {agent_version} speaks {}",
         list(ours),
@@ -51,19 +45,11 @@ pub enum AgentError {
     },
     /// The answer is longer than any that an agent gives.
     #[error("the guest's answer to `{call}` is too long")]
-    TooLong {
-        /// What was asked.
-        call: &'static str,
-    },
-    /// The agent said no.
+    TooLong { call: &'static str },
+    /// The agent refused the request.
     #[error("the guest refuses `{call}`: {message}")]
-    Refused {
-        /// What was asked.
-        call: &'static str,
-        /// Its sentence.
-        message: String,
-    },
-    /// The agent is of an older banger: guests keep the agent that they were booted with.
+    Refused { call: &'static str, message: String },
+    /// The agent is older than this banger: a guest keeps the agent that it was booted with.
     #[error("the guest's agent is older than this banger and does not know `{call}`")]
     Outdated {
         /// What was asked.
@@ -72,10 +58,10 @@ pub enum AgentError {
     /// A transfer does not go on.
     #[error("the transfer stalled for {} s", .silence.as_secs())]
     Stalled {
-        /// How long nothing came or went.
+        /// How long nothing was transferred.
         silence: Duration,
     },
-    /// What came is not the tree that was asked for. The guest lies, or is broken.
+    /// The tree that arrived is not the requested one, so the guest is hostile or broken.
     #[error("the guest did not send what was asked for")]
     NotAsked {
         /// What is wrong with it.
@@ -84,14 +70,9 @@ pub enum AgentError {
     /// A tree ended before it was whole.
     #[error("the data from the guest is incomplete")]
     TreeCutOff,
-    /// No file can have this path.
+    /// A file cannot have this path.
     #[error("there is no `{}`", path.display())]
-    BadPath {
-        /// What was asked for.
-        path: std::path::PathBuf,
-        /// Why.
-        source: banger_tree::NameError,
-    },
+    BadPath { path: std::path::PathBuf, source: banger_tree::NameError },
     /// The command's stream ended before its result.
     #[error("the guest did not report how the command ended")]
     NoExit,
@@ -101,15 +82,15 @@ pub enum AgentError {
 }
 
 impl AgentError {
-    /// Sorts an unsuccessful answer: what the transport made up has a cause, what the agent said has none.
+    /// Converts an unsuccessful answer. An error of the transport has a cause, an error of the agent has none.
     pub(crate) fn from_status(call: &'static str, deadline: Option<Duration>, status: Status) -> Self {
         match (status.code(), deadline) {
             (Code::DeadlineExceeded, Some(deadline)) => Self::Silent { call, deadline },
             (Code::Unimplemented, _) => Self::Outdated { call },
-            // The agent never uses it: our own decoder refuses what is too long.
+            // The agent never uses this code: our own decoder refuses answers that are too long.
             (Code::OutOfRange, _) => Self::TooLong { call },
             _ if status.source().is_some() => Self::Broken { call, source: BrokenCause(Box::new(status)) },
-            // The agent never uses these two: its runtime is going away, or the stream was reset.
+            // The agent never uses these two codes: the runtime is shutting down, or the stream was reset.
             (Code::Unavailable | Code::Cancelled, _) => {
                 Self::Broken { call, source: BrokenCause(Box::new(status)) }
             }
@@ -118,13 +99,13 @@ impl AgentError {
     }
 }
 
-/// What broke a connection: the first cause, in its own words.
+/// The cause of a broken connection, in the words of the innermost error.
 #[derive(Debug)]
 pub struct BrokenCause(Box<Status>);
 
 impl fmt::Display for BrokenCause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The status and what is between tell their causes as debug text, so only the end of the chain is for people.
+        // The outer errors format their causes as debug text, so only the innermost one is readable.
         let mut cause = self.0.source();
         while let Some(deeper) = cause.and_then(Error::source) {
             cause = Some(deeper);
@@ -138,7 +119,7 @@ impl fmt::Display for BrokenCause {
 
 impl Error for BrokenCause {}
 
-/// Versions that are listed.
+/// Maximum number of versions in a message.
 const VERSIONS_MAX: usize = 8;
 
 fn list(versions: &[u32]) -> String {

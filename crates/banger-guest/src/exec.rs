@@ -1,5 +1,5 @@
-//! One command in the guest. What goes in waits in a short queue, what comes out in the connection's window: neither
-//! side can flood the other. Dropping the output half, or the whole session, ends the command.
+//! One command in the guest. Its input waits in a short queue, its output in the connection's window, so neither side can
+//! flood the other. Dropping the output half, or the whole session, ends the command.
 
 use banger_agent_proto::agent_client::AgentClient as Generated;
 use banger_agent_proto::exec_exited::Outcome;
@@ -15,47 +15,47 @@ use crate::AgentError;
 use crate::connection::Connection;
 use crate::words::sentence;
 
-/// Messages to the command that may wait.
+/// Maximum number of queued messages to the command.
 const INPUT_QUEUE_MAX: usize = 8;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitOutcome {
-    /// By itself, with this status.
+    /// It exited with this status.
     Code(u8),
-    /// By this signal.
+    /// It was killed by this signal.
     Signal(i32),
 }
 
-/// What comes from a command. The last event is `Exited` or `Failed`.
+/// An event of a command. The last one is `Exited` or `Failed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub enum ExecEvent {
-    /// It runs.
+    /// The command runs.
     Started {
-        /// Its process in the guest.
+        /// Its process ID in the guest.
         pid: u32,
     },
-    /// It wrote to stdout; on a terminal everything comes here.
+    /// Bytes that it wrote to stdout; on a terminal all output arrives here.
     Stdout(Bytes),
-    /// It wrote to stderr.
+    /// Bytes that it wrote to stderr.
     Stderr(Bytes),
-    /// It ended.
+    /// The command ended.
     Exited(ExitOutcome),
-    /// It could not be started.
+    /// The command could not be started.
     Failed {
-        /// Why.
         reason: exec_failed::Reason,
-        /// One sentence.
+        /// One sentence for the user.
         message: String,
     },
 }
 
-/// The command has ended: nothing more can be sent to it.
+/// The command has ended, so nothing more can be sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the command takes no more input")]
 pub struct InputClosed;
 
-/// One command.
+/// A running command.
 #[derive(Debug)]
 pub struct ExecSession {
     input: ExecInput,
@@ -66,7 +66,7 @@ impl ExecSession {
     pub(crate) async fn open(mut grpc: Generated<Connection>, start: ExecStart) -> Result<Self, AgentError> {
         let (sender, receiver) = mpsc::channel(INPUT_QUEUE_MAX);
         let input = ExecInput { sender };
-        // The queue is empty and its other end is held here: this cannot fail or wait.
+        // The queue is empty and its receiver is held here, so this can neither fail nor wait.
         let _ = input.send(Request::Start(start)).await;
         let response = grpc
             .exec(ReceiverStream::new(receiver))
@@ -78,35 +78,35 @@ impl ExecSession {
         Ok(Self { input, output })
     }
 
-    /// Returns the two halves.
+    /// Splits the session into its two halves.
     #[must_use]
     pub fn split(self) -> (ExecInput, ExecOutput) {
         (self.input, self.output)
     }
 
-    /// Returns the half that sends.
+    /// Returns the input half.
     #[must_use]
     pub fn input(&self) -> &ExecInput {
         &self.input
     }
 
-    /// Returns what happens next; `None` after the last event.
+    /// Returns the next event; `None` after the last one.
     ///
     /// # Errors
-    /// [`AgentError`] when the guest or the connection fails.
+    /// [`AgentError`] if the guest or the connection fails.
     pub async fn next(&mut self) -> Result<Option<ExecEvent>, AgentError> {
         self.output.next().await
     }
 }
 
-/// What goes to a command. Clones feed the same command.
+/// The input half of a command. Clones feed the same command.
 #[derive(Clone, Debug)]
 pub struct ExecInput {
     sender: mpsc::Sender<ExecRequest>,
 }
 
 impl ExecInput {
-    /// Sends bytes to its stdin; waits while it does not read.
+    /// Sends bytes to stdin; waits while the command does not read.
     ///
     /// # Errors
     /// [`InputClosed`].
@@ -114,7 +114,7 @@ impl ExecInput {
         self.send(Request::Stdin(bytes)).await
     }
 
-    /// Tells it that there is no more input.
+    /// Closes stdin.
     ///
     /// # Errors
     /// [`InputClosed`].
@@ -122,7 +122,7 @@ impl ExecInput {
         self.send(Request::StdinEnd(StdinEnd {})).await
     }
 
-    /// Changes the size of its terminal.
+    /// Changes the size of the terminal.
     ///
     /// # Errors
     /// [`InputClosed`].
@@ -130,7 +130,7 @@ impl ExecInput {
         self.send(Request::Resize(WindowSize { columns, rows })).await
     }
 
-    /// Sends a Linux signal to its process group.
+    /// Sends a Linux signal to the process group.
     ///
     /// # Errors
     /// [`InputClosed`].
@@ -144,7 +144,7 @@ impl ExecInput {
     }
 }
 
-/// What comes from a command. Dropping it ends the command.
+/// The output half of a command. Dropping it ends the command.
 #[derive(Debug)]
 pub struct ExecOutput {
     replies: Streaming<ExecReply>,
@@ -154,10 +154,10 @@ pub struct ExecOutput {
 }
 
 impl ExecOutput {
-    /// Returns what happens next; `None` after the last event. Can be given up half-way without losing an event.
+    /// Returns the next event; `None` after the last one. Can be cancelled without losing an event.
     ///
     /// # Errors
-    /// [`AgentError`] when the guest or the connection fails.
+    /// [`AgentError`] if the guest or the connection fails.
     pub async fn next(&mut self) -> Result<Option<ExecEvent>, AgentError> {
         if self.is_finished {
             return Ok(None);
@@ -170,7 +170,7 @@ impl ExecOutput {
         Ok(Some(event))
     }
 
-    /// Returns what the guest has to say about an end that was told: a sentence, in the guest's words.
+    /// Returns the guest's remark about the reported end, if there is one: a sentence of the guest's.
     #[must_use]
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()

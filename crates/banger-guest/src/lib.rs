@@ -1,6 +1,6 @@
-//! The host's side of a guest. [`AgentClient`] speaks the control protocol over one stream that is already connected
-//! to the agent's control port; [`ExecSession`] is one command in the guest. How the stream comes about (vsock,
-//! virtio-serial, the daemon's channel route) is the caller's business.
+//! The host's side of a guest. [`AgentClient`] speaks the control protocol over a stream that is already connected to the
+//! agent's control port; [`ExecSession`] is one command in the guest. Opening the stream (vsock, virtio-serial, the daemon's
+//! channel route) is up to the caller.
 
 mod client;
 mod connection;

@@ -1,7 +1,7 @@
-//! Files and directories of a guest. What comes out of one is the entry that was asked for and nothing else: a
-//! [`TreeSource`] knows the request that it answers. A guest that neither gives nor takes anything for a while is given
-//! up: how fast a transfer has to be cannot be said, that it goes on can. One that is away altogether (stopped, or its
-//! host is busy) is waited for: the transfer lives as long as the machine.
+//! Files and directories of a guest. Only the requested entry can come out of a guest: a [`TreeSource`] knows the request
+//! that it answers. A transfer has no minimum speed, but it fails if the guest neither sends nor accepts anything for a
+//! while. If the guest is not answering at all (stopped, or its host is busy), the transfer waits: it lives as long as the
+//! machine.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -16,15 +16,15 @@ use tonic::Streaming;
 
 use crate::{AgentClient, AgentError};
 
-/// Messages to the guest that may wait: each holds a chunk.
+/// Maximum number of queued messages to the guest; each holds a chunk.
 const QUEUE_MAX: usize = 4;
 
-/// Longest message of a tree: a batch of a chunk and of as many long names as it has room for.
+/// Longest message of a tree: a batch with one chunk and as many long names as fit into it.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
-/// Where a relative path begins as a rule; it names the entry that an empty path asks for.
+/// The directory in which a relative path usually begins; it names the entry for an empty path.
 const HOME_OF_ROOT: &str = "/root";
 
-/// A tree that comes from a guest.
+/// A tree that arrives from a guest.
 #[derive(Debug)]
 pub struct TreeSource {
     replies: Streaming<ReadTreeReply>,
@@ -33,17 +33,17 @@ pub struct TreeSource {
 }
 
 impl TreeSource {
-    /// Returns the next items, without [`Item::End`]; `None` when the tree is whole. After [`AgentError::Stalled`] it can
-    /// be asked again, and nothing is lost.
+    /// Returns the next items, without [`Item::End`]; `None` when the tree is complete. After [`AgentError::Stalled`] it can
+    /// be called again, and nothing is lost.
     ///
     /// # Errors
-    /// [`AgentError`]: [`AgentError::NotAsked`] when it is not the tree that was asked for, [`AgentError::TreeCutOff`]
-    /// when its end never came.
+    /// [`AgentError`]: [`AgentError::NotAsked`] if it is not the requested tree, [`AgentError::TreeCutOff`] if its end is
+    /// missing.
     pub async fn next(&mut self) -> Result<Option<Vec<Item>>, AgentError> {
         if self.arrival.is_whole() {
             return Ok(None);
         }
-        // A message without an item is no sign that it goes on.
+        // A message without an item does not count as progress.
         let deadline = Instant::now() + self.silence;
         loop {
             let silent = |_elapsed| AgentError::Stalled { silence: self.silence };
@@ -63,7 +63,7 @@ impl TreeSource {
 }
 
 impl AgentClient {
-    /// Starts to read a tree. `silence` is how long the guest may give nothing.
+    /// Starts to read a tree. `silence` is how long the guest may send nothing.
     ///
     /// # Errors
     /// [`AgentError`].
@@ -80,8 +80,8 @@ impl AgentClient {
         Ok(TreeSource { replies, arrival: Arrival::new(Tops::Only(asked)), silence })
     }
 
-    /// Writes a tree up to the end of `batches`; the last item must be [`Item::End`]. `silence` is how long the guest
-    /// may take nothing, unless `is_away` says that it is away.
+    /// Writes a tree up to the end of `batches`; the last item must be [`Item::End`]. `silence` is how long the guest may
+    /// accept nothing, unless `is_away` reports that it is not answering.
     ///
     /// # Errors
     /// [`AgentError`].
@@ -108,7 +108,7 @@ impl AgentClient {
                     sent = sender.send(request) => sent,
                     () = stalled() => return AgentError::Stalled { silence },
                 };
-                // It takes no more: its answer comes.
+                // The guest accepts no more, so its answer follows.
                 if sent.is_err() {
                     break;
                 }

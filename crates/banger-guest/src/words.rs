@@ -1,11 +1,11 @@
-//! Words of a guest's agent, kept no longer than anybody reads: they end up in errors, events and the VM's row.
+//! Limits for texts of a guest's agent, because they end up in errors, events and the VM's row.
 
-/// Longest sentence.
+/// Maximum length of a sentence in bytes.
 const SENTENCE_BYTES_MAX: usize = 1024;
-/// Most sentences of one kind.
+/// Maximum number of sentences of one kind.
 pub(crate) const SENTENCES_MAX: usize = 32;
 
-/// Cuts a sentence.
+/// Cuts a sentence to the maximum length.
 pub(crate) fn sentence(mut text: String) -> String {
     if text.len() > SENTENCE_BYTES_MAX {
         text.truncate(text.floor_char_boundary(SENTENCE_BYTES_MAX));
@@ -15,7 +15,7 @@ pub(crate) fn sentence(mut text: String) -> String {
     text
 }
 
-/// Cuts sentences, and leaves out those that are too many.
+/// Cuts sentences to the maximum length, and drops those beyond the maximum number.
 pub(crate) fn sentences(all: Vec<String>) -> Vec<String> {
     all.into_iter().take(SENTENCES_MAX).map(sentence).collect()
 }

@@ -1,5 +1,5 @@
-//! Items as they come from the other side: the only way in, so that nobody who takes a tree can forget to ask what may
-//! be in it. Checked are the top, the walk (what was entered is left, a file has one end) and the bounds of sizes; the
+//! Items that arrive from the other side. This is the only way in, so that no receiver of a tree can forget to check it.
+//! Checked are the top, the order (each directory that is entered is left, each file has one end) and the limits of sizes;
 //! names were checked when they were decoded.
 
 use std::collections::HashSet;
@@ -10,10 +10,10 @@ use banger_agent_proto::TreeItem;
 use crate::wire::from_wire;
 use crate::{DEPTH_MAX, EntryName, Item, Tops, WireError};
 
-/// Largest file: as on ext4, which guests have. A sender could claim any size, and a tar would be filled up to it.
+/// Largest file: the limit of ext4, which guests use. A sender could claim any size, and a tar would be filled up to it.
 pub const FILE_BYTES_MAX: u64 = 16 << 40;
 
-/// What comes is not the tree that was asked for.
+/// The tree that arrives is not the requested one.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants mean")]
 pub enum ArrivalError {
@@ -33,13 +33,13 @@ pub enum ArrivalError {
     Malformed { what: &'static str },
 }
 
-/// A tree that is coming.
+/// A tree that is arriving.
 #[derive(Debug)]
 pub struct Arrival {
     tops: Tops,
     has_top: bool,
-    /// Links in each directory that is open, by the hash of their names: a second entry of that name would be written
-    /// through the link by whoever unpacks a tar of it. One that came from an honest directory has each name once.
+    /// Links in each open directory, by the hash of their names. A second entry with the name of a link is refused, because
+    /// unpacking a tar of the tree would write through the link. A directory of an honest sender has each name once.
     levels: Vec<HashSet<u64>>,
     hasher: RandomState,
     /// Where the next bytes of the open file may begin.
@@ -48,7 +48,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Expects a tree with these tops.
+    /// Expects a tree with these entries at its top.
     #[must_use]
     pub fn new(tops: Tops) -> Self {
         Self {
@@ -61,10 +61,10 @@ impl Arrival {
         }
     }
 
-    /// Takes the next item.
+    /// Checks the next item.
     ///
     /// # Errors
-    /// [`ArrivalError`]: the sender cannot be trusted, and nothing more may be taken from it.
+    /// [`ArrivalError`]: the sender cannot be trusted, and nothing more may be accepted from it.
     pub fn take(&mut self, item: TreeItem) -> Result<Item, ArrivalError> {
         let item = from_wire(item)?;
         if self.is_whole {
@@ -98,13 +98,13 @@ impl Arrival {
         Ok(item)
     }
 
-    /// Tells whether its end has come.
+    /// Tells whether the end of the tree has arrived.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.is_whole
     }
 
-    /// Bytes come in the order of their places, so that there are never more of them than a file can have.
+    /// Bytes arrive in the order of their offsets, so there can never be more of them than a file can hold.
     fn data(&mut self, offset: u64, count: u64) -> Result<(), ArrivalError> {
         let Some(position) = self.file else { return malformed("bytes belong to no file") };
         if offset < position {
@@ -170,7 +170,7 @@ fn bounded(bytes: u64) -> Result<u64, ArrivalError> {
     if bytes > FILE_BYTES_MAX { Err(ArrivalError::TooLarge) } else { Ok(bytes) }
 }
 
-/// Returns what came, as a noun.
+/// Returns the item that arrived, as a noun.
 fn text(item: &Item) -> String {
     let (kind, name) = match item {
         Item::Enter { name: Some(name), .. } => ("the directory", name),

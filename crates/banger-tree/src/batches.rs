@@ -1,9 +1,8 @@
-//! Items that travel together: many small ones in one message, so that a tree of small files costs little more than
-//! its bytes.
+//! Batches of items: many small ones share a message, so that a tree of small files costs little more than its bytes.
 
 use crate::{CHUNK_BYTES, Item, batch_bytes};
 
-/// Packs items until a chunk is full.
+/// Packs items into batches of about one chunk.
 pub fn batches(items: impl IntoIterator<Item = Item>) -> impl Iterator<Item = Vec<Item>> {
     let mut items = items.into_iter();
     std::iter::from_fn(move || {

@@ -13,24 +13,24 @@ use crate::CHUNK_BYTES;
 pub(crate) struct FileChunks {
     fd: OwnedFd,
     offset: u64,
-    /// `None`: up to its end. Files of `/proc` claim a size of 0.
+    /// `None` means up to the end of the file, because files of `/proc` claim a size of 0.
     size: Option<u64>,
-    /// Holes are looked for only where fewer blocks are there than the size needs.
+    /// Holes are searched for only if the file has fewer blocks than its size needs.
     is_sparse: bool,
     /// End of the data that was found at `offset`.
     data_end: u64,
 }
 
 impl FileChunks {
-    /// A file of this size, of which this many blocks of 512 bytes are there.
+    /// Takes a file with this size and this number of allocated 512-byte blocks.
     pub(crate) fn new(fd: OwnedFd, size: u64, blocks: u64) -> Self {
         let is_sparse = blocks.saturating_mul(512) < size;
         Self { fd, offset: 0, size: (size > 0).then_some(size), is_sparse, data_end: 0 }
     }
 
-    /// Returns the next piece with its place; `None` at the end: then [`FileChunks::size`] is what it has.
+    /// Returns the next piece and its offset; `None` at the end, after which [`FileChunks::size`] is the actual size.
     ///
-    /// A file that grows meanwhile is read to the size that it had: it would never end.
+    /// A file that grows meanwhile is read up to its former size, because it might never end.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, Bytes)>, Errno> {
         if self.is_sparse && self.offset >= self.data_end && !self.find_data()? {
             return Ok(None);
@@ -50,7 +50,7 @@ impl FileChunks {
             }
         }
         if filled == 0 {
-            // It has become shorter: its size is where its bytes end.
+            // The file has become shorter: its size is where its bytes end.
             self.size = Some(self.offset);
             return Ok(None);
         }
@@ -60,12 +60,12 @@ impl FileChunks {
         Ok(Some((offset, Bytes::from(buffer))))
     }
 
-    /// The size of the file, once it is read.
+    /// The size of the file, once it was read.
     pub(crate) fn size(&self) -> u64 {
         self.size.unwrap_or(self.offset)
     }
 
-    /// Moves to the next data; `false` when only a hole is left.
+    /// Moves to the next data; `false` if only a hole is left.
     fn find_data(&mut self) -> Result<bool, Errno> {
         let size = self.size.unwrap_or(0);
         if self.offset >= size {
@@ -80,7 +80,7 @@ impl FileChunks {
                 Ok(self.data_end > data)
             }
             Err(Errno::NXIO) => Ok(false),
-            // This file system knows nothing of holes.
+            // This file system does not support holes.
             Err(Errno::INVAL | Errno::OPNOTSUPP) => {
                 self.is_sparse = false;
                 Ok(true)

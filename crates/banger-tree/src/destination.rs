@@ -1,4 +1,4 @@
-//! Where a tree goes: what `cp` makes of its last argument.
+//! The destination of a tree, resolved as `cp` resolves its last argument.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -12,22 +12,22 @@ use crate::EntryName;
 use crate::reader::kind_text;
 use crate::write_error::WriteError;
 
-/// The place for what is at the top of a tree.
+/// The destination of the entries at the top of a tree.
 #[derive(Debug)]
 pub(crate) enum Destination {
-    /// A directory that is there: things keep their names in it.
+    /// An existing directory: entries keep their names in it.
     Inside(OwnedFd),
-    /// One thing, under a name of the caller's.
+    /// A single entry, under the caller's name.
     As {
-        /// Directory that it lies in.
+        /// Directory that contains it.
         parent: OwnedFd,
         name: EntryName,
-        /// The caller wrote `/` behind the name.
+        /// The caller wrote `/` after the name.
         must_be_directory: bool,
     },
 }
 
-/// Finds out what `path` means. It is the caller's own path: links in it are followed.
+/// Finds out what `path` means. It is the caller's own path, so links in it are followed.
 pub(crate) fn resolve(path: &Path, into_directory: bool) -> Result<Destination, WriteError> {
     let open_error = |source| WriteError::Open { path: path.to_owned(), source };
     match rustix::fs::statat(CWD, path, AtFlags::empty()) {
@@ -35,7 +35,7 @@ pub(crate) fn resolve(path: &Path, into_directory: bool) -> Result<Destination, 
             FileType::Directory => Ok(Destination::Inside(open_directory(path).map_err(open_error)?)),
             _ if into_directory => Err(WriteError::NotADirectory { path: path.to_owned() }),
             FileType::RegularFile => {
-                // Behind links: the file that they lead to is replaced, and they stay.
+                // Links are resolved: the file that they lead to is replaced, and the links stay.
                 let real = std::fs::canonicalize(path)
                     .map_err(|error| open_error(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
                 beside(&real, false)
@@ -54,7 +54,7 @@ pub(crate) fn resolve(path: &Path, into_directory: bool) -> Result<Destination, 
     }
 }
 
-/// A name in a directory that must be there.
+/// A name in an existing directory.
 fn beside(path: &Path, must_be_directory: bool) -> Result<Destination, WriteError> {
     let parent = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -74,7 +74,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Returns the directory that things at the top go to, for messages.
+/// Returns the directory that receives the top entries, for messages.
 pub(crate) fn top_path(path: &Path, destination: &Destination) -> PathBuf {
     match destination {
         Destination::Inside(_) => path.to_owned(),

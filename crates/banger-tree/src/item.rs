@@ -1,4 +1,4 @@
-//! What a tree is made of, as it travels.
+//! The items of a tree in transit.
 
 use bytes::Bytes;
 
@@ -6,61 +6,54 @@ use crate::{EntryName, Metadata};
 
 /// One step of a walk through a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub enum Item {
-    /// A directory; what follows is in it, up to [`Item::Leave`].
+    /// A directory; the items that follow are in it, up to [`Item::Leave`].
     Enter {
-        /// `None`: not the directory but its contents are meant. Only at the top.
+        /// `None` means the contents of the directory instead of the directory. Only at the top.
         name: Option<EntryName>,
-        /// `None`: the directory is a way to something else; what it is stays as it is.
+        /// `None` if the directory only leads to another entry; its metadata stays as it is.
         metadata: Option<Metadata>,
     },
-    /// The directory entered last has nothing more.
+    /// The end of the directory that was entered last.
     Leave,
     /// A regular file; its bytes follow, up to [`Item::FileEnd`] or [`Item::FileBroken`].
     File {
-        /// Name.
         name: EntryName,
-        /// Permissions, owner, time.
         metadata: Metadata,
-        /// Bytes that it is expected to have.
+        /// Expected number of bytes.
         size: u64,
     },
-    /// Bytes of the file. What lies between them is a hole.
+    /// Bytes of the file. Gaps between them are holes.
     Data {
-        /// Where they begin.
+        /// Position of the first byte in the file.
         offset: u64,
-        /// The bytes.
         content: Bytes,
     },
-    /// The file is whole.
-    FileEnd {
-        /// Its size.
-        size: u64,
-    },
-    /// The file could not be read to its end: it is dropped. A [`Item::Skipped`] tells why.
+    /// The file is complete.
+    FileEnd { size: u64 },
+    /// The file could not be read to its end, so it is dropped. An [`Item::Skipped`] says why.
     FileBroken,
     /// A symbolic link.
     Link {
-        /// Name.
         name: EntryName,
-        /// Owner, time.
         metadata: Metadata,
-        /// Where it leads: taken as it is, never followed.
+        /// The link's text, copied as it is and never followed.
         target: Vec<u8>,
     },
-    /// Something that does not come along.
+    /// An entry that is left out.
     Skipped(Skipped),
-    /// The tree is whole. Without it a stream was cut off.
+    /// The tree is complete. A stream without this item was cut off.
     End,
 }
 
-/// Something that does not come along.
+/// An entry that is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
-    /// Its path, as the reader was asked for it.
+    /// Its path, as given to the reader.
     pub path: Vec<u8>,
-    /// Why, as a fragment of a sentence.
+    /// The reason, as a fragment of a sentence.
     pub reason: String,
-    /// It should have come: otherwise it is of a kind that cannot be copied, as a socket.
+    /// Whether the entry should have been copied; otherwise it is of a kind that cannot be, such as a socket.
     pub is_failure: bool,
 }

@@ -3,11 +3,11 @@
 //! ```text
 //! TreeReader ─▶ Item, Item, … ─▶ wire messages ─▶ channel ─▶ wire messages ─▶ Arrival ─▶ Item, … ─▶ TreeWriter
 //! ```
-//! A stream is walked like a person walks: `enter` a directory, what is in it, `leave`. Names are single components
-//! ([`EntryName`]), so whoever sends cannot name a place outside of the destination; and the writer goes from open
-//! directory to open directory and follows no link, so that nothing that lies there already leads it out either.
-//! What is at the top is no choice of the sender's either: an [`Arrival`] takes the one entry that was asked for, and
-//! there is no other way from messages to items. Neither side trusts the other. Memory is bounded by depth and by one chunk, whatever the size of the tree.
+//! A stream is a walk: `enter` a directory, its contents, `leave`. Names are single components ([`EntryName`]), so a sender
+//! cannot name a place outside the destination, and the writer goes from open directory to open directory and follows no
+//! link, so existing entries cannot lead it out either. The sender does not choose the top entry: an [`Arrival`] accepts the
+//! one that was requested, and there is no other way from messages to items. Neither side trusts the other. Memory is
+//! bounded by the depth and by one chunk, whatever the size of the tree.
 
 mod arrival;
 mod batches;
@@ -34,8 +34,8 @@ pub use wire::{WireError, batch_bytes, to_wire};
 pub use write_error::WriteError;
 pub use writer::{Owners, Summary, TreeWriter, WriterOptions};
 
-/// Bytes of a file in one item, and of all items that travel together.
+/// Maximum number of file bytes in one item, and of all items in one message.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Directories below each other: each is an open descriptor on both sides.
+/// Maximum depth of directories; each is an open descriptor on both sides.
 pub const DEPTH_MAX: usize = 256;

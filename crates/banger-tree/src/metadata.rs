@@ -1,19 +1,19 @@
-//! What is kept of an entry beside its contents.
+//! The metadata of an entry.
 
 use rustix::fs::{Stat, Timespec, Timestamps, UTIME_OMIT};
 
 /// Permissions, owner and time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// Permission bits with those for set-user-id, set-group-id and sticky: 0 to 0o7777.
+    /// Permission bits including set-user-id, set-group-id and sticky: 0 to 0o7777.
     pub mode: u32,
-    /// Owner.
+    /// User ID of the owner.
     pub uid: u32,
-    /// Group.
+    /// Group ID.
     pub gid: u32,
-    /// When its contents changed last: seconds since the Unix epoch.
+    /// When the contents last changed, in seconds since the Unix epoch.
     pub modified_seconds: i64,
-    /// The rest of it, 0 to 999,999,999.
+    /// The nanoseconds of that time, 0 to 999,999,999.
     pub modified_nanos: u32,
 }
 
@@ -28,7 +28,7 @@ impl Metadata {
         }
     }
 
-    /// The time of change; the time of access stays.
+    /// Returns the modification time to set; the access time stays.
     pub(crate) fn timestamps(&self) -> Timestamps {
         let modified = Timespec { tv_sec: self.modified_seconds, tv_nsec: self.modified_nanos.into() };
         Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: modified }

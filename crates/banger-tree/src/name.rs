@@ -3,14 +3,14 @@
 use std::ffi::CString;
 use std::fmt;
 
-/// Longest name of Linux's file systems (`NAME_MAX` of `limits.h`).
+/// Longest name in Linux's file systems (`NAME_MAX` of `limits.h`).
 const NAME_BYTES_MAX: usize = 255;
 
-/// One component of a path: never empty, `.` or `..`, without `/`. Any other bytes are fine.
+/// One component of a path: not empty, not `.` or `..`, and without `/`. Any other bytes are allowed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EntryName(CString);
 
-/// Why bytes are no name of an entry.
+/// The bytes are not a valid name of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a valid file name", name.escape_ascii())]
 pub struct NameError {
@@ -18,7 +18,7 @@ pub struct NameError {
 }
 
 impl EntryName {
-    /// Takes bytes that name an entry of a directory.
+    /// Checks bytes that name an entry of a directory.
     ///
     /// # Errors
     /// [`NameError`].
@@ -33,7 +33,7 @@ impl EntryName {
         Err(NameError { name: name.iter().copied().take(NAME_BYTES_MAX).collect() })
     }
 
-    /// Returns its bytes.
+    /// Returns the bytes of the name.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()

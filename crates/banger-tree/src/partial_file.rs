@@ -1,4 +1,4 @@
-//! A file on its way: it has its final name only when it is whole.
+//! A file that is being written: it gets its final name only when it is complete.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -9,10 +9,10 @@ use rustix::io::Errno;
 
 use crate::EntryName;
 
-/// Tries for a name that nobody has.
+/// How often an unused temporary name is tried.
 const TRIES_MAX: usize = 16;
 
-/// An entry under a temporary name; dropping it removes it.
+/// An entry under a temporary name; dropping it removes the entry.
 #[derive(Debug)]
 pub(crate) struct Partial {
     directory: OwnedFd,
@@ -21,7 +21,7 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// Makes an entry under a temporary name in a directory, by `make`.
+    /// Makes an entry under a temporary name in a directory, with `make`.
     pub(crate) fn make<T>(
         directory: BorrowedFd<'_>,
         make: impl Fn(BorrowedFd<'_>, &EntryName) -> Result<T, Errno>,
@@ -41,13 +41,13 @@ impl Partial {
         Err(Errno::EXIST)
     }
 
-    /// Gives it its name, in the place of a file or link of that name.
+    /// Gives the entry its name, replacing a file or link of that name.
     pub(crate) fn place(mut self, name: &EntryName) -> Result<(), PlaceError> {
         let directory = &self.directory;
         match rustix::fs::statat(directory, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile | FileType::Symlink => {}
-                // A device's own name must not become a file's: it would be gone for everybody.
+                // A device must not be replaced by a file, because the device would be gone for everybody.
                 kind => return Err(PlaceError::Occupied(kind)),
             },
             Err(Errno::NOENT) => {}
@@ -76,15 +76,15 @@ impl Drop for Partial {
     }
 }
 
-/// Why an entry did not get its name.
+/// The reason why an entry did not get its name.
 #[derive(Debug)]
 pub(crate) enum PlaceError {
-    /// Something else is there and stays.
+    /// The name belongs to an entry of another kind, which stays.
     Occupied(FileType),
     Rename(Errno),
 }
 
-/// Makes an empty file that only we may read.
+/// Makes an empty file that only its owner may read.
 pub(crate) fn create(directory: BorrowedFd<'_>, name: &EntryName) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(directory, name.as_c_str(), flags, Mode::from_raw_mode(0o600))

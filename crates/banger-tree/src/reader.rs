@@ -1,4 +1,4 @@
-//! Reads a tree: depth first, one open descriptor per level, links as links.
+//! Reads a tree: depth first, one open descriptor per level; links are read as links.
 
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
@@ -13,14 +13,14 @@ use crate::{DEPTH_MAX, EntryName, Item, Metadata, NameError, Skipped, Top};
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-/// Without blocking: a file of a kernel's own file system could make us wait for ever.
+/// Opened without blocking, because a read from a kernel file system could wait for ever.
 const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
-/// File systems without files of the user's: `linux/magic.h` (proc, sysfs, cgroup2, cgroup, debugfs, tracefs,
+/// File systems that contain no files of the user: `linux/magic.h` (proc, sysfs, cgroup2, cgroup, debugfs, tracefs,
 /// securityfs, pstore, bpf, devpts).
 const KERNELS_OWN: [u64; 10] = [
     0x9fa0,
@@ -35,48 +35,29 @@ const KERNELS_OWN: [u64; 10] = [
     0x1cd1,
 ];
 
-/// What was asked for cannot be read.
+/// The requested entry cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum ReadError {
-    /// It is not there.
     #[error("there is no `{}`", path.display())]
-    Missing {
-        /// What was asked for.
-        path: PathBuf,
-    },
-    /// It cannot be opened.
+    Missing { path: PathBuf },
     #[error("cannot read `{}`", path.display())]
-    Open {
-        /// What was asked for.
-        path: PathBuf,
-        /// Why.
-        source: Errno,
-    },
-    /// Its last component is no name.
+    Open { path: PathBuf, source: Errno },
+    /// The last component of the path is not a valid name.
     #[error("cannot read `{}`", path.display())]
-    Name {
-        /// What was asked for.
-        path: PathBuf,
-        /// Why.
-        source: NameError,
-    },
-    /// It is neither file, directory nor link.
+    Name { path: PathBuf, source: NameError },
+    /// The entry is not a file, directory or link.
     #[error("`{}` is {kind}, which cannot be copied", path.display())]
-    Kind {
-        /// What was asked for.
-        path: PathBuf,
-        /// What it is.
-        kind: &'static str,
-    },
+    Kind { path: PathBuf, kind: &'static str },
 }
 
-/// A tree that is being read: an iterator of its items, without [`Item::End`].
+/// A tree that is being read: an iterator over its items, without [`Item::End`].
 #[derive(Debug)]
 pub struct TreeReader {
     first: Option<Item>,
     levels: Vec<Level>,
     file: Option<FileChunks>,
-    /// Where we are, for messages.
+    /// The current path, for messages.
     path: PathBuf,
 }
 
@@ -87,8 +68,8 @@ struct Level {
 }
 
 impl TreeReader {
-    /// Opens what is at `path`. A link is read as a link, unless it is followed here or the path ends in `/`. A path
-    /// that ends in `.`, `..` or `/` alone means the contents of the directory and not the directory.
+    /// Opens the entry at `path`. A link is read as a link, unless `follow_link` is set or the path ends in `/`. A path that
+    /// ends in `.` or `..`, or is `/` alone, means the contents of the directory instead of the directory.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -105,7 +86,7 @@ impl TreeReader {
             .name;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let named = || name.clone().ok_or(ReadError::Missing { path: path.to_owned() });
-        // The path is the caller's own: what it follows is the caller's wish.
+        // The path is the caller's own, so following its links is what the caller wants.
         let open = |flags: OFlags| {
             let flags = if follow_link { flags.difference(OFlags::NOFOLLOW) } else { flags };
             rustix::fs::open(path, flags, Mode::empty()).map_err(open_error)
@@ -150,7 +131,7 @@ impl TreeReader {
         }
     }
 
-    /// Goes on in the directory entered last.
+    /// Continues in the directory that was entered last.
     fn read_directory(&mut self) -> Option<Item> {
         let level = self.levels.last_mut()?;
         loop {
@@ -171,7 +152,7 @@ impl TreeReader {
                 }
             };
             let name = entry.file_name();
-            // What the kernel lists is a name, but for these two.
+            // All entries that the kernel lists are valid names, except these two.
             if let Ok(entry_name) = EntryName::new(name.to_bytes()) {
                 self.path.push(std::ffi::OsStr::from_bytes(name.to_bytes()));
                 let item = self.read_entry(entry_name);
@@ -259,7 +240,7 @@ impl Level {
 
 fn file_chunks(fd: OwnedFd) -> Result<(FileChunks, Stat), Errno> {
     let stat = rustix::fs::fstat(&fd)?;
-    // It was one when it was looked at: somebody has put something else in its place.
+    // It was a regular file when it was listed; it has been replaced since.
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Errno::AGAIN);
     }
@@ -283,7 +264,7 @@ pub(crate) fn kind_text(kind: FileType) -> &'static str {
     }
 }
 
-/// The kernel's words for an error, without its number.
+/// Returns the kernel's text for an error, without its number.
 fn words(errno: Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
     text.rsplit_once(" (os error ").map_or(text.clone(), |(words, _)| words.to_owned())

@@ -1,16 +1,16 @@
-//! The top of a tree: what a path names, so that the sender of a tree cannot choose it.
+//! The top of a tree: the entry that a path names, so that the sender of a tree cannot choose it.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 
 use crate::{EntryName, Item, NameError};
 
-/// What may stand at the top of a stream of items.
+/// The entries that may be at the top of a stream of items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tops {
-    /// Exactly one entry: the one that was asked for. For everything that comes from a guest.
+    /// Exactly the requested entry. Used for everything that comes from a guest.
     Only(Top),
-    /// Any number of entries, with names of the sender's choice. For a sender that may write here anyway, as the host
+    /// Any number of entries, with names that the sender chooses. Used for a sender that may write here anyway, as the host
     /// may in its guest.
     OfSender,
 }
@@ -18,18 +18,18 @@ pub enum Tops {
 /// The one entry that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Top {
-    /// `None`: the contents of a directory, and not the directory.
+    /// `None` means the contents of a directory instead of the directory.
     pub(crate) name: Option<EntryName>,
     must_be_directory: bool,
     may_be_link: bool,
 }
 
 impl Top {
-    /// Reads what a path names: its last component. `.` and `..` at its end, and `/` alone, name the contents of a
-    /// directory; a `/` at its end says that the name is a directory's. With `follow_link` the entry is no link.
+    /// Determines the entry that a path names: its last component. A path that ends in `.` or `..`, or is `/` alone, names
+    /// the contents of a directory; a path that ends in `/` names a directory. With `follow_link` the entry is not a link.
     ///
     /// # Errors
-    /// [`NameError`] when the last component is longer than a name can be, or holds a zero byte.
+    /// [`NameError`] if the last component is too long for a name, or contains a zero byte.
     pub fn of(path: &Path, follow_link: bool) -> Result<Self, NameError> {
         let bytes = path.as_os_str().as_bytes();
         // `Path` hides a `.` at the end.
@@ -42,7 +42,7 @@ impl Top {
         Ok(Self { name, must_be_directory, may_be_link: !must_be_directory && !follow_link })
     }
 
-    /// Tells whether an item that begins an entry at the top is the one that was asked for.
+    /// Tells whether an item that begins an entry at the top is the requested one.
     pub(crate) fn is(&self, item: &Item) -> bool {
         let expected = self.name.as_ref();
         match item {
@@ -58,7 +58,7 @@ impl Top {
         }
     }
 
-    /// Returns what was asked for, as a noun.
+    /// Returns the requested entry, as a noun.
     pub(crate) fn text(&self) -> String {
         match &self.name {
             None => "the contents of a directory".to_owned(),

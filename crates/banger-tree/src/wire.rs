@@ -1,4 +1,4 @@
-//! Items as messages of the guest protocol and back. What comes is checked here, once.
+//! Conversion between items and messages of the guest protocol. Everything that arrives is checked here, once.
 
 use banger_agent_proto::tree_item::Item as Wire;
 use banger_agent_proto::{
@@ -8,7 +8,7 @@ use banger_agent_proto::{
 
 use crate::{EntryName, Item, Metadata, NameError, Skipped};
 
-/// A message is no item.
+/// The message is not a valid item.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants mean")]
 pub enum WireError {
@@ -20,7 +20,7 @@ pub enum WireError {
     NoMetadata,
 }
 
-/// Returns what an item counts in a batch: its bytes with some for what is around them.
+/// Returns the size that an item counts in a batch: its bytes plus some for the encoding.
 #[must_use]
 pub fn batch_bytes(item: &Item) -> usize {
     const OVERHEAD: usize = 64;
@@ -38,7 +38,7 @@ pub fn batch_bytes(item: &Item) -> usize {
     content + OVERHEAD
 }
 
-/// Returns an item as it travels.
+/// Converts an item to a message.
 #[must_use]
 pub fn to_wire(item: Item) -> TreeItem {
     let item = match item {
@@ -66,7 +66,7 @@ pub fn to_wire(item: Item) -> TreeItem {
     TreeItem { item: Some(item) }
 }
 
-/// Reads an item that came: [`Arrival`](crate::Arrival) asks whether it may stand where it does.
+/// Decodes an item; [`Arrival`](crate::Arrival) checks whether it may occur at this position.
 ///
 /// # Errors
 /// [`WireError`].
@@ -108,7 +108,7 @@ fn metadata_to_wire(metadata: Metadata) -> TreeMetadata {
 
 fn metadata_from_wire(metadata: TreeMetadata) -> Metadata {
     let TreeMetadata { mode, uid, gid, modified_seconds, modified_nanos } = metadata;
-    // The kernel refuses a billion and more, and takes two values beyond it for something else.
+    // The kernel refuses a billion and more, and gives two values beyond it a special meaning.
     let modified_nanos = modified_nanos.min(999_999_999);
     Metadata { mode: mode & 0o7777, uid, gid, modified_seconds, modified_nanos }
 }

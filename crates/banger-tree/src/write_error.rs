@@ -1,4 +1,4 @@
-//! Why a tree cannot be written.
+//! The reasons why a tree cannot be written.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::DEPTH_MAX;
 
-/// A tree cannot be written. Files that were whole before stay.
+/// The tree cannot be written. Files that were complete before stay.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum WriteError {

@@ -14,45 +14,45 @@ use crate::reader::kind_text;
 use crate::write_error::WriteError;
 use crate::{DEPTH_MAX, EntryName, Item, Metadata};
 
-/// Whose everything becomes.
+/// Who owns the written entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owners {
-    /// Ours; bits for set-user-id, set-group-id and sticky are left out.
+    /// The calling user; the set-user-id, set-group-id and sticky bits are removed.
     #[default]
     Ours,
-    /// As they were, by number; needs root.
+    /// The original owners, by number; needs root.
     Kept {
-        /// Bits for set-user-id, set-group-id and sticky are kept, too.
+        /// Whether the set-user-id, set-group-id and sticky bits are kept as well.
         special_bits: bool,
     },
 }
 
 /// How a tree is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct WriterOptions {
-    /// The destination must be a directory that is there.
+    /// Whether the destination must be an existing directory.
     pub into_directory: bool,
-    /// Whose everything becomes.
     pub owners: Owners,
 }
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Files and links.
+    /// Number of files and links.
     pub files: u64,
     /// Bytes of files, without holes.
     pub bytes: u64,
 }
 
-/// A tree that is being written. Dropping it removes the file that is not whole yet.
+/// A tree that is being written. Dropping it removes an incomplete file.
 #[derive(Debug)]
 pub struct TreeWriter {
     destination: Destination,
     owners: Owners,
     levels: Vec<Level>,
     file: Option<OpenFile>,
-    /// Where we are, for messages.
+    /// The current path, for messages.
     path: PathBuf,
     summary: Summary,
     tops: u64,
@@ -62,7 +62,7 @@ pub struct TreeWriter {
 #[derive(Debug)]
 struct Level {
     fd: OwnedFd,
-    /// What a directory of our own making gets when it is left.
+    /// The metadata that a directory made by us gets when it is left.
     metadata: Option<Metadata>,
     has_name: bool,
 }
@@ -76,8 +76,8 @@ struct OpenFile {
 }
 
 impl TreeWriter {
-    /// Opens the destination, with the meaning that it has for `cp`: a directory that is there takes things under
-    /// their own names; anything else is the new name of the one thing that comes.
+    /// Opens the destination, with the meaning that it has for `cp`: an existing directory receives entries under their own
+    /// names; anything else is the new name of the one entry that arrives.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -99,7 +99,7 @@ impl TreeWriter {
     /// Writes the next item.
     ///
     /// # Errors
-    /// [`WriteError`]; nothing more can be written then.
+    /// [`WriteError`]; after one, nothing more can be written.
     pub fn take(&mut self, item: Item) -> Result<(), WriteError> {
         if self.is_whole {
             return Err(WriteError::Malformed { what: "something follows its end" });
@@ -132,10 +132,10 @@ impl TreeWriter {
         }
     }
 
-    /// Tells what was written.
+    /// Ends the tree and returns what was written.
     ///
     /// # Errors
-    /// [`WriteError::CutOff`] when the tree's end did not come.
+    /// [`WriteError::CutOff`] if the end of the tree did not arrive.
     pub fn finish(self) -> Result<Summary, WriteError> {
         if self.is_whole { Ok(self.summary) } else { Err(WriteError::CutOff) }
     }
@@ -213,10 +213,10 @@ impl TreeWriter {
 
     fn end_file(&mut self, size: u64) -> Result<(), WriteError> {
         let file = self.file.take().ok_or(WriteError::Malformed { what: "no file is open" })?;
-        // What is behind the last bytes is a hole.
+        // The range after the last bytes is a hole.
         rustix::fs::ftruncate(&file.fd, size).map_err(|source| self.write_error(source))?;
         self.set_metadata(file.fd.as_fd(), &file.metadata)?;
-        // Closing tells what some file systems notice only then; a local one has nothing to say.
+        // Some file systems report an error only on close; a local one has none to report.
         drop(file.fd);
         self.give_name(file.partial, &file.name)?;
         self.path.pop();
@@ -258,7 +258,7 @@ impl TreeWriter {
         Ok(())
     }
 
-    /// Returns the directory in which something goes, and the name that it gets there.
+    /// Returns the directory for an entry, and the entry's name in it.
     fn place(&self, name: EntryName, is_directory: bool) -> Result<(BorrowedFd<'_>, EntryName), WriteError> {
         if let Some(level) = self.levels.last() {
             return Ok((level.fd.as_fd(), name));
@@ -275,7 +275,7 @@ impl TreeWriter {
         }
     }
 
-    /// A name of the caller's is for one thing.
+    /// The caller's name is for one entry only.
     fn note_top(&mut self, is_top: bool) -> Result<(), WriteError> {
         if is_top {
             self.tops += 1;
@@ -298,7 +298,7 @@ impl TreeWriter {
 
 impl Drop for TreeWriter {
     fn drop(&mut self) {
-        // A tree that was cut off leaves directories that can be entered and removed as the others.
+        // An incomplete tree leaves directories that can be entered and removed like any others.
         for level in self.levels.drain(..).rev() {
             if let Some(metadata) = &level.metadata {
                 let _ = set_metadata(level.fd.as_fd(), metadata, self.owners);
@@ -307,14 +307,14 @@ impl Drop for TreeWriter {
     }
 }
 
-/// Makes a directory, or takes the one that is there as it is.
+/// Makes a directory, or uses the existing one unchanged.
 fn open_level(
     parent: BorrowedFd<'_>,
     name: &EntryName,
     metadata: Option<Metadata>,
     path: &Path,
 ) -> Result<Level, WriteError> {
-    // Nobody else looks into it before it has its own permissions.
+    // No other user can look into it before it has its own permissions.
     let mode = if metadata.is_some() { 0o700 } else { 0o755 };
     let is_new = match rustix::fs::mkdirat(parent, name.as_c_str(), Mode::from_raw_mode(mode)) {
         Ok(()) => true,
@@ -339,13 +339,13 @@ fn set_metadata(fd: BorrowedFd<'_>, metadata: &Metadata, owners: Owners) -> Resu
         let (uid, gid) = owner(metadata);
         rustix::fs::fchown(fd, uid, gid)?;
     }
-    // After the owner: a change of owner clears bits.
+    // The mode is set after the owner, because a change of owner clears bits.
     rustix::fs::fchmod(fd, Mode::from_raw_mode(metadata.mode & bits))?;
     rustix::fs::futimens(fd, &metadata.timestamps())
 }
 
 fn owner(metadata: &Metadata) -> (Option<Uid>, Option<Gid>) {
-    // The number of all ones means "as it is" to the kernel.
+    // An ID of all ones means "unchanged" to the kernel.
     let known = |id: u32| (id != u32::MAX).then_some(id);
     (known(metadata.uid).map(Uid::from_raw), known(metadata.gid).map(Gid::from_raw))
 }

@@ -1,4 +1,4 @@
-//! An agent that answers as the test says.
+//! A fake agent that answers as the test decides.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a part of the tests")]
 
 use std::pin::Pin;
@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) struct FakeAgent {
     pub(crate) versions: Vec<u32>,
-    /// What it says of its figures; absent: it does not know the question.
+    /// The reported figures; absent: it does not know the request.
     pub(crate) stats: Option<StatsReply>,
     calls: mpsc::Sender<ExecCall>,
 }
@@ -56,7 +56,7 @@ impl FakeAgent {
     }
 }
 
-/// One call of exec, played by the test.
+/// One call of exec, answered by the test.
 pub(crate) struct ExecCall {
     input: Streaming<ExecRequest>,
     replies: mpsc::Sender<Result<ExecReply, Status>>,
@@ -106,7 +106,7 @@ impl Agent for FakeAgent {
         Ok(Response::new(WaitReadyReply { readiness, ..WaitReadyReply::default() }))
     }
 
-    /// Only ssh is listened on.
+    /// Only the ssh port has a listener.
     async fn wait_port(&self, request: Request<WaitPortRequest>) -> Result<Response<WaitPortReply>, Status> {
         match request.into_inner().port {
             22 => Ok(Response::new(WaitPortReply {})),

@@ -1,4 +1,4 @@
-//! The client against an agent of the test's own, over a stream in memory.
+//! The client against a fake agent, over a stream in memory.
 
 mod fake;
 
@@ -124,7 +124,7 @@ async fn what_an_agent_says_is_cut_to_what_a_person_reads() {
     assert!(error.ends_with("speaks 2, 3, 4, 5, 6, 7, 8, 9, …"), "{error}");
 }
 
-/// A guest that stands still for an hour and then goes on.
+/// The guest hangs for an hour and then continues.
 #[tokio::test(start_paused = true)]
 async fn a_command_outlives_a_guest_that_stands_still() {
     let (agent, mut calls) = FakeAgent::with_exec();

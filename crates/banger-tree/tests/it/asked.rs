@@ -1,4 +1,4 @@
-//! What was asked for comes, and nothing else: a guest chooses no name on the host.
+//! Only the requested entry arrives: a guest chooses no name on the host.
 
 use std::path::Path;
 
@@ -10,14 +10,14 @@ use proptest::prelude::*;
 
 use crate::place::{Place, enter, file, link, metadata, name};
 
-/// Writes what a guest sends for a path into a directory; an error of the way in ends it, as it does a copy.
+/// Writes what a guest sends for a path into a directory; an error of the arrival ends it, as in a copy.
 fn take(place: &Place, asked: &str, items: Vec<Item>) -> Result<(), ArrivalError> {
     let top = Top::of(Path::new(asked), false).unwrap();
     let mut arrival = Arrival::new(Tops::Only(top));
     let mut writer = TreeWriter::open(&place.directory("to"), WriterOptions::default()).unwrap();
     for item in items {
         let item = arrival.take(to_wire(item))?;
-        // What the disk refuses is no matter of the way in.
+        // Errors of the disk are not the subject of these tests.
         if writer.take(item).is_err() {
             break;
         }
@@ -75,7 +75,7 @@ fn a_second_entry_ends_the_copy_and_is_not_written_whatever_its_name() {
         assert!(error.starts_with("`x` was asked for, but ") && error.ends_with(" came as well"), "{error}");
         assert_eq!(names, ["x"]);
     }
-    // A link first, and through it.
+    // A link first, then a path through it.
     let (_, names) = refusal("x", &[vec![link("x", "/tmp"), enter("x")]]);
     assert_eq!(names, ["x"]);
     let (error, _) = refusal("x", &[first(), end(), vec![enter("y")]]);

@@ -1,4 +1,4 @@
-//! What is kept on the way.
+//! What a copy preserves.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
@@ -136,14 +136,14 @@ fn a_file_is_under_its_name_only_when_it_is_whole() {
     let to = place.directory("to");
     place.write("to/from", "old");
     let items = read(&from);
-    // Cut off after each item: the old file stays, and nothing else is there.
+    // Cut off after each item: the old file stays, and nothing else is left.
     for cut in 0..items.len() - 1 {
         let error = crate::place::write(items[..cut].to_vec(), &to, WriterOptions::default()).unwrap_err();
         assert!(matches!(error, WriteError::CutOff), "{error}");
         let is_renamed = cut == items.len() - 1;
         let expected = if is_renamed { 3 * CHUNK_BYTES } else { 3 };
         if fs::read(place.at("to/from")).unwrap().len() != expected {
-            // The file's own end came; only the tree's did not.
+            // The end of the file arrived; only the end of the tree is missing.
             assert!(matches!(items[cut - 1], Item::FileEnd { .. }));
         }
         assert_eq!(fs::read_dir(&to).unwrap().count(), 1);

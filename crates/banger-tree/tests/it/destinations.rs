@@ -1,4 +1,4 @@
-//! The last argument means what it means to `cp`.
+//! The destination has the same meaning as the last argument of `cp`.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};

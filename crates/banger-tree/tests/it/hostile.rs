@@ -1,4 +1,4 @@
-//! What a hostile sender or a hostile place can do: nothing outside of the destination.
+//! A hostile sender, or a hostile directory, cannot cause writes outside the destination.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -7,7 +7,7 @@ use banger_tree::{DEPTH_MAX, Item, Owners, WriteError, WriterOptions};
 
 use crate::place::{Place, enter, file, link, metadata, name, write};
 
-/// A place with a secret beside the destination.
+/// A place with a secret file beside the destination.
 fn place() -> Place {
     let place = Place::new();
     place.write("secret/file", "secret");
@@ -37,7 +37,7 @@ fn a_link_that_came_before_leads_nothing_out() {
     send(&place, [vec![link("b", secret.join("file"))], file("b", 0o644, b"x")].concat()).unwrap();
     assert_secret_is_untouched(&place);
     assert_eq!(fs::read(place.at("to/b")).unwrap(), b"x");
-    // A link to the parent, and through it.
+    // A link to the parent, then a path through it.
     let error = send(&place, vec![link("up", ".."), enter("up"), enter("secret")]);
     assert!(matches!(error, Err(WriteError::NoDirectoryThere { .. })), "{error:?}");
 }

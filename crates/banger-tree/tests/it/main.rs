@@ -1,4 +1,4 @@
-//! Trees on this machine's file system: copied whole, and never anywhere else.
+//! Trees on this machine's file system: copied completely, and never anywhere else.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

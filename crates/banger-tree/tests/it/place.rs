@@ -1,4 +1,4 @@
-//! A directory to work in, and the copy under test.
+//! A working directory, and the copy under test.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -32,7 +32,7 @@ impl Place {
         self.at(path)
     }
 
-    /// Everything in it, with kind, mode, time and content.
+    /// Lists all entries, with kind, mode, time and content.
     pub fn list(&self, path: &str) -> Vec<String> {
         let mut lines = Vec::new();
         walk(&self.at(path), "", &mut lines);
@@ -62,7 +62,8 @@ fn walk(directory: &Path, prefix: &str, lines: &mut Vec<String>) {
     }
 }
 
-/// Sends items as they travel from a host. What the way in refuses is left to the writer, which trusts nobody either.
+/// Writes items as they arrive from a host. Items that the arrival refuses are passed to the writer, which trusts nobody
+/// either.
 pub fn write(
     items: impl IntoIterator<Item = Item>,
     to: &Path,
@@ -97,7 +98,7 @@ pub fn metadata(mode: u32) -> Metadata {
     Metadata { mode, uid: 0, gid: 0, modified_seconds: 1_000_000_000, modified_nanos: 5 }
 }
 
-/// A whole file.
+/// The items of a complete file.
 pub fn file(file: &str, mode: u32, content: &'static [u8]) -> Vec<Item> {
     let size = content.len() as u64;
     vec![

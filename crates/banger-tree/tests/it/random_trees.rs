@@ -1,4 +1,4 @@
-//! Any tree comes as it is.
+//! Any tree arrives unchanged.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
