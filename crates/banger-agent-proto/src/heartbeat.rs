@@ -1,12 +1,12 @@
-//! The sign of life that the host asks for every few seconds, on the stream port: one short line each way instead of a
-//! whole HTTP/2 connection, so that hundreds of guests cost the host next to nothing.
+//! The sign of life that the host requests every few seconds, on the stream port: one short line each way instead of a whole
+//! HTTP/2 connection, so that hundreds of guests cost the host next to nothing.
 //!
 //! ```text
 //! health\n  ─▶
 //!           ◀─  OK 1790000000000000000 3\n     wall clock in nanoseconds since the Unix epoch, commands that run
 //! ```
 
-/// The first line on the stream port that asks for a sign of life.
+/// The first line on the stream port that requests a sign of life.
 pub const REQUEST: &str = "health";
 
 /// Longest answer: a word and two numbers of 64 and 32 bits.
@@ -15,9 +15,9 @@ pub const ANSWER_BYTES_MAX: usize = 48;
 /// A guest's sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// Wall clock of the guest, nanoseconds since the Unix epoch.
+    /// Wall clock of the guest, in nanoseconds since the Unix epoch.
     pub clock_unix_nanos: u64,
-    /// Commands of the host that run in the guest.
+    /// Number of the host's commands that run in the guest.
     pub commands_running: u32,
 }
 
@@ -28,7 +28,7 @@ impl Heartbeat {
         format!("OK {} {}\n", self.clock_unix_nanos, self.commands_running)
     }
 
-    /// Reads an answer without its newline; what follows the two numbers is for later versions.
+    /// Parses an answer without its newline. Anything after the two numbers is reserved for later versions.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.strip_prefix("OK ")?.split(' ');

@@ -1,9 +1,9 @@
 //! The contract between host and guest.
 //!
-//! The guest channel carries byte streams to numbered ports of the agent. Where the VMM has vsock (Firecracker) a
-//! stream is a vsock connection; where it has not (QEMU) all streams share one virtio-serial port through yamux
-//! after the [`sync`] handshake. Either way the host side opens a stream with the line `CONNECT <port>\n` and the
-//! answer is `OK <number>\n`, as Firecracker's vsock does.
+//! The guest channel carries byte streams to numbered ports of the agent. If the VMM has vsock (Firecracker), a stream is a
+//! vsock connection; if not (QEMU), all streams share one virtio-serial port through yamux after the [`sync`] handshake. In
+//! both cases the host opens a stream with the line `CONNECT <port>\n` and gets the answer `OK <number>\n`, as with
+//! Firecracker's vsock.
 
 pub mod heartbeat;
 pub mod sync;
@@ -15,10 +15,10 @@ mod generated {
 }
 
 pub use generated::*;
-/// Messages as bytes, for what keeps one.
+/// Encodes and decodes messages, for code that stores one.
 pub use prost::Message;
 
-/// Version of this protocol that is spoken by this build.
+/// Version of the protocol that this build speaks.
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// Port of the gRPC service.
@@ -29,8 +29,8 @@ pub const CONTROL_PORT: u32 = 1024;
 /// sign of life: see [`heartbeat`]; `way-out\n` asks to be told when the guest shuts down: see [`way_out`].
 pub const STREAM_PORT: u32 = 1025;
 
-/// Port of the host (its vsock address is 2) to which the agent opens a stream when it listens, where there is vsock, and
-/// again when that stream has ended. Nothing is said on it; nobody needs to be there.
+/// Port of the host (its vsock address is 2) to which the agent opens a stream when it begins to listen, if there is vsock,
+/// and again when that stream has ended. No data is sent on it, and the host need not listen.
 pub const BELL_PORT: u32 = 1026;
 
 /// Name of the virtio-serial port that carries the channel (`/sys/class/virtio-ports/*/name` in the guest).
@@ -40,5 +40,6 @@ pub const SERIAL_PORT_NAME: &str = "banger.channel";
 /// `banger.drives=base,modules,overlay,work`.
 pub const DRIVES_KEY: &str = "banger.drives";
 
-/// Kernel command line key that names the image's init, or says `none`: then the agent is the init, whatever the image has.
+/// Kernel command line key that names the image's init, or says `none`: then the agent is the init, whatever the image
+/// contains.
 pub const INIT_KEY: &str = "banger.init";

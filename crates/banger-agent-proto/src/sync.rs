@@ -1,5 +1,5 @@
-//! Handshake of the serial channel: finds the start of a new session in a pipe that may still hold bytes of an old
-//! one (the host program was killed, or the guest was restored from a snapshot).
+//! Handshake of the serial channel. It finds the start of a new session in a pipe that may still hold bytes of an old one
+//! (the host program was killed, or the guest was restored from a snapshot).
 //!
 //! ```text
 //! host                                guest
@@ -7,14 +7,14 @@
 //!  │ ◀────────────── ACK <nonce>\n    │  for the first SYN of each nonce
 //!  │ GO <nonce>\n ──────────────────▶ │  of the last SYN's nonce: from here on yamux, the guest is the server
 //! ```
-//! The host takes a new nonce for every connection, and may repeat SYN until it sees the ACK. It puts
-//! [`FLUSH_BYTES`] newlines before a repetition, so that a guest that still reads a frame of the old session gets to
-//! its end, fails on the header and scans again: a newline (10) is no version of yamux, whose headers start with 0.
+//! The host uses a new nonce for every connection, and may repeat SYN until it sees the ACK. Before a repetition it sends
+//! [`FLUSH_BYTES`] newlines, so that a guest that still reads a frame of the old session reaches the frame's end, fails on
+//! the next header and scans again: a newline (10) is not a version of yamux, whose headers start with 0.
 
 /// Longest line of the handshake, with its newline.
 pub const LINE_BYTES_MAX: usize = 64;
 
-/// Longest frame that either side sends: what the host writes to push a guest out of an old frame.
+/// Longest frame that either side sends, and so the number of bytes that pushes a guest out of an old frame.
 pub const FLUSH_BYTES: usize = 64 * 1024;
 
 const MARK: &str = "banger-channel-1";
@@ -42,7 +42,7 @@ impl Line {
         format!("\n{MARK} {verb} {nonce:016x}\n").into_bytes()
     }
 
-    /// Reads a line without its newline. `None`: not a line of the handshake.
+    /// Decodes a line without its newline. `None` if it is not a line of the handshake.
     #[must_use]
     pub fn decode(line: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(line).ok()?.strip_prefix(MARK)?.strip_prefix(' ')?;
@@ -60,7 +60,7 @@ impl Line {
     }
 }
 
-/// Collects bytes into lines and returns those of the handshake; everything else is dropped.
+/// Splits bytes into lines and returns those of the handshake; everything else is dropped.
 #[derive(Debug, Default)]
 pub struct LineScanner {
     line: Vec<u8>,
@@ -68,7 +68,7 @@ pub struct LineScanner {
 }
 
 impl LineScanner {
-    /// Takes one byte; returns a line when this byte ends one.
+    /// Consumes one byte; returns a line if this byte ends one.
     pub fn push(&mut self, byte: u8) -> Option<Line> {
         if byte != b'\n' {
             if self.line.len() < LINE_BYTES_MAX {

@@ -1,4 +1,4 @@
-//! Why the store did not do what was asked.
+//! Failures of the store.
 
 use std::path::PathBuf;
 
@@ -6,18 +6,12 @@ use banger_model::VmName;
 
 use crate::reserve::may_want_room;
 
-/// Why the store did not do what was asked.
+/// The reason why the store cannot do what was requested.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum StoreError {
-    /// The file cannot be opened.
     #[error("cannot open the database `{}`", path.display())]
-    Open {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-    /// It was written by a newer version.
+    Open { path: PathBuf, source: rusqlite::Error },
     #[error("the database `{}` was written by a newer version of banger", path.display())]
     Newer {
         /// Which.
@@ -33,30 +27,20 @@ pub enum StoreError {
     },
     /// A VM with this name exists.
     #[error("a VM named `{name}` already exists")]
-    NameTaken {
-        /// Its name.
-        name: VmName,
-    },
-    /// A statement failed.
+    NameTaken { name: VmName },
     #[error("the database cannot {action}")]
     Statement {
-        /// What it should have done.
+        /// What the statement was for, to complete "cannot …".
         action: &'static str,
-        /// Why.
         source: rusqlite::Error,
     },
-    /// A row holds what no version has written.
+    /// A row contains a value that no version has written.
     #[error("the database's row of VM `{id}` is damaged: {reason}")]
-    Damaged {
-        /// Which row.
-        id: String,
-        /// What is wrong.
-        reason: String,
-    },
+    Damaged { id: String, reason: String },
 }
 
 impl StoreError {
-    /// Tells whether it may have failed for want of room on the disk.
+    /// Tells whether the failure may be caused by a lack of disk space.
     pub(crate) fn may_want_room(&self) -> bool {
         match self {
             Self::Open { source, .. } | Self::Statement { source, .. } => may_want_room(source),

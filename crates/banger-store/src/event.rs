@@ -1,5 +1,5 @@
-//! What has happened, in order: each change of a VM's row leaves an event in the same transaction, so that the two never
-//! disagree. Cursors grow and are never used again; only the latest events are kept.
+//! The log of events. Each change of a VM's row adds an event in the same transaction, so that the two never disagree.
+//! Cursors increase and are never reused; only the latest events are kept.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,39 +7,39 @@ use rusqlite::{Connection, Row, params};
 
 use crate::{Store, StoreError};
 
-/// How many events are kept.
+/// Maximum number of events that are kept.
 const KEPT_MAX: i64 = 10_000;
 
-/// What happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its kind, a word of the API: `vm_state`, `operation_ended`.
+    /// Its kind, in the API's vocabulary: `vm_state`, `operation_ended`.
     pub kind: String,
-    /// Id of the VM, where it is about one.
+    /// ID of the VM, if the event is about one.
     pub vm_id: Option<String>,
-    /// Name of what it is about.
+    /// Name of the event's subject.
     pub name: String,
-    /// The operation in whose course it happened.
+    /// The operation that caused it.
     pub op_id: Option<String>,
-    /// What is so now: the state of a VM, the outcome of an operation.
+    /// The new value: the state of a VM, the outcome of an operation.
     pub value: Option<String>,
-    /// Why, in words.
+    /// The reason, as text.
     pub message: Option<String>,
 }
 
-/// An event in its place.
+/// An event with its cursor and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct EventRow {
-    /// Its place: greater than that of every event before it.
+    /// Its position: greater than that of every earlier event.
     pub cursor: i64,
-    /// When it happened, milliseconds since the Unix epoch.
+    /// When it happened, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// What happened.
     pub event: Event,
 }
 
 impl Store {
-    /// Adds an event that no row tells.
+    /// Adds an event that does not belong to a change of a row.
     ///
     /// # Errors
     /// [`StoreError::Statement`].
@@ -55,7 +55,7 @@ impl Store {
         Ok(())
     }
 
-    /// Returns events behind a cursor, oldest first, at most `limit`.
+    /// Returns at most `limit` events after a cursor, oldest first.
     ///
     /// # Errors
     /// [`StoreError::Statement`].
@@ -73,12 +73,12 @@ impl Store {
         rows.collect::<Result<_, _>>().map_err(failed)
     }
 
-    /// Returns the cursor behind which every event is kept, and that of the latest event.
+    /// Returns the cursor after which every event is still kept, and that of the latest event.
     ///
     /// # Errors
     /// [`StoreError::Statement`].
     pub fn event_cursors(&self) -> Result<(i64, i64), StoreError> {
-        // SQLite remembers the last cursor also when no event is left.
+        // SQLite remembers the last cursor even if no event is left.
         let sql = "SELECT coalesce((SELECT min(cursor) - 1 FROM events), last), last FROM (SELECT coalesce((SELECT seq \
                    FROM sqlite_sequence WHERE name = 'events'), 0) AS last)";
         self.database()
@@ -88,7 +88,7 @@ impl Store {
     }
 }
 
-/// Adds an event and forgets those that are too old; returns its cursor.
+/// Adds an event and deletes those beyond the maximum; returns its cursor.
 pub(crate) fn insert(connection: &Connection, event: &Event) -> rusqlite::Result<i64> {
     connection
         .prepare_cached(

@@ -1,8 +1,8 @@
-//! What must not be forgotten: the rows of VMs, in SQLite. Processes, sockets and disks are facts of the host and are
-//! looked up there; the store keeps wishes and identities.
+//! Persistent state: the rows of VMs, in SQLite. Processes, sockets and disks are facts of the host and are looked up there;
+//! the store holds specifications and identities.
 //!
-//! One connection behind a mutex: every call is one short transaction (well under a millisecond, no network, no wait
-//! for other programs), so callers on the async side may make it directly.
+//! There is one connection behind a mutex. Every call is one short transaction (well under a millisecond, no network, no
+//! wait for other programs), so asynchronous callers may call it directly.
 
 mod error;
 mod event;

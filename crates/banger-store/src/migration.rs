@@ -1,4 +1,4 @@
-//! Migrations: appended, never edited. SQLite's `user_version` counts those that were applied, each in a transaction.
+//! Migrations: appended, never edited. SQLite's `user_version` counts the applied ones; each is one transaction.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ const VMS: &str = "CREATE TABLE vms (
         started_at_ms INTEGER
     ) STRICT;";
 
-/// Cursors of events are never used again, also not those of events that were forgotten: `AUTOINCREMENT`.
+/// `AUTOINCREMENT`, because cursors of events are never reused, not even those of deleted events.
 const LIFETIME_AND_EVENTS: &str = "
     ALTER TABLE vms ADD COLUMN changed_at_ms INTEGER;
     ALTER TABLE vms ADD COLUMN touched_at_ms INTEGER;
@@ -52,14 +52,14 @@ const LIFETIME_AND_EVENTS: &str = "
         message TEXT
     ) STRICT;";
 
-/// The sizes that a VM's latest machine was started with; its row has those of its next one.
+/// The sizes that a VM's latest machine was started with; the VM's row has those of its next machine.
 const MACHINE_SIZES: &str = "
     ALTER TABLE vms ADD COLUMN machine_vcpus INTEGER;
     ALTER TABLE vms ADD COLUMN machine_memory_mib INTEGER;
     ALTER TABLE vms ADD COLUMN machine_work_disk_bytes INTEGER;
     ALTER TABLE vms ADD COLUMN machine_overlay_disk_bytes INTEGER;";
 
-/// The process of the host with which a VM goes.
+/// The process of the host to which a VM is bound.
 const BOUND: &str = "
     ALTER TABLE vms ADD COLUMN bound_pid INTEGER;
     ALTER TABLE vms ADD COLUMN bound_start_ticks INTEGER;";

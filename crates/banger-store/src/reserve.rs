@@ -1,10 +1,10 @@
-//! Room for the database on a full disk. Stopping, killing and deleting are writes, too, and they are what makes room:
-//! they must not fail because a guest has filled the disk.
+//! Reserved space for the database on a full disk. Stopping, killing and deleting free space, but they write as well, and
+//! must not fail because a guest has filled the disk.
 //!
-//! - The database's log has its blocks before it needs them, so that nobody else can take them. Every change goes there
-//!   first; it reaches the database itself when there is room again.
-//! - A file beside the database holds blocks for whatever still finds none: the files of an opening, a full table of
-//!   inodes, a file system that copies on write. It is given up then, and made again when there is room.
+//! - The blocks of the database's log are allocated in advance, so that nobody else can take them. Every change goes there
+//!   first, and reaches the database itself when there is space again.
+//! - A file beside the database holds blocks for writes that still find no space: the files of an opening, a full table of
+//!   inodes, a file system that copies on write. The file is then removed, and made again when there is space.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use banger_sys::files::{allocate, remove_any};
 use rusqlite::ErrorCode;
 
-/// Blocks of the log: twice what SQLite lets gather before it moves it into the database (1000 pages).
+/// Size of the log: twice what SQLite collects before it moves the log into the database (1000 pages).
 const LOG_BYTES: u64 = 8 << 20;
-/// Blocks of the file that is given up.
+/// Size of the file that can be removed.
 const FILE_BYTES: u64 = 1 << 20;
 
-/// What is kept for one database.
+/// The reserve of one database.
 pub(crate) struct Reserve {
     log: PathBuf,
     file: PathBuf,
@@ -26,7 +26,7 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// The reserve of the database at `path`, as it is now.
+    /// Returns the reserve of the database at `path`, in its current state.
     pub(crate) fn of(path: &Path) -> Self {
         let beside = |suffix: &str| {
             let mut name: OsString = path.as_os_str().to_owned();
@@ -36,7 +36,7 @@ impl Reserve {
         Self { log: beside("-wal"), file: beside("-reserve"), is_whole: AtomicBool::new(false) }
     }
 
-    /// Makes whole what was given up. Without room for it, it is tried again after the next change.
+    /// Restores the reserve. If there is no space for it, the next change tries again.
     pub(crate) fn keep(&self) {
         if self.is_whole.load(Ordering::Relaxed) {
             return;
@@ -45,7 +45,7 @@ impl Reserve {
         self.is_whole.store(kept.is_ok(), Ordering::Relaxed);
     }
 
-    /// Gives room back to the file system; tells whether there was anything to give.
+    /// Returns the reserved space to the file system; tells whether there was any.
     pub(crate) fn give_up(&self) -> bool {
         let was_there = self.file.exists();
         self.is_whole.store(false, Ordering::Relaxed);
@@ -53,7 +53,7 @@ impl Reserve {
     }
 }
 
-/// Tells whether more room may help. A full disk is told as such; a quota as a failed write, and a full table of inodes
+/// Tells whether more space may help. A full disk is reported as such, a quota as a failed write, and a full table of inodes
 /// as a file that cannot be opened.
 pub(crate) fn may_want_room(error: &rusqlite::Error) -> bool {
     matches!(

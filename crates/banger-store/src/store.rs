@@ -1,4 +1,4 @@
-//! The open database: one connection, what was read last, and room for the next write.
+//! The open database: one connection, the rows that were read last, and reserved space for the next write.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -19,16 +19,16 @@ pub struct Store {
 
 pub(crate) struct Database {
     pub(crate) connection: Connection,
-    /// What was read last.
+    /// The rows that were read last.
     pub(crate) listed: Option<(DatabaseVersion, Arc<[VmRow]>)>,
 }
 
-/// Two equal ones: nobody has written in between.
+/// A version of the database. If two are equal, nobody has written in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DatabaseVersion {
     /// Changes with each commit of another connection (<https://sqlite.org/pragma.html#pragma_data_version>).
     of_others: i64,
-    /// Changes with each row that this connection writes.
+    /// Incremented with each row that this connection writes.
     ours: u64,
 }
 
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the database, makes it when it is missing, and brings it up to date.
+    /// Opens the database, creates it if it is missing, and migrates it.
     ///
     /// # Errors
     /// [`StoreError::Open`], [`StoreError::Newer`], [`StoreError::Migrate`].
@@ -61,7 +61,7 @@ impl Store {
         Ok(Self { database, reserve, listener: OnceLock::new() })
     }
 
-    /// Looks at a database without changing it: how many VMs it holds.
+    /// Inspects a database without changing it; returns the number of its VMs.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -76,7 +76,7 @@ impl Store {
             .map_err(|source| StoreError::Statement { action: "count the VMs", source })
     }
 
-    /// Calls `listener` with the cursor of each new event, once that is written. The first listener stays.
+    /// Calls `listener` with the cursor of each new event, once it is written. Only the first listener is kept.
     pub fn on_event(&self, listener: impl Fn(i64) + Send + Sync + 'static) {
         let _ = self.listener.set(Box::new(listener));
     }
@@ -87,7 +87,7 @@ impl Store {
         }
     }
 
-    /// Writes. What finds no room is tried once more with the room that is kept for that.
+    /// Performs a write. If there is no space for it, it is tried once more with the reserved space.
     pub(crate) fn write<T>(
         &self,
         act: impl Fn(&mut Connection) -> Result<T, StoreError>,
@@ -104,14 +104,14 @@ impl Store {
     }
 
     pub(crate) fn database(&self) -> MutexGuard<'_, Database> {
-        // A panic while the mutex was held cannot leave a half transaction: it rolled back when it was dropped.
+        // A panic while the mutex was held cannot leave half a transaction: the transaction rolled back when it was dropped.
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // The log stays, with its blocks; whoever copies the database alone has all of it.
+        // The log and its blocks stay, but its contents are moved, so that a copy of the database file alone is complete.
         let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _ = database.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     }
@@ -122,12 +122,12 @@ fn open_connection(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-    // A killed daemon loses nothing; after a loss of power the last transactions may be missing, never torn.
+    // A killed daemon loses nothing; after a power failure the last transactions may be missing, but never torn.
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     connection.pragma_update(None, "foreign_keys", "ON").map_err(failed)?;
-    // Nothing is written beside the database.
+    // No temporary files are written beside the database.
     connection.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
-    // Closing would remove the log, and with it the blocks that are kept for it.
+    // Closing would otherwise delete the log, and with it the blocks that are reserved for it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     migration::apply(&mut connection, path)?;
     Ok(connection)

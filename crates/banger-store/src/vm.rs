@@ -47,8 +47,8 @@ const COLUMNS: [&str; 32] = [
     "bound_start_ticks",
 ];
 
-/// Returns where a column is in [`COLUMNS`]. SQLite would compare the names anew for every cell of every row, so this is
-/// known at compile time; a name that is none does not compile.
+/// Returns the position of a column in [`COLUMNS`], at compile time, because SQLite would compare the names again for every
+/// cell of every row. An unknown name does not compile.
 macro_rules! column {
     ($name:literal) => {
         const { position($name) }
@@ -65,7 +65,7 @@ const fn position(name: &str) -> usize {
 }
 
 impl Store {
-    /// Adds a VM; its name must be free. This is the reservation of the name. `op_id` is the operation that does it.
+    /// Adds a VM, which reserves its name. The name must be free. `op_id` is the operation that does it.
     ///
     /// # Errors
     /// [`StoreError::NameTaken`].
@@ -78,7 +78,7 @@ impl Store {
         })
     }
 
-    /// Writes a VM's row anew; its id stays. Tells its new state, where that changes, or that something else did.
+    /// Replaces a VM's row; its ID stays. The event reports the new state if it changed, otherwise that something else did.
     ///
     /// # Errors
     /// [`StoreError::Statement`].
@@ -86,7 +86,7 @@ impl Store {
         self.update_vm_because(vm, op_id, None)
     }
 
-    /// As [`Store::update_vm`], with the words in which the event says why, where the row has no error to tell.
+    /// As [`Store::update_vm`], with a reason for the event, used if the row has no error.
     ///
     /// # Errors
     /// [`StoreError::Statement`].
@@ -106,7 +106,7 @@ impl Store {
         })
     }
 
-    /// Removes a VM's row. One that is gone is fine.
+    /// Removes a VM's row. It is not an error if there is none.
     ///
     /// # Errors
     /// [`StoreError::Statement`].
@@ -128,7 +128,7 @@ impl Store {
         })
     }
 
-    /// Makes a change and its events in one transaction, then announces them.
+    /// Makes a change and its events in one transaction, then announces the events.
     fn change(
         &self,
         action: &'static str,
@@ -152,8 +152,8 @@ impl Store {
         Ok(())
     }
 
-    /// Returns all VMs, oldest first, as they are now. Nothing is read twice while nobody writes: who lists a thousand VMs
-    /// or looks one up by its name waits for no thousand rows.
+    /// Returns all current VMs, oldest first. Rows are read again only after a write, so that listing a thousand VMs, or
+    /// looking one up by name, does not read a thousand rows each time.
     ///
     /// # Errors
     /// [`StoreError::Statement`], [`StoreError::Damaged`].
@@ -176,7 +176,7 @@ impl Store {
         Ok(vms)
     }
 
-    /// Returns the VM with this id.
+    /// Returns the VM with this ID.
     ///
     /// # Errors
     /// [`StoreError::Statement`], [`StoreError::Damaged`].
@@ -184,7 +184,7 @@ impl Store {
         find(&self.database().connection, id)
     }
 
-    /// Returns the VM that a request with this key has made.
+    /// Returns the VM that was made for a request with this key.
     ///
     /// # Errors
     /// [`StoreError::Statement`], [`StoreError::Damaged`].
@@ -256,7 +256,7 @@ fn is_name_taken(source: rusqlite::Error, vm: &VmRow, action: &'static str) -> S
     }
 }
 
-/// Returns what a change of a row tells: a new state, or a new wish. What else is in a row is no news.
+/// Returns the events of a change of a row: a new state, or a change of name, spec or time to live. Other changes cause none.
 fn events_of_change(before: &VmRow, after: &VmRow, op_id: Option<&str>, why: Option<&str>) -> Vec<Event> {
     let has_ended_pending = before.pending == Some(Pending::Create) && after.pending.is_none();
     if before.state != after.state || has_ended_pending {
@@ -469,7 +469,7 @@ mod tests {
             store.insert_vm(&vm, None).unwrap();
             assert_eq!(store.vm(&vm.id).unwrap(), Some(vm));
         }
-        // What older and newer versions find in the column.
+        // The values that older and newer versions find in the column.
         assert_eq!([Pending::Create, Pending::Delete].map(Pending::as_str), ["create", "delete"]);
     }
 

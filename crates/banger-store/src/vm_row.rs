@@ -1,17 +1,17 @@
-//! A VM as it is remembered.
+//! The row of a VM.
 
 use banger_model::{Ttl, VmId, VmName, VmSizes, VmSpec, VmState};
 
-/// What makes a guest this VM and no other; handed to it by the agent's `identify`.
+/// The identity of a guest, which makes it this VM; the agent receives it by `identify`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GuestIdentity {
     /// 32 hexadecimal digits for `/etc/machine-id`.
     pub machine_id: String,
-    /// Host key in OpenSSH's private form.
+    /// Host key in OpenSSH's private format.
     pub ssh_host_key: String,
-    /// The same key's public line.
+    /// Public line of the same key.
     pub ssh_host_key_public: String,
-    /// Hardware address.
+    /// Hardware address of the network interface.
     pub mac: String,
 }
 
@@ -21,14 +21,14 @@ impl std::fmt::Debug for GuestIdentity {
     }
 }
 
-/// Work on a row that must be finished or undone when the daemon dies in its middle.
+/// Work on a VM that the next daemon must complete or undo if this one dies before it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
-    /// It is being made: undone.
+    /// The VM is being created; the next daemon undoes it.
     Create,
-    /// It is being removed: finished.
+    /// The VM is being deleted; the next daemon completes it.
     Delete,
-    /// Its guest has rebooted: its machine is started again.
+    /// The guest has rebooted; the next daemon starts its machine again.
     Reboot,
 }
 
@@ -46,54 +46,54 @@ impl Pending {
     }
 }
 
-/// The request that made a VM, when its caller gave it a key: the same request is then answered with the same VM.
+/// The request that made a VM, if its caller sent an idempotency key: the same request is then answered with the same VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateRequest {
-    /// The caller's key, unique.
+    /// The caller's key; unique.
     pub key: String,
-    /// Digest of everything that was asked for.
+    /// Digest of the whole request.
     pub sha256: String,
-    /// The operation that made it.
+    /// The operation that made the VM.
     pub op_id: String,
 }
 
-/// A VM as it is remembered.
+/// The persistent state of a VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmRow {
-    /// Identity.
+    /// Identity of the VM.
     pub id: VmId,
-    /// Name, unique.
+    /// Name; unique.
     pub name: VmName,
-    /// Where it is in its life.
+    /// Current state.
     pub state: VmState,
-    /// Work in its middle.
+    /// Unfinished work.
     pub pending: Option<Pending>,
-    /// What it is made of.
+    /// The requested properties, which apply to the next machine.
     pub spec: VmSpec,
-    /// The sizes of its latest machine; absent before its first, and where an older version started it.
+    /// The sizes of the latest machine; absent before the first one, and if an older version started it.
     pub machine: Option<VmSizes>,
-    /// Who its guest is.
+    /// Identity of the guest.
     pub guest: GuestIdentity,
-    /// VMM that was asked for: `auto`, `qemu`, `firecracker`.
+    /// Requested VMM: `auto`, `qemu`, `firecracker`.
     pub vmm_wish: String,
-    /// VMM of its latest machine.
+    /// VMM of the latest machine.
     pub vmm: Option<String>,
-    /// Boot id of its latest guest.
+    /// Boot ID of the latest guest.
     pub boot_id: Option<String>,
-    /// What went wrong last.
+    /// The latest error.
     pub last_error: Option<String>,
-    /// When it was made, milliseconds since the Unix epoch.
+    /// When the VM was created, in milliseconds since the Unix epoch.
     pub created_at_ms: i64,
-    /// When its machine was started last.
+    /// When the latest machine was started.
     pub started_at_ms: Option<i64>,
-    /// When its sizes were changed last: they hold from the next start on.
+    /// When the sizes were last changed; they apply from the next start.
     pub changed_at_ms: Option<i64>,
-    /// When it got a new time to live.
+    /// When the time to live was last reset.
     pub touched_at_ms: Option<i64>,
-    /// How long it lives.
+    /// The time to live.
     pub ttl: Option<Ttl>,
-    /// The request that made it.
+    /// The request that made the VM, if it had an idempotency key.
     pub request: Option<CreateRequest>,
-    /// Number and start time of the host's process with which it goes.
+    /// Process ID and start time of the host's process to which the VM is bound.
     pub bound_to: Option<(u32, u64)>,
 }

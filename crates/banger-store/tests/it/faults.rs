@@ -1,4 +1,4 @@
-//! What a store does when its disk or its file fails: a clear error, and nothing of what was there is lost.
+//! A store whose disk or file fails gives a clear error, and loses nothing that was there.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
@@ -41,7 +41,7 @@ pub(crate) fn row(number: u32) -> VmRow {
     }
 }
 
-/// The whole story of an error in one line.
+/// Returns an error with all its causes in one line.
 fn told(error: &StoreError) -> String {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
     format!("{error}{}", cause.unwrap_or_default())
@@ -81,7 +81,8 @@ fn a_torn_write_loses_the_last_transaction_and_nothing_before_it() {
     }
     let log = fs::metadata(directory.path().join("banger.db-wal")).unwrap().len();
     store.insert_vm(&row(4), None).unwrap();
-    // What a power failure may leave: the database as it is on disk, its log cut anywhere in the last transaction.
+    // States that a power failure may leave: the database as it is on disk, with its log cut anywhere in the last
+    // transaction.
     let whole = fs::metadata(directory.path().join("banger.db-wal")).unwrap().len();
     assert!(whole > log + 100);
     for cut in [log, log + 1, log + 24, log + 100, whole - 1] {
@@ -102,10 +103,10 @@ fn a_damaged_database_is_told_and_left_as_it_is() {
     let store = Store::open(&path).unwrap();
     (1..=30).for_each(|number| store.insert_vm(&row(number), None).unwrap());
     drop(store);
-    // Its pages would be read from there.
+    // Otherwise the pages would be read from the log.
     fs::remove_file(directory.path().join("banger.db-wal")).unwrap();
     let mut bytes = fs::read(&path).unwrap();
-    // Everything but the first page, which says that it is a database.
+    // All but the first page, which identifies the file as a database.
     bytes[4096..].fill(0x5a);
     fs::write(&path, &bytes).unwrap();
     let told = match Store::open(&path) {
@@ -163,7 +164,7 @@ fn inspecting_a_database_writes_nothing() {
     assert!(before == after, "it was written to");
 }
 
-/// Runs `act` on a thread for which a system call fails with `errno`: a seccomp filter holds for the thread that sets it.
+/// Runs `act` on a thread on which a system call fails with `errno`. A seccomp filter applies to the thread that sets it.
 fn in_a_world_where<T: Send>(call: i64, errno: i32, act: impl FnOnce() -> T + Send) -> T {
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
     std::thread::scope(|scope| {

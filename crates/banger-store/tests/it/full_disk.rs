@@ -1,4 +1,4 @@
-//! A disk that is full to the last byte: what stopping and deleting write has room, and no later write takes it away.
+//! On a completely full disk there is space for the writes of stopping and deleting, and no other writer can take it.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use banger_store::{Event, Store, VmRow};
 
 use crate::faults::row;
 
-/// Runs `act` with a disk of its own of this size, as far as this user may mount one.
+/// Runs `act` with a disk of its own, mounted with `options`, if this user may mount one.
 fn on_a_small_disk(options: &str, act: impl FnOnce(&Path) + Send) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
@@ -23,7 +23,7 @@ fn on_a_small_disk(options: &str, act: impl FnOnce(&Path) + Send) {
     });
 }
 
-/// Mounts in a namespace of this thread, with which the mount goes.
+/// Mounts in a namespace of this thread; the mount ends with it.
 #[expect(unsafe_code, reason = "mount(2) and unshare(2) have no safe wrapper here")]
 fn mount_tmpfs(place: &Path, options: &str) -> std::io::Result<()> {
     let text = |text: &str| CString::new(text).unwrap();
@@ -31,7 +31,7 @@ fn mount_tmpfs(place: &Path, options: &str) -> std::io::Result<()> {
     let (none, tmpfs, root) = (text("none"), text("tmpfs"), text("/"));
     let checked =
         |result: libc::c_int| if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) };
-    // SAFETY: every pointer leads to a string that outlives the calls; no memory is shared with the kernel.
+    // SAFETY: every pointer points to a string that outlives the calls; no memory is shared with the kernel.
     unsafe {
         checked(libc::unshare(libc::CLONE_NEWNS))?;
         let private = libc::MS_REC | libc::MS_PRIVATE;
@@ -40,7 +40,7 @@ fn mount_tmpfs(place: &Path, options: &str) -> std::io::Result<()> {
     }
 }
 
-/// Takes every byte that is left.
+/// Takes all the space that is left.
 fn fill(file: &mut File) {
     for size in [1 << 16, 4096] {
         let block = vec![7_u8; size];
@@ -116,7 +116,7 @@ fn a_database_whose_log_is_gone_opens_on_a_full_disk_with_what_is_given_up() {
         let store = Store::open(&path).unwrap();
         store.insert_vm(&row(1), None).unwrap();
         drop(store);
-        // As another program leaves it that was the last to close it.
+        // The state that another program leaves if it closes the database last.
         for suffix in ["-wal", "-shm"] {
             fs::remove_file(disk.join(format!("banger.db{suffix}"))).unwrap();
         }

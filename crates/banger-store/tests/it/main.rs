@@ -1,4 +1,4 @@
-//! The store on real files, whose disk and neighbours misbehave.
+//! The store on real files, with failing disks and misbehaving neighbours.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod faults;
