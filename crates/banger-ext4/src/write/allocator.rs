@@ -1,12 +1,12 @@
-//! Hands out blocks from the front to the end of the disk, and knows at the end which ones are in use.
+//! Allocates blocks from the front to the end of the disk, and reports at the end which ones are in use.
 //!
-//! Everything before `next` is in use, apart from the runs in `free`; everything after it is free, apart from the areas
-//! of superblock copies. Freed blocks are not handed out again: a block is written once, so unwritten ones are zero.
+//! Everything before `next` is in use, except the runs in `free`; everything after it is free, except the areas of
+//! superblock copies. Freed blocks are not allocated again: each block is written at most once, so unwritten ones are zero.
 
 use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE, BLOCKS_PER_GROUP, FrontArea, Geometry, has_superblock};
 use crate::error::{FormatError, Resource};
 
-/// Neighbouring blocks.
+/// Adjacent blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Run {
     pub(crate) start: u64,
@@ -24,7 +24,7 @@ pub(crate) struct Allocator {
     front: FrontArea,
     limit: u64,
     next: u64,
-    /// Where the neighbours of `next` end: at the next copy of the superblock, or at the limit.
+    /// End of the run of free blocks from `next`: the next copy of the superblock, or the limit.
     run_end: u64,
     free: Vec<Run>,
 }
@@ -36,12 +36,12 @@ impl Allocator {
         allocator
     }
 
-    /// Returns the first block that was never handed out.
+    /// Returns the first block that was never allocated.
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
-    /// Takes up to `wanted` neighbouring blocks, at least one.
+    /// Allocates up to `wanted` adjacent blocks, at least one.
     pub(crate) fn take_some(&mut self, wanted: u64) -> Result<Run, FormatError> {
         if self.next >= self.run_end {
             self.skip_front_area();
@@ -55,7 +55,7 @@ impl Allocator {
         Ok(run)
     }
 
-    /// Takes exactly `wanted` neighbouring blocks.
+    /// Allocates exactly `wanted` adjacent blocks.
     pub(crate) fn take_neighbours(&mut self, wanted: u64) -> Result<u64, FormatError> {
         if self.next >= self.run_end {
             self.skip_front_area();
@@ -77,14 +77,14 @@ impl Allocator {
         self.take_neighbours(1)
     }
 
-    /// Marks blocks as free that were taken before.
+    /// Frees blocks that were allocated before.
     pub(crate) fn release(&mut self, run: Run) {
         if run.blocks > 0 {
             self.free.push(run);
         }
     }
 
-    /// Returns the runs that were freed after the first `seen` ones, and takes note of them.
+    /// Returns the runs that were freed after the first `seen` ones, and updates `seen`.
     pub(crate) fn freed_since(&self, seen: &mut usize) -> Vec<Run> {
         let runs = self.free.get(*seen..).unwrap_or_default().to_vec();
         *seen = self.free.len();
@@ -113,7 +113,7 @@ impl Allocator {
     }
 }
 
-/// Which blocks are in use when all are handed out.
+/// The blocks in use, once allocation is complete.
 #[derive(Debug)]
 pub(crate) struct Usage {
     front: FrontArea,
@@ -122,12 +122,12 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Returns the blocks that were handed out and given back, in order.
+    /// Returns the blocks that were allocated and freed, in order.
     pub(crate) fn freed(&self) -> &[Run] {
         &self.free
     }
 
-    /// Tells whether a group has nothing but its own copy of the superblock.
+    /// Tells whether a group contains nothing but its own copy of the superblock.
     pub(crate) fn is_untouched(&self, group: u64) -> bool {
         Geometry::group_start(group) >= self.next
     }

@@ -1,9 +1,9 @@
-//! What the metadata of an entry becomes in its inode.
+//! Conversion of an entry's metadata to the fields of its inode.
 
 use crate::disk::bytes::low16;
 use crate::entry::Metadata;
 
-/// Owner, permissions and times as the inode keeps them.
+/// Owner, permissions and times in the form of the inode.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attributes {
     pub(crate) permissions: u16,

@@ -1,4 +1,5 @@
-//! The file that becomes the disk: gathers neighbouring blocks into large writes. Blocks nobody writes stay holes.
+//! The file that becomes the disk. Adjacent blocks are collected into large writes; blocks that are never written stay
+//! holes.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -28,7 +29,7 @@ impl BlockFile {
         Ok(Self { file, path: path.to_owned(), gathered: Vec::with_capacity(GATHER_BYTES), gathered_at: 0 })
     }
 
-    /// Writes from the start of a block on; the rest of the last block becomes zero.
+    /// Writes from the start of a block; the rest of the last block becomes zero.
     pub(crate) fn write(&mut self, block: u64, bytes: &[u8]) -> Result<(), FormatError> {
         let offset = block * BLOCK_BYTES;
         let continues = self.gathered_at + disk_len(self.gathered.len()) == offset;
@@ -42,21 +43,22 @@ impl BlockFile {
         Ok(())
     }
 
-    /// Writes behind the last block that the disk can have: what waits there for its place goes when the file gets its size.
+    /// Writes after the last block that the disk can have. Data set aside there is cut off when the file gets its final
+    /// size.
     pub(crate) fn set_aside(&self, offset: u64, bytes: &[u8]) -> Result<(), FormatError> {
         self.file
             .write_all_at(bytes, offset)
             .map_err(|source| FormatError::WriteFile { path: self.path.clone(), source })
     }
 
-    /// Reads what was set aside.
+    /// Reads data that was set aside.
     pub(crate) fn take_back(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
         self.file
             .read_exact_at(into, offset)
             .map_err(|source| FormatError::WriteFile { path: self.path.clone(), source })
     }
 
-    /// Gives blocks back to the host that were written for nothing. A host that cannot take them keeps them.
+    /// Returns blocks that are no longer needed to the host. If the host's file system cannot do this, they stay allocated.
     pub(crate) fn punch(&mut self, block: u64, blocks: u64) -> Result<(), FormatError> {
         self.flush()?;
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -66,7 +68,7 @@ impl BlockFile {
         }
     }
 
-    /// Gives the file its final size and brings it to stable storage.
+    /// Gives the file its final size and syncs it to stable storage.
     pub(crate) fn finish(mut self, size_bytes: u64) -> Result<(), FormatError> {
         self.flush()?;
         self.file

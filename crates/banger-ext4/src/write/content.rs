@@ -1,4 +1,4 @@
-//! Streams the content of a file to the disk, and leaves out blocks of zeros.
+//! Streams the content of a file to the disk, leaving out blocks of zeros.
 
 use std::io::{self, Read as _};
 
@@ -13,10 +13,10 @@ use crate::write::extent::{self, Extent, Extents};
 
 const CHUNK_BYTES: u64 = 256 << 10;
 const ZEROS: [u8; BLOCK_SIZE] = [0; BLOCK_SIZE];
-/// File blocks have 32-bit numbers.
+/// Block numbers within a file have 32 bits.
 const FILE_BYTES_MAX: u64 = (u32::MAX as u64) * BLOCK_BYTES;
 
-/// Writes exactly `size` bytes of content. Returns where they are.
+/// Writes exactly `size` bytes of content. Returns their location.
 pub(crate) fn store(
     path: &[u8],
     size: u64,
@@ -30,7 +30,7 @@ pub(crate) fn store(
     let mut extents = Vec::new();
     let stored = store_chunks(path, size, content, allocator, file, &mut extents);
     if let Err(error) = stored {
-        // The caller may go on without this file; its blocks must not stay taken.
+        // The caller may continue without this file, so its blocks must be freed.
         for extent in extents {
             allocator.release(extent.run());
         }
@@ -93,7 +93,7 @@ fn store_data(
     Ok(())
 }
 
-/// Splits off the blocks at the front that are as wanted.
+/// Splits off the leading blocks that satisfy `wanted`.
 fn split_blocks(bytes: &[u8], wanted: impl Fn(&[u8]) -> bool) -> (&[u8], &[u8]) {
     let blocks = bytes.chunks(BLOCK_SIZE).take_while(|block| wanted(block)).count();
     bytes.split_at((blocks * BLOCK_SIZE).min(bytes.len()))

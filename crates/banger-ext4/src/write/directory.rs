@@ -1,4 +1,4 @@
-//! Directories: names in one block, or behind an index when they need more (kernel `ext4/directory.rst`).
+//! Directories: names in one block, or in several with an index (kernel `ext4/directory.rst`).
 
 use crate::disk::checksum::Checksum;
 use crate::error::FormatError;
@@ -6,14 +6,14 @@ use crate::write::htree;
 use crate::write::inode::FileType;
 use crate::write::name_block::{DirectoryEntry, Dots, NameBlock};
 
-/// The blocks of a directory, one after the other.
+/// The blocks of a directory, in order.
 #[derive(Debug)]
 pub(crate) struct DirectoryBlocks {
     pub(crate) bytes: Vec<u8>,
     pub(crate) has_index: bool,
 }
 
-/// Returns the blocks of a directory.
+/// Encodes the blocks of a directory.
 pub(crate) fn encode(
     dots: Dots,
     entries: &[DirectoryEntry<'_>],

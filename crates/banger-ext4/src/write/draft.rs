@@ -1,4 +1,4 @@
-//! A file system in the making: contents on the disk, everything else in memory.
+//! A file system that is being made: contents on the disk, everything else in memory.
 
 use crate::disk::geometry::FrontArea;
 use crate::options::FormatOptions;

@@ -1,4 +1,4 @@
-//! Extent trees: which blocks of the disk hold which blocks of a file (kernel `ext4/ifork.rst`, "Extent Tree").
+//! Extent trees, which map a file's blocks to the disk's (kernel `ext4/ifork.rst`, "Extent Tree").
 
 use crate::disk::bytes::{Record, clamp16, clamp32, high32, low16, low32};
 use crate::disk::checksum::Checksum;
@@ -13,7 +13,7 @@ const ENTRIES_IN_INODE: usize = 4;
 /// A block has a header of 12 bytes, these entries of 12 bytes, and a checksum.
 const ENTRIES_IN_BLOCK: usize = (BLOCK_SIZE - 12 - 4) / 12;
 
-/// Neighbouring blocks of a file that are neighbours on the disk too. Blocks of a file without an extent are zero.
+/// Blocks that are adjacent both in the file and on the disk. Blocks of a file outside all extents are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) file_block: u32,
@@ -21,7 +21,7 @@ pub(crate) struct Extent {
     pub(crate) disk_block: u64,
 }
 
-/// The extents of a file: most have one, which needs no allocation.
+/// The extents of a file. Most files have one, which needs no allocation.
 #[derive(Debug, Default)]
 pub(crate) enum Extents {
     #[default]
@@ -39,7 +39,7 @@ impl Extents {
         }
     }
 
-    /// Returns the bytes of memory that they take beside this value.
+    /// Returns the bytes of memory that they take in addition to this value.
     pub(crate) fn held_bytes(&self) -> usize {
         match self {
             Self::None | Self::One(_) => 0,
@@ -64,7 +64,7 @@ impl Extent {
     }
 }
 
-/// Adds blocks at the end of a file, in the last extent where they continue it.
+/// Appends blocks to a file, extending the last extent if they continue it.
 pub(crate) fn append(extents: &mut Vec<Extent>, file_block: u32, run: Run) {
     let mut file_block = file_block;
     let mut run = run;
@@ -85,12 +85,12 @@ pub(crate) fn append(extents: &mut Vec<Extent>, file_block: u32, run: Run) {
     }
 }
 
-/// Returns how many blocks the extents have.
+/// Returns the total number of blocks in the extents.
 pub(crate) fn total_blocks(extents: &[Extent]) -> u64 {
     extents.iter().map(|extent| u64::from(extent.blocks)).sum()
 }
 
-/// The root of an extent tree, for the inode, and the number of blocks that the rest of the tree takes.
+/// The root of an extent tree, for the inode, and the number of blocks of the rest of the tree.
 #[derive(Debug)]
 pub(crate) struct ExtentTree {
     pub(crate) root: Vec<u8>,

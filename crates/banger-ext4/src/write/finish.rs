@@ -1,4 +1,4 @@
-//! Ends a file system: writes directories and other metadata after the file contents, settles the measures of the
+//! Completes a file system: writes directories and other metadata after the file contents, determines the geometry of the
 //! disk, and writes inode tables, bitmaps, descriptors and superblocks.
 
 use crate::disk::bytes::clamp32;
@@ -19,22 +19,22 @@ use crate::write::journal;
 use crate::write::resize;
 use crate::write::superblock::{self, JournalCopy, Totals};
 
-/// What a finished file system has.
+/// The sizes of a finished file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FormatSummary {
     /// Size of the file.
     pub size_bytes: u64,
     /// Blocks of 4 KiB in the file system.
     pub blocks: u64,
-    /// Blocks in use, metadata and journal included.
+    /// Blocks in use, including metadata and journal.
     pub blocks_used: u64,
     /// Inodes in the file system.
     pub inodes: u64,
-    /// Inodes in use, the reserved ones included.
+    /// Inodes in use, including the reserved ones.
     pub inodes_used: u64,
 }
 
-/// How large the file system ends up.
+/// The final size of the file system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ending {
     FullSize,
@@ -135,7 +135,7 @@ fn write_journal(
     Ok(Some(JournalCopy { block_map: tree.root, size }))
 }
 
-/// Settles how many blocks, groups and inodes there are.
+/// Determines the number of blocks, groups and inodes.
 fn measure(draft: &Draft, table: &InodeTable, ending: Ending) -> Result<Geometry, FormatError> {
     let wanted = draft.options.inodes_min;
     match ending {
@@ -149,7 +149,7 @@ fn measure(draft: &Draft, table: &InodeTable, ending: Ending) -> Result<Geometry
                 u64::from(inodes).div_ceil(INODES_PER_GROUP_MAX.into()).saturating_sub(1) * BLOCKS_PER_GROUP
                     + 1,
             );
-            // Tables add blocks, and blocks may add a group with its tables, until both fit.
+            // Tables add blocks, and blocks may add a group with tables of its own, so this repeats until both fit.
             loop {
                 blocks += last_group_missing(draft.front, blocks);
                 let blocks_allowed = blocks.min(draft.blocks);

@@ -1,6 +1,6 @@
-//! Group descriptors and the bitmaps they lead to (kernel `ext4/group_descr.rst`, `ext4/bitmaps.rst`).
+//! Group descriptors and their bitmaps (kernel `ext4/group_descr.rst`, `ext4/bitmaps.rst`).
 //!
-//! Groups without blocks or inodes in use are marked so, and their bitmaps are never written. All inode tables lie in
+//! Groups without blocks or inodes in use are marked as such, and their bitmaps are never written. All inode tables lie in
 //! blocks of a new sparse file, so they read as zeros without being written.
 
 use crate::disk::bytes::{Record, high16, high32, low16, low32};
@@ -13,7 +13,7 @@ const BLOCK_UNINIT: u16 = 2;
 const TABLE_ZEROED: u16 = 4;
 const CHECKSUM_OFFSET: usize = 0x1e;
 
-/// Where the bitmaps and the inode table of a group are.
+/// The location of a group's bitmaps and inode table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tables {
     pub(crate) block_bitmap: u64,
@@ -21,14 +21,14 @@ pub(crate) struct Tables {
     pub(crate) inode_table: u64,
 }
 
-/// What a group has in use.
+/// The inodes of a group that are in use.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct GroupInodes {
     pub(crate) used: u32,
     pub(crate) directories: u32,
 }
 
-/// A group descriptor, and the bitmaps that have to be written.
+/// A group descriptor, and the bitmaps that must be written.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) descriptor: Vec<u8>,
@@ -37,7 +37,7 @@ pub(crate) struct Group {
     pub(crate) free_blocks: u64,
 }
 
-/// Returns the descriptor and bitmaps of a group whose inodes are in use from the first one on.
+/// Encodes the descriptor and bitmaps of a group. Its inodes are used from the first one on.
 pub(crate) fn encode(
     geometry: &Geometry,
     group: u64,
@@ -47,7 +47,7 @@ pub(crate) fn encode(
     seed: Checksum,
 ) -> Group {
     let (block_bits, free_blocks) = usage.bitmap(geometry, group);
-    // The last group may be shorter than the others, which its bitmap has to tell.
+    // The last group may be shorter than the others, which its bitmap must show.
     let is_last = group + 1 == geometry.groups();
     let block_bitmap = (is_last || !usage.is_untouched(group)).then_some(block_bits);
     let inode_bitmap = (inodes.used > 0).then(|| inode_bits(geometry, inodes.used));

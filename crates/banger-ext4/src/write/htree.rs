@@ -1,5 +1,5 @@
-//! The index of large directories: blocks of names in the order of the names' hashes, and one or two levels of blocks
-//! that say which hashes are where (kernel `ext4/directory.rst`, "Hash Tree Directories").
+//! The index of large directories: blocks of names ordered by hash, and one or two levels of blocks that map hashes to them
+//! (kernel `ext4/directory.rst`, "Hash Tree Directories").
 
 use crate::disk::bytes::{Record, clamp16, clamp32, disk_len};
 use crate::disk::checksum::Checksum;
@@ -12,18 +12,18 @@ use crate::write::name_hash::half_md4;
 const HALF_MD4: u8 = 1;
 const ROOT_HEADER: usize = 32;
 const NODE_HEADER: usize = 8;
-/// Eight bytes at the end of a block hold its checksum.
+/// The last eight bytes of a block hold its checksum.
 const ROOT_ENTRIES: usize = (BLOCK_SIZE - ROOT_HEADER - 8) / 8;
 const NODE_ENTRIES: usize = (BLOCK_SIZE - NODE_HEADER - 8) / 8;
 
-/// Names with this hash and larger ones are in this block of the directory, up to the next pointer.
+/// Names with this hash or a larger one are in this block of the directory, up to the hash of the next pointer.
 #[derive(Debug, Clone, Copy)]
 struct Pointer {
     hash: u32,
     block: u32,
 }
 
-/// Returns the blocks of a directory with an index.
+/// Encodes the blocks of a directory with an index.
 pub(crate) fn encode(
     dots: Dots,
     entries: &[DirectoryEntry<'_>],
@@ -54,7 +54,7 @@ pub(crate) fn encode(
     Ok(bytes)
 }
 
-/// Returns pointers to neighbouring blocks that begin with these hashes.
+/// Returns pointers to consecutive blocks that begin with these hashes.
 fn point_to(hashes: impl Iterator<Item = u32>, first_block: usize) -> Vec<Pointer> {
     let blocks = clamp32(disk_len(first_block))..;
     hashes.zip(blocks).map(|(hash, block)| Pointer { hash, block }).collect()
@@ -65,7 +65,7 @@ struct Leaf {
     bytes: Vec<u8>,
 }
 
-/// Fills blocks with names in the order of their hashes.
+/// Packs names into blocks, in the order of their hashes.
 fn pack(entries: &[DirectoryEntry<'_>], hash_seed: &[u8; 16], seed: Checksum) -> Vec<Leaf> {
     let mut sorted: Vec<(u32, &DirectoryEntry<'_>)> =
         entries.iter().map(|entry| (half_md4(entry.name, hash_seed), entry)).collect();
@@ -78,7 +78,7 @@ fn pack(entries: &[DirectoryEntry<'_>], hash_seed: &[u8; 16], seed: Checksum) ->
         if !block.push(*entry) {
             leaves.push(Leaf { hash: block_hash, bytes: std::mem::take(&mut block).finish(seed) });
             block.push(*entry);
-            // The lowest bit says that names with this hash are in the block before as well.
+            // The lowest bit says that names with this hash are also in the previous block.
             block_hash = hash | u32::from(hash == last_hash);
         }
         last_hash = hash;
@@ -105,7 +105,7 @@ fn node(pointers: &[Pointer], seed: Checksum) -> Vec<u8> {
     put_pointers(record, pointers, NODE_ENTRIES, seed)
 }
 
-/// Adds the pointers, of which the first has its counters in place of a hash, and the checksum over what is in use.
+/// Adds the pointers, the first of which has counters in place of a hash, and the checksum over the used part.
 fn put_pointers(mut record: Record, pointers: &[Pointer], capacity: usize, seed: Checksum) -> Vec<u8> {
     record.u16(clamp16(capacity)).u16(clamp16(pointers.len()));
     for (index, pointer) in pointers.iter().enumerate() {

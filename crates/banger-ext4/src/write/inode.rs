@@ -5,18 +5,18 @@ use crate::disk::checksum::Checksum;
 use crate::disk::geometry::INODE_SIZE;
 use crate::write::attributes::Attributes;
 
-/// Bytes of the inode beyond the first 128 that are fields; extended attributes follow them.
+/// Bytes of the inode beyond the first 128 that contain fields; extended attributes follow them.
 pub(crate) const EXTRA_SIZE: u16 = 32;
 pub(crate) const XATTR_OFFSET: usize = 128 + EXTRA_SIZE as usize;
 
 const SECTORS_PER_BLOCK: u64 = 8;
 const CHECKSUM_LOW: usize = 0x7c;
 const CHECKSUM_HIGH: usize = 0x82;
-/// Seconds have 34 bits, and count from the earliest 32-bit time.
+/// Seconds have 34 bits and count from the earliest 32-bit time.
 const SECONDS_MIN: i64 = -(1 << 31);
 const SECONDS_MAX: i64 = SECONDS_MIN + (1 << 34) - 1;
 
-/// The type of an inode as its mode has it.
+/// The file type in an inode's mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileType {
     Fifo,
@@ -42,7 +42,7 @@ impl FileType {
     }
 }
 
-/// One inode, before it has its checksum.
+/// One inode, without its checksum.
 #[derive(Debug)]
 pub(crate) struct Inode {
     pub(crate) file_type: FileType,
@@ -50,7 +50,7 @@ pub(crate) struct Inode {
     pub(crate) created_at: i64,
     pub(crate) links: u16,
     pub(crate) size: u64,
-    /// Blocks of contents and metadata that belong to this inode alone.
+    /// Number of blocks of contents and metadata that belong only to this inode.
     pub(crate) blocks: u64,
     pub(crate) flags: u32,
     /// 60 bytes: an extent tree, block numbers, a device number, or the target of a short symbolic link.
@@ -60,7 +60,7 @@ pub(crate) struct Inode {
 }
 
 impl Inode {
-    /// Returns the inode as it is stored.
+    /// Encodes the inode.
     pub(crate) fn encode(&self, number: u32, seed: Checksum) -> Vec<u8> {
         let a = &self.attributes;
         let (mtime, mtime_extra) = timestamp(a.mtime, a.mtime_nanos);
@@ -90,7 +90,7 @@ impl Inode {
     }
 }
 
-/// Returns the 60 bytes that hold a device number.
+/// Encodes a device number in the 60 bytes of the block map.
 pub(crate) fn device_map(major: u32, minor: u32) -> Vec<u8> {
     let mut record = Record::with_capacity(60);
     if major < 256 && minor < 256 {
@@ -102,7 +102,7 @@ pub(crate) fn device_map(major: u32, minor: u32) -> Vec<u8> {
     record.into_bytes()
 }
 
-/// Returns the seconds as the first 128 bytes have them, and the field with two more bits and the nanoseconds.
+/// Returns the seconds in the form of the first 128 bytes, and the field with two more bits and the nanoseconds.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

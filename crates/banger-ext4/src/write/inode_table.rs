@@ -1,6 +1,6 @@
-//! Numbers the inodes, and writes what each one keeps in blocks of its own: names, long link targets, extent trees,
-//! extended attributes. The inodes themselves wait behind the end of the disk until their tables have a place: with
-//! millions of them, memory is no place to wait in.
+//! Numbers the inodes, and writes the blocks of each one: names, long link targets, extent trees, extended attributes. The
+//! inodes themselves are set aside after the end of the disk until the location of their tables is known, because millions
+//! of them would take too much memory.
 
 use crate::disk::bytes::{clamp16, clamp32, disk_len};
 use crate::disk::checksum::Checksum;
@@ -17,21 +17,21 @@ use crate::write::inode::{FileType, Inode, device_map};
 use crate::write::name_block::{DirectoryEntry, Dots};
 use crate::write::tree::{Body, Directory, Node, NodeId, Tree};
 
-/// Targets of this length and longer ones have a block.
+/// Targets of this length or longer have a block of their own.
 const FAST_SYMLINK_END: usize = 60;
-/// Inodes that are gathered for one write.
+/// Bytes of inodes that are collected for one write.
 const WAITING_BYTES_MAX: usize = 256 << 10;
-/// A directory with more links says 1, which means "many".
+/// A directory with more links stores 1, which means "many".
 const DIRECTORY_LINKS_MAX: u32 = 64999;
 
-/// All inodes in the order of their numbers.
+/// All inodes, ordered by number.
 #[derive(Debug)]
 pub(crate) struct InodeTable {
-    /// The reserved ones, which come in any order.
+    /// The reserved inodes, which are set in any order.
     reserved: Vec<u8>,
-    /// Those after them that were not set aside yet.
+    /// Later inodes that were not set aside yet.
     waiting: Vec<u8>,
-    /// Where the reserved ones would be if they were set aside, too.
+    /// The offset at which the reserved inodes would be if they were set aside as well.
     aside_at: u64,
     count: u32,
     /// Indexes (numbers less one) of directories, in order.
@@ -84,7 +84,7 @@ impl InodeTable {
         }
     }
 
-    /// Sets the waiting inodes aside, which end before the number `next`.
+    /// Sets the collected inodes aside; they end before the number `next`.
     fn set_aside(&mut self, draft: &Draft, next: u32) -> Result<(), FormatError> {
         let end = self.aside_at + u64::from(next - 1) * disk_len(INODE_SIZE);
         draft.file.set_aside(end - disk_len(self.waiting.len()), &self.waiting)?;
@@ -92,7 +92,7 @@ impl InodeTable {
         Ok(())
     }
 
-    /// Returns the bytes of so many inodes from an index on, as far as there are any.
+    /// Returns the bytes of up to `count` inodes from the index `first`.
     pub(crate) fn read(&self, draft: &Draft, first: u32, count: u32) -> Result<Vec<u8>, FormatError> {
         let count = count.min(self.count.saturating_sub(first));
         let mut bytes = vec![0; count as usize * INODE_SIZE];
@@ -109,7 +109,7 @@ impl InodeTable {
         self.count
     }
 
-    /// Returns what a group has in use of the inodes.
+    /// Returns the inodes of a group that are in use.
     pub(crate) fn in_group(&self, geometry: &Geometry, group: u64) -> GroupInodes {
         let first = group.saturating_mul(geometry.inodes_per_group.into());
         let used = u64::from(self.count()).saturating_sub(first).min(geometry.inodes_per_group.into());
@@ -120,7 +120,7 @@ impl InodeTable {
     }
 }
 
-/// The numbers of the inodes: in the order in which the entries came, without gaps.
+/// The numbers of the inodes, in the order in which entries were added, without gaps.
 struct Numbers {
     by_node: Vec<u32>,
     count: u32,

@@ -1,4 +1,4 @@
-//! The journal of a new file system: a superblock that says "empty", in front of zeros (kernel `ext4/journal.rst`).
+//! The journal of a new file system: a superblock that marks it as empty, followed by zeros (kernel `ext4/journal.rst`).
 
 use crate::disk::bytes::{Record, clamp32};
 use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE};
@@ -10,7 +10,7 @@ const SUPERBLOCK_V2: u32 = 4;
 const BLOCKS_MIN: u64 = 1024;
 const BLOCKS_MAX: u64 = (32 << 30) / BLOCK_BYTES;
 
-/// Returns the blocks of the journal for a disk of this many blocks; 0 means none.
+/// Returns the number of journal blocks for a disk of this many blocks; 0 means no journal.
 pub(crate) fn blocks_for(journal: Journal, disk_blocks: u64) -> Result<u64, FormatError> {
     match journal {
         Journal::None => Ok(0),
@@ -25,7 +25,7 @@ pub(crate) fn blocks_for(journal: Journal, disk_blocks: u64) -> Result<u64, Form
     }
 }
 
-/// Returns what `mke2fs` takes: 64 MiB on a disk of 8 GiB, 1 GiB from 128 GiB on.
+/// Returns the default of `mke2fs`: 64 MiB on a disk of 8 GiB, 1 GiB from 128 GiB on.
 fn default_blocks(disk_blocks: u64) -> u64 {
     const STEPS: [(u64, u64); 8] = [
         (2 << 10, 0),

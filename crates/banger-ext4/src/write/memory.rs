@@ -1,4 +1,4 @@
-//! How the tree reckons the memory that it takes.
+//! An estimate of the memory that the tree takes.
 
-/// What an allocation takes beside its content, in bytes.
+/// The overhead of an allocation, in bytes.
 pub(crate) const ALLOCATION_BYTES: usize = 16;

@@ -1,4 +1,4 @@
-//! The way in: entries become a tree in memory with their contents on the disk already; all metadata is written at the end.
+//! Writing: entries become a tree in memory, with their contents already on the disk; all metadata is written at the end.
 
 pub(crate) mod allocator;
 pub(crate) mod attributes;

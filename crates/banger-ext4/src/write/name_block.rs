@@ -5,12 +5,12 @@ use crate::disk::checksum::Checksum;
 use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE};
 use crate::write::inode::FileType;
 
-/// The checksum at the end of a block pretends to be an entry without an inode.
+/// The checksum at the end of a block is disguised as an entry without an inode.
 const TAIL_SIZE: usize = 12;
 const TAIL_TYPE: u8 = 0xde;
 const ENTRY_HEADER: usize = 8;
 
-/// One name of a directory.
+/// One name in a directory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DirectoryEntry<'n> {
     pub(crate) name: &'n [u8],
@@ -25,7 +25,7 @@ pub(crate) struct Dots {
     pub(crate) parent: u32,
 }
 
-/// Returns the bytes that an entry takes at least.
+/// Returns the minimum size of an entry in bytes.
 fn entry_size(name: &[u8]) -> usize {
     ENTRY_HEADER + name.len().next_multiple_of(4)
 }
@@ -50,7 +50,7 @@ fn type_code(file_type: FileType) -> u8 {
     }
 }
 
-/// A block of names under construction.
+/// A block of names that is being filled.
 #[derive(Debug, Default)]
 pub(crate) struct NameBlock {
     record: Record,
@@ -58,7 +58,7 @@ pub(crate) struct NameBlock {
 }
 
 impl NameBlock {
-    /// Adds an entry; returns false when there is no room for it.
+    /// Adds an entry; returns false if it does not fit.
     pub(crate) fn push(&mut self, entry: DirectoryEntry<'_>) -> bool {
         let size = entry_size(entry.name);
         if self.record.len() + size > BLOCK_SIZE - TAIL_SIZE {
@@ -69,7 +69,7 @@ impl NameBlock {
         true
     }
 
-    /// Stretches the last entry to the end and adds the checksum.
+    /// Extends the last entry to the end of the block and adds the checksum.
     pub(crate) fn finish(mut self, seed: Checksum) -> Vec<u8> {
         let end = BLOCK_SIZE - TAIL_SIZE;
         self.record.patch_u16(self.last_entry + 4, clamp16(end - self.last_entry));

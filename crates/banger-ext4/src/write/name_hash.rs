@@ -4,7 +4,7 @@
 const K2: u32 = 0x5a82_7999;
 const K3: u32 = 0x6ed9_eba1;
 const MD4_START: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
-/// The largest hash is the mark of the end of a directory.
+/// The largest hash is reserved: it marks the end of a directory.
 const END_MARK: u32 = 0xffff_fffe;
 
 /// Returns the hash of a name. The lowest bit is always clear: the index uses it.
@@ -33,7 +33,7 @@ fn start_state(seed: &[u8; 16]) -> [u32; 4] {
     state
 }
 
-/// Returns up to 32 bytes as 8 big-endian words, filled up with the length of the rest of the name.
+/// Returns up to 32 bytes as 8 big-endian words, padded with the length of the rest of the name.
 #[expect(clippy::cast_possible_truncation, reason = "names have at most 255 bytes")]
 #[expect(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "characters are signed in this hash")]
 fn words(rest: &[u8]) -> [u32; 8] {
@@ -47,7 +47,7 @@ fn words(rest: &[u8]) -> [u32; 8] {
     words
 }
 
-/// How three words are mixed, the constant that is added, the order of the words, and the rotations.
+/// The mixing function of three words, the constant that is added, the order of the words, and the rotations.
 type Round = (fn(u32, u32, u32) -> u32, u32, [u32; 8], [u32; 4]);
 
 fn transform(state: &mut [u32; 4], words: [u32; 8]) {

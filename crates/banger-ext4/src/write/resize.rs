@@ -1,8 +1,8 @@
-//! The resize inode: claims the blocks that wait for descriptors of a grown disk, in all copies of the superblock
-//! (kernel `ext4/special_inodes.rst`; the layout is what `ext4_resize_fs` and `resize2fs` check).
+//! The resize inode, which claims the blocks that are reserved for descriptors of a grown disk, in all copies of the
+//! superblock (kernel `ext4/special_inodes.rst`; the layout is the one that `ext4_resize_fs` and `resize2fs` check).
 //!
-//! Its one double-indirect block points to each reserved block after the primary superblock, and each of these
-//! points to its counterparts after the other superblocks.
+//! Its one double-indirect block points to each reserved block after the primary superblock, and each of these points to its
+//! counterparts after the other superblocks.
 
 use crate::disk::bytes::{Record, clamp32};
 use crate::disk::geometry::{BLOCK_BYTES, BLOCK_SIZE, Geometry};

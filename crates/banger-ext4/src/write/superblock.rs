@@ -18,7 +18,7 @@ const COMPAT: u32 = 0x8 | 0x10 | 0x20;
 const INCOMPAT: u32 = 0x2 | 0x40 | 0x80 | 0x200;
 /// `sparse_super`, `large_file`, `huge_file`, `dir_nlink`, `extra_isize`, `metadata_csum`.
 const RO_COMPAT: u32 = 0x1 | 0x2 | 0x8 | 0x20 | 0x40 | 0x400;
-/// Extended attributes and access control lists are on without being asked for.
+/// Extended attributes and access control lists are enabled by default.
 const MOUNT_OPTIONS: u32 = 0x4 | 0x8;
 const SIGNED_HASH: u32 = 1;
 const HALF_MD4: u8 = 1;
@@ -26,14 +26,14 @@ const CRC32C: u8 = 1;
 /// Sixteen groups share their free inodes and blocks.
 const GROUPS_PER_FLEX_LOG: u8 = 4;
 
-/// What the superblock says about the journal.
+/// The superblock's copy of the journal's location.
 #[derive(Debug)]
 pub(crate) struct JournalCopy {
     pub(crate) block_map: Vec<u8>,
     pub(crate) size: u64,
 }
 
-/// What the superblock counts.
+/// Totals for the superblock.
 #[derive(Debug)]
 pub(crate) struct Totals {
     pub(crate) free_blocks: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Totals {
     pub(crate) journal: Option<JournalCopy>,
 }
 
-/// Returns the block at the start of a group that has the superblock in it.
+/// Encodes the block at the start of a group that contains the superblock.
 pub(crate) fn encode_block(
     options: &FormatOptions,
     geometry: &Geometry,
@@ -90,7 +90,7 @@ fn encode(options: &FormatOptions, geometry: &Geometry, totals: &Totals, group: 
     r.into_bytes()
 }
 
-/// Returns the 40 bits of a time after 1970 in two fields.
+/// Returns the 40 bits of a time after 1970 as two fields.
 #[expect(clippy::cast_possible_truncation, reason = "the value is cut into its bytes")]
 fn seconds(time: i64) -> (u32, u8) {
     let time = u64::try_from(time).unwrap_or(0);

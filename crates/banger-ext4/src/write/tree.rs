@@ -1,4 +1,4 @@
-//! The tree of names and inodes in memory, until the disk is complete. File contents are on the disk already.
+//! The tree of names and inodes in memory, until the disk is complete. File contents are already on the disk.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ mod layers;
 
 const LINKS_MAX: u32 = 65000;
 
-/// An inode of the tree; made by the tree alone.
+/// An inode of the tree; only the tree creates these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeId(u32);
 
@@ -33,8 +33,8 @@ pub(crate) struct Directory {
     pub(crate) subdirectories: u32,
 }
 
-/// What a name leads to, and the layer that gave it the name. The layer is the name's and not the node's: a later layer
-/// may give a file of an earlier one another name.
+/// The node that a name leads to, and the layer that set the name. The layer belongs to the name rather than to the node,
+/// because a later layer may give another name to a file of an earlier one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Link {
     pub(crate) node: NodeId,
@@ -56,7 +56,7 @@ pub(crate) enum Body {
 pub(crate) struct Node {
     pub(crate) attributes: Attributes,
     pub(crate) xattrs: Xattrs,
-    /// Names of something that is no directory; 0 when it was replaced.
+    /// Number of names of a node that is not a directory; 0 after it was replaced.
     pub(crate) names: u32,
     pub(crate) body: Body,
 }
@@ -77,7 +77,7 @@ impl Node {
     }
 }
 
-/// About what a name takes in its directory's map.
+/// An estimate of the memory that a name takes in its directory's map.
 fn name_bytes(name: &[u8]) -> usize {
     ALLOCATION_BYTES + name.len() + 2 * size_of::<(Box<[u8]>, Link)>()
 }
@@ -85,24 +85,24 @@ fn name_bytes(name: &[u8]) -> usize {
 #[derive(Debug)]
 pub(crate) struct Tree {
     nodes: Vec<Node>,
-    /// Nodes that were replaced: the next ones take their places.
+    /// Nodes that were replaced; new nodes reuse their slots.
     vacant: Vec<NodeId>,
-    /// About how many bytes of memory the names, targets, attributes and extents take, beside the nodes.
+    /// Approximate memory of names, targets, attributes and extents in bytes, in addition to the nodes.
     held_bytes: usize,
     created_at: i64,
-    /// Every name that is given now belongs to this layer.
+    /// The layer of every name that is set now.
     layer: u32,
 }
 
 impl Tree {
-    /// Returns a tree with a root and `lost+found`, which is therefore the first inode after the root.
+    /// Returns a tree with a root and with `lost+found`, which is therefore the first inode after the root.
     pub(crate) fn new(created_at: i64) -> Self {
         let mut tree = Self { nodes: Vec::new(), vacant: Vec::new(), held_bytes: 0, created_at, layer: 0 };
         tree.push_directory(NodeId::ROOT, Attributes::of_root(0o755, created_at), Xattrs::default());
         let lost_found =
             tree.push_directory(NodeId::ROOT, Attributes::of_root(0o700, created_at), Xattrs::default());
         tree.link_directory(NodeId::ROOT, b"lost+found", lost_found);
-        // Checkers want it, so no layer may hide it.
+        // Checkers require it, so no layer may hide it.
         tree.keep_always(NodeId::ROOT, b"lost+found");
         tree
     }
@@ -117,23 +117,23 @@ impl Tree {
         &mut self.nodes[id.index()]
     }
 
-    /// Returns all nodes in the order they were made, also those that were replaced.
+    /// Returns all nodes in the order in which they were made, including those that were replaced.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         (0..).map(NodeId).zip(&self.nodes)
     }
 
-    /// Returns how many entries there are beside the root and `lost+found`.
+    /// Returns the number of entries besides the root and `lost+found`.
     pub(crate) fn entries(&self) -> u64 {
         disk_len(self.nodes.len() - self.vacant.len()).saturating_sub(2)
     }
 
-    /// Returns how many of the entries are directories.
+    /// Returns the number of entries that are directories.
     pub(crate) fn directories(&self) -> u64 {
         let is_directory = |node: &&Node| node.is_live() && matches!(node.body, Body::Directory(_));
         disk_len(self.nodes.iter().filter(is_directory).count())
     }
 
-    /// Returns about how many bytes of memory the tree takes.
+    /// Returns approximately how many bytes of memory the tree takes.
     pub(crate) fn memory_bytes(&self) -> u64 {
         disk_len(self.nodes.len() * size_of::<Node>() + self.held_bytes)
     }
@@ -142,7 +142,7 @@ impl Tree {
         self.nodes.len()
     }
 
-    /// Adds a directory, or gives one that exists new attributes.
+    /// Adds a directory, or gives new attributes to an existing one.
     pub(crate) fn add_directory(
         &mut self,
         path: &[u8],
@@ -176,7 +176,7 @@ impl Tree {
         }
     }
 
-    /// Makes the parents of something that is no directory, and checks that its name may be taken.
+    /// Makes the parents of an entry that is not a directory, and checks that its name may be used.
     pub(crate) fn prepare<'p>(&mut self, path: &'p [u8]) -> Result<Place<'p>, FormatError> {
         let names = names(path)?;
         let Some((name, parents)) = names.split_last() else {
@@ -191,13 +191,13 @@ impl Tree {
         Ok(Place { parent, name })
     }
 
-    /// Puts a new node in its place. Returns the extents of a file that has lost its last name by this.
+    /// Puts a new node in its place. Returns the extents of a file that lost its last name because of this.
     pub(crate) fn place(&mut self, place: &Place<'_>, node: Node) -> Extents {
         let id = self.push(node);
         self.link(place, id)
     }
 
-    /// Gives a file one more name.
+    /// Gives a file another name.
     pub(crate) fn add_hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<Extents, FormatError> {
         let Some(id) = self.find(target)? else {
             return Err(FormatError::LinkTargetMissing { path: shown(path), target: shown(target) });
@@ -264,7 +264,7 @@ impl Tree {
         id
     }
 
-    /// Lets a node go that nobody names any more. Whoever calls this has taken its last name.
+    /// Frees a node without names. The caller has removed its last name.
     pub(super) fn vacate(&mut self, id: NodeId) -> Body {
         let node = self.node_mut(id);
         let held_bytes = node.held_bytes();
@@ -287,7 +287,7 @@ impl Tree {
         }
     }
 
-    /// Makes a name that exists one of the current layer's.
+    /// Assigns an existing name to the current layer.
     fn claim(&mut self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
         let layer = self.layer;
         let link = self.directory_mut(parent)?.entries.get_mut(name)?;
@@ -302,7 +302,7 @@ impl Tree {
         }
     }
 
-    /// Takes a name from something that is no directory. Returns the extents of a file that has lost its last name.
+    /// Removes a name of a node that is not a directory. Returns the extents of a file that lost its last name.
     pub(super) fn take_name(&mut self, id: NodeId) -> Extents {
         let node = self.node_mut(id);
         node.names -= 1;
@@ -320,7 +320,7 @@ impl Tree {
         }
     }
 
-    /// Takes note that a name is gone.
+    /// Accounts for a removed name.
     pub(super) fn forget(&mut self, name: &[u8]) {
         self.held_bytes = self.held_bytes.saturating_sub(name_bytes(name));
     }
@@ -354,7 +354,7 @@ impl Tree {
     }
 }
 
-/// A name in a directory that something other than a directory may take.
+/// A name in a directory that an entry other than a directory may use.
 #[derive(Debug)]
 pub(crate) struct Place<'p> {
     parent: NodeId,

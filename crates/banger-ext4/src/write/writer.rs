@@ -1,4 +1,4 @@
-//! The public face: takes entries, keeps the tree, and ends by writing all metadata.
+//! The public interface: takes entries, keeps the tree, and writes all metadata at the end.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::write::tree::{Body, Node, Tree};
 use crate::write::xattr::Xattrs;
 
 const LABEL_MAX: usize = 16;
-/// 32 MiB: giving back has a price for each run.
+/// 32 MiB, because returning blocks to the host has a cost for each run.
 const WASTE_BLOCKS_MAX: u64 = (32 << 20) / BLOCK_BYTES;
 const SYMLINK_MAX: usize = 4095;
 const MAJOR_MAX: u32 = 0xfff;
@@ -29,19 +29,19 @@ const MINOR_MAX: u32 = 0xf_ffff;
 
 /// Makes a new ext4 file system in a sparse file.
 ///
-/// The file is not a file system before [`Self::finish`] or [`Self::finish_shrunk`] has returned.
-/// After an error the writer may go on: the entry is left out.
+/// The file is not a file system until [`Self::finish`] or [`Self::finish_shrunk`] has returned.
+/// After an error the writer may continue; the entry is left out.
 #[derive(Debug)]
 pub struct Ext4Writer {
     draft: Draft,
-    /// Blocks that were let go and that the host has not got back yet.
+    /// Freed blocks that were not returned to the host yet.
     waste_blocks: u64,
-    /// How many of the freed runs it has got back.
+    /// Number of freed runs that were returned to the host.
     punched: usize,
 }
 
 impl Ext4Writer {
-    /// Creates the file, or empties it.
+    /// Creates the file, or truncates it.
     pub fn create(path: &Path, options: FormatOptions) -> Result<Self, FormatError> {
         if options.label.len() > LABEL_MAX {
             return Err(FormatError::LabelTooLong { label: options.label });
@@ -55,10 +55,10 @@ impl Ext4Writer {
         Ok(Self { draft, waste_blocks: 0, punched: 0 })
     }
 
-    /// Adds an entry. Missing parents are made as 0755 of root.
+    /// Adds an entry. Missing parents are made with owner root and mode 0755.
     ///
-    /// A directory that exists gets the new metadata; anything else replaces what has the same name, unless one of the
-    /// two is a directory.
+    /// An existing directory gets the new metadata; any other entry replaces one with the same name, unless exactly one of
+    /// the two is a directory.
     pub fn add(&mut self, path: &[u8], metadata: &Metadata, kind: EntryKind<'_>) -> Result<(), FormatError> {
         let attributes = Attributes::of(metadata);
         let body = match kind {
@@ -93,56 +93,56 @@ impl Ext4Writer {
         self.add_node(path, metadata, |_| Ok(body))
     }
 
-    /// Begins a layer: what is added from now on lies over what was added before, for [`Self::remove_older`] and
+    /// Starts a layer: entries that are added from now on lie above the earlier ones, for [`Self::remove_older`] and
     /// [`Self::clear_older`].
     pub fn begin_layer(&mut self) {
         self.draft.tree.begin_layer();
     }
 
-    /// Returns what is at a path. No symbolic link is followed.
+    /// Returns the entry at a path. No symbolic link is followed.
     pub fn look_up(&self, path: &[u8]) -> Result<Option<Found>, FormatError> {
         self.draft.tree.look_up(path)
     }
 
-    /// Returns a path that means the same without a symbolic link among its parents. Links are followed as by a process
-    /// whose root this is: the parent of the root is the root.
+    /// Returns an equivalent path without symbolic links among its parents. Links are followed as for a process with this
+    /// root: the parent of the root is the root.
     pub fn resolve<'p>(&self, path: &'p [u8]) -> Result<Cow<'p, [u8]>, FormatError> {
         self.draft.tree.resolve(path)
     }
 
-    /// Removes what is at a path, with all below it; `lost+found` stays. Nothing there is fine.
+    /// Removes the entry at a path and everything below it; `lost+found` stays. It is not an error if there is none.
     pub fn remove(&mut self, path: &[u8]) -> Result<(), FormatError> {
         let freed = self.draft.tree.remove(path)?;
         self.release(&freed)
     }
 
-    /// Removes what earlier layers have at a path and below it. What the current layer has added stays, in parents that
-    /// are 0755 of root.
+    /// Removes the entries of earlier layers at a path and below it. Entries of the current layer stay; their parents then
+    /// belong to root, with mode 0755.
     pub fn remove_older(&mut self, path: &[u8]) -> Result<(), FormatError> {
         let freed = self.draft.tree.remove_older(path)?;
         self.release(&freed)
     }
 
-    /// Removes what earlier layers have below a directory; the directory itself stays as it is.
+    /// Removes the entries of earlier layers below a directory; the directory itself stays.
     pub fn clear_older(&mut self, path: &[u8]) -> Result<(), FormatError> {
         let freed = self.draft.tree.clear_older(path)?;
         self.release(&freed)
     }
 
-    /// Returns how many entries there are, parents that nobody described among them.
+    /// Returns the number of entries, including parents that were made implicitly.
     #[must_use]
     pub fn entries(&self) -> u64 {
         self.draft.tree.entries()
     }
 
-    /// Returns about how many bytes of memory the entries take.
+    /// Returns approximately how many bytes of memory the entries take.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.draft.tree.memory_bytes()
     }
 
-    /// Returns about how many bytes of the disk the end of the work takes at most: inodes, twice while they wait for their place,
-    /// and directories with their names.
+    /// Returns an upper estimate of the disk space that completion takes: inodes, counted twice because they are set aside
+    /// first, and directories with their names.
     #[must_use]
     pub fn metadata_bytes(&self) -> u64 {
         let inodes = self.draft.tree.entries().saturating_mul(2 * disk_len(INODE_SIZE));
@@ -155,7 +155,7 @@ impl Ext4Writer {
         finish::write(self.draft, Ending::FullSize)
     }
 
-    /// Like [`Self::finish`], but trims the file system to what is in use and this much free space.
+    /// Like [`Self::finish`], but shrinks the file system to the used size plus `slack_bytes` of free space.
     pub fn finish_shrunk(self, slack_bytes: u64) -> Result<FormatSummary, FormatError> {
         finish::write(self.draft, Ending::Shrunk { slack_blocks: slack_bytes.div_ceil(BLOCK_BYTES) })
     }
@@ -188,8 +188,8 @@ impl Ext4Writer {
         self.release(replaced.as_slice())
     }
 
-    /// Lets blocks go that nobody has any more. They are given back to the host while the work goes on: what replaces
-    /// itself again and again must not fill its disk.
+    /// Frees blocks that are no longer used. They are returned to the host during the work, so that content that is replaced
+    /// again and again does not fill the host's disk.
     fn release(&mut self, extents: &[Extent]) -> Result<(), FormatError> {
         for extent in extents {
             self.draft.allocator.release(extent.run());
@@ -206,7 +206,7 @@ impl Ext4Writer {
     }
 }
 
-/// Makes an empty file system with `lost+found`. Takes milliseconds whatever the size.
+/// Makes an empty file system with `lost+found`. Takes milliseconds for any size.
 pub fn format_empty(path: &Path, options: FormatOptions) -> Result<FormatSummary, FormatError> {
     Ext4Writer::create(path, options)?.finish()
 }

@@ -1,4 +1,4 @@
-//! Extended attributes, in the inode where they fit and else in one block (kernel `ext4/attributes.rst`).
+//! Extended attributes, stored in the inode if they fit and otherwise in one block (kernel `ext4/attributes.rst`).
 
 use crate::disk::acl;
 use crate::disk::bytes::{Record, clamp16, clamp32, disk_len};
@@ -13,7 +13,7 @@ use crate::write::memory::ALLOCATION_BYTES;
 const ENTRY_HEADER: usize = 16;
 const BLOCK_HEADER: usize = 32;
 const CHECKSUM_OFFSET: usize = 16;
-/// The inode has a magic number before the entries; four zero bytes end the entries.
+/// The inode has a magic number before the entries, and four zero bytes after them.
 const INLINE_BYTES: usize = INODE_SIZE - XATTR_OFFSET - 4;
 const END_BYTES: usize = 4;
 
@@ -35,7 +35,7 @@ impl Xattr {
         (self.namespace, &self.name) == (other.namespace, &other.name)
     }
 
-    /// Returns the hash of name and value, by which the kernel finds equal blocks.
+    /// Returns the hash of name and value, with which the kernel finds equal blocks.
     fn hash(&self) -> u32 {
         let of_name = self.name.iter().fold(0_u32, |hash, byte| hash.rotate_left(5) ^ u32::from(*byte));
         self.value.chunks(4).fold(of_name, |hash, chunk| {
@@ -49,7 +49,7 @@ impl Xattr {
 }
 
 impl Places {
-    /// Returns nothing when they do not fit.
+    /// Returns `None` if they do not fit.
     fn of(sorted: Vec<Xattr>) -> Option<Self> {
         let mut free = Free::default();
         let mut places = Self::default();
@@ -63,14 +63,14 @@ impl Places {
     }
 }
 
-/// Where an attribute is.
+/// The location of an attribute.
 #[derive(Debug, Clone, Copy)]
 enum Place {
     Inline,
     Block,
 }
 
-/// What is left of the room for attributes.
+/// The remaining space for attributes.
 #[derive(Debug)]
 struct Free {
     inline: usize,
@@ -94,8 +94,8 @@ impl Free {
     }
 }
 
-/// Takes away what cannot be stored: names that ext4 does not know, malformed lists, and what has no room. Returns how
-/// many those are. The kernel's own attributes come before those of users.
+/// Removes attributes that cannot be stored: names that ext4 does not know, malformed lists, and attributes that do not fit.
+/// Returns their number. The kernel's own attributes take precedence over those of users.
 pub(crate) fn keep_storable(given: &mut Vec<(Vec<u8>, Vec<u8>)>) -> usize {
     let before = given.len();
     given.sort_by_key(|(name, _)| name.starts_with(b"user."));
@@ -105,7 +105,7 @@ pub(crate) fn keep_storable(given: &mut Vec<(Vec<u8>, Vec<u8>)>) -> usize {
     given.retain(|(name, value)| {
         let Ok(xattr) = parse(b"", name, value) else { return false };
         let size = xattr.size();
-        // The first test is cheap: a stranger may give thousands.
+        // The cheap test comes first, because an untrusted image may have thousands of attributes.
         if used + size > room.inline + room.block {
             return false;
         }
@@ -124,7 +124,7 @@ pub(crate) fn keep_storable(given: &mut Vec<(Vec<u8>, Vec<u8>)>) -> usize {
     before - given.len()
 }
 
-/// The extended attributes of one inode; they are known to fit. Most inodes have none.
+/// The extended attributes of one inode, which are known to fit. Most inodes have none.
 #[derive(Debug, Default)]
 pub(crate) struct Xattrs(Option<Box<Places>>);
 
@@ -151,7 +151,7 @@ impl Xattrs {
         Ok(Self(Some(Box::new(places))))
     }
 
-    /// Returns about how many bytes of memory they take beside this value.
+    /// Returns approximately how many bytes of memory they take in addition to this value.
     pub(crate) fn held_bytes(&self) -> usize {
         let all = self.inline().iter().chain(self.block());
         let of_one =
@@ -167,14 +167,14 @@ impl Xattrs {
         self.0.as_ref().map_or(&[], |places| &places.block)
     }
 
-    /// Returns what follows the fields of the inode.
+    /// Encodes the bytes after the fields of the inode.
     pub(crate) fn encode_inline(&self) -> Vec<u8> {
         if self.inline().is_empty() {
             return Vec::new();
         }
         let mut record = Record::with_capacity(INLINE_BYTES + 4);
         record.u32(XATTR_MAGIC);
-        // Offsets of values count from the first entry, and the kernel leaves hashes out here.
+        // Offsets of values count from the first entry, and the kernel omits hashes here.
         put_xattrs(&mut record, self.inline(), 4, INLINE_BYTES, |_| 0);
         record.into_bytes()
     }
@@ -183,7 +183,7 @@ impl Xattrs {
         !self.block().is_empty()
     }
 
-    /// Returns the block for the attributes that do not fit in the inode.
+    /// Encodes the block for the attributes that do not fit into the inode.
     pub(crate) fn encode_block(&self, block: u64, seed: Checksum) -> Vec<u8> {
         let hash = self.block().iter().fold(0_u32, |hash, xattr| hash.rotate_left(16) ^ xattr.hash());
         let mut record = Record::with_capacity(BLOCK_SIZE);
@@ -217,7 +217,7 @@ fn parse(path: &[u8], name: &[u8], value: &[u8]) -> Result<Xattr, FormatError> {
     }
 }
 
-/// Adds entries from the front and their values from the back. Offsets count from `base`, the area is `size` bytes.
+/// Adds entries from the front and their values from the back. Offsets count from `base`; the area has `size` bytes.
 fn put_xattrs(record: &mut Record, xattrs: &[Xattr], base: usize, size: usize, hash: impl Fn(&Xattr) -> u32) {
     let mut value_end = size;
     for xattr in xattrs {

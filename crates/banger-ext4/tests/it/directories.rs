@@ -1,4 +1,4 @@
-//! Directories large and deep.
+//! Large and deep directories.
 
 use banger_ext4::EntryKind;
 

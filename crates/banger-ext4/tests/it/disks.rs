@@ -1,4 +1,4 @@
-//! Sizes, empty disks, growth, and what a disk costs.
+//! Sizes, empty disks, growth, and the cost of a disk.
 
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ fn an_empty_disk_of_64_gib_costs_about_a_megabyte_and_no_time() {
         .expect("formats");
     let took = start.elapsed();
     assert!(disk.allocated_bytes() < 3 * MIB / 2, "allocates {} bytes", disk.allocated_bytes());
-    // Milliseconds on a quiet machine; the bound only tells "not proportional to the size".
+    // It takes milliseconds on a quiet machine; the bound only excludes times that grow with the size.
     assert!(took.as_millis() < 2000, "takes {took:?}");
 }
 

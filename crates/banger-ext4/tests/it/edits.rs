@@ -1,4 +1,4 @@
-//! Copies and changes: what was there stays as it was, what was changed is as wished, and `e2fsck` is content.
+//! Copies and changes: unchanged entries stay as they were, changed ones are as requested, and `e2fsck` finds no error.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::random_trees::{Tree, add, read_entries, root};
 use crate::support::{CREATED_AT, Disk, Fill, MIB, metadata, options};
 
-/// What a tree has, by path: everything but the inode's number; names of one file have the first of them instead.
+/// The entries of a tree by path, without inode numbers; names of one file have its first name instead.
 fn shape(disk: &Disk) -> BTreeMap<Vec<u8>, (Metadata, EntryBody, Vec<u8>)> {
     let reader = Ext4Reader::open(&disk.path).expect("opens");
     let mut firsts: BTreeMap<u32, Vec<u8>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! All kinds of entries with all they carry.
+//! All kinds of entries with all their properties.
 
 use std::io::Read;
 
@@ -207,7 +207,7 @@ fn access_control_lists_are_converted_to_the_form_on_disk() {
         writer.entry("file", &Metadata { xattrs, ..metadata(0o644) }, EntryKind::Fifo);
     });
     disk.assert_clean();
-    // Version 1, and 4 bytes for each entry but 8 for the one with an id.
+    // Version 1, and 4 bytes for each entry, but 8 for the one with an ID.
     let listed = disk.debugfs("ea_list /file");
     assert!(
         listed.contains("system.posix_acl_access (28) = 01 00 00 00 01 00 06 00 02 00 04 00 e8 03 00 00"),

@@ -1,4 +1,4 @@
-//! Layers that hide, replace and remove what lies below them.
+//! Layers that hide, replace and remove entries below them.
 
 use std::os::unix::fs::MetadataExt as _;
 

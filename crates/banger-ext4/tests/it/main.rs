@@ -1,4 +1,5 @@
-//! Makes file systems and lets others judge them: `e2fsck`, `debugfs`, `resize2fs`, and the reader crate `ext4-view`.
+//! Makes file systems and checks them with independent programs: `e2fsck`, `debugfs`, `resize2fs`, and the crate
+//! `ext4-view`.
 
 #![expect(
     clippy::expect_used,

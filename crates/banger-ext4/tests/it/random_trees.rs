@@ -23,7 +23,7 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
         .prop_filter("no dots", |name| name != b"." && name != b"..")
 }
 
-/// Pieces of zeros and other bytes, around the size of a block.
+/// Runs of zeros and of other bytes, around the size of a block.
 fn content() -> impl Strategy<Value = Vec<u8>> {
     let piece =
         (prop_oneof![Just(0_u8), any::<u8>()], prop_oneof![0..10_usize, 4090..4100_usize, 0..40_000_usize]);

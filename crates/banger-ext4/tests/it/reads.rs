@@ -1,4 +1,4 @@
-//! What our own reader finds: in file systems of ours, of `mke2fs`, and in damaged ones.
+//! Our own reader on file systems of our writer, on those of `mke2fs`, and on damaged ones.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -83,7 +83,7 @@ fn paths_lead_to_entries_and_never_through_links() {
     assert_eq!(reader.label(), "disk");
 }
 
-/// A directory with a bit of everything that `mke2fs -d` takes.
+/// A directory with every kind of entry that `mke2fs -d` accepts.
 fn sample(directory: &Path) {
     let write = |name: &str, content: &[u8]| std::fs::write(directory.join(name), content).expect("writes");
     write("empty", b"");
@@ -177,7 +177,7 @@ fn what_is_no_file_system_at_rest_is_refused_by_name() {
         format!("the file system `{shown}` has the feature `inline_data`, which cannot be read")
     );
     make("has_journal");
-    // What the kernel sets while a file system is mounted.
+    // The state that the kernel sets while a file system is mounted.
     let set = Command::new("/usr/sbin/debugfs")
         .args(["-w", "-R", "feature needs_recovery"])
         .arg(&disk.path)
@@ -219,7 +219,7 @@ fn a_changed_byte_of_metadata_is_noticed() {
     assert!(error.to_string().ends_with("is damaged: an inode makes no sense"), "{error}");
 }
 
-/// A small file system with all kinds of structures. Without checksums, damage is believed and leads deeper.
+/// A small file system with all kinds of structures. Without checksums, damage is not detected at once and leads deeper.
 fn fuzzed(has_checksums: bool) -> Vec<u8> {
     let disk = Disk::new();
     if has_checksums {
@@ -260,7 +260,7 @@ proptest! {
     ) {
         static SOUND: std::sync::LazyLock<[Vec<u8>; 2]> = std::sync::LazyLock::new(|| [fuzzed(false), fuzzed(true)]);
         let mut bytes = SOUND[usize::from(has_checksums)].clone();
-        // Only where something is: most of a disk is zeros and contents.
+        // Only non-zero bytes are damaged, because most of a disk is zeros and contents.
         let places: Vec<usize> = (1024..bytes.len()).filter(|place| bytes[*place] != 0).collect();
         for (place, value) in changes {
             bytes[*place.get(&places)] = value;

@@ -1,4 +1,4 @@
-//! Builders of file systems, and the tools that judge them.
+//! Builders of file systems, and the tools that check them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -52,7 +52,7 @@ impl Disk {
         Ext4::load_from_path(&self.path).expect("the reader opens the disk")
     }
 
-    /// Fails unless `e2fsck` finds nothing at all to complain about.
+    /// Fails if `e2fsck` reports anything at all.
     pub(crate) fn assert_clean(&self) {
         assert_clean(&self.path);
     }
@@ -72,7 +72,7 @@ pub(crate) fn assert_clean(path: &Path) {
     let output = tool("e2fsck", &["-fn"], path);
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    // Five passes, the version and one line of totals: any other line is a complaint.
+    // Five passes, the version and one line of totals; any other line is a complaint.
     let complaints: Vec<&str> = text
         .lines()
         .filter(|line| {
@@ -94,7 +94,7 @@ pub(crate) fn tool(name: &str, arguments: &[&str], disk: &Path) -> Output {
         .unwrap_or_else(|error| panic!("`{name}` of e2fsprogs is needed for this test: {error}"))
 }
 
-/// Short ways to add entries.
+/// Shortcuts to add entries.
 pub(crate) trait Fill {
     fn file(&mut self, path: impl AsRef<[u8]>, content: impl AsRef<[u8]>);
     fn entry(&mut self, path: impl AsRef<[u8]>, metadata: &Metadata, kind: EntryKind<'_>);

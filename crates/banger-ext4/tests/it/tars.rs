@@ -193,7 +193,7 @@ fn a_sparse_file_of_a_terabyte_takes_no_time() {
     let start = std::time::Instant::now();
     let (disk, summary) = disk_of(&gnu_tar(dir.path(), &["--format=posix"]));
     assert_eq!(summary.content_bytes, (1 << 40) + 15);
-    // Seconds on a busy machine; the bound only tells "not proportional to the size".
+    // It takes seconds on a busy machine; the bound only excludes times that grow with the size.
     assert!(start.elapsed().as_secs() < 20, "takes {:?}", start.elapsed());
     let mut file = disk.view().open("/sparse").expect("opens");
     file.seek_to(1_000_000_000_123).expect("seeks");
@@ -228,7 +228,7 @@ fn paths_that_escape_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Headers get a right checksum again, so that the damage reaches what is behind that check.
+    /// Damaged headers get a valid checksum again, so that the damage reaches the code after that check.
     #[test]
     fn damaged_bytes_never_panic_and_never_break_the_disk(
         damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..20),
@@ -287,7 +287,7 @@ fn numbers_that_were_left_out_are_nought() {
     assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0, 0, 0));
 }
 
-/// Keeps everything, and remembers what is lost.
+/// Keeps everything, and records what is lost.
 #[derive(Default)]
 struct Tolerant {
     lost: Vec<Lost>,
@@ -318,7 +318,7 @@ fn tolerated(tar: &[u8]) -> (Disk, Tolerant) {
     (disk, visitor)
 }
 
-/// Writes a number in base 256 into a field.
+/// Writes a number in base 256 to a field.
 fn binary(field: &mut [u8], number: i64) {
     let filling = if number < 0 { 0xff } else { 0 };
     field.fill(filling);

@@ -1,7 +1,7 @@
-//! Trees that lie over each other: every name knows the layer that gave it, so that what hides a lower layer leaves
-//! alone what its own layer brings, whichever comes first.
+//! Stacked layers. Every name records its layer, so that hiding entries of lower layers does not affect those of the same
+//! layer, whatever their order.
 //!
-//! Nothing here calls itself: the depth of a tree is its maker's choice, our stack is not.
+//! Nothing here is recursive, because the depth of a tree is chosen by its author, and our stack is limited.
 
 use std::borrow::Cow;
 
@@ -13,18 +13,18 @@ use crate::write::attributes::Attributes;
 use crate::write::extent::Extent;
 use crate::write::xattr::Xattrs;
 
-/// As many links as Linux follows in one path (`MAXSYMLINKS`).
+/// Maximum number of links that Linux follows in one path (`MAXSYMLINKS`).
 const LINKS_FOLLOWED_MAX: u32 = 40;
-/// A name of this layer is older than none: it stays whatever is hidden.
+/// The layer of names that are never hidden, because no layer is later.
 pub(super) const ALWAYS: u32 = u32::MAX;
 
 impl Tree {
-    /// From now on names belong to the next layer.
+    /// Starts the next layer, to which names belong from now on.
     pub(crate) fn begin_layer(&mut self) {
         self.layer = self.layer.saturating_add(1).min(ALWAYS - 1);
     }
 
-    /// Returns what is at a path; no link is followed.
+    /// Returns the entry at a path; no link is followed.
     pub(crate) fn look_up(&self, path: &[u8]) -> Result<Option<Found>, FormatError> {
         Ok(self.find(path)?.map(|id| match &self.node(id).body {
             Body::Directory(_) => Found::Directory,
@@ -34,11 +34,11 @@ impl Tree {
         }))
     }
 
-    /// Returns the path with the links of all names but the last followed, as a process follows them whose root this is.
+    /// Returns the path with the links of all names except the last followed, as for a process with this root.
     pub(crate) fn resolve<'p>(&self, path: &'p [u8]) -> Result<Cow<'p, [u8]>, FormatError> {
         let wanted = names(path)?;
         let mut waiting: Vec<Vec<u8>> = Vec::new();
-        // Each name with the directory that it is looked up in; below what does not exist there are no links.
+        // Each name with the directory in which it is looked up. Below a missing directory there are no links.
         let mut place: Vec<(Option<NodeId>, Vec<u8>)> = Vec::new();
         let mut current = Some(NodeId::ROOT);
         let mut links = 0;
@@ -91,17 +91,17 @@ impl Tree {
         false
     }
 
-    /// Removes what is at a path, with all below it. Returns the extents that nobody has any more.
+    /// Removes the entry at a path and everything below it. Returns the extents that are no longer used.
     pub(crate) fn remove(&mut self, path: &[u8]) -> Result<Vec<Extent>, FormatError> {
         self.hide(path, ALWAYS)
     }
 
-    /// Removes what earlier layers have at a path and below it.
+    /// Removes the entries of earlier layers at a path and below it.
     pub(crate) fn remove_older(&mut self, path: &[u8]) -> Result<Vec<Extent>, FormatError> {
         self.hide(path, self.layer)
     }
 
-    /// Removes what earlier layers have below a directory.
+    /// Removes the entries of earlier layers below a directory.
     pub(crate) fn clear_older(&mut self, path: &[u8]) -> Result<Vec<Extent>, FormatError> {
         match self.find(path)? {
             Some(id) => Ok(self.clear(id, self.layer)),
@@ -109,7 +109,7 @@ impl Tree {
         }
     }
 
-    /// Removes names that are older than a layer.
+    /// Removes names of layers before `layer`.
     fn hide(&mut self, path: &[u8], layer: u32) -> Result<Vec<Extent>, FormatError> {
         let names = names(path)?;
         let Some((name, parents)) = names.split_last() else {
@@ -119,14 +119,14 @@ impl Tree {
         let Some(child) = self.child(parent, name) else { return Ok(Vec::new()) };
         let mut freed = self.clear(child, layer);
         let entries = self.directory_mut(parent).map(|directory| &mut directory.entries);
-        // Taken out and, where it stays, put back: as with the names below it.
+        // The name is taken out and put back if it stays, as with the names below it.
         if let Some((name, link)) = entries.and_then(|entries| entries.remove_entry(*name)) {
             self.keep_or_drop(parent, name, link, layer, &mut freed);
         }
         Ok(freed)
     }
 
-    /// Removes older names below a directory. Directories that hold newer ones stay, as if they were made for them.
+    /// Removes older names below a directory. Directories that contain newer ones stay, as if they were made for them.
     fn clear(&mut self, top: NodeId, layer: u32) -> Vec<Extent> {
         let mut directories = vec![top];
         let mut seen = 0;
@@ -148,7 +148,7 @@ impl Tree {
         freed
     }
 
-    /// Decides about one name that was taken out of its directory; what is below it has been decided about.
+    /// Decides about one name that was taken out of its directory, after the names below it.
     fn keep_or_drop(
         &mut self,
         parent: NodeId,
@@ -200,7 +200,7 @@ impl Tree {
         }
     }
 
-    /// Makes a name one that no layer hides.
+    /// Makes a name that no layer can hide.
     pub(super) fn keep_always(&mut self, parent: NodeId, name: &[u8]) {
         let link = self.directory_mut(parent).and_then(|directory| directory.entries.get_mut(name));
         if let Some(link) = link {
