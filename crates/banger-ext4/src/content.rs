@@ -1,14 +1,14 @@
-//! The content of a file on its way into a file system.
+//! The content of a file that is being written to a file system.
 
 use std::io::{self, Read};
 
-/// Where the bytes of a file come from.
+/// A source of a file's bytes.
 pub(crate) trait Content: Read {
-    /// Passes over zeros that need not be read; returns how many, in whole blocks.
+    /// Skips zeros that need not be read; returns their number, in whole blocks.
     fn skip_zeros(&mut self) -> u64;
 }
 
-/// Content that does not know where its zeros are.
+/// Content whose zeros are not known in advance.
 pub(crate) struct Dense<'r>(pub(crate) &'r mut dyn Read);
 
 impl Read for Dense<'_> {

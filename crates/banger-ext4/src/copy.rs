@@ -8,15 +8,15 @@ use crate::read::{Descend, Entry, EntryBody, Ext4Reader, FileContent};
 use crate::write::writer::Ext4Writer;
 
 impl Ext4Writer {
-    /// Adds everything below a directory of another file system that `keep` wants. A directory that is left out goes with
-    /// all that is below it; where there is no such directory, nothing is added.
+    /// Adds everything below a directory of another file system for which `keep` is true. If a directory is left out, so is
+    /// everything below it. If the directory does not exist, nothing is added.
     pub fn add_tree(
         &mut self,
         from: &Ext4Reader,
         directory: &[u8],
         mut keep: impl FnMut(&[u8], &Entry) -> bool,
     ) -> Result<(), FormatError> {
-        // By inode: the name under which a file with several names was added.
+        // By inode: the name under which a file with several names was added first.
         let mut linked: HashMap<u32, Vec<u8>> = HashMap::new();
         from.walk(directory, |path, inode| {
             let entry = from.entry_of(inode)?;

@@ -1,4 +1,4 @@
-//! What callers say about one entry of the new file system.
+//! The caller's description of one entry of the new file system.
 
 use std::io::Read;
 
@@ -15,11 +15,11 @@ pub struct Metadata {
     pub mtime: i64,
     /// Nanoseconds of the modification time.
     pub mtime_nanos: u32,
-    /// Full attribute names (`user.note`) with their values as system calls carry them.
+    /// Full attribute names (`user.note`) with their values in the form of system calls.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// What an entry is.
+/// The kind of an entry, with its content.
 pub enum EntryKind<'a> {
     /// A directory.
     Directory,
@@ -27,7 +27,7 @@ pub enum EntryKind<'a> {
     File {
         /// Length of the file.
         size: u64,
-        /// Where its bytes come from.
+        /// The source of its bytes.
         content: &'a mut dyn Read,
     },
     /// A symbolic link with its target.
@@ -54,16 +54,14 @@ pub enum EntryKind<'a> {
     Socket,
 }
 
-/// What is at a path of a file system that is being made.
+/// An existing entry of a file system that is being made.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub enum Found {
     /// A directory.
     Directory,
     /// A regular file.
-    File {
-        /// Its length.
-        size: u64,
-    },
+    File { size: u64 },
     /// A symbolic link with its target.
     Symlink(Vec<u8>),
     /// A device, a named pipe or a socket.

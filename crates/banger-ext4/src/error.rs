@@ -1,11 +1,11 @@
-//! Why a file system cannot be made.
+//! The reasons why a file system cannot be made.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::read::ReadError;
 
-/// What a file system ran out of.
+/// The resource that a file system ran out of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     /// Blocks for contents or metadata.
@@ -23,7 +23,7 @@ impl std::fmt::Display for Resource {
     }
 }
 
-/// Why a file system cannot be made. Paths inside it are shown with invalid UTF-8 replaced.
+/// The reason why a file system cannot be made. Paths inside it are shown with invalid UTF-8 replaced.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum FormatError {
@@ -99,16 +99,16 @@ pub enum FormatError {
     TarEntryUnknown { path: String, kind: char },
 }
 
-/// What one entry has that keeps it out of a file system, which is whole without it.
+/// The reason why a single entry cannot be added. The file system is complete without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryFault {
-    /// Its path goes round in a circle of symbolic links.
+    /// Its path contains a loop of symbolic links.
     Circle,
-    /// Its name is too long or has a NUL byte.
+    /// Its name is too long or contains a NUL byte.
     Name,
-    /// A hard link's target is not there, is a directory, or has too many names already.
+    /// A hard link's target does not exist, is a directory, or has too many names already.
     HardLink,
-    /// A symbolic link's target is empty, too long or has a NUL byte.
+    /// A symbolic link's target is empty, too long or contains a NUL byte.
     SymlinkTarget,
     /// Its device number is out of range.
     Device,
@@ -116,12 +116,12 @@ pub enum EntryFault {
     Size,
     /// Its extended attributes cannot be stored.
     Attributes,
-    /// It is of an unknown kind.
+    /// Its kind is unknown.
     Kind,
 }
 
 impl FormatError {
-    /// Returns what is wrong with one entry, where the error is about that alone.
+    /// Returns the fault of a single entry, if the error concerns only that entry.
     #[must_use]
     pub fn entry_fault(&self) -> Option<EntryFault> {
         match self {

@@ -1,12 +1,12 @@
 //! Writes, reads and changes ext4 file systems in plain files: no mount, no root, no C tools.
 //!
-//! [`Ext4Writer`] takes entries one by one, a whole tar stream, or a tree of another file system, and streams file
-//! contents to the disk as they come; the tree stays in memory and all metadata is written at the end. [`format_empty`]
-//! makes an empty disk in milliseconds. Layers may lie over each other and hide what is below
-//! ([`Ext4Writer::begin_layer`]). The same input gives the same bytes.
+//! [`Ext4Writer`] takes entries one by one, a whole tar stream, or a tree of another file system, and streams file contents
+//! to the disk as they arrive; the tree stays in memory and all metadata is written at the end. [`format_empty`] makes an
+//! empty disk in milliseconds. Layers can be stacked, and can hide entries of lower layers ([`Ext4Writer::begin_layer`]).
+//! The same input gives the same bytes.
 //!
-//! [`Ext4Reader`] reads whatever is in a file, and trusts none of it. [`Ext4Edit`] changes a file system by writing a new
-//! one beside it, so that a reader finds the old one or the new one.
+//! [`Ext4Reader`] reads a file system without trusting it. [`Ext4Edit`] changes a file system by writing a new one beside
+//! it, so that a reader finds the old one or the new one.
 
 mod content;
 mod copy;

@@ -4,7 +4,7 @@ use crate::error::FormatError;
 
 const NAME_MAX: usize = 255;
 
-/// Returns the names of a path. Slashes at the start and `.` have no meaning; `..` is refused.
+/// Splits a path into names. Leading slashes and `.` are ignored; `..` is refused.
 pub(crate) fn names(path: &[u8]) -> Result<Vec<&[u8]>, FormatError> {
     let mut names = Vec::new();
     for name in path.split(|byte| *byte == b'/') {
@@ -19,7 +19,7 @@ pub(crate) fn names(path: &[u8]) -> Result<Vec<&[u8]>, FormatError> {
     Ok(names)
 }
 
-/// Returns bytes as they are shown to people.
+/// Returns bytes as text for messages.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,12 +1,12 @@
-//! POSIX access control lists: system calls and tar streams carry another form than the disk (kernel
-//! `include/uapi/linux/posix_acl_xattr.h` for the former, `fs/ext4/acl.h` for the latter). GNU tar has them as text.
+//! POSIX access control lists. System calls and tar streams use another binary form than the disk (kernel
+//! `include/uapi/linux/posix_acl_xattr.h` for the former, `fs/ext4/acl.h` for the latter). GNU tar stores them as text.
 
 use crate::disk::bytes::Record;
 
-/// The names of the attributes that have such lists.
+/// The names of the attributes that contain such lists.
 pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";
 pub(crate) const DEFAULT: &[u8] = b"system.posix_acl_default";
-/// The number of an entry without an owner.
+/// The ID of an entry without an owner.
 const NO_ID: u32 = u32::MAX;
 const CALL_VERSION: u32 = 2;
 const DISK_VERSION: u32 = 1;
@@ -18,16 +18,16 @@ const TAG_MASK: u16 = 0x10;
 const TAG_OTHER: u16 = 0x20;
 const TAGS_WITHOUT_ID: [u16; 4] = [TAG_USER_OWNER, TAG_GROUP_OWNER, TAG_MASK, TAG_OTHER];
 
-/// Returns the system calls' form of a list that is text: `user::rw-,user:1000:r--,group::r--,mask::r--,other::r--`.
+/// Converts a list from text to the system calls' form: `user::rw-,user:1000:r--,group::r--,mask::r--,other::r--`.
 ///
-/// Owners have to be numbers, in their place or in a fourth field as `star` writes it; other names are unknown here, and
+/// Owners must be numbers, in their usual field or in a fourth one as `star` writes it; other names are unknown here, and
 /// make the list malformed.
 pub(crate) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
     let text = str::from_utf8(text).ok()?;
     let entries = text.split([',', '\n']).map(|entry| entry.split('#').next().unwrap_or_default().trim());
     let mut entries =
         entries.filter(|entry| !entry.is_empty()).map(entry_from_text).collect::<Option<Vec<_>>>()?;
-    // The kernel's order is the order of the tags and then of the owners.
+    // The kernel orders entries by tag and then by owner.
     entries.sort_unstable();
     let mut record = Record::with_capacity(4 + entries.len() * 8);
     record.u32(CALL_VERSION);
@@ -65,7 +65,7 @@ fn entry_from_text(entry: &str) -> Option<(u16, u32, u16)> {
     Some((tag, id, bits))
 }
 
-/// Returns the disk's form of a list that is in the form of system calls, or nothing when it is malformed.
+/// Converts a list from the system calls' form to the disk's form; `None` if it is malformed.
 pub(crate) fn to_disk(value: &[u8]) -> Option<Vec<u8>> {
     let (version, entries) = value.split_first_chunk::<4>()?;
     let (entries, rest) = entries.as_chunks::<8>();
@@ -86,7 +86,7 @@ pub(crate) fn to_disk(value: &[u8]) -> Option<Vec<u8>> {
     Some(record.into_bytes())
 }
 
-/// Returns the system calls' form of a list that is in the disk's form, or nothing when it is malformed.
+/// Converts a list from the disk's form to the system calls' form; `None` if it is malformed.
 pub(crate) fn from_disk(value: &[u8]) -> Option<Vec<u8>> {
     let (version, mut rest) = value.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*version) != DISK_VERSION {
@@ -140,7 +140,7 @@ mod tests {
         let disk = to_disk(&list).expect("the disk's form");
         assert_eq!(from_disk(&disk), Some(list));
         for length in 1..disk.len() {
-            // Cut between two entries, it is a shorter list; anywhere else, it is none.
+            // Cut between two entries, it is a shorter list; cut anywhere else, it is malformed.
             let is_whole = from_disk(&disk[..length])
                 .is_none_or(|list| to_disk(&list).as_deref() == Some(&disk[..length]));
             assert!(is_whole, "{length}");

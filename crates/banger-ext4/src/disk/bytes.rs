@@ -1,4 +1,4 @@
-//! Builds on-disk structures byte by byte, by the offsets that the format's documentation gives.
+//! Builds on-disk structures byte by byte, with the offsets of the format's documentation.
 
 /// An on-disk structure under construction. Fields are appended; gaps are zero.
 #[derive(Debug, Default)]
@@ -39,17 +39,17 @@ impl Record {
         self.raw(&value.to_le_bytes())
     }
 
-    /// Appends a big-endian number, as the journal has them.
+    /// Appends a big-endian number, as the journal uses them.
     pub(crate) fn be32(&mut self, value: u32) -> &mut Self {
         self.raw(&value.to_be_bytes())
     }
 
-    /// Overwrites two bytes that are there already.
+    /// Overwrites two bytes that were appended before.
     pub(crate) fn patch_u16(&mut self, offset: usize, value: u16) {
         self.patch(offset, &value.to_le_bytes());
     }
 
-    /// Overwrites four bytes that are there already.
+    /// Overwrites four bytes that were appended before.
     pub(crate) fn patch_u32(&mut self, offset: usize, value: u32) {
         self.patch(offset, &value.to_le_bytes());
     }
@@ -98,13 +98,13 @@ pub(crate) fn disk_len(len: usize) -> u64 {
     len as u64
 }
 
-/// Returns a number that fits by construction, or the largest one.
+/// Converts a number that fits by construction, or returns the largest one.
 pub(crate) fn clamp16(value: usize) -> u16 {
     debug_assert!(u16::try_from(value).is_ok(), "{value} does not fit in 16 bits");
     u16::try_from(value).unwrap_or(u16::MAX)
 }
 
-/// Returns a number that fits by construction, or the largest one.
+/// Converts a number that fits by construction, or returns the largest one.
 pub(crate) fn clamp32(value: u64) -> u32 {
     debug_assert!(u32::try_from(value).is_ok(), "{value} does not fit in 32 bits");
     u32::try_from(value).unwrap_or(u32::MAX)

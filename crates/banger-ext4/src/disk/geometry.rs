@@ -1,7 +1,7 @@
-//! The measures of a file system: blocks, groups, inodes (kernel `ext4/blockgroup.rst`).
+//! The geometry of a file system: blocks, groups, inodes (kernel `ext4/blockgroup.rst`).
 //!
-//! Groups 0, 1 and the powers of 3, 5 and 7 begin with the superblock and an area for group descriptors. The area is
-//! as large for a disk that has grown as for the new one, so that growing never moves anything.
+//! Groups 0, 1 and the powers of 3, 5 and 7 begin with the superblock and an area for group descriptors. The area has the
+//! same size before and after growth, so that growing never moves anything.
 
 use crate::error::{FormatError, Resource};
 
@@ -19,7 +19,7 @@ const SIZE_MAX: u64 = 2 << 40;
 /// A disk can grow online to at least this size, or by this factor.
 const GROWTH_MIN: u64 = 128 << 30;
 const GROWTH_FACTOR: u64 = 16;
-/// A last group with fewer free blocks than this is left out, as `mke2fs` does.
+/// A last group with fewer free blocks than this is left out, as by `mke2fs`.
 const LAST_GROUP_MIN: u64 = 50;
 
 /// The blocks at the start of some groups that belong to the superblock and the group descriptors.
@@ -59,7 +59,7 @@ fn is_power(number: u64, base: u64) -> bool {
     power == number
 }
 
-/// The final measures of a file system.
+/// The final geometry of a file system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Geometry {
     pub(crate) blocks: u64,
@@ -68,7 +68,7 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Returns the measures for a disk of this many blocks that holds at least these inodes.
+    /// Returns the geometry of a disk with this many blocks and at least this many inodes.
     pub(crate) fn new(
         front: FrontArea,
         blocks: u64,
@@ -110,12 +110,12 @@ impl Geometry {
         self.groups() * u64::from(self.inodes_per_group)
     }
 
-    /// Returns the blocks of group descriptors that are in use.
+    /// Returns the number of blocks of group descriptors that are in use.
     pub(crate) fn descriptor_blocks(&self) -> u64 {
         self.groups().div_ceil(DESCRIPTORS_PER_BLOCK)
     }
 
-    /// Returns the blocks that wait for descriptors of a grown disk.
+    /// Returns the number of blocks that are reserved for descriptors of a grown disk.
     pub(crate) fn reserved_descriptor_blocks(&self) -> u64 {
         self.front.descriptor_blocks.saturating_sub(self.descriptor_blocks())
     }
@@ -126,17 +126,17 @@ impl Geometry {
     }
 }
 
-/// Returns the number of inodes for a disk of this size when nobody asked for more.
+/// Returns the default number of inodes for a disk of this size.
 pub(crate) fn inodes_for(blocks: u64) -> u32 {
     u32::try_from(blocks * BLOCK_BYTES / BYTES_PER_INODE).unwrap_or(u32::MAX)
 }
 
-/// Returns the blocks of a disk without a last group that is too small to be of use.
+/// Returns the blocks of a disk without a last group that is too small to be useful.
 pub(crate) fn whole_groups(front: FrontArea, blocks: u64) -> u64 {
     blocks - blocks % BLOCKS_PER_GROUP * u64::from(last_group_missing(front, blocks) > 0)
 }
 
-/// Returns how many blocks the last group lacks to be of use.
+/// Returns how many blocks the last group lacks to be useful.
 pub(crate) fn last_group_missing(front: FrontArea, blocks: u64) -> u64 {
     let rest = blocks % BLOCKS_PER_GROUP;
     let needed = front.blocks_in(blocks / BLOCKS_PER_GROUP) + LAST_GROUP_MIN;

@@ -1,4 +1,4 @@
-//! The format as reader and writer share it: measures, checksums, bytes in their order.
+//! The parts of the format that reader and writer share: geometry, checksums, byte order.
 
 pub(crate) mod acl;
 pub(crate) mod bytes;

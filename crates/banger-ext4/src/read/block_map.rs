@@ -1,5 +1,5 @@
-//! Which blocks of the disk hold which blocks of a file: extent trees (kernel `ext4/ifork.rst`), and the lists of block
-//! numbers that came before them (kernel `ext4/blockmap.rst`).
+//! The mapping of a file's blocks to the disk's: extent trees (kernel `ext4/ifork.rst`), and their predecessor, lists of
+//! block numbers (kernel `ext4/blockmap.rst`).
 
 use super::error::ReadError;
 use super::fields::Fields;
@@ -11,12 +11,12 @@ const MAGIC: u16 = 0xf30a;
 const HEADER_SIZE: usize = 12;
 const ENTRY_SIZE: usize = 12;
 const DEPTH_MAX: u16 = 5;
-/// Longer extents are allocated, but nothing was written into them yet.
+/// Longer extents are allocated but not written yet.
 const WRITTEN_BLOCKS_MAX: u16 = 32768;
 const DIRECT_BLOCKS: usize = 12;
 const INDIRECTIONS: u32 = 3;
 
-/// Neighbouring blocks of a file that are neighbours on the disk too. What no run has is zero.
+/// Blocks that are adjacent both in the file and on the disk. Blocks outside all runs are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) file_block: u64,
@@ -30,7 +30,7 @@ impl Run {
     }
 }
 
-/// Returns the runs of a file in the order of its blocks.
+/// Returns the runs of a file, ordered by position.
 pub(super) fn read(volume: &Volume, inode: &Inode) -> Result<Vec<Run>, ReadError> {
     let mut map = Map { volume, inode, runs: Vec::new(), end: 0, blocks: 0 };
     if inode.flags & FLAG_EXTENTS != 0 {
@@ -45,9 +45,9 @@ struct Map<'v> {
     volume: &'v Volume,
     inode: &'v Inode,
     runs: Vec<Run>,
-    /// The block of the file that the next run may begin with at the earliest.
+    /// The first block of the file at which the next run may begin.
     end: u64,
-    /// Blocks of the disk in use so far, for contents and for the map itself. One file cannot have more than all.
+    /// Number of disk blocks in use so far, for contents and for the map itself. A file cannot have more than the disk.
     blocks: u64,
 }
 
@@ -105,7 +105,7 @@ impl Map<'_> {
         Ok(())
     }
 
-    /// Adds what numbers of a level lead to; returns the block of the file that comes after it.
+    /// Adds the blocks that the numbers of one level lead to; returns the file block after them.
     fn add_numbers(&mut self, numbers: &[u8], level: u32, first: u64, end: u64) -> Result<u64, ReadError> {
         let per_block = u64::from(self.volume.superblock.block_size / 4);
         let covered = per_block.saturating_pow(level);
@@ -155,7 +155,7 @@ fn child(entry: Fields<'_>) -> Option<u64> {
     entry.u48_of(4, 8)
 }
 
-/// Returns an extent, and whether anything was written into its blocks.
+/// Returns an extent, and whether its blocks were written.
 fn extent(entry: Fields<'_>) -> Option<(Run, bool)> {
     let (file_block, length) = (entry.u32(0)?, entry.u16(4)?);
     let disk_block = u64::from(entry.u16(6)?) << 32 | u64::from(entry.u32(8)?);

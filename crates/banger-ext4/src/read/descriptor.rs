@@ -1,4 +1,4 @@
-//! Where the inodes are (kernel `ext4/group_descr.rst`).
+//! The location of inodes (kernel `ext4/group_descr.rst`).
 
 use super::error::ReadError;
 use super::fields::Fields;
@@ -6,10 +6,10 @@ use super::volume::Volume;
 use crate::disk::bytes::low16;
 
 const CHECKSUM_OFFSET: usize = 0x1e;
-/// Descriptors of at least this size have the upper halves of their numbers.
+/// Descriptors of at least this size contain the upper halves of their numbers.
 const WIDE_SIZE: usize = 64;
 
-/// Returns where an inode begins in the file.
+/// Returns the offset of an inode in the file.
 pub(super) fn inode_offset(volume: &Volume, number: u32) -> Result<u64, ReadError> {
     let superblock = &volume.superblock;
     if number == 0 || number > superblock.inodes {
@@ -27,7 +27,7 @@ pub(super) fn inode_offset(volume: &Volume, number: u32) -> Result<u64, ReadErro
     Ok(table.saturating_mul(superblock.block_size.into()).saturating_add(inside))
 }
 
-/// Returns nothing when the descriptor is not what was written.
+/// Returns `None` if the descriptor is damaged.
 fn inode_table(volume: &Volume, group: u32, descriptor: &[u8]) -> Option<u64> {
     let fields = Fields::of(descriptor);
     if let Some(seed) = volume.superblock.seed {

@@ -1,5 +1,5 @@
-//! Names of directories (kernel `ext4/directory.rst`). The index of a large directory hides in entries without an inode,
-//! so all names are found from block to block.
+//! Names in directories (kernel `ext4/directory.rst`). The index of a large directory is hidden in entries without an inode,
+//! so reading block after block finds all names.
 
 use super::block_map::{self, Run};
 use super::error::ReadError;
@@ -10,10 +10,10 @@ use super::volume::Volume;
 const HEADER_SIZE: usize = 8;
 const TAIL_SIZE: usize = 12;
 const TAIL_TYPE: u8 = 0xde;
-/// A length of this stands for a whole block of 64 KiB.
+/// This length stands for a whole block of 64 KiB.
 const WHOLE_BLOCK: u16 = u16::MAX;
 
-/// Calls `found` with every name but `.` and `..` and its inode.
+/// Calls `found` with every name except `.` and `..`, and its inode.
 pub(super) fn for_each_name(
     volume: &Volume,
     directory: &Inode,
@@ -33,7 +33,7 @@ pub(super) fn for_each_name(
     Ok(())
 }
 
-/// Checks the checksum of a block of names. Blocks of the index have theirs elsewhere, and no names.
+/// Verifies the checksum of a block of names. Blocks of the index have theirs elsewhere, and contain no names.
 fn check(volume: &Volume, directory: &Inode, block: &[u8]) -> Result<(), ReadError> {
     let Some(seed) = directory.seed else { return Ok(()) };
     let Some((content, tail)) = block.split_at_checked(block.len().saturating_sub(TAIL_SIZE)) else {

@@ -1,9 +1,9 @@
-//! Why a file system cannot be read.
+//! The reasons why a file system cannot be read.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a file system cannot be read. Paths inside it are shown with invalid UTF-8 replaced.
+/// The reason why a file system cannot be read. Paths inside it are shown with invalid UTF-8 replaced.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum ReadError {
@@ -24,7 +24,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// The command that helps, where there is one.
+    /// The command that fixes the problem, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -1,4 +1,4 @@
-//! Looks at on-disk structures by the offsets that the format's documentation gives. What lies outside is not there.
+//! Reads fields of on-disk structures by the offsets of the format's documentation. Reads outside a structure return `None`.
 
 /// An on-disk structure.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,7 @@ impl<'b> Fields<'b> {
         self.0.get(offset..offset.checked_add(length)?)
     }
 
-    /// Returns what lies from an offset on.
+    /// Returns the bytes from an offset on.
     pub(super) fn from(self, offset: usize) -> Option<&'b [u8]> {
         self.0.get(offset..)
     }
@@ -34,17 +34,17 @@ impl<'b> Fields<'b> {
         Some(u32::from_le_bytes(*self.slice(offset, 4)?.first_chunk()?))
     }
 
-    /// Returns a number whose halves lie apart.
+    /// Returns a number whose halves are stored apart.
     pub(super) fn u64_of(self, low: usize, high: usize) -> Option<u64> {
         Some(u64::from(self.u32(high)?) << 32 | u64::from(self.u32(low)?))
     }
 
-    /// Returns a number of 48 bits whose parts lie apart.
+    /// Returns a 48-bit number whose parts are stored apart.
     pub(super) fn u48_of(self, low: usize, high: usize) -> Option<u64> {
         Some(u64::from(self.u16(high)?) << 32 | u64::from(self.u32(low)?))
     }
 
-    /// Returns a number of 32 bits whose halves lie apart.
+    /// Returns a 32-bit number whose halves are stored apart.
     pub(super) fn u32_of(self, low: usize, high: usize) -> Option<u32> {
         Some(u32::from(self.u16(high)?) << 16 | u32::from(self.u16(low)?))
     }

@@ -1,4 +1,4 @@
-//! The content of files: read in order, without the parts that are zero because nothing was ever written there.
+//! The content of files, read in order, skipping ranges that are zero because they were never written.
 
 use std::io::{self, Read};
 
@@ -45,7 +45,7 @@ impl<'v> FileContent<'v> {
         Ok(wanted)
     }
 
-    /// Returns the run that the position is in or before: where it begins and ends in the file, and where in the disk.
+    /// Returns the run at or after the position: its start and end in the file, and its start on the disk.
     fn next_run(&mut self) -> Option<(u64, u64, u64)> {
         let block_size = u64::from(self.volume.superblock.block_size);
         loop {

@@ -1,4 +1,4 @@
-//! Inodes as they are read (kernel `ext4/inodes.rst`).
+//! Reading of inodes (kernel `ext4/inodes.rst`).
 
 use super::descriptor::inode_offset;
 use super::error::ReadError;
@@ -15,26 +15,25 @@ const FLAG_INLINE_DATA: u32 = 0x1000_0000;
 const OLD_SIZE: usize = 128;
 const CHECKSUM_LOW: usize = 0x7c;
 const CHECKSUM_HIGH: usize = 0x82;
-/// Fields beyond the first 128 bytes that must be in use for a field to count: their end, less 128.
+/// How far the fields beyond the first 128 bytes must be in use for a field to be valid: the end of that field, less 128.
 const CHECKSUM_HIGH_END: u16 = 4;
 const MTIME_EXTRA_END: u16 = 12;
 const BLOCK_MAP: usize = 0x28;
 pub(super) const BLOCK_MAP_SIZE: usize = 60;
 
-/// What one name leads to.
+/// The entry that a name leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct Entry {
-    /// Number of the inode: equal for all names of one file.
+    /// Number of the inode; equal for all names of one file.
     pub inode: u32,
-    /// How many names it has.
+    /// Number of names.
     pub links: u16,
-    /// Owner, permissions, time and extended attributes.
     pub metadata: Metadata,
-    /// What it is.
     pub body: EntryBody,
 }
 
-/// What an entry is.
+/// The kind of an entry, with its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryBody {
     /// A directory.
@@ -66,7 +65,7 @@ pub enum EntryBody {
     Socket,
 }
 
-/// The type that an inode's mode has.
+/// The file type in an inode's mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Fifo,
@@ -78,7 +77,7 @@ pub(crate) enum Kind {
     Socket,
 }
 
-/// An inode whose checksum is right.
+/// An inode whose checksum was verified.
 #[derive(Debug, Clone)]
 pub(crate) struct Inode {
     pub(super) number: u32,
@@ -88,10 +87,10 @@ pub(crate) struct Inode {
     pub(super) links: u16,
     /// 60 bytes: an extent tree, block numbers, a device number, or the target of a short symbolic link.
     pub(super) block_map: [u8; BLOCK_MAP_SIZE],
-    /// Seed of the checksums of what belongs to this inode, where there are any.
+    /// Seed of the checksums of this inode's structures; absent if the file system has no checksums.
     pub(super) seed: Option<Checksum>,
     xattr_block: u64,
-    /// Bytes after the fields, with the extended attributes that fit there.
+    /// Bytes after the fields, with the extended attributes that fit into the inode.
     inline_xattrs: Vec<u8>,
     metadata: Metadata,
 }
@@ -114,7 +113,7 @@ impl Inode {
         Ok(inode)
     }
 
-    /// Returns nothing when the inode is not in use, or not what was written.
+    /// Returns `None` if the inode is not in use, or damaged.
     fn parse(number: u32, bytes: &[u8], seed: Option<Checksum>) -> Option<Self> {
         let fields = Fields::of(bytes);
         let is_large = bytes.len() > OLD_SIZE;
@@ -198,7 +197,7 @@ fn kind(mode: u16) -> Option<Kind> {
     }
 }
 
-/// Returns seconds and nanoseconds of a time in its two fields.
+/// Returns seconds and nanoseconds from the two fields of a time.
 fn time(low: u32, extra: u32) -> (i64, u32) {
     let seconds = i64::from(low.cast_signed()) + (i64::from(extra & 3) << 32);
     (seconds, extra >> 2)

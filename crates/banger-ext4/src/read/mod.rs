@@ -1,8 +1,8 @@
-//! Reads a file system as it lies in its file: no mount, no root, and no trust. Whatever is in the file, reading ends,
-//! and it ends with an error that names what is wrong and not with a panic. Follows symbolic links where it is asked to only, and
-//! never out of the file system.
+//! Reads a file system from its file, without mounting, root or trust. Whatever the file contains, reading ends, either with
+//! a result or with an error that names the problem, and never with a panic. Symbolic links are followed only on request,
+//! and never out of the file system.
 //!
-//! A file system whose journal has to be replayed first is refused.
+//! A file system whose journal must be replayed first is refused.
 
 mod block_map;
 mod descriptor;

@@ -1,4 +1,4 @@
-//! The public face of reading: what is where, and what is in it.
+//! The public interface for reading: entries by path, and their contents.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const SYMLINK_MAX: u64 = 4096;
 /// Shorter targets are in the inode itself.
 const FAST_SYMLINK_END: u64 = 60;
 
-/// A file system that is read.
+/// A file system that is open for reading.
 ///
 /// Paths are bytes relative to its root; symbolic links in them are not followed.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Ext4Reader {
     /// Opens the file system in a file.
     ///
     /// # Errors
-    /// [`ReadError::NotClean`] when its journal has to be replayed first.
+    /// [`ReadError::NotClean`] if its journal must be replayed first.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         let reader = Self { volume: Volume::open(path)? };
         let root = reader.inode(ROOT_INODE)?;
@@ -50,20 +50,20 @@ impl Ext4Reader {
         self.volume.superblock.blocks.saturating_mul(self.volume.superblock.block_size.into())
     }
 
-    /// Tells whether there is something with this path.
+    /// Tells whether there is an entry with this path.
     pub fn exists(&self, path: &[u8]) -> Result<bool, ReadError> {
         Ok(self.find(path)?.is_some())
     }
 
-    /// Returns what has this path, or nothing.
+    /// Returns the entry with this path, if there is one.
     pub fn entry(&self, path: &[u8]) -> Result<Option<Entry>, ReadError> {
         self.find(path)?.map(|inode| self.entry_of(&inode)).transpose()
     }
 
-    /// Returns the content of a regular file, or nothing where there is none.
+    /// Returns the content of a regular file; `None` if there is no such file.
     ///
     /// # Errors
-    /// [`ReadError::TooLarge`] when it has more than `bytes_max`.
+    /// [`ReadError::TooLarge`] if it has more than `bytes_max`.
     pub fn read(&self, path: &[u8], bytes_max: u64) -> Result<Option<Vec<u8>>, ReadError> {
         match self.find(path)? {
             Some(inode) if inode.kind == Kind::File => self.content(&inode, path, bytes_max).map(Some),
@@ -76,7 +76,7 @@ impl Ext4Reader {
     }
 
     pub(super) fn find(&self, path: &[u8]) -> Result<Option<Inode>, ReadError> {
-        // A path that cannot be written is not there.
+        // A file with an invalid path cannot exist.
         let Ok(names) = names(path) else { return Ok(None) };
         let mut inode = self.inode(ROOT_INODE)?;
         for name in names {

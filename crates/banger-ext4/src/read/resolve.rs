@@ -1,4 +1,4 @@
-//! Paths through symbolic links, as a program sees them whose root the file system is.
+//! Resolution of paths with symbolic links, as for a program whose root is this file system.
 
 use std::collections::VecDeque;
 
@@ -6,12 +6,12 @@ use super::error::ReadError;
 use super::inode::EntryBody;
 use super::reader::Ext4Reader;
 
-/// As many as Linux follows.
+/// The number that Linux follows.
 const LINKS_MAX: usize = 40;
 
 impl Ext4Reader {
-    /// Returns the path without links of what a path leads to, or nothing where it leads to nothing. Absolute links begin
-    /// at the root of the file system, and `..` does not leave it.
+    /// Returns the link-free path that a path leads to; `None` if it leads to nothing. Absolute links begin at the root of
+    /// the file system, and `..` does not leave it.
     pub fn resolve(&self, path: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
         let mut way = names(path);
         let mut done: Vec<Vec<u8>> = Vec::new();

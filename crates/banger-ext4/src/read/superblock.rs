@@ -1,4 +1,4 @@
-//! The superblock as it is read (kernel `ext4/super.rst`): measures, features, and whether the file system is at rest.
+//! Reading of the superblock (kernel `ext4/super.rst`): geometry, features, and whether the file system is clean.
 
 use super::fields::Fields;
 use crate::disk::checksum::Checksum;
@@ -32,7 +32,7 @@ const INCOMPAT_NAMES: [(u32, &str); 8] = [
     (0x2_0000, "casefold"),
 ];
 
-/// What reading needs to know of the whole file system.
+/// The properties of the whole file system that reading needs.
 #[derive(Debug, Clone)]
 pub(super) struct Superblock {
     pub(super) block_size: u32,
@@ -42,12 +42,12 @@ pub(super) struct Superblock {
     pub(super) inode_size: u16,
     pub(super) descriptor_size: u16,
     pub(super) descriptors_block: u64,
-    /// Seed of the checksums, where there are any.
+    /// Seed of the checksums; absent if there are none.
     pub(super) seed: Option<Checksum>,
     pub(super) label: Vec<u8>,
 }
 
-/// Why a superblock cannot be used.
+/// The reason why a superblock cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unusable {
     NotExt4,
@@ -65,7 +65,7 @@ impl Superblock {
         Self::parse_fields(fields).unwrap_or(Err(Unusable::Damaged("the superblock makes no sense")))
     }
 
-    /// Returns nothing when a number in it is impossible.
+    /// Returns `None` if it contains an impossible number.
     fn parse_fields(fields: Fields<'_>) -> Option<Result<Self, Unusable>> {
         let (incompat, ro_compat) = (fields.u32(0x60)?, fields.u32(0x64)?);
         if let Some(feature) = unknown_feature(incompat) {

@@ -1,4 +1,4 @@
-//! The file with the file system: blocks by number, within its bounds.
+//! The file that contains the file system: access to blocks by number, within its bounds.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -45,7 +45,7 @@ impl Volume {
         ReadError::Damaged { path: self.path.clone(), reason }
     }
 
-    /// Fills the buffer from a place that must lie inside the file system.
+    /// Fills the buffer from an offset; the range must lie inside the file system.
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         let end = offset.checked_add(buffer.len() as u64);
         let size = self.superblock.blocks.saturating_mul(self.superblock.block_size.into());

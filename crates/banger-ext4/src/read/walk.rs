@@ -1,4 +1,4 @@
-//! All entries below a directory, parents first, names in the order of their bytes.
+//! All entries below a directory: parents first, names in byte order.
 
 use std::collections::HashSet;
 
@@ -7,21 +7,21 @@ use super::error::ReadError;
 use super::inode::{Entry, Inode, Kind};
 use super::reader::Ext4Reader;
 
-/// What a tree may have at most: more is no tree that somebody made in earnest.
+/// Maximum number of entries in a tree; no genuine tree has more.
 const ENTRIES_MAX: usize = 8 << 20;
 const PATH_BYTES_MAX: usize = 16 << 10;
 
 /// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct TreeEntry {
-    /// Relative to where the walk began, without a slash in front.
+    /// Path relative to the start of the walk, without a leading slash.
     pub path: Vec<u8>,
-    /// What it is.
     pub entry: Entry,
 }
 
 impl Ext4Reader {
-    /// Returns everything below a directory, or nothing where there is no directory. `lost+found` of the root is left out.
+    /// Returns everything below a directory; `None` if there is no such directory. `lost+found` of the root is left out.
     pub fn tree(&self, directory: &[u8]) -> Result<Vec<TreeEntry>, ReadError> {
         let mut entries = Vec::new();
         self.walk(directory, |path, inode| {

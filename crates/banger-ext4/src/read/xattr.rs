@@ -1,4 +1,4 @@
-//! Extended attributes as they are read (kernel `ext4/attributes.rst`).
+//! Reading of extended attributes (kernel `ext4/attributes.rst`).
 
 use super::error::ReadError;
 use super::fields::Fields;
@@ -12,8 +12,8 @@ const CHECKSUM_OFFSET: usize = 16;
 
 type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Returns all extended attributes of an inode, in the form of system calls: those behind its fields, and those of a block of
-/// their own, where its number is not 0.
+/// Returns all extended attributes of an inode, in the form of system calls: those after the inode's fields, and those in a
+/// block of their own if its number is not 0.
 pub(super) fn read(volume: &Volume, inline: &[u8], block_number: u64) -> Result<Xattrs, ReadError> {
     let mut xattrs = Vec::new();
     let inline = Fields::of(inline);
@@ -43,12 +43,12 @@ pub(super) fn read(volume: &Volume, inline: &[u8], block_number: u64) -> Result<
     Ok(xattrs)
 }
 
-/// Adds the attributes of an area whose entries begin at `first`. Offsets of values count from its start.
+/// Adds the attributes of an area whose entries begin at `first`. Offsets of values count from the start of the area.
 fn add(volume: &Volume, area: &[u8], first: usize, xattrs: &mut Xattrs) -> Result<(), ReadError> {
     let damaged = || volume.damaged("an extended attribute makes no sense");
     let area = Fields::of(area);
     let mut offset = first;
-    // Four zero bytes end the entries; an area that is full has none.
+    // The entries end with four zero bytes, unless the area is full.
     while area.u32(offset).is_some_and(|word| word != 0) {
         let entry = Fields::of(area.from(offset).unwrap_or_default());
         if entry.u32(4) != Some(0) {

@@ -1,5 +1,5 @@
-//! Headers of tar members (POSIX `ustar`, GNU tar, and what came before them), read as GNU tar and Go's `archive/tar` read
-//! them: fields may be blank, numbers may be octal text or binary, and old writers have summed up signed bytes.
+//! Headers of tar members (POSIX `ustar`, GNU tar, and their predecessors), read as GNU tar and Go's `archive/tar` read
+//! them: fields may be blank, numbers may be octal text or binary, and old writers computed checksums with signed bytes.
 
 use std::ops::Range;
 
@@ -26,7 +26,7 @@ const GNU_REAL_SIZE: Range<usize> = 483..495;
 const EXTENSION_SPARSE: Range<usize> = 0..504;
 const EXTENSION_IS_EXTENDED: usize = 504;
 
-/// A block of 512 bytes: a header, or more of a sparse file's map.
+/// A block of 512 bytes: a header, or a continuation of a sparse file's map.
 #[derive(Debug, Clone)]
 pub(crate) struct Block(pub(crate) [u8; 512]);
 
@@ -39,7 +39,7 @@ impl Block {
         self.0.get(index).copied().unwrap_or_default()
     }
 
-    /// Tells whether the header's sum is right, of unsigned bytes or of signed ones.
+    /// Tells whether the header's checksum is right, computed with unsigned or with signed bytes.
     pub(crate) fn has_right_sum(&self) -> bool {
         let summed = |(index, byte): (usize, &u8)| if CHECKSUM.contains(&index) { b' ' } else { *byte };
         let bytes = || self.0.iter().enumerate().map(summed);
@@ -56,7 +56,7 @@ impl Block {
     pub(crate) fn path(&self) -> Vec<u8> {
         let name = until_nul(self.field(NAME));
         let prefix = until_nul(self.field(PREFIX));
-        // GNU tar has times where `ustar` has the prefix.
+        // GNU tar stores times where `ustar` has the prefix.
         if self.field(MAGIC).starts_with(b"ustar\0") && !prefix.is_empty() {
             return [prefix, name].join(&b'/');
         }
@@ -87,7 +87,7 @@ impl Block {
         unsigned(self.field(SIZE))
     }
 
-    /// Returns a device's numbers. What is none of ext4's is refused when the device is added.
+    /// Returns a device's numbers. Numbers that ext4 cannot hold are refused when the device is added.
     pub(crate) fn device(&self) -> (u32, u32) {
         let part = |range| number(self.field(range)).and_then(|part| u32::try_from(part).ok());
         (part(MAJOR).unwrap_or(u32::MAX), part(MINOR).unwrap_or(u32::MAX))
@@ -102,12 +102,12 @@ impl Block {
         unsigned(self.field(GNU_REAL_SIZE))
     }
 
-    /// Returns the parts that a header of old GNU tar has room for, and whether more blocks of them follow.
+    /// Returns the parts that a header of old GNU tar has space for, and whether more blocks of them follow.
     pub(crate) fn parts(&self) -> Option<(Vec<Part>, bool)> {
         Some((parts(self.field(GNU_SPARSE))?, self.byte(GNU_IS_EXTENDED) != 0))
     }
 
-    /// The same, of a block that follows.
+    /// Returns the same for a block that follows.
     pub(crate) fn more_parts(&self) -> Option<(Vec<Part>, bool)> {
         Some((parts(self.field(EXTENSION_SPARSE))?, self.byte(EXTENSION_IS_EXTENDED) != 0))
     }
@@ -123,8 +123,8 @@ fn parts(fields: &[u8]) -> Option<Vec<Part>> {
     .collect()
 }
 
-/// Returns the number of a field: octal text, or base 256 where the first bit is set. One that was left out, as old and
-/// sparing writers do, is 0; one that is too large is the greatest there is; other text is none.
+/// Returns the number in a field: octal text, or base 256 if the first bit is set. An omitted number, as some old writers
+/// leave it, is 0; a number that is too large becomes the largest one; any other text gives `None`.
 pub(crate) fn number(field: &[u8]) -> Option<i64> {
     match field.first() {
         Some(first) if first & 0x80 != 0 => Some(binary(field)),
@@ -132,12 +132,12 @@ pub(crate) fn number(field: &[u8]) -> Option<i64> {
     }
 }
 
-/// As [`number`]; one below 0 is none.
+/// As [`number`]; `None` for negative numbers.
 fn unsigned(field: &[u8]) -> Option<u64> {
     number(field).and_then(|number| u64::try_from(number).ok())
 }
 
-/// Two's complement, with the first bit taken as a mark and the second as the sign.
+/// Two's complement, with the first bit as a mark and the second as the sign.
 fn binary(field: &[u8]) -> i64 {
     let is_negative = field.first().is_some_and(|first| first & 0x40 != 0);
     let mut value: i128 = if is_negative { -1 } else { 0 };

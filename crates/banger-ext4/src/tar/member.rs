@@ -1,7 +1,7 @@
-//! Reads the members of a tar stream, of whichever dialect.
+//! Reads the members of a tar stream in any dialect.
 //!
-//! The iterator of the `tar` crate cuts extended headers at newlines, so it loses capabilities and file names that have
-//! one, and it knows no negative numbers.
+//! The iterator of the `tar` crate splits extended headers at newlines, so it loses capabilities and file names that contain
+//! one, and it does not support negative numbers.
 
 use std::io::Read;
 
@@ -14,15 +14,15 @@ use crate::tar::pax::{Pax, SparseKeys, number};
 use crate::tar::sparse::Part;
 
 const RECORD: u64 = 512;
-/// Long names and extended headers are held in memory.
+/// Maximum size of long names and extended headers, which are held in memory.
 const EXTENSION_MAX: u64 = 4 << 20;
 const SPARSE_PARTS_MAX: u64 = 1 << 20;
-/// The letter of Solaris for an extended header.
+/// The type letter of Solaris for an extended header.
 const SOLARIS_XHEADER: u8 = b'X';
-/// Whom Linux takes for the owner that it has no number for (`/proc/sys/kernel/overflowuid`).
+/// The ID that Linux shows for owners that it cannot represent (`/proc/sys/kernel/overflowuid`).
 const NOBODY: u32 = 65534;
 
-/// One member of a tar stream; its content is what the stream has next.
+/// One member of a tar stream; the stream continues with its content.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) kind: EntryType,
@@ -37,20 +37,20 @@ pub(crate) struct Member {
     pub(crate) device: (u32, u32),
     pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) lost: Lost,
-    /// The parts in the stream, of a sparse file.
+    /// The parts of a sparse file that are in the stream.
     pub(crate) parts: Option<Vec<Part>>,
 }
 
-/// What a tar says about a member that the file system has no place for.
+/// Properties of a member that the file system cannot hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Its owner or its group is no number of Linux, so that it belongs to nobody (65534).
+    /// Its owner or group is not a valid ID on Linux, so it becomes nobody (65534).
     pub has_no_owner: bool,
-    /// Extended attributes that are left out, access control lists among them.
+    /// Number of extended attributes that are left out, including access control lists.
     pub attributes: usize,
 }
 
-/// A tar stream, read from member to member.
+/// A tar stream that is read member by member.
 #[derive(Debug)]
 pub(crate) struct TarStream<R> {
     stream: R,
@@ -66,7 +66,7 @@ impl<R: Read> TarStream<R> {
         Self { stream, offset: 0, content_left: 0, padding: 0, global: Pax::default() }
     }
 
-    /// Returns the next member, after what is left of the one before it.
+    /// Returns the next member, skipping the unread rest of the current one.
     pub(crate) fn next(&mut self) -> Result<Option<Member>, FormatError> {
         let mut pax = self.global.clone();
         let mut long_path = None;
@@ -107,12 +107,12 @@ impl<R: Read> TarStream<R> {
         Ok(None)
     }
 
-    /// Returns a reader of the current member's content as it is in the stream.
+    /// Returns a reader for the current member's content in the stream.
     pub(crate) fn content(&mut self) -> impl Read {
         Content { tar: self }
     }
 
-    /// Reads what follows the archive.
+    /// Reads the data after the end of the archive.
     pub(crate) fn drain(&mut self) -> Result<(), FormatError> {
         std::io::copy(&mut self.stream, &mut std::io::sink())
             .map_err(|source| FormatError::ReadTar { source })?;
@@ -134,7 +134,7 @@ impl<R: Read> TarStream<R> {
             path: pax.path.unwrap_or_else(|| header.path()),
             link: pax.link.unwrap_or_else(|| header.link()),
             size,
-            // Other bits are no permissions.
+            // Other bits are not permissions.
             mode: u32::try_from(found(header.mode())? & 0o7777).unwrap_or_default(),
             uid: uid.unwrap_or(NOBODY),
             gid: gid.unwrap_or(NOBODY),
@@ -146,7 +146,7 @@ impl<R: Read> TarStream<R> {
         })
     }
 
-    /// Takes the map of a sparse file from where its format has it.
+    /// Reads the map of a sparse file from where its format stores it.
     fn read_sparse(
         &mut self,
         header: &Block,
@@ -218,8 +218,8 @@ impl<R: Read> TarStream<R> {
         }
     }
 
-    /// Returns the next header. The archive ends with a block of zeros, or where the stream does: some writers leave out
-    /// what would fill the last block.
+    /// Returns the next header. The archive ends with a block of zeros or with the stream, because some writers omit the
+    /// padding of the last block.
     fn next_header(&mut self) -> Result<Option<Block>, FormatError> {
         let (content, padding) = (std::mem::take(&mut self.content_left), std::mem::take(&mut self.padding));
         if self.skip(content)? < content {
@@ -285,7 +285,7 @@ impl<R: Read> TarStream<R> {
         Ok(())
     }
 
-    /// Passes over as many bytes as there are, at most these.
+    /// Skips at most this many bytes; returns the number skipped.
     fn skip(&mut self, bytes: u64) -> Result<u64, FormatError> {
         let skipped = std::io::copy(&mut self.stream.by_ref().take(bytes), &mut std::io::sink())
             .map_err(|source| FormatError::ReadTar { source })?;
@@ -307,7 +307,7 @@ impl<R: Read> Read for Content<'_, R> {
     }
 }
 
-/// Tells whether the stream has content after this kind of header; some writers give hard links a size, without any.
+/// Tells whether content follows a header of this kind; some writers give hard links a size but no content.
 fn has_content(kind: EntryType) -> bool {
     !matches!(
         kind,
@@ -326,8 +326,8 @@ fn parts_of(numbers: &[u64]) -> Option<Vec<Part>> {
         .then(|| pairs.iter().map(|[offset, size]| Part { offset: *offset, size: *size }).collect())
 }
 
-/// Returns the number of an owner or a group, where Linux has it. Those of four bytes with a sign are taken as they are
-/// meant; the last one means "none" to the kernel.
+/// Returns the ID of an owner or group, if it is valid on Linux. Negative 32-bit numbers are read as the unsigned ones that
+/// were meant; the last one means "none" to the kernel.
 fn owner(number: i64) -> Option<u32> {
     let id = u32::try_from(number).ok().or_else(|| i32::try_from(number).ok().map(i32::cast_unsigned))?;
     (id != u32::MAX).then_some(id)

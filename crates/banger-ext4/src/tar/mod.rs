@@ -1,4 +1,4 @@
-//! Tar streams as GNU tar, docker and podman read them, as a source of entries.
+//! Reads tar streams as GNU tar, docker and podman do, as a source of entries.
 
 pub(crate) mod header;
 pub(crate) mod member;

@@ -1,12 +1,12 @@
 //! Extended headers of tar members (POSIX `pax`, "pax Extended Header"): records of `length key=value\n`.
 //!
-//! The values are bytes: a capability or a file name may well have a newline in it, so records are cut by their length.
+//! The values are bytes: a capability or a file name may contain a newline, so records are split by their length.
 
 use crate::disk::acl;
 
 const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
 
-/// What extended headers say about a member; absent fields are in the plain header.
+/// The information of extended headers about a member. For absent fields the plain header applies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pax {
     pub(crate) path: Option<Vec<u8>>,
@@ -16,25 +16,25 @@ pub(crate) struct Pax {
     pub(crate) gid: Option<i64>,
     pub(crate) mtime: Option<(i64, u32)>,
     pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Access control lists that are of no use here, by attribute.
+    /// Access control lists that cannot be converted, by attribute name.
     pub(crate) unknown_lists: Vec<&'static [u8]>,
     pub(crate) sparse: SparseKeys,
 }
 
-/// The keys by which GNU tar describes sparse files.
+/// The keys with which GNU tar describes sparse files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SparseKeys {
-    /// Version 1.0 has the map in front of the content.
+    /// Version 1.0 stores the map in front of the content.
     pub(crate) major: Option<u64>,
-    /// Version 0.1 has the map here: offsets and lengths by turns.
+    /// Version 0.1 stores the map here, as alternating offsets and lengths.
     pub(crate) map: Option<Vec<u64>>,
-    /// Version 0.0 has them in repeated keys, which lands in the same list.
+    /// Version 0.0 stores them in repeated keys, which are collected in the same list.
     pub(crate) name: Option<Vec<u8>>,
     pub(crate) real_size: Option<u64>,
 }
 
 impl Pax {
-    /// Adds the records of an extended header; later records win. Returns nothing when it is malformed.
+    /// Adds the records of an extended header; later records win. Returns `None` if it is malformed.
     pub(crate) fn add(&mut self, records: &[u8]) -> Option<()> {
         let mut rest = records;
         while !rest.is_empty() && rest.first() != Some(&0) {
@@ -49,8 +49,8 @@ impl Pax {
         Some(())
     }
 
-    /// Takes one record. A value without a byte takes back what was said before, and the plain header counts; a time or
-    /// an owner that is no number is left alone.
+    /// Applies one record. An empty value revokes an earlier record, so that the plain header applies; a time or an owner
+    /// that is not a number is ignored.
     fn set(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         match key {
             b"path" => self.path = text(value),
@@ -77,7 +77,7 @@ impl Pax {
         Some(())
     }
 
-    /// Takes an access control list as text, or as system calls have it.
+    /// Reads an access control list, as text or in the form of system calls.
     fn set_list(&mut self, name: &'static [u8], value: &[u8]) {
         self.unknown_lists.retain(|unknown| *unknown != name);
         self.xattrs.retain(|(known, _)| known != name);
@@ -95,12 +95,12 @@ impl Pax {
     }
 }
 
-/// Returns a decimal number.
+/// Parses a decimal number.
 pub(crate) fn number(text: &[u8]) -> Option<u64> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Returns what a value says, or that it says nothing; nothing at all when it is malformed.
+/// Returns the parsed value, or an inner `None` if the value is empty; `None` if it is malformed.
 #[expect(clippy::option_option, reason = "the outer one is about the header, the inner one about the value")]
 fn optional<T>(value: &[u8], read: impl FnOnce(&[u8]) -> Option<T>) -> Option<Option<T>> {
     if value.is_empty() { Some(None) } else { read(value).map(Some) }
@@ -110,7 +110,7 @@ fn numbers(value: &[u8]) -> Option<Vec<u64>> {
     value.split(|byte| *byte == b',').map(number).collect()
 }
 
-/// Returns a name without the NUL bytes that some writers end it with.
+/// Returns a name without the NUL bytes that some writers append.
 fn text(value: &[u8]) -> Option<Vec<u8>> {
     let end = value.iter().rposition(|byte| *byte != 0)?;
     value.get(..=end).map(<[u8]>::to_vec)
@@ -124,7 +124,7 @@ fn saturated(number: i128) -> i64 {
     i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// Returns seconds, rounded down, and the nanoseconds after them.
+/// Returns seconds, rounded down, and the remaining nanoseconds.
 fn time(text: &[u8]) -> Option<(i64, u32)> {
     let text = str::from_utf8(text).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

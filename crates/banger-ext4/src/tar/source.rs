@@ -14,7 +14,7 @@ use crate::write::xattr::keep_storable;
 
 const STREAM_BUFFER: usize = 128 << 10;
 
-/// What to do with a member of a tar stream.
+/// The decision about a member of a tar stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TarAction {
     /// Add it.
@@ -23,26 +23,25 @@ pub enum TarAction {
     Skip,
 }
 
-/// A member of a tar stream, before it is added. What is changed here is what is added.
+/// A member of a tar stream before it is added. Changes made here apply to the entry that is added.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct TarMember {
-    /// Its path as the stream has it, until somebody makes another one of it.
+    /// Path as in the stream, unless the visitor changes it.
     pub path: Vec<u8>,
-    /// Target of a link of either sort.
+    /// Target of a hard or symbolic link.
     pub link: Vec<u8>,
-    /// What it is.
     pub kind: TarKind,
-    /// Owner, mode, time and extended attributes.
     pub metadata: Metadata,
     /// Length of a file, holes included.
     pub size: u64,
-    /// What is lost of it, whatever is done with it.
+    /// Properties that are lost whatever is decided.
     pub lost: Lost,
     device: (u32, u32),
     parts: Option<Vec<Part>>,
 }
 
-/// What a member of a tar stream is.
+/// The kind of a member of a tar stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TarKind {
     /// A directory.
@@ -51,7 +50,7 @@ pub enum TarKind {
     File,
     /// A symbolic link.
     Symlink,
-    /// Another name of a member before it, or of a file that was there already.
+    /// Another name of an earlier member, or of a file that existed before.
     HardLink,
     /// A character device.
     CharDevice,
@@ -59,29 +58,29 @@ pub enum TarKind {
     BlockDevice,
     /// A named pipe.
     Fifo,
-    /// Nothing that is known, with its letter; it cannot be added.
+    /// An unknown kind, with its letter; it cannot be added.
     Unknown(u8),
 }
 
-/// Decides what becomes of the members of a tar stream.
+/// Decides about the members of a tar stream.
 pub trait TarVisitor {
-    /// Why the work ends.
+    /// The error that ends the work.
     type Error: From<FormatError>;
 
-    /// Sees a member when those before it are there, and may look at the file system and change it.
+    /// Called for a member once all earlier ones were added; may read and change the file system.
     ///
     /// # Errors
-    /// What ends the work.
+    /// An error ends the work.
     fn visit(&mut self, writer: &mut Ext4Writer, member: &mut TarMember) -> Result<TarAction, Self::Error>;
 
-    /// Hears that a member cannot be added; unless that ends the work, it is left out.
+    /// Called for a member that cannot be added. It is left out unless this returns an error.
     ///
     /// # Errors
-    /// What ends the work.
+    /// An error ends the work.
     fn refused(&mut self, path: &[u8], fault: EntryFault, error: FormatError) -> Result<(), Self::Error>;
 }
 
-/// Keeps members by their paths alone.
+/// A visitor that selects members by path only.
 struct Filter<F>(F);
 
 impl<F: FnMut(&[u8]) -> TarAction> TarVisitor for Filter<F> {
@@ -97,7 +96,7 @@ impl<F: FnMut(&[u8]) -> TarAction> TarVisitor for Filter<F> {
     }
 }
 
-/// What came from a tar stream.
+/// The result of adding a tar stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TarSummary {
     /// Members that were added.
@@ -109,10 +108,11 @@ pub struct TarSummary {
 }
 
 impl Ext4Writer {
-    /// Adds all members of a tar stream that the filter keeps. The filter sees paths without `./` or `/` in front.
+    /// Adds all members of a tar stream for which the filter is true. The filter sees paths without a leading `./` or `/`.
     ///
-    /// Owners are numeric, also in access control lists (`SCHILY.acl.*`); extended attributes come from `SCHILY.xattr.*` records; sparse files stay sparse. The stream
-    /// is read to its end, also behind the end of the archive, so that whoever feeds it can finish.
+    /// Owners are numeric, also in access control lists (`SCHILY.acl.*`); extended attributes come from `SCHILY.xattr.*`
+    /// records; sparse files stay sparse. The stream is read to its end, even after the end of the archive, so that its
+    /// writer can finish.
     pub fn add_tar(
         &mut self,
         tar: impl Read,
@@ -121,7 +121,7 @@ impl Ext4Writer {
         self.add_tar_members(tar, &mut Filter(filter))
     }
 
-    /// Adds the members of a tar stream that the visitor keeps, as the visitor leaves them.
+    /// Adds the members of a tar stream that the visitor keeps, with the visitor's changes.
     ///
     /// Otherwise as [`Self::add_tar`].
     pub fn add_tar_members<V: TarVisitor>(
@@ -178,7 +178,7 @@ impl Ext4Writer {
 }
 
 impl TarMember {
-    /// Takes away the extended attributes that ext4 cannot hold, and notes how many are lost.
+    /// Removes the extended attributes that ext4 cannot hold, and records their number.
     pub fn keep_storable_attributes(&mut self) {
         self.lost.attributes += keep_storable(&mut self.metadata.xattrs);
     }

@@ -1,18 +1,18 @@
-//! Sparse files in tar streams: the stream has only the parts with data, a map says where they belong.
+//! Sparse files in tar streams: the stream contains only the parts with data, and a map gives their offsets.
 
 use std::io::{self, Read};
 
 use crate::content::Content;
 use crate::disk::geometry::BLOCK_BYTES;
 
-/// A part of a file that the stream has data for.
+/// A part of a file whose data is in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) offset: u64,
     pub(crate) size: u64,
 }
 
-/// The whole file: the parts from the stream, with zeros between and after them.
+/// The complete file: the parts from the stream, with zeros between and after them.
 #[derive(Debug)]
 pub(crate) struct Expanded<R> {
     stream: R,
@@ -23,7 +23,7 @@ pub(crate) struct Expanded<R> {
 }
 
 impl<R: Read> Expanded<R> {
-    /// Returns nothing when the parts overlap, or reach beyond the file.
+    /// Returns `None` if the parts overlap, or reach beyond the file.
     pub(crate) fn new(stream: R, parts: Vec<Part>, size: u64) -> Option<Self> {
         let mut end = 0;
         for part in &parts {
@@ -38,7 +38,7 @@ impl<R: Read> Expanded<R> {
 }
 
 impl<R: Read> Expanded<R> {
-    /// Makes the part current that the position is in or before.
+    /// Selects the part at or after the position.
     fn advance(&mut self) {
         while self.position >= self.current.offset + self.current.size && self.current.offset < self.size {
             self.current = self.parts.next().unwrap_or(Part { offset: self.size, size: 0 });
