@@ -1,6 +1,5 @@
-//! How a machine ended, told apart by what it left: the exit of its VMM, the last word of the guest's kernel on the
-//! console, what the VMM said, and what the guest's agent announced. The rules take these facts; somebody else has
-//! collected them.
+//! How a machine ended, decided from what it left behind: the exit of its VMM, the last line of the guest's kernel on the
+//! console, the VMM's output, and what the guest's agent announced. The rules take these facts; the caller collects them.
 
 use std::time::Duration;
 
@@ -33,27 +32,27 @@ pub enum KernelWord {
 pub enum WayOut {
     /// It switches the power off.
     PowerOff,
-    /// It starts anew.
+    /// It reboots.
     Reboot,
     /// It stops its processors and leaves the power on.
     Halt,
-    /// Its init did not say what for.
+    /// Its init did not say which.
     Unknown,
 }
 
-/// What the guest's agent told of the guest's end.
+/// What the guest's agent announced about the guest's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Announced {
-    /// Nobody heard it, or it does not tell of every end: that it said nothing means nothing.
+    /// The host did not hear the agent, or the agent does not announce every end: its silence means nothing.
     #[default]
     Unheard,
-    /// It tells of every orderly end, was heard to the last, and said nothing.
+    /// The agent announces every orderly end, was connected to the last, and announced nothing.
     Nothing,
-    /// The guest was on its way out.
+    /// The guest was shutting down.
     WayOut(WayOut),
 }
 
-/// Whether a lack of the host's memory ended the VMM.
+/// Whether the VMM ended because the host was out of memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemoryKill {
     /// There is no sign of it.
@@ -72,9 +71,9 @@ pub struct EndFacts {
     pub exit: VmmExit,
     /// The kernel's last message on the console; absent if there was none.
     pub kernel: Option<KernelWord>,
-    /// What the guest's agent told.
+    /// What the guest's agent announced.
     pub announced: Announced,
-    /// Whether there was a console on which the kernel could say something.
+    /// Whether the guest had a console on which the kernel could print.
     pub has_console: bool,
     /// The last lines of the VMM's output.
     pub vmm_words: String,
@@ -82,20 +81,20 @@ pub struct EndFacts {
     pub memory: MemoryKill,
 }
 
-/// What is known of a guest that gives no sign of life, while its VMM runs.
+/// The known facts about a guest that gives no sign of life while its VMM runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SilentFacts<'a> {
-    /// The kernel's last word on the console.
+    /// The kernel's last message on the console; absent if there was none.
     pub kernel: Option<KernelWord>,
-    /// What the guest's agent told.
+    /// What the guest's agent announced.
     pub announced: Announced,
-    /// What the VMM said.
+    /// The VMM's output.
     pub vmm_words: &'a str,
     /// How long the VMM has used next to no processor time.
     pub still_for: Duration,
 }
 
-/// A guest on its way out that has done nothing for this long does nothing any more.
+/// A guest that is shutting down and has done nothing for this long has ended.
 const STILL_MIN: Duration = Duration::from_secs(8);
 
 /// Why a machine ended.
@@ -114,9 +113,9 @@ pub enum EndCause {
     },
     /// The guest's processor was reset, and its kernel printed nothing.
     Reset,
-    /// The guest's processor was reset out of its work; its kernel had no console to say anything on.
+    /// The guest's processor was reset while the guest was working; its kernel had no console to print to.
     ResetAtWork,
-    /// As `Reset`, of a guest whose kernel had no console to say anything on: most likely it rebooted.
+    /// As `Reset`, but the kernel had no console to print to. Most likely the guest rebooted.
     ResetUnseen,
     /// A process of the host sent a signal to the VMM.
     Killed {
@@ -172,14 +171,14 @@ impl EndCause {
         }
     }
 
-    /// Tells whether a guest that gives no sign of life is at its end although its VMM still runs, and why.
+    /// Tells whether a guest that gives no sign of life has ended although its VMM still runs, and why.
     #[must_use]
     pub fn of_silent(facts: &SilentFacts<'_>) -> Option<Self> {
         match (&facts.kernel, facts.announced) {
             (Some(KernelWord::Halt | KernelWord::PowerOff), announced) => {
                 return Self::from_inside(facts.kernel.clone(), announced, true);
             }
-            // The announcement comes before the last writes to the disks: only a guest that does nothing any more has ended.
+            // The announcement comes before the last writes to the disks, so only a guest that has become idle has ended.
             (None, Announced::WayOut(WayOut::PowerOff)) if facts.still_for >= STILL_MIN => {
                 return Some(Self::PoweredOff);
             }
@@ -191,7 +190,7 @@ impl EndCause {
         tells_processor_error(facts.vmm_words).then_some(Self::ProcessorError)
     }
 
-    /// Tells what the guest itself has said of its end; `None`: nothing.
+    /// Returns the cause that the guest itself gave, if there is one.
     fn from_inside(kernel: Option<KernelWord>, announced: Announced, has_console: bool) -> Option<Self> {
         let way = match announced {
             Announced::WayOut(way) => Some(way),
@@ -350,8 +349,9 @@ fn terminated(words: &str) -> Option<(i32, Option<String>)> {
     Some((signal.trim().parse().ok()?, by))
 }
 
-/// Tells whether the VMM says that KVM broke down. QEMU: `KVM internal error. Suberror: 1`; it stays there, with processors
-/// that do not move. Firecracker: `Received KVM_EXIT_INTERNAL_ERROR`, `Unexpected exit reason on vcpu run: InternalError`.
+/// Tells whether the VMM reports an internal error of KVM. QEMU prints `KVM internal error. Suberror: 1` and keeps running
+/// with its processors stopped. Firecracker prints `Received KVM_EXIT_INTERNAL_ERROR` or `Unexpected exit reason on vcpu
+/// run: InternalError`.
 fn tells_processor_error(words: &str) -> bool {
     ["KVM internal error", "KVM_EXIT_INTERNAL_ERROR", "run: InternalError", "KVM: entry failed"]
         .iter()
@@ -468,18 +468,18 @@ mod tests {
             (exited, None, way(WayOut::Unknown), false, EndCause::Rebooted),
             (exited, None, Nothing, false, EndCause::ResetAtWork),
             (exited, None, Unheard, false, EndCause::ResetUnseen),
-            // The next daemon has not seen how the VMM exited.
+            // The next daemon did not see how the VMM exited.
             (VmmExit::Unknown, None, way(WayOut::Reboot), false, EndCause::Rebooted),
             (VmmExit::Unknown, None, way(WayOut::Unknown), false, EndCause::Rebooted),
             (VmmExit::Unknown, None, Nothing, false, EndCause::Unknown),
             (exited, None, way(WayOut::Reboot), true, EndCause::Rebooted),
             (exited, None, way(WayOut::Unknown), true, EndCause::Reset),
             (exited, None, Nothing, true, EndCause::Reset),
-            // What the kernel says comes last, and counts.
+            // The kernel's message comes last and takes precedence.
             (exited, Some(panic()), way(WayOut::Reboot), true, EndCause::of(facts(exited, Some(panic())))),
             (exited, Some(KernelWord::PowerOff), way(WayOut::Reboot), true, EndCause::PoweredOff),
             (exited, Some(KernelWord::Restart), way(WayOut::Unknown), true, EndCause::Rebooted),
-            // Its own way to carry out what was announced.
+            // The kernel's own way to carry out what was announced.
             (exited, Some(KernelWord::Restart), way(WayOut::PowerOff), true, EndCause::PoweredOff),
             (exited, Some(KernelWord::Restart), way(WayOut::Halt), true, EndCause::Halted),
             (exited, Some(KernelWord::Halt), way(WayOut::PowerOff), true, EndCause::PoweredOff),
