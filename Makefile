@@ -14,8 +14,8 @@ TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio pytho
 SMOKE = BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SMOKE_JOBS=$(JOBS) BANGER_SMOKE_SCENARIO=$(SCENARIO) \
 	BANGER_SMOKE_VERBOSE=$(VERBOSE) $(CARGO) test --quiet --locked -p banger-smoke --test guests
 
-# What judges the API's document, in an environment of its own.
-PYTHON_TOOLS := openapi-spec-validator==0.9.0 schemathesis==4.32.5
+# What judges the API's document, in an environment of its own: all versions, of what these need as well.
+PYTHON_TOOLS := crates/banger-daemon/tests/requirements.txt
 
 .PHONY: help setup setup-tests python-tools setup-fuzz fuzz-tool build run test smoke smoke-list bench bench-check bench-images fuzz-short soak deny-tool lint clean
 
@@ -36,11 +36,12 @@ setup setup-tests setup-fuzz: ## Installs the packages that are missing (apt, wi
 	fi
 
 python-tools: setup-tests
-	@test "$$(cat target/python/tools 2>/dev/null)" = "$(PYTHON_TOOLS)" || { \
+	@cmp -s $(PYTHON_TOOLS) target/python/tools || { \
 		echo "setup: installing $(PYTHON_TOOLS)"; \
 		rm -rf target/python && python3 -m venv target/python && \
-		target/python/bin/pip install --quiet --disable-pip-version-check $(PYTHON_TOOLS) && \
-		echo "$(PYTHON_TOOLS)" >target/python/tools; \
+		target/python/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(PYTHON_TOOLS) && \
+		target/python/bin/pip check && \
+		cp $(PYTHON_TOOLS) target/python/tools; \
 	}
 
 build: setup ## Builds banger, bangerd and the guest's agent into target/release
