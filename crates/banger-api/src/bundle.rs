@@ -1,6 +1,7 @@
 //! Images as single files.
 
-use banger_model::{ImageName, KernelName, Sha256};
+use banger_model::whole_number::optional_natural;
+use banger_model::{HostPath, ImageName, KernelName, Sha256};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -9,6 +10,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct PullBundle {
     /// Absolute path of a file, or an address: `https://`, or `http://` on this host.
+    #[schema(pattern = r"^(/|https?://).+$")]
     pub location: String,
     /// What the image is called here; made of the file's name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,7 +28,8 @@ pub struct PullBundle {
     #[serde(default)]
     pub force: bool,
     /// Bytes that it may unpack to; what the configuration says when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_natural", skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 18_446_744_073_709_551_615_u64)]
     pub max_bytes: Option<u64>,
 }
 
@@ -35,7 +38,7 @@ pub struct PullBundle {
 #[serde(deny_unknown_fields)]
 pub struct PackBundle {
     /// Absolute path of a file that is not there yet.
-    pub output: String,
+    pub output: HostPath,
 }
 
 /// A bundle that was made.

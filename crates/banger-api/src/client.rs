@@ -278,6 +278,8 @@ impl Client {
         deadline: Duration,
     ) -> Result<T, ClientError> {
         let body = match body {
+            // `()` says nothing, so nothing is sent.
+            Some(body) if size_of_val(body) == 0 => Bytes::new(),
             Some(body) => serde_json::to_vec(body)
                 .map_err(|source| ClientError::Unwritable {
                     path: path.to_owned(),

@@ -13,17 +13,24 @@ pub enum ErrorCode {
     UnknownMethod,
     /// The request makes no sense; nothing was made.
     BadRequest,
+    /// The request's body is longer than the daemon reads.
+    RequestTooLarge,
+    /// The request's body is not JSON.
+    UnsupportedMediaType,
     /// There is no such thing.
     NotFound,
     /// There is such a thing already.
     AlreadyExists,
+    /// The state of what the request names does not allow it; in another state it would.
+    Conflict,
     /// It needs a running VM.
     NotRunning,
     /// This user may not.
     Unauthorized,
     /// The caller asked to stop it.
     Cancelled,
-    /// The work failed.
+    /// The work failed. An error of a newer daemon whose kind is not known here is read as this one.
+    #[serde(other)]
     OperationFailed,
 }
 
@@ -35,7 +42,9 @@ impl ErrorCode {
             Self::BadVersion => 426,
             Self::UnknownMethod | Self::NotFound => 404,
             Self::BadRequest => 400,
-            Self::AlreadyExists | Self::NotRunning | Self::Cancelled => 409,
+            Self::RequestTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::AlreadyExists | Self::Conflict | Self::NotRunning | Self::Cancelled => 409,
             Self::Unauthorized => 403,
             Self::OperationFailed => 500,
         }
@@ -80,5 +89,18 @@ impl ErrorBody {
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_newer_daemon_is_read() {
+        let error: ErrorBody =
+            serde_json::from_str(r#"{"code": "on_fire", "message": "hot", "by": 1}"#).unwrap();
+        assert_eq!(error, ErrorBody::new(ErrorCode::OperationFailed, "hot"));
+        assert_eq!(serde_json::to_string(&error.code).unwrap(), "\"operation_failed\"");
     }
 }

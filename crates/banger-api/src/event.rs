@@ -33,7 +33,7 @@ pub enum EventKind {
     OperationBegun,
     /// An operation has ended; `value` is its state, `message` its error.
     OperationEnded,
-    /// Events between the cursor that was asked for and this one are no longer kept.
+    /// The cursor that was asked for is not one to go on from: `message` tells why. What comes after this one follows.
     EventsMissed,
 }
 
@@ -43,6 +43,7 @@ pub struct EventView {
     /// Its place. Ask for what comes `after` it to go on from here, now or later.
     pub cursor: i64,
     /// When (RFC 3339).
+    #[schema(format = DateTime)]
     pub at: String,
     /// What kind of thing.
     pub kind: EventKind,

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use banger_model::{ImageName, KernelName, VmName};
+use banger_model::whole_number::optional_natural;
+use banger_model::{HostPath, ImageName, KernelName, VmName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::ArtifactFile;
 
-/// Asks for a kernel or image of the catalog.
+/// Asks for a kernel of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PullRequest {
     /// Name in the catalog.
-    pub name: String,
+    pub name: KernelName,
     /// Also when it is here already.
     #[serde(default)]
     pub force: bool,
@@ -25,6 +26,7 @@ pub struct PullRequest {
 pub struct PullImage {
     /// Name in the catalog; a reference, as in `alpine:3.20` or `ghcr.io/owner/image@sha256:…`; or with an absolute path
     /// `oci:<directory>[:<tag>]`, `oci-archive:<file>[:<tag>]` or `docker-archive:<file>[:<name>]`.
+    #[schema(min_length = 1)]
     pub source: String,
     /// What an image from elsewhere is called here; made of its source when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,12 +42,13 @@ pub struct PullImage {
     pub insecure_http: bool,
     /// Directory of docker's configuration; where docker looks for it when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub docker_config: Option<String>,
+    pub docker_config: Option<HostPath>,
     /// Directories where docker's credential helpers are looked for, as in `PATH`; those of the daemon when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search_path: Option<String>,
     /// Bytes that it may unpack to; what the configuration says when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_natural", skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 18_446_744_073_709_551_615_u64)]
     pub max_bytes: Option<u64>,
 }
 
@@ -85,6 +88,7 @@ pub struct ImageView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
     /// When it was made (RFC 3339).
+    #[schema(format = DateTime)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
     /// One line about it.
@@ -152,22 +156,22 @@ pub struct RegisterImage {
     /// What it is called.
     pub name: ImageName,
     /// An ext4 file system in a file, the root of its VMs: an absolute path.
-    pub rootfs: String,
+    pub rootfs: HostPath,
     /// An ext4 file system in a file, what `/root` of a new VM starts with; the root's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub work_seed: Option<String>,
+    pub work_seed: Option<HostPath>,
     /// Name of the kernel that its VMs boot. Either this or `kernel`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_ref: Option<KernelName>,
     /// A kernel, ELF or compressed, which is imported under the image's name: an absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kernel: Option<String>,
+    pub kernel: Option<HostPath>,
     /// The kernel's initramfs; it is not used, because banger makes its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub initrd: Option<String>,
+    pub initrd: Option<HostPath>,
     /// The kernel's module tree: an absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub modules: Option<String>,
+    pub modules: Option<HostPath>,
     /// Also when the name is taken.
     #[serde(default)]
     pub force: bool,

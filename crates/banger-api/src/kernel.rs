@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use banger_model::{Distro, ImageName, KernelName, Sha256, VmName};
+use banger_model::{Distro, HostPath, ImageName, KernelName, Sha256, VmName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -24,6 +24,7 @@ pub struct KernelView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
     /// When it was made (RFC 3339).
+    #[schema(format = DateTime)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
     /// One line about it.
@@ -87,7 +88,7 @@ pub struct CatalogKernel {
 #[serde(deny_unknown_fields)]
 pub struct ImportKernel {
     /// File or directory: an absolute path.
-    pub from: String,
+    pub from: HostPath,
     /// Name it shall have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<KernelName>,

@@ -14,6 +14,7 @@ pub struct DaemonInfo {
     /// Process id.
     pub pid: u32,
     /// When it started (RFC 3339).
+    #[schema(format = DateTime)]
     pub started_at: String,
     /// The program's file is another one than when it started: it was upgraded.
     pub is_outdated: bool,

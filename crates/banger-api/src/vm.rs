@@ -1,8 +1,9 @@
 //! VMs, as clients see them and ask for them.
 
+use banger_model::whole_number::{natural, optional_natural};
 use banger_model::{
     DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, NetworkTrouble, PauseReason,
-    Ttl, TtlChange, VcpuCount, VmId, VmName, VmSizes, VmState,
+    Ttl, TtlChange, VcpuCount, VmId, VmName, VmSizes, VmState, WantedVmm,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -84,9 +85,9 @@ pub struct CreateVm {
     /// A command follows at once: the guest's init leaves it the processor for a moment.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub command_follows: bool,
-    /// VMM to use: `auto`, `qemu` or `firecracker`; the configuration's when absent.
+    /// VMM to use; the configuration's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vmm: Option<String>,
+    pub vmm: Option<WantedVmm>,
     /// Seconds after which the VM is deleted, counted from its making or its last touch; it lives on when absent.
     #[serde(default, rename = "ttl_secs", skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Ttl>,
@@ -103,8 +104,12 @@ pub struct CreateVm {
 #[serde(deny_unknown_fields)]
 pub struct HostProcess {
     /// Its number, as the daemon sees it.
+    #[serde(deserialize_with = "natural")]
+    #[schema(maximum = 4_294_967_295_u64)]
     pub pid: u32,
     /// When it started, in clock ticks since the host's boot (`/proc/<pid>/stat`, field 22).
+    #[serde(deserialize_with = "natural")]
+    #[schema(maximum = 18_446_744_073_709_551_615_u64)]
     pub start_ticks: u64,
 }
 
@@ -129,7 +134,6 @@ pub struct SetVm {
     pub work: Option<DiskBytes>,
     /// Seconds to live from now on; 0: for ever.
     #[serde(default, rename = "ttl_secs", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u64>)]
     pub ttl: Option<TtlChange>,
 }
 
@@ -139,7 +143,6 @@ pub struct SetVm {
 pub struct KillVm {
     /// Signal for its process; `KILL` when absent. Another one is sent once, and the machine may go on.
     #[serde(default)]
-    #[schema(value_type = String)]
     pub signal: KillSignal,
 }
 
@@ -169,7 +172,8 @@ pub enum PendingWork {
 #[serde(deny_unknown_fields)]
 pub struct StopVm {
     /// Seconds that the guest gets; then the machine is ended. 20 when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_natural", skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 4_294_967_295_u64)]
     pub grace_secs: Option<u32>,
 }
 
@@ -208,8 +212,10 @@ pub struct VmView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<VmSizes>,
     /// When it was made (RFC 3339).
+    #[schema(format = DateTime)]
     pub created_at: String,
     /// When its machine was started (RFC 3339).
+    #[schema(format = DateTime)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
     /// VMM of its machine, with the accelerator: `qemu/tcg`, `qemu/kvm`, `firecracker`.
@@ -225,6 +231,7 @@ pub struct VmView {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unresponsive: bool,
     /// Since when its guest does not answer or stands still (RFC 3339).
+    #[schema(format = DateTime)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unresponsive_since: Option<String>,
     /// Its guest stands still: the host's disk did not take what it wrote. It goes on by itself when there is room.
@@ -237,6 +244,7 @@ pub struct VmView {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_restart: bool,
     /// When it is deleted because its time to live has passed (RFC 3339).
+    #[schema(format = DateTime)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
     /// Boot id of its guest.

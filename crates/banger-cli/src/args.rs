@@ -145,7 +145,7 @@ const EVENTS_EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
     /// Start after this cursor, the `cursor` of an earlier event [default: now]
-    #[arg(long, value_name = "CURSOR")]
+    #[arg(long, value_name = "CURSOR", value_parser = parse_cursor)]
     pub(crate) after: Option<i64>,
     /// Exit after the stored events
     #[arg(long)]
@@ -235,6 +235,11 @@ pub(crate) enum DaemonCommand {
 /// A VM as typed: its name, its id or the beginning of its id. All of them have the form of a name.
 pub(crate) fn parse_vm(text: &str) -> Result<String, NameError> {
     text.parse::<VmName>().map(String::from)
+}
+
+fn parse_cursor(text: &str) -> Result<i64, String> {
+    let cursor = text.parse().ok().filter(|cursor| *cursor >= 0);
+    cursor.ok_or_else(|| format!("`{text}` is not a valid cursor; use the `cursor` of an earlier event"))
 }
 
 /// Reads an image: a name, which the daemon looks for among the local images, in the catalog and on docker.io, or a

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use banger_api::{CreateVm, PullImage, PullPolicy, SetVm, WaitFor};
 use banger_model::{
     DiskBytes, IdempotencyKey, KernelName, KillSignal, MemoryMib, Ttl, TtlChange, VcpuCount, VmName,
+    WantedVmm,
 };
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
@@ -294,8 +296,8 @@ pub(crate) struct SizingArgs {
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<IdempotencyKey>,
     /// VMM (virtual machine monitor) [default: auto, or the configured one]
-    #[arg(long, value_parser = ["auto", "qemu", "firecracker"])]
-    pub(crate) vmm: Option<String>,
+    #[arg(long, value_parser = wanted_vmm())]
+    pub(crate) vmm: Option<WantedVmm>,
 }
 
 impl SizingArgs {
@@ -510,4 +512,8 @@ pub(crate) struct AnyVms {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn wanted_vmm() -> impl TypedValueParser<Value = WantedVmm> {
+    PossibleValuesParser::new(WantedVmm::ALL.map(WantedVmm::as_str)).try_map(|text| text.parse::<WantedVmm>())
 }

@@ -25,7 +25,11 @@ pub(crate) async fn pull_bundle(
     board: &Board,
 ) -> Result<(), CliError> {
     let request = PullBundle {
-        location: if location.contains("://") { location.to_owned() } else { absolute(Path::new(location))? },
+        location: if location.contains("://") {
+            location.to_owned()
+        } else {
+            absolute(Path::new(location))?.into()
+        },
         name: args.name,
         kernel: args.kernel,
         sha256: args.sha256,

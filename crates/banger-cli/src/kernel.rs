@@ -8,6 +8,7 @@ use crate::args_kernel::{ImportArgs, KernelCommand};
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
+use crate::image::absolute;
 use crate::progress::Board;
 use crate::pull::pull;
 use crate::removal::{KERNELS, Removal, remove};
@@ -23,7 +24,7 @@ pub(crate) async fn run(paths: &Paths, command: KernelCommand, board: &Board) ->
             form.print(&kernel, kernel.kernel.name.as_str(), || sheet(&kernel, Timestamp::now()))
         }
         KernelCommand::Pull { name, pull: args } => {
-            let request = PullRequest { name: name.into(), force: args.force };
+            let request = PullRequest { name, force: args.force };
             pull(paths, "/v1/kernels:pull", &request, args.json, board).await
         }
         KernelCommand::Import(args) => import(paths, args, board).await,
@@ -50,10 +51,7 @@ async fn list(paths: &Paths, with_catalog: bool, form: Form) -> Result<(), CliEr
 
 async fn import(paths: &Paths, args: ImportArgs, board: &Board) -> Result<(), CliError> {
     let ImportArgs { from, distro, release, name, sha256, force, json } = args;
-    // The daemon has a working directory of its own.
-    let absolute = std::path::absolute(&from).ok().and_then(|path| path.to_str().map(str::to_owned));
-    let from = absolute.ok_or(CliError::BadPath { path: from })?;
-    let request = ImportKernel { from, name, distro, release, sha256, force };
+    let request = ImportKernel { from: absolute(&from)?, name, distro, release, sha256, force };
     pull(paths, "/v1/kernels", &request, json.json, board).await
 }
 

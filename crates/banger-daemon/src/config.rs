@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use banger_image::{PullLimits, PullRules};
 use banger_model::{
-    ByteCount, DiskBytes, DiskFloor, HostSize, ImageName, MemoryMib, Ttl, VcpuCount, default_memory,
-    default_vcpus,
+    ByteCount, DiskBytes, DiskFloor, HostSize, ImageName, MemoryMib, Ttl, VcpuCount, WantedVmm,
+    default_memory, default_vcpus,
 };
 use banger_sys::paths::{self, Paths, WrittenPathError};
 use banger_vmm::firecracker::{JailWish, Tuning};
@@ -103,7 +103,7 @@ impl std::error::Error for ConfigCause {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// VMM to use: `auto`, `qemu` or `firecracker`.
-    pub vmm: String,
+    pub vmm: WantedVmm,
     /// Image of a VM when none is named.
     pub default_image: ImageName,
     /// How long a VM may run without use; absent: for ever.
@@ -245,7 +245,7 @@ impl FirecrackerSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigFile {
-    vmm: Option<VmmWish>,
+    vmm: Option<WantedVmm>,
     firecracker_bin: Option<AbsolutePath>,
     #[serde(default)]
     firecracker: FirecrackerSection,
@@ -325,14 +325,6 @@ impl TryFrom<PathBuf> for AbsolutePath {
     }
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum VmmWish {
-    Auto,
-    Qemu,
-    Firecracker,
-}
-
 impl Config {
     /// Reads the file; one that is missing says nothing.
     ///
@@ -358,12 +350,7 @@ impl Config {
             None => "debian-bookworm".parse().map_err(serde::de::Error::custom)?,
         };
         Ok(Self {
-            vmm: match file.vmm.unwrap_or(VmmWish::Auto) {
-                VmmWish::Auto => "auto",
-                VmmWish::Qemu => "qemu",
-                VmmWish::Firecracker => "firecracker",
-            }
-            .to_owned(),
+            vmm: file.vmm.unwrap_or_default(),
             default_image,
             auto_stop_stale_after: file.auto_stop_stale_after.and_then(|StaleAfter(after)| after),
             disk_floor: file.disk_floor.unwrap_or_default().0,
@@ -404,7 +391,7 @@ mod tests {
         let config = Config::parse("", HOST).unwrap();
         assert_eq!((config.vcpus.get(), config.memory.get()), (2, 2048));
         assert_eq!(config.default_image.as_str(), "debian-bookworm");
-        assert_eq!(config.vmm, "auto");
+        assert_eq!(config.vmm, WantedVmm::Auto);
     }
 
     #[test]
@@ -439,7 +426,7 @@ mod tests {
         let text = "vmm = 'qemu'\nboot_deadline_secs = 5\nready_ports_deadline_secs = 7\n[vm_defaults]\nvcpu = 3\nmemory_mib = 700\ndisk_size = '2G'";
         let config = Config::parse(text, HOST).unwrap();
         assert_eq!((config.vcpus.get(), config.memory.get(), config.disk.get()), (3, 700, 2 << 30));
-        assert_eq!((config.vmm.as_str(), config.boot_deadline), ("qemu", Duration::from_secs(5)));
+        assert_eq!((config.vmm, config.boot_deadline), (WantedVmm::Qemu, Duration::from_secs(5)));
         assert_eq!(config.ready_ports_deadline, Duration::from_secs(7));
         let floor = |text: &str| Config::parse(text, HOST).unwrap().disk_floor;
         assert_eq!(floor("disk_floor = '1G'"), DiskFloor::Bytes(1 << 30));

@@ -13,7 +13,7 @@ use banger_sys::host::find_program;
 use banger_sys::paths::Paths;
 use banger_sys::tuning::HostTuning;
 use banger_vmm::firecracker::JailFacts;
-use banger_vmm::selection::{Accelerator, Choice, ChoiceError, HostFacts, WantedVmm, choose};
+use banger_vmm::selection::{Accelerator, Choice, ChoiceError, HostFacts, choose};
 
 use crate::config::Config;
 use crate::host_trust::HostTrust;
@@ -38,7 +38,7 @@ impl Doctor {
     #[must_use]
     pub fn examine(&self) -> DoctorReport {
         let facts = HostFacts::look(&self.config.firecracker_place(&self.paths));
-        let wanted = self.config.vmm.parse().unwrap_or(WantedVmm::Auto);
+        let wanted = self.config.vmm;
         let mut checks = vec![architecture(std::env::consts::ARCH)];
         checks.push(vmm(&choose(wanted, &facts)));
         checks.extend(tuning::rows(&tuning::Facts {

@@ -3,17 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use banger_model::WantedVmm;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
 use banger_vmm::orphans::{end_orphan, find_orphans};
 use banger_vmm::qemu::Qemu;
 use banger_vmm::selection::{
-    Accelerator, Choice, ChoiceError, FIRECRACKER_KEY, FirecrackerPlace, HostFacts, WantedVmm, choose,
+    Accelerator, Choice, ChoiceError, FIRECRACKER_KEY, FirecrackerPlace, HostFacts, choose,
 };
 use banger_vmm::{Vmm, VmmKind};
 use tracing::warn;
 
-use crate::vmm_source::{ChosenVmm, VmmSource, VmmSourceError};
+use crate::vmm_source::{ChosenVmm, NoVmm, VmmSource};
 
 /// Chooses by looking at the host each time: what was installed a moment ago is there.
 #[derive(Debug)]
@@ -40,11 +41,10 @@ impl HostVmms {
 }
 
 impl VmmSource for HostVmms {
-    fn choose(&self, wish: &str) -> Result<ChosenVmm, VmmSourceError> {
-        let wanted: WantedVmm = wish.parse().map_err(VmmSourceError::Unknown)?;
+    fn choose(&self, wanted: WantedVmm) -> Result<ChosenVmm, NoVmm> {
         let facts = HostFacts::look(&self.firecracker);
-        let choice = choose(wanted, &facts).map_err(VmmSourceError::None)?;
-        check_parts(&choice, &facts, self.tuning.jailer).map_err(VmmSourceError::None)?;
+        let choice = choose(wanted, &facts).map_err(NoVmm)?;
+        check_parts(&choice, &facts, self.tuning.jailer).map_err(NoVmm)?;
         Ok(ChosenVmm { label: label(&choice), vmm: self.driver(&choice), warnings: choice.warnings })
     }
 

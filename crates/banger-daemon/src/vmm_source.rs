@@ -3,20 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use banger_model::WantedVmm;
 use banger_sys::process::ProcessIdentity;
-use banger_vmm::selection::{ChoiceError, UnknownVmm};
+use banger_vmm::selection::ChoiceError;
 use banger_vmm::{Vmm, VmmKind};
 
-/// Why there is no VMM.
+/// None of this host's VMMs is what is wanted.
 #[derive(Debug, thiserror::Error)]
-pub enum VmmSourceError {
-    /// The wish names none.
-    #[error(transparent)]
-    Unknown(UnknownVmm),
-    /// None of this host fits the wish.
-    #[error("no VMM can run a VM on this host")]
-    None(#[source] ChoiceError),
-}
+#[error("no VMM can run a VM on this host")]
+pub struct NoVmm(#[source] pub ChoiceError);
 
 /// A VMM that was chosen.
 #[derive(Clone)]
@@ -31,11 +26,11 @@ pub struct ChosenVmm {
 
 /// Chooses VMMs. Real: by looking at the host; in tests: a fake.
 pub trait VmmSource: Send + Sync {
-    /// Returns the VMM for a wish (`auto`, `qemu`, `firecracker`).
+    /// Returns the VMM that is wanted.
     ///
     /// # Errors
-    /// [`VmmSourceError`].
-    fn choose(&self, wish: &str) -> Result<ChosenVmm, VmmSourceError>;
+    /// [`NoVmm`].
+    fn choose(&self, wanted: WantedVmm) -> Result<ChosenVmm, NoVmm>;
 
     /// Returns a driver that can take over machines of this kind.
     fn of_kind(&self, kind: VmmKind) -> Option<Arc<dyn Vmm>>;

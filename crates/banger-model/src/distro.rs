@@ -62,7 +62,7 @@ impl std::str::FromStr for Distro {
 /// A sha256: 64 hexadecimal digits, kept in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, pattern = r"^[0-9a-fA-F]{64}$"))]
 pub struct Sha256(String);
 
 /// The text is not a valid sha256.

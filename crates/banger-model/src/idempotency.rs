@@ -16,7 +16,7 @@ pub struct BadIdempotencyKey {
 /// A key that the caller chooses: 1 to 128 printable ASCII characters without spaces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, pattern = r"^[!-~]{1,128}$"))]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {

@@ -8,6 +8,7 @@ text_type!(
     /// Name of an image, such as `debian-bookworm`: 1 to 63 characters of `[a-z0-9._-]`, beginning and ending with a letter
     /// or digit.
     ImageName,
+    r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$",
     |text| check_name("image name", text, "-._", "a–z, 0–9, `-`, `.` and `_`")
 );
 
@@ -15,6 +16,7 @@ text_type!(
     /// Name of a kernel, such as `debian-12`: 1 to 63 characters of `[a-z0-9._-]`, beginning and ending with a letter or
     /// digit.
     KernelName,
+    r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$",
     |text| check_name("kernel name", text, "-._", "a–z, 0–9, `-`, `.` and `_`")
 );
 

@@ -3,6 +3,7 @@
 
 mod disk_floor;
 mod distro;
+mod host_path;
 mod idempotency;
 mod image;
 mod lifetime;
@@ -15,9 +16,12 @@ mod signal;
 mod size;
 mod spec;
 mod vm;
+mod vmm;
+pub mod whole_number;
 
 pub use disk_floor::{BelowFloor, DiskFloor, DiskRoom};
 pub use distro::{BadSha256, Distro, Sha256, UnknownDistro};
+pub use host_path::{HostPath, HostPathError};
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use image::{ImageName, KernelName};
 pub use lifetime::{Due, LifetimeFacts, Ttl, TtlChange, TtlError};
@@ -33,3 +37,4 @@ pub use size::{
 };
 pub use spec::{VmSizes, VmSpec};
 pub use vm::{Denied, VmEvent, VmState};
+pub use vmm::{UnknownVmm, WantedVmm};

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::whole_number::Natural;
+
 use crate::VmState;
 
 /// The reason why a text or number is not a valid time to live.
@@ -23,8 +25,8 @@ pub enum TtlError {
 
 /// Time to live in seconds: 10 s to 10 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "u64", into = "u64")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u64))]
+#[serde(try_from = "Natural", into = "u64")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u64, minimum = 10, maximum = 315_360_000))]
 pub struct Ttl(u32);
 
 impl Ttl {
@@ -46,6 +48,14 @@ impl TryFrom<u64> for Ttl {
             return Err(TtlError::OutOfRange { secs });
         }
         u32::try_from(secs).map(Self).map_err(|_error| TtlError::OutOfRange { secs })
+    }
+}
+
+impl TryFrom<Natural> for Ttl {
+    type Error = TtlError;
+
+    fn try_from(secs: Natural) -> Result<Self, TtlError> {
+        Self::try_from(secs.0)
     }
 }
 
@@ -80,7 +90,7 @@ impl fmt::Display for Ttl {
 
 /// A change of a VM's time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u64", into = "u64")]
+#[serde(try_from = "Natural", into = "u64")]
 pub enum TtlChange {
     /// The VM lives until it is deleted by hand; written as 0 where a number stands.
     Remove,
@@ -107,6 +117,14 @@ impl TryFrom<u64> for TtlChange {
     }
 }
 
+impl TryFrom<Natural> for TtlChange {
+    type Error = TtlError;
+
+    fn try_from(secs: Natural) -> Result<Self, TtlError> {
+        Self::try_from(secs.0)
+    }
+}
+
 impl From<TtlChange> for u64 {
     fn from(change: TtlChange) -> Self {
         change.ttl().map_or(0, Ttl::as_secs)
@@ -121,6 +139,18 @@ impl FromStr for TtlChange {
         if text == "none" { Ok(Self::Remove) } else { text.parse().map(Self::Set) }
     }
 }
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for TtlChange {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
+        let nought = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([0]));
+        AnyOfBuilder::new().item(nought).item(Ttl::schema()).into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for TtlChange {}
 
 /// What happens to a VM when its time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

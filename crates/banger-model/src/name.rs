@@ -46,13 +46,13 @@ pub(crate) fn check_name(
     Ok(())
 }
 
-/// Defines a value type for a checked text.
+/// Defines a value type for a checked text. The pattern tells clients of the API what the check accepts.
 macro_rules! text_type {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident, $pattern:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, pattern = $pattern))]
         pub struct $name(String);
 
         impl $name {
@@ -99,12 +99,14 @@ pub(crate) use text_type;
 text_type!(
     /// Name of a VM: 1 to 63 characters of `[a-z0-9-]`, no hyphen at either end. It is never altered silently.
     VmName,
+    r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
     |text| check_name("VM name", text, "-", "a–z, 0–9 and `-`")
 );
 
 text_type!(
     /// Identity of a VM for its whole life: 16 lower-case hexadecimal digits.
     VmId,
+    r"^[0-9a-f]{1,16}$",
     |text| {
         let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
         match text.chars().find(|&character| !is_hex(character)) {

@@ -12,7 +12,8 @@ pub struct UnknownSignal {
 
 /// A signal for a machine's process. Other signals would only suspend the process, or would have no effect on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(rename_all = "UPPERCASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum KillSignal {
     /// Ends the process at once.
     #[default]
@@ -63,20 +64,6 @@ impl std::str::FromStr for KillSignal {
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
         let found = Self::ALL.into_iter().find(|signal| signal.as_str() == name);
         found.ok_or_else(|| UnknownSignal { text: text.to_owned() })
-    }
-}
-
-impl TryFrom<String> for KillSignal {
-    type Error = UnknownSignal;
-
-    fn try_from(text: String) -> Result<Self, UnknownSignal> {
-        text.parse()
-    }
-}
-
-impl From<KillSignal> for String {
-    fn from(signal: KillSignal) -> Self {
-        signal.as_str().to_owned()
     }
 }
 

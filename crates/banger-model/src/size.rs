@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::whole_number::WholeNumber;
+
 const MIB: u64 = 1024 * 1024;
 
 /// The reason why a number or text is not a valid size.
@@ -45,8 +47,8 @@ impl SizeError {
 
 /// Number of virtual processors: 1 to 32 (the limit of `vcpu_count` in Firecracker's API).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "i64")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u32))]
+#[serde(try_from = "WholeNumber", into = "i64")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u32, minimum = 1, maximum = 32))]
 pub struct VcpuCount(u8);
 
 impl VcpuCount {
@@ -74,6 +76,14 @@ impl TryFrom<i64> for VcpuCount {
     }
 }
 
+impl TryFrom<WholeNumber> for VcpuCount {
+    type Error = SizeError;
+
+    fn try_from(number: WholeNumber) -> Result<Self, SizeError> {
+        Self::try_from(number.0)
+    }
+}
+
 impl From<VcpuCount> for i64 {
     fn from(count: VcpuCount) -> Self {
         count.0.into()
@@ -98,8 +108,8 @@ impl fmt::Display for VcpuCount {
 
 /// Memory of a VM in MiB: 128 MiB to 1 TiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "i64")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u64))]
+#[serde(try_from = "WholeNumber", into = "i64")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u64, minimum = 128, maximum = 1_048_576))]
 pub struct MemoryMib(u32);
 
 impl MemoryMib {
@@ -131,6 +141,14 @@ impl TryFrom<i64> for MemoryMib {
     }
 }
 
+impl TryFrom<WholeNumber> for MemoryMib {
+    type Error = SizeError;
+
+    fn try_from(number: WholeNumber) -> Result<Self, SizeError> {
+        Self::try_from(number.0)
+    }
+}
+
 impl From<MemoryMib> for i64 {
     fn from(memory: MemoryMib) -> Self {
         memory.0.into()
@@ -155,8 +173,8 @@ impl fmt::Display for MemoryMib {
 
 /// Size of a disk in bytes: 64 MiB to 2 TiB, in whole MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "i64")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u64))]
+#[serde(try_from = "WholeNumber", into = "i64")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = u64, minimum = 67_108_864, maximum = 2_199_023_255_552_u64))]
 pub struct DiskBytes(u64);
 
 impl DiskBytes {
@@ -193,6 +211,14 @@ impl TryFrom<i64> for DiskBytes {
                 bare: None,
             }),
         }
+    }
+}
+
+impl TryFrom<WholeNumber> for DiskBytes {
+    type Error = SizeError;
+
+    fn try_from(number: WholeNumber) -> Result<Self, SizeError> {
+        Self::try_from(number.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The row of a VM.
 
-use banger_model::{Ttl, VmId, VmName, VmSizes, VmSpec, VmState};
+use banger_model::{Ttl, VmId, VmName, VmSizes, VmSpec, VmState, WantedVmm};
 
 /// The identity of a guest, which makes it this VM; the agent receives it by `identify`.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,8 +74,8 @@ pub struct VmRow {
     pub machine: Option<VmSizes>,
     /// Identity of the guest.
     pub guest: GuestIdentity,
-    /// Requested VMM: `auto`, `qemu`, `firecracker`.
-    pub vmm_wish: String,
+    /// Requested VMM.
+    pub vmm_wish: WantedVmm,
     /// VMM of the latest machine.
     pub vmm: Option<String>,
     /// Boot ID of the latest guest.

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use banger_conformance::{Guest, skipped, suite};
 use banger_linux_guest::{LinuxGuest, why_no_hardware};
+use banger_model::WantedVmm;
 use banger_sys::host;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
 use banger_vmm::qemu::Qemu;
-use banger_vmm::selection::{Accelerator, Choice, FirecrackerPlace, HostFacts, WantedVmm, choose};
+use banger_vmm::selection::{Accelerator, Choice, FirecrackerPlace, HostFacts, choose};
 use banger_vmm::{Vmm, VmmKind};
 use libtest_mimic::Trial;
 

@@ -59,7 +59,7 @@ async fn a_registration_that_makes_no_sense_reaches_no_daemon() {
 async fn several_images_are_deleted_and_one_that_is_used_is_told() {
     let stage = Stage::new();
     stage.daemon.script(|script| {
-        let mut used = error(ErrorCode::BadRequest, "the image `used` is used by VM `dev`");
+        let mut used = error(ErrorCode::Conflict, "the image `used` is used by VM `dev`");
         used.hint = Some("banger vm delete dev".to_owned());
         script.errors.insert("POST /v1/images/used/delete".into(), used);
     });

@@ -60,7 +60,7 @@ async fn an_import_that_makes_no_sense_reaches_no_daemon() {
 async fn several_kernels_are_removed_and_one_that_is_used_is_told() {
     let stage = Stage::new();
     stage.daemon.script(|script| {
-        let mut used = error(ErrorCode::BadRequest, "the kernel `used` is used by VM `dev`");
+        let mut used = error(ErrorCode::Conflict, "the kernel `used` is used by VM `dev`");
         used.hint = Some("banger vm delete dev".to_owned());
         script.errors.insert("POST /v1/kernels/used/delete".into(), used);
     });
@@ -74,7 +74,7 @@ async fn several_kernels_are_removed_and_one_that_is_used_is_told() {
     let told = run(stage.banger(&["kernel", "rm", "-q", "--json", "old", "used"])).await;
     let value: Value = serde_json::from_str(&told.stdout).unwrap();
     assert_eq!((&value[0]["ok"], &value[1]["ok"]), (&true.into(), &false.into()));
-    assert_eq!(value[1]["error"]["code"], "bad_request");
+    assert_eq!(value[1]["error"]["code"], "conflict");
 }
 
 #[tokio::test]

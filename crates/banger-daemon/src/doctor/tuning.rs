@@ -2,10 +2,11 @@
 //! failure: a host that lacks a tuning runs VMs all the same.
 
 use banger_api::{CheckOutcome, CheckView};
+use banger_model::WantedVmm;
 use banger_sys::host::Virtualization;
 use banger_sys::tuning::{HostTuning, Processor};
 use banger_vmm::firecracker::{JailFacts, JailWish, OLDEST_TEXT, TESTED, Tuning, Version};
-use banger_vmm::selection::{FIRECRACKER_KEY, FoundFirecracker, HostFacts, WantedVmm};
+use banger_vmm::selection::{FIRECRACKER_KEY, FoundFirecracker, HostFacts};
 
 use super::check;
 

@@ -20,7 +20,7 @@ use crate::image::{ImageOperationError, KernelOperationError};
 use crate::operation::current_id;
 use crate::vm::{ENTER, VmError};
 use crate::vmm_choice;
-use crate::vmm_source::VmmSourceError;
+use crate::vmm_source::NoVmm;
 
 /// An error that can travel.
 pub trait Fault: Error + Sized + 'static {
@@ -57,14 +57,14 @@ impl Fault for VmError {
         match self {
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Ambiguous { .. }
-            | Self::NotStopped { .. }
             | Self::NothingToChange { .. }
-            | Self::DiskShrinks { .. }
             | Self::BoundToNobody { .. }
             | Self::KeyReused(_) => ErrorCode::BadRequest,
             Self::Denied { source: Denied::NotRunning | Denied::IsStarting | Denied::IsStopping, .. }
             | Self::BeingDeleted { .. } => ErrorCode::NotRunning,
-            Self::Denied { source: Denied::AlreadyRunning, .. } => ErrorCode::BadRequest,
+            Self::Denied { source: Denied::AlreadyRunning, .. }
+            | Self::NotStopped { .. }
+            | Self::DiskShrinks { .. } => ErrorCode::Conflict,
             Self::Image(source) => source.code(),
             Self::BootSource(source) => source.code(),
             Self::Store(StoreError::NameTaken { .. }) => ErrorCode::AlreadyExists,
@@ -75,8 +75,7 @@ impl Fault for VmError {
                 ErrorCode::Cancelled => ErrorCode::OperationFailed,
                 code => code,
             },
-            Self::Vmm(VmmSourceError::Unknown(_)) => ErrorCode::BadRequest,
-            Self::Vmm(VmmSourceError::None(_))
+            Self::Vmm(_)
             | Self::Store(_)
             | Self::Key(_)
             | Self::Directory { .. }
@@ -105,8 +104,7 @@ impl Fault for VmError {
                 // A start waits for the work that is in its way.
                 Denied::IsStarting | Denied::IsStopping => Some(format!("banger vm start {name}")),
             },
-            Self::Vmm(VmmSourceError::None(error)) => vmm_choice::hint(error),
-            Self::Vmm(VmmSourceError::Unknown(_)) => None,
+            Self::Vmm(NoVmm(error)) => vmm_choice::hint(error),
             Self::Image(source) => source.hint(),
             Self::BootSource(source) => source.hint(),
             Self::Store(StoreError::NameTaken { name }) => Some(format!("banger vm show {name}")),
@@ -249,7 +247,6 @@ impl Fault for ImageOperationError {
             Self::Source(_)
             | Self::Location(_)
             | Self::MinisignKey(_)
-            | Self::RelativePath { .. }
             | Self::NoName { .. }
             | Self::TwoImages
             | Self::TwoKernels
@@ -286,7 +283,6 @@ impl Fault for ImageOperationError {
             Self::Source(_)
             | Self::Location(_)
             | Self::MinisignKey(_)
-            | Self::RelativePath { .. }
             | Self::TwoImages
             | Self::TwoKernels
             | Self::NoKernelFile
@@ -303,9 +299,9 @@ fn pull_code(error: &PullError) -> ErrorCode {
     match error {
         PullError::NotInCatalog { .. } | PullError::NotHere { .. } => ErrorCode::NotFound,
         PullError::AlreadyPulled { .. } | PullError::NameTaken { .. } => ErrorCode::AlreadyExists,
+        PullError::InUse { .. } => ErrorCode::Conflict,
         PullError::NameOfCatalog { .. }
         | PullError::OtherSource { .. }
-        | PullError::InUse { .. }
         | PullError::Promote { source: PromoteError::Managed { .. }, .. } => ErrorCode::BadRequest,
         PullError::Bundle { source, .. } if matches!(**source, BundlePullError::Unchecked) => {
             ErrorCode::BadRequest

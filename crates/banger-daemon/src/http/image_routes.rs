@@ -6,6 +6,7 @@ use banger_api::{
     ErrorBody, ImageDetails, ImageView, OperationView, PackBundle, PruneCache, PrunedCache, PullBundle,
     PullImage, RegisterImage,
 };
+use banger_model::ImageName;
 
 use super::extract::{Body, Segment};
 use super::fault::Refusal;
@@ -18,7 +19,7 @@ pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<ImageView>
     Ok(Json(state.images.list()?))
 }
 
-#[utoipa::path(get, path = "/v1/images/{name}", operation_id = "show_image", params(("name" = String, Path)), responses((status = 200, body = ImageDetails), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/images/{name}", operation_id = "show_image", params(("name" = ImageName, Path)), responses((status = 200, body = ImageDetails), (status = 404, body = ErrorBody)))]
 pub(super) async fn show(State(state): State<ApiState>, Segment(name): Segment) -> Answer<ImageDetails> {
     Ok(Json(state.images.show(&name)?))
 }
@@ -31,12 +32,12 @@ pub(super) async fn register(
     Ok(Json(state.images.register(request).await?))
 }
 
-#[utoipa::path(post, path = "/v1/images/{name}/promote", operation_id = "promote_image", params(("name" = String, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/images/{name}/promote", operation_id = "promote_image", params(("name" = ImageName, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
 pub(super) async fn promote(State(state): State<ApiState>, Segment(name): Segment) -> Answer<OperationView> {
     Ok(Json(state.images.promote(&name)?))
 }
 
-#[utoipa::path(post, path = "/v1/images/{name}/delete", operation_id = "delete_image", params(("name" = String, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/images/{name}/delete", operation_id = "delete_image", params(("name" = ImageName, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
 pub(super) async fn delete(State(state): State<ApiState>, Segment(name): Segment) -> Answer<OperationView> {
     Ok(Json(state.images.delete(&name)?))
 }
@@ -57,7 +58,7 @@ pub(super) async fn pull_bundle(
     Ok(Json(state.images.pull_bundle(&request)?))
 }
 
-#[utoipa::path(post, path = "/v1/images/{name}/bundle", operation_id = "pack_image_bundle", params(("name" = String, Path)), request_body = PackBundle, responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/images/{name}/bundle", operation_id = "pack_image_bundle", params(("name" = ImageName, Path)), request_body = PackBundle, responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
 pub(super) async fn pack_bundle(
     State(state): State<ApiState>,
     Segment(name): Segment,

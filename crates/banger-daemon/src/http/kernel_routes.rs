@@ -5,6 +5,7 @@ use axum::extract::State;
 use banger_api::{
     CatalogKernel, ErrorBody, ImportKernel, KernelDetails, KernelView, OperationView, PullRequest,
 };
+use banger_model::KernelName;
 
 use super::extract::{Body, Segment};
 use super::fault::Refusal;
@@ -17,7 +18,7 @@ pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<KernelView
     Ok(Json(state.kernels.list()?))
 }
 
-#[utoipa::path(get, path = "/v1/kernels/{name}", operation_id = "show_kernel", params(("name" = String, Path)), responses((status = 200, body = KernelDetails), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/kernels/{name}", operation_id = "show_kernel", params(("name" = KernelName, Path)), responses((status = 200, body = KernelDetails), (status = 404, body = ErrorBody)))]
 pub(super) async fn show(State(state): State<ApiState>, Segment(name): Segment) -> Answer<KernelDetails> {
     Ok(Json(state.kernels.show(&name)?))
 }
@@ -43,7 +44,7 @@ pub(super) async fn pull(
     Ok(Json(state.kernels.pull(&request)?))
 }
 
-#[utoipa::path(post, path = "/v1/kernels/{name}/delete", operation_id = "delete_kernel", params(("name" = String, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/kernels/{name}/delete", operation_id = "delete_kernel", params(("name" = KernelName, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
 pub(super) async fn delete(State(state): State<ApiState>, Segment(name): Segment) -> Answer<OperationView> {
     Ok(Json(state.kernels.delete(&name)?))
 }

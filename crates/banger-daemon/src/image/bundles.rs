@@ -1,7 +1,5 @@
 //! Images as single files: pulling one, and making one.
 
-use std::path::PathBuf;
-
 use banger_api::{BundleView, ErrorBody, OperationKind, OperationView, PackBundle, PullBundle};
 use banger_image::{BundleLocation, BundlePull, Image, pack_bundle};
 use banger_model::ImageName;
@@ -34,10 +32,7 @@ impl ImageOperations {
         request: PackBundle,
     ) -> Result<OperationView, ImageOperationError> {
         let image = self.local(image)?;
-        let output = PathBuf::from(request.output);
-        if !output.is_absolute() {
-            return Err(ImageOperationError::RelativePath { path: output });
-        }
+        let output = request.output.into();
         let target = image.manifest.name.to_string();
         Ok(self.operations.begin(OperationKind::ImageBundle, &target, |task| async move {
             let progress = progress_of(&task);

@@ -1,7 +1,6 @@
 //! Listing images, and pulling those of the catalog, as views and operations.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_api::{ImageView, OperationKind, OperationView, PullImage};
@@ -29,12 +28,6 @@ pub enum ImageOperationError {
     /// The key of a bundle makes no sense.
     #[error(transparent)]
     MinisignKey(MinisignKeyError),
-    /// The daemon has another working directory than its caller.
-    #[error("the path `{}` is not absolute", path.display())]
-    RelativePath {
-        /// The path.
-        path: PathBuf,
-    },
     /// There is no such image.
     #[error("there is no local image `{name}`")]
     NotHere {

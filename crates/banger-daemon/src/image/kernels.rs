@@ -1,7 +1,6 @@
 //! Everything that is done with kernels, as operations and views.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_api::{
@@ -134,16 +133,16 @@ impl KernelOperations {
     /// Begins to pull a kernel.
     ///
     /// # Errors
-    /// [`KernelOperationError::Name`], [`KernelOperationError::Pull`] when the catalog does not have it.
+    /// [`KernelOperationError::Pull`] when the catalog does not have it.
     pub fn pull(&self, request: &PullRequest) -> Result<OperationView, KernelOperationError> {
-        let name: KernelName = request.name.parse().map_err(KernelOperationError::Name)?;
+        let name = request.name.clone();
         let Some(entry) = self.entry(&name) else {
-            let (kind, name) = (Kind::Kernel, request.name.clone());
+            let (kind, name) = (Kind::Kernel, name.to_string());
             return Err(KernelOperationError::Pull(PullError::NotInCatalog { kind, name }));
         };
         let description = entry.description.clone();
         let (images, replace) = (Arc::clone(&self.images), Replace::when(request.force));
-        Ok(self.operations.begin(OperationKind::KernelPull, &request.name, |task| {
+        Ok(self.operations.begin(OperationKind::KernelPull, request.name.as_str(), |task| {
             finish(async move {
                 let progress = progress_of(&task);
                 let pulled = task.unless_cancelled(images.pull_kernel(&name, replace, &progress)).await?;
@@ -158,7 +157,7 @@ impl KernelOperations {
     /// [`KernelOperationError::Refused`], [`KernelOperationError::Pull`] when the name is taken.
     pub async fn import(&self, request: ImportKernel) -> Result<OperationView, KernelOperationError> {
         let ImportKernel { from, name, distro, release, sha256, force } = request;
-        let request = ImportRequest { from: PathBuf::from(from), name, distro, release, sha256 };
+        let request = ImportRequest { from: from.into(), name, distro, release, sha256 };
         let inspected = tokio::task::spawn_blocking(move || KernelImport::inspect(request)).await;
         let import =
             inspected.map_err(KernelOperationError::Worker)?.map_err(KernelOperationError::Refused)?;

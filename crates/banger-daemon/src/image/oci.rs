@@ -1,7 +1,6 @@
 //! Container images: pulling one, and the cache of what registries gave.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use banger_api::{CreateVm, OperationView, PruneCache, PrunedCache, PullImage, PullPolicy};
 use banger_image::{Kind, OciPull, OciSource, PlainHttp, Prune, PullError, PullWhen, kernel_catalog};
@@ -94,7 +93,7 @@ fn oci_pull(request: &PullImage, kernel: KernelName) -> Result<OciPull, ImageOpe
         kernel,
         plain_http: if request.insecure_http { PlainHttp::Allowed } else { PlainHttp::OnLoopback },
         search_path: request.search_path.as_ref().map(OsString::from),
-        docker_directory: request.docker_config.as_ref().map(PathBuf::from),
+        docker_directory: request.docker_config.clone().map(Into::into),
         bytes_max: request.max_bytes,
     })
 }

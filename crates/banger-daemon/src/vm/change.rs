@@ -38,7 +38,7 @@ impl VmService {
     /// A change does not depend on a VMM that could run the VM.
     fn warn_of_memory(&self, row: &VmRow, wanted: Option<MemoryMib>, task: &OperationTask) {
         let Some(memory) = wanted else { return };
-        let beside = self.choose_vmm(&row.vmm_wish).map(|chosen| chosen.vmm.memory_beside_guest_mib(memory));
+        let beside = self.choose_vmm(row.vmm_wish).map(|chosen| chosen.vmm.memory_beside_guest_mib(memory));
         if let Some(warning) = memory_beyond_host(memory, beside.unwrap_or_default(), self.parts.host) {
             task.warn(&warning);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::{CreateVm, OperationKind, OperationState, OperationView, WaitFor};
-use banger_model::{VmEvent, VmId, VmName, VmSpec, VmState, generate_name};
+use banger_model::{VmEvent, VmId, VmName, VmSpec, VmState, WantedVmm, generate_name};
 use banger_store::{CreateRequest, GuestIdentity, Pending, StoreError, VmRow};
 use banger_sys::id::{random_bytes, random_hex};
 use sha2::{Digest as _, Sha256};
@@ -37,8 +37,8 @@ impl VmService {
             return Ok(answer);
         }
         self.refuse_below_floor()?;
-        let wish = request.vmm.clone().unwrap_or_else(|| self.parts.config.vmm.clone());
-        let vmm = self.choose_vmm(&wish)?;
+        let wish = request.vmm.unwrap_or(self.parts.config.vmm);
+        let vmm = self.choose_vmm(wish)?;
         let image = wanted_image(&request, &self.parts.config.default_image).map_err(VmError::Image)?;
         let bound = request.bound_to.map(bound::open).transpose()?;
         let rows = self.rows.list()?;
@@ -94,7 +94,7 @@ impl VmService {
         id: VmId,
         request: CreateVm,
         name: VmName,
-        (wish, vmm, image): (String, ChosenVmm, WantedImage),
+        (wish, vmm, image): (WantedVmm, ChosenVmm, WantedImage),
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
         let config = &self.parts.config;
@@ -264,7 +264,7 @@ fn new_id() -> Result<VmId, VmError> {
     id.parse().map_err(|_error| VmError::NotFound { reference: id })
 }
 
-fn new_row(id: VmId, name: VmName, spec: VmSpec, vmm_wish: String) -> Result<VmRow, VmError> {
+fn new_row(id: VmId, name: VmName, spec: VmSpec, vmm_wish: WantedVmm) -> Result<VmRow, VmError> {
     let key = KeyPair::generate(id.as_str()).map_err(VmError::Key)?;
     let [a, b, c] = random_bytes::<3>();
     Ok(VmRow {

@@ -14,7 +14,7 @@ use crate::boot_source::BootSourceError;
 use crate::image::ImageOperationError;
 use crate::operation::{Cancelled, KeyReused};
 use crate::ssh_keys::KeyError;
-use crate::vmm_source::VmmSourceError;
+use crate::vmm_source::NoVmm;
 
 /// What is denied to who wants a stream to a guest.
 pub(crate) const ENTER: &str = "enter";
@@ -48,7 +48,7 @@ pub enum VmError {
     },
     /// No VMM can run it.
     #[error(transparent)]
-    Vmm(VmmSourceError),
+    Vmm(NoVmm),
     /// The image that was asked for makes no sense.
     #[error(transparent)]
     Image(ImageOperationError),

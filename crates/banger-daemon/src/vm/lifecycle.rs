@@ -223,7 +223,7 @@ impl VmService {
             return Err(VmError::Denied { action: "start", name: row.name, source });
         }
         self.refuse_below_floor()?;
-        let vmm = self.choose_vmm(&row.vmm_wish)?;
+        let vmm = self.choose_vmm(row.vmm_wish)?;
         let image = WantedImage::Named(row.spec.image.clone(), PullWhen::Missing);
         let ensured = self.parts.source.ensure(&image, Some(&row.spec.kernel), task);
         let ensured =

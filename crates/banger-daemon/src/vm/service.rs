@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use banger_api::{ErrorBody, OperationKind, OperationView, VmView};
-use banger_model::{HostSize, MemoryMib, VmEvent, VmId, memory_beyond_host};
+use banger_model::{HostSize, MemoryMib, VmEvent, VmId, WantedVmm, memory_beyond_host};
 use banger_store::{Pending, Store, VmRow};
 use banger_sys::keyed_lock::{KeyedGuard, KeyedLock};
 use banger_sys::paths::Paths;
@@ -240,7 +240,7 @@ impl VmService {
         serde_json::to_value(view).map_err(|error| ErrorBody::internal(&error))
     }
 
-    pub(super) fn choose_vmm(&self, wish: &str) -> Result<ChosenVmm, VmError> {
+    pub(super) fn choose_vmm(&self, wish: WantedVmm) -> Result<ChosenVmm, VmError> {
         self.parts.vmms.choose(wish).map_err(VmError::Vmm)
     }
 

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use banger_daemon::vmm_source::{ChosenVmm, VmmSource, VmmSourceError};
+use banger_daemon::vmm_source::{ChosenVmm, NoVmm, VmmSource};
+use banger_model::WantedVmm;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::fake::{FakeNetwork, FakeVmm};
-use banger_vmm::selection::{ChoiceError, WantedVmm};
+use banger_vmm::selection::ChoiceError;
 use banger_vmm::{
     AdoptError, ConnectError, ControlError, GuestNetwork, KillError, Machine, MachineEnd, MachineHandle,
     MachinePlan, Network, RunState, StartError, Vmm, VmmKind, WriteFailure,
@@ -77,11 +78,10 @@ impl FakeVmms {
 }
 
 impl VmmSource for FakeVmms {
-    fn choose(&self, wish: &str) -> Result<ChosenVmm, VmmSourceError> {
-        let _wanted: WantedVmm = wish.parse().map_err(VmmSourceError::Unknown)?;
+    fn choose(&self, _wanted: WantedVmm) -> Result<ChosenVmm, NoVmm> {
         if self.behaviour.is_missing.load(Ordering::SeqCst) {
             let (program, package) = ("qemu-system-x86_64", "qemu-system-x86");
-            return Err(VmmSourceError::None(ChoiceError::Missing { program, package }));
+            return Err(NoVmm(ChoiceError::Missing { program, package }));
         }
         let warnings = self.behaviour.warnings.lock().unwrap().clone();
         Ok(ChosenVmm { vmm: Arc::new(self.vmm()), label: "fake".to_owned(), warnings })

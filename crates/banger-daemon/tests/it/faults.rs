@@ -7,7 +7,7 @@ use banger_daemon::boot_source::BootSourceError;
 use banger_daemon::http::Fault as _;
 use banger_daemon::image::KernelOperationError;
 use banger_daemon::vm::{Ending, VmError};
-use banger_daemon::vmm_source::VmmSourceError;
+use banger_daemon::vmm_source::NoVmm;
 use banger_guest::AgentError;
 use banger_image::{Kind, PullError};
 use banger_model::{Denied, EndCause, VmName};
@@ -48,7 +48,7 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
         denied("enter", Denied::IsStarting),
         VmError::BeingDeleted { name: name() },
         VmError::Store(StoreError::NameTaken { name: name() }),
-        VmError::Vmm(VmmSourceError::None(ChoiceError::NoFirecracker)),
+        VmError::Vmm(NoVmm(ChoiceError::NoFirecracker)),
         pull(PullError::NotInCatalog { kind: Kind::Image, name: "x".to_owned() }),
         VmError::BootSource(BootSourceError::File(FileError::Write { path: "/d".into(), source: full() })),
         VmError::BootSource(BootSourceError::AgentMissing { path: "/bin/banger-agent".into() }),

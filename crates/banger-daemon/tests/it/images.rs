@@ -80,8 +80,12 @@ async fn an_image_is_registered_promoted_and_deleted() {
     let images: Vec<ImageView> = sandbox.client.get("/v1/images").await.unwrap();
     assert!(images.iter().all(|image| !image.is_pulled));
     assert!(rootfs.exists(), "what was registered is the user's");
-    for path in ["/v1/images/pull/promote", "/v1/images/pull/delete", "/v1/images/pull/bundle"] {
-        let body = json!({ "output": "/nonexistent/x" });
+    let output = json!({ "output": "/nonexistent/x" });
+    for (path, body) in [
+        ("/v1/images/pull/promote", json!(null)),
+        ("/v1/images/pull/delete", json!(null)),
+        ("/v1/images/pull/bundle", output),
+    ] {
         let error = sandbox.begin(path, body).await.unwrap_err();
         assert_eq!(
             (error.code, error.message.as_str()),
@@ -121,7 +125,7 @@ async fn an_image_that_vms_use_running_or_not_is_neither_deleted_nor_replaced() 
     ] {
         let error = sandbox.begin(path, body).await.unwrap_err();
         assert_eq!(error.message, "the image `mine` is used by VMs `dev`, `test`", "{path}");
-        assert_eq!(error.code, ErrorCode::BadRequest);
+        assert_eq!(error.code, ErrorCode::Conflict);
         assert_eq!(error.hint.as_deref(), Some("banger vm delete dev test"));
     }
     for vm in ["dev", "test"] {

@@ -27,7 +27,7 @@ pub(crate) fn row(number: u32) -> VmRow {
             ssh_host_key_public: "ssh-ed25519 AAAA".into(),
             mac: "52:54:00:00:00:01".into(),
         },
-        vmm_wish: "auto".into(),
+        vmm_wish: "auto".parse().unwrap(),
         vmm: None,
         boot_id: None,
         last_error: None,

@@ -6,6 +6,7 @@ mod tests;
 
 use std::path::PathBuf;
 
+use banger_model::WantedVmm;
 use banger_sys::host::Virtualization;
 
 use crate::contract::VmmKind;
@@ -13,39 +14,6 @@ use crate::firecracker::{self, Version};
 use facts::TUN;
 
 pub use facts::{FirecrackerPlace, FoundFirecracker, HostFacts};
-
-/// What the user asked for (`--vmm` or the configuration).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WantedVmm {
-    /// The best that works here.
-    #[default]
-    Auto,
-    /// QEMU or nothing.
-    Qemu,
-    /// Firecracker or nothing.
-    Firecracker,
-}
-
-/// Why a text names no VMM.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a valid VMM; use auto, qemu or firecracker")]
-pub struct UnknownVmm {
-    /// The text.
-    pub text: String,
-}
-
-impl std::str::FromStr for WantedVmm {
-    type Err = UnknownVmm;
-
-    fn from_str(text: &str) -> Result<Self, UnknownVmm> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "qemu" => Ok(Self::Qemu),
-            "firecracker" => Ok(Self::Firecracker),
-            _ => Err(UnknownVmm { text: text.to_owned() }),
-        }
-    }
-}
 
 /// How guests' instructions run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

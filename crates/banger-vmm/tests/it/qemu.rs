@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_conformance::{Does, Driver, Guest, TinyGuest, suite, trial};
+use banger_model::WantedVmm;
 use banger_vmm::qemu::Qemu;
-use banger_vmm::selection::{FirecrackerPlace, HostFacts, WantedVmm, choose};
+use banger_vmm::selection::{FirecrackerPlace, HostFacts, choose};
 use banger_vmm::{ControlError, RestorePlan, SnapshotFiles, SnapshotKind, StartError, Vmm};
 use libtest_mimic::Trial;
 
