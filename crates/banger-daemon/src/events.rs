@@ -87,8 +87,15 @@ impl Events {
         Ok(EventReader {
             events: self.clone(),
             cursor: wanted.max(kept_after),
-            // A cursor of the future was never given: whoever has one has it from another database.
-            has_missed: wanted < kept_after || wanted > latest,
+            lost: if wanted < kept_after {
+                Some("events before this cursor are no longer kept".to_owned())
+            } else if wanted > latest {
+                Some(format!(
+                    "there is no event {wanted} yet, the latest is {latest}; the cursor may be of another daemon"
+                ))
+            } else {
+                None
+            },
         })
     }
 }
@@ -98,7 +105,8 @@ impl Events {
 pub struct EventReader {
     events: Events,
     cursor: i64,
-    has_missed: bool,
+    /// Why the cursor cannot be gone on from, until it is told.
+    lost: Option<String>,
 }
 
 impl EventReader {
@@ -107,10 +115,10 @@ impl EventReader {
     /// # Errors
     /// As the store.
     pub async fn next(&mut self, follow: bool) -> Result<Option<Vec<EventView>>, StoreError> {
-        if std::mem::take(&mut self.has_missed) {
+        if let Some(why) = self.lost.take() {
             let (kept_after, latest) = self.events.store.event_cursors()?;
             self.cursor = self.cursor.clamp(kept_after, latest);
-            return Ok(Some(vec![missed(self.cursor)]));
+            return Ok(Some(vec![missed(self.cursor, why)]));
         }
         let mut latest = self.events.latest.clone();
         loop {
@@ -143,7 +151,7 @@ fn view(row: EventRow) -> EventView {
     }
 }
 
-fn missed(cursor: i64) -> EventView {
+fn missed(cursor: i64, why: String) -> EventView {
     EventView {
         cursor,
         at: time_text(crate::clock::now_ms()),
@@ -152,7 +160,7 @@ fn missed(cursor: i64) -> EventView {
         vm_id: None,
         op_id: None,
         value: None,
-        message: Some("events before this cursor are no longer kept".to_owned()),
+        message: Some(why),
     }
 }
 

@@ -64,15 +64,7 @@ pub(super) async fn open(
 }
 
 fn check(request: &Request<Body>, port: u32) -> Result<(), Refusal> {
-    let refuse = |message: String| {
-        Err(Refusal(ErrorBody {
-            code: ErrorCode::BadRequest,
-            message,
-            hint: None,
-            op_id: None,
-            console: Vec::new(),
-        }))
-    };
+    let refuse = |message: String| Err(Refusal(ErrorBody::new(ErrorCode::BadRequest, message)));
     if request.headers().get(header::UPGRADE).is_none_or(|protocol| protocol != CHANNEL_PROTOCOL) {
         return refuse(format!("this route needs the header `Upgrade: {CHANNEL_PROTOCOL}`"));
     }

@@ -33,10 +33,10 @@ fn errors_of(operation: &Operation, is_work: bool) -> Vec<ErrorCode> {
     let parameters = operation.parameters.as_deref().unwrap_or_default();
     let is_in_path = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path);
     let names_something = parameters.iter().any(is_in_path);
-    let says_something = !parameters.is_empty() || operation.request_body.is_some();
-    let mut errors = vec![ErrorCode::OperationFailed];
-    if says_something {
-        errors.push(ErrorCode::BadRequest);
+    // Whatever is asked can have a parameter or a body too many.
+    let mut errors = vec![ErrorCode::OperationFailed, ErrorCode::BadRequest, ErrorCode::RequestTooLarge];
+    if operation.request_body.is_some() {
+        errors.push(ErrorCode::UnsupportedMediaType);
     }
     if names_something || is_work {
         errors.extend([ErrorCode::NotFound, ErrorCode::NotRunning]);
@@ -56,6 +56,8 @@ fn describe(status: &str) -> &'static str {
         "400" => "The request is not valid. Nothing was made or changed.",
         "404" => "What the request names does not exist.",
         "409" => "The state of what the request names does not allow it.",
+        "413" => "The request's body is too long. Nothing was made or changed.",
+        "415" => "The request's body is not JSON. Nothing was made or changed.",
         _ => "The work failed.",
     }
 }

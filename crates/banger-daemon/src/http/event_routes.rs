@@ -23,6 +23,7 @@ const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 #[serde(deny_unknown_fields)]
 pub(super) struct EventsQuery {
     /// Cursor of the last event that the caller knows; absent: events from now on.
+    #[param(minimum = 0, maximum = 9_007_199_254_740_991_u64)]
     after: Option<i64>,
     /// Go on with what comes.
     #[serde(default)]

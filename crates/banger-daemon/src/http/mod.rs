@@ -11,6 +11,7 @@ mod image_routes;
 mod kernel_routes;
 mod listener;
 mod operation_routes;
+mod request_rules;
 mod router;
 mod serve;
 mod vm_routes;

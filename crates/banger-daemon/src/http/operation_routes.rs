@@ -3,8 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use banger_api::{ErrorBody, ErrorCode, OperationView};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::extract::{Parameters, Segment};
 use super::fault::Refusal;
@@ -15,14 +14,9 @@ use super::router::ApiState;
 #[serde(deny_unknown_fields)]
 pub(super) struct StatusQuery {
     /// The last revision that the caller knows.
-    #[serde(default, deserialize_with = "revision")]
+    #[serde(default)]
+    #[param(maximum = 9_007_199_254_740_991_u64)]
     after: u64,
-}
-
-/// Reads a number below 2^63: what the document's format `int64` allows.
-fn revision<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let number = u64::deserialize(deserializer)?;
-    i64::try_from(number).map(|_fits| number).map_err(D::Error::custom)
 }
 
 #[utoipa::path(get, path = "/v1/operations", operation_id = "list_operations", responses((status = 200, body = Vec<OperationView>)))]

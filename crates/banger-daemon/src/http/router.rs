@@ -14,7 +14,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::extract::BODY_BYTES_MAX;
 use super::fault::Refusal;
+use super::request_rules::{RequestRules, hold};
 use super::{
     channel, daemon_routes, document, event_routes, image_routes, kernel_routes, operation_routes, vm_routes,
 };
@@ -27,8 +29,8 @@ use crate::program::RunningProgram;
 use crate::supervisor::Supervisor;
 use crate::vm::VmService;
 
-/// Longest request body.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Where the document is.
+const DOCUMENT_PATH: &str = "/v1/openapi.json";
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -117,10 +119,12 @@ pub fn api_document() -> utoipa::openapi::OpenApi {
 /// Returns the service behind the socket.
 pub fn router(state: ApiState) -> Router {
     let (router, document) = documented_routes();
+    let rules = RequestRules::of(&document, DOCUMENT_PATH);
     router
-        .route("/v1/openapi.json", axum::routing::get(move || std::future::ready(Json(document.clone()))))
+        .route(DOCUMENT_PATH, axum::routing::get(move || std::future::ready(Json(document.clone()))))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
+        .layer(axum::middleware::from_fn_with_state(rules, hold))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::from_fn(mint_operation_id))
         .with_state(state)

@@ -180,7 +180,7 @@ pub(super) async fn logs(
     Extension(patience): Extension<Patience>,
     Segment(vm): Segment,
     Parameters(query): Parameters<LogsQuery>,
-) -> Result<ResponseBody, Refusal> {
+) -> Result<Response, Refusal> {
     patience.grant();
     let readers = if query.vmm { state.vms.vmm_logs(&vm)? } else { vec![state.vms.console(&vm)?] };
     let shutdown = state.shutdown.clone();
@@ -201,5 +201,5 @@ pub(super) async fn logs(
             Ok(None)
         }
     });
-    Ok(ResponseBody::from_stream(chunks))
+    Ok(([(CONTENT_TYPE, "application/octet-stream")], ResponseBody::from_stream(chunks)).into_response())
 }

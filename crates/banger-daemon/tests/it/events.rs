@@ -84,10 +84,14 @@ async fn whoever_was_away_too_long_is_told_that_events_are_missing() {
         };
         store.add_event(&event).unwrap();
     }
-    for cursor in [0, 20_000] {
+    let told = [
+        (0, "events before this cursor are no longer kept"),
+        (20_000, "there is no event 20000 yet, the latest is 10002; the cursor may be of another daemon"),
+    ];
+    for (cursor, why) in told {
         let mut reader = events.read_after(Some(cursor)).unwrap();
         let missed = reader.next(false).await.unwrap().unwrap();
-        assert_eq!(missed[0].kind, EventKind::EventsMissed);
+        assert_eq!((missed[0].kind, missed[0].message.as_deref()), (EventKind::EventsMissed, Some(why)));
         let next = reader.next(false).await.unwrap();
         assert_eq!(next.map(|next| next[0].cursor), (cursor == 0).then_some(3));
     }

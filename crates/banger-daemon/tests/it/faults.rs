@@ -94,7 +94,7 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
     bad_request | `1` matches several VMs: 12, 13 | banger vm list
     not_running | cannot enter VM `dev`: the VM is not running | banger vm start dev
     not_running | cannot stop VM `dev`: the VM is not running | banger vm show dev
-    bad_request | cannot start VM `dev`: the VM is already running | banger vm exec dev -- <command>
+    conflict | cannot start VM `dev`: the VM is already running | banger vm exec dev -- <command>
     not_running | cannot enter VM `dev`: the VM is starting | banger vm start dev
     not_running | VM `dev` is being deleted | banger vm delete dev
     already_exists | a VM named `dev` already exists | banger vm show dev
