@@ -1,20 +1,20 @@
-//! How the host hears that a guest is about to end, and what for: a stream on the stream port that is silent until then.
-//! The end of the machine alone does not tell: a VMM may exit in the same way for a reboot and for a panic.
+//! How the host learns that a guest is about to end, and how: a stream on the stream port that is silent until then. The end
+//! of the machine alone does not tell, because a VMM may exit in the same way for a reboot and for a panic.
 //!
 //! ```text
 //! way-out\n ─▶
-//!           ◀─ OK all\n     `all`: no orderly end comes untold; otherwise the agent tells those that it notices
-//!           ◀─ unknown\n    the guest is on its way out
-//!           ◀─ reboot\n     and this is what for; the stream ends with the machine
+//!           ◀─ OK all\n     `all`: every orderly end is announced; otherwise only those that the agent notices
+//!           ◀─ unknown\n    the guest is shutting down
+//!           ◀─ reboot\n     and will reboot; the stream ends with the machine
 //! ```
 
-/// The first line on the stream port that asks for it.
+/// The first line on the stream port that requests the announcement.
 pub const REQUEST: &str = "way-out";
 
 /// Longest line of the answer, with its newline.
 pub const LINE_BYTES_MAX: usize = 64;
 
-/// The word that takes another one back.
+/// The word that withdraws an earlier one.
 pub const NONE: &str = "none";
 
 /// What a guest that shuts down does next.
@@ -22,11 +22,11 @@ pub const NONE: &str = "none";
 pub enum WayOut {
     /// It switches the power off.
     PowerOff,
-    /// It starts anew.
+    /// It reboots.
     Reboot,
     /// It stops its processors and leaves the power on.
     Halt,
-    /// It ends in order; its init does not tell for what.
+    /// It ends in order, but its init does not say how.
     Unknown,
 }
 
@@ -42,8 +42,8 @@ impl WayOut {
         }
     }
 
-    /// Reads a line without its newline; `None`: the guest is on its way out no longer. A word of a later version is an end
-    /// all the same; what follows a word is for later versions.
+    /// Parses a line without its newline; `None`: the guest is no longer shutting down. A word of a later version also means
+    /// an end; anything after the word is reserved for later versions.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         Some(match line.split(' ').next() {
@@ -56,10 +56,10 @@ impl WayOut {
     }
 }
 
-/// The answer to the request.
+/// The agent's answer to the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise {
-    /// No orderly end comes untold.
+    /// Whether every orderly end is announced.
     pub is_for_all: bool,
 }
 
@@ -70,7 +70,7 @@ impl Promise {
         if self.is_for_all { "OK all\n" } else { "OK\n" }
     }
 
-    /// Reads an answer without its newline; `None`: an agent that is too old for the request.
+    /// Parses an answer without its newline; `None` if the agent is too old for the request.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
