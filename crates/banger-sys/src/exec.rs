@@ -1,4 +1,4 @@
-//! Running a tool of the host: an argument list (never a shell), a deadline, and what it said on stderr.
+//! Running tools of the host, with an argument list (never a shell), a deadline, and a record of stderr.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -12,44 +12,30 @@ use tokio::process::Command;
 use crate::host::{find_program, find_program_on};
 use crate::inheritance::{Heir, limit};
 
-/// How much of a tool's stderr is kept: the end of it.
+/// Maximum number of bytes that are kept of a tool's stderr: its end.
 const STDERR_BYTES_MAX: usize = 16 * 1024;
 
-/// Why a tool gave no result.
+/// The reason why a tool gave no result.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum ToolError {
-    /// It is not installed.
     #[error("the program `{tool}` is not installed")]
-    Missing {
-        /// Its name.
-        tool: String,
-    },
-    /// It could not be started or listened to.
+    Missing { tool: String },
+    /// The tool could not be started, or its pipes could not be read.
     #[error("cannot run `{tool}`")]
-    Run {
-        /// Its name.
-        tool: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// It ended with a failure.
+    Run { tool: String, source: io::Error },
     #[error("`{tool}` failed ({status}){}", stderr_note(.stderr))]
     Failed {
-        /// Its name.
         tool: String,
-        /// How it ended.
         status: ExitStatus,
-        /// The end of what it said.
+        /// The end of its stderr.
         stderr: String,
     },
-    /// It was ended because it took too long.
     #[error("`{tool}` did not finish within {} s{}", .deadline.as_secs(), stderr_note(.stderr))]
     TooSlow {
-        /// Its name.
         tool: String,
-        /// What it was given.
         deadline: Duration,
-        /// The end of what it said.
+        /// The end of its stderr.
         stderr: String,
     },
 }
@@ -73,7 +59,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// A call of the program with this name, found on `PATH`, with a deadline of 60 s.
+    /// Prepares a call of the program with this name, found on `PATH`, with a deadline of 60 s.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
@@ -102,7 +88,7 @@ impl Tool {
         self
     }
 
-    /// Gives it this on stdin; without it there is nothing to read.
+    /// Sets the tool's stdin; by default it is empty.
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
@@ -116,35 +102,35 @@ impl Tool {
         self
     }
 
-    /// Finds it on this `PATH`, which it gets, instead of ours.
+    /// Looks for the tool on this `PATH` instead of ours, and passes this `PATH` on to it.
     #[must_use]
     pub fn search_path(mut self, path: impl Into<OsString>) -> Self {
         self.search_path = Some(path.into());
         self
     }
 
-    /// Runs it in this directory.
+    /// Runs the tool in this directory.
     #[must_use]
     pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self
     }
 
-    /// Runs it with this umask instead of ours: what it makes for others must not be closed to them.
+    /// Runs the tool with this umask instead of ours, because files that it makes for others must be readable to them.
     #[must_use]
     pub fn umask(mut self, umask: u32) -> Self {
         self.umask = Some(umask);
         self
     }
 
-    /// Ends it after this time.
+    /// Kills the tool after this time.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Runs it to its end and returns what it wrote to stdout. Dropping the future ends the tool.
+    /// Runs the tool to its end and returns its stdout. Dropping the future kills the tool.
     ///
     /// # Errors
     /// [`ToolError`].
@@ -157,11 +143,11 @@ impl Tool {
         .await
     }
 
-    /// Runs it to its end while `consume` reads its stdout. Dropping the future ends the tool, with all that it
-    /// started in its process group.
+    /// Runs the tool to its end while `consume` reads its stdout. Dropping the future kills the tool, with everything in its
+    /// process group.
     ///
     /// # Errors
-    /// [`ToolError`]; the tool's own failure is told before the reader's.
+    /// [`ToolError`]; a failure of the tool takes precedence over one of the reader.
     pub async fn run_with<T>(
         self,
         consume: impl AsyncFnOnce(tokio::process::ChildStdout) -> io::Result<T>,
@@ -201,7 +187,7 @@ impl Tool {
         let stdin = child.stdin.take();
         let feed = async {
             if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
-                // A tool that does not read to the end may have what it needs.
+                // A tool that does not read all of its input may not need it.
                 let _ = stdin.write_all(input).await;
             }
         };
@@ -237,7 +223,7 @@ fn set_umask(command: &mut Command, umask: u32) {
     }
 }
 
-/// Ends the whole process group when the run is given up.
+/// Kills the whole process group if the run is abandoned.
 struct GroupGuard(Option<u32>);
 
 impl GroupGuard {
@@ -311,7 +297,7 @@ mod tests {
         let fifo = directory.path().join("alive");
         rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
             .unwrap();
-        // The grandchild holds the fifo open; the read below ends when the last holder is gone.
+        // The grandchild holds the fifo open; the read below ends when the last holder has ended.
         let script = format!("(exec 3>'{}'; sleep 1000) & wait", fifo.display());
         let run =
             tokio::spawn(Tool::new("sh").args(["-c", &script]).deadline(Duration::from_millis(300)).run());

@@ -1,8 +1,8 @@
-//! Places where a test lets the process die: before and after everything that changes the host. A build without the
-//! feature `failpoints`, as every release is, has nothing of this.
+//! Places where a test can let the process die: before and after everything that changes the host. Builds without the
+//! feature `failpoints`, which includes every release, contain nothing of this.
 //!
-//! The crate `fail` sets what happens at each place by its name. Here one hook sees every place that is passed, so that
-//! a test can count them and die at each in turn, also at those that are added later.
+//! The crate `fail` configures each place by its name. Here one hook is called at every place, so that a test can count them
+//! and die at each in turn, including those that are added later.
 
 #[cfg(feature = "failpoints")]
 type Hook = Box<dyn Fn(&'static str) + Send + Sync>;
@@ -21,7 +21,7 @@ pub fn pass(name: &'static str) {
     let _ = name;
 }
 
-/// Calls `hook` with the name of each place that is passed from now on. The first hook of a process stays.
+/// Calls `hook` with the name of each place that is passed from now on. Only the first hook of a process is kept.
 #[cfg(feature = "failpoints")]
 pub fn watch(hook: impl Fn(&'static str) + Send + Sync + 'static) {
     let _ = HOOK.set(Box::new(hook));

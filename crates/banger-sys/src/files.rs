@@ -1,5 +1,5 @@
-//! Files and directories that appear whole: written beside their place, synced, then renamed. A reader sees the old
-//! one or the new one, never half of one.
+//! Files and directories that appear complete: they are written beside their place, synced, then renamed. A reader sees the
+//! old one or the new one, never half of one.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -12,34 +12,30 @@ use rustix::io::Errno;
 use crate::failpoint;
 use crate::id::random_hex;
 
-/// Why a file or directory did not appear.
+/// The reason why a file or directory was not published.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum FileError {
     /// The temporary sibling could not be made or filled.
     #[error("cannot write `{}`", path.display())]
     Write {
-        /// Where it should have appeared.
+        /// The final path.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
-    /// The finished sibling could not take its place.
+    /// The finished sibling could not be moved to its place.
     #[error("cannot move `{}` into place", path.display())]
     Publish {
-        /// Where it should have appeared.
+        /// The final path.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
-    /// A directory that must be private is somebody else's, or a link.
+    /// A directory that must be private belongs to another user, or is a link.
     #[error("`{}` is not a directory owned by this user; move it away", path.display())]
-    NotOurs {
-        /// The directory.
-        path: PathBuf,
-    },
+    NotOurs { path: PathBuf },
 }
 
-/// Writes a file so that it appears whole, with these permission bits.
+/// Writes a file so that it appears complete, with these permission bits.
 ///
 /// # Errors
 /// [`FileError`]; the old file, if any, is untouched.
@@ -59,8 +55,9 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), FileEr
     publish(&staged, path)
 }
 
-/// Gives a private file this many bytes of the disk, which others cannot take; its length stays. A file that did not
-/// exist and cannot have them is removed again. Where a file system cannot do that, nothing is done.
+/// Allocates this many bytes of the disk for a private file, so that nobody else can take them; its length stays. If the
+/// file did not exist and they cannot be allocated, it is removed again. If the file system does not support this, nothing
+/// is done.
 ///
 /// # Errors
 /// As `open(2)` and `fallocate(2)`.
@@ -78,7 +75,7 @@ pub fn allocate(path: &Path, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Tells whether something failed because the disk, the user's share of it or the table of files is full.
+/// Tells whether an operation failed because the disk, the user's quota or the table of inodes is full.
 #[must_use]
 pub fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -106,23 +103,23 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
-/// Returns an unused name beside `path` for staging: hidden, and recognisable by [`is_staging`].
+/// Returns an unused staging name beside `path`: hidden, and recognised by [`is_staging`].
 #[must_use]
 pub fn sibling(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.staging", random_hex::<6>()))
 }
 
-/// Tells whether a name was made by [`sibling`]: left over when its maker died.
+/// Tells whether a name was made by [`sibling`]. Such a file is a leftover if its maker has died.
 #[must_use]
 pub fn is_staging(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(".staging")
 }
 
-/// Removes what dead processes have left half-written in a directory. Only while nobody writes there.
+/// Removes the partial files that dead processes have left in a directory. Call this only while nobody writes there.
 ///
 /// # Errors
-/// As the file system says; a directory that is not there has nothing in it.
+/// As the file system reports; a missing directory counts as empty.
 pub fn sweep_staging(directory: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -137,8 +134,8 @@ pub fn sweep_staging(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A directory that is being filled beside its place. What has its temporary name when it is dropped is removed: the
-/// unfinished one, or the older one that [`StagedDirectory::publish`] left under it.
+/// A directory that is being filled beside its place. Dropping it removes whatever has its temporary name: the unfinished
+/// directory, or the older one that [`StagedDirectory::publish`] moved there.
 #[derive(Debug)]
 pub struct StagedDirectory {
     staged: PathBuf,
@@ -160,17 +157,17 @@ impl StagedDirectory {
         Ok(Self { staged, place: place.to_owned() })
     }
 
-    /// Where the content goes until it is published.
+    /// Returns the path to which the content is written until it is published.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.staged
     }
 
-    /// Syncs every file, then puts the directory in its place. Where the place is taken, both change places in one
-    /// step, so that there is the older one or the new one at every moment; the older one is removed after.
+    /// Syncs every file, then moves the directory to its place. If the place is taken, the two are exchanged in one step, so
+    /// that either the older or the new one is there at every moment; the older one is removed afterwards.
     ///
     /// # Errors
-    /// [`FileError`]; the older directory is still in its place.
+    /// [`FileError`]; the older directory is still in its place then.
     pub fn publish(self) -> Result<(), FileError> {
         sync_tree(&self.staged).map_err(|source| FileError::Write { path: self.place.clone(), source })?;
         let failed = |source| FileError::Publish { path: self.place.clone(), source };
@@ -183,7 +180,7 @@ impl StagedDirectory {
             Err(Errno::NOENT) => {
                 fs::rename(&self.staged, &self.place).and_then(|()| sync_parent(&self.place)).map_err(failed)
             }
-            // Some network file systems cannot exchange: a moment without either is better than a refusal.
+            // Some network file systems cannot exchange: a moment without either directory is better than a refusal.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 replace_in_two_steps(&self.staged, &self.place).map_err(failed)
             }
@@ -202,7 +199,7 @@ fn exchange(one: &Path, other: &Path) -> Result<(), Errno> {
     renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
 }
 
-/// Moves what is in the place aside, then renames the directory into it. After a failure the older one is back.
+/// Moves the older directory aside, then renames the new one into its place. After a failure the older one is restored.
 fn replace_in_two_steps(staged: &Path, place: &Path) -> io::Result<()> {
     let aside = sibling(place);
     fs::rename(place, &aside)?;
@@ -215,10 +212,10 @@ fn replace_in_two_steps(staged: &Path, place: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a directory (with parents) that only this user may enter.
+/// Makes a directory (with its parents) that only this user may enter.
 ///
 /// # Errors
-/// [`FileError::NotOurs`] when the place is a link or belongs to another user, [`FileError::Write`] otherwise.
+/// [`FileError::NotOurs`] if the path is a link or belongs to another user, [`FileError::Write`] otherwise.
 pub fn create_private_directory(path: &Path) -> Result<(), FileError> {
     failpoint::pass("make directory");
     let failed = |source| FileError::Write { path: path.to_owned(), source };
@@ -233,10 +230,10 @@ pub fn create_private_directory(path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Removes a file or a whole directory; what is not there is removed already. Links are not followed.
+/// Removes a file or a whole directory. It is not an error if it does not exist. Links are not followed.
 ///
 /// # Errors
-/// As the file system says.
+/// As the file system reports.
 pub fn remove_any(path: &Path) -> io::Result<()> {
     let gone_is_fine = |result: io::Result<()>| match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -252,11 +249,11 @@ pub fn remove_any(path: &Path) -> io::Result<()> {
     removed
 }
 
-/// Removes a directory so that a reader sees all of it or nothing: out of its place in one step, then piece by piece.
-/// Tells whether it was there. What a death in between leaves is recognisable by [`is_staging`].
+/// Removes a directory so that a reader sees all of it or nothing: it is moved out of its place in one step, then deleted
+/// piece by piece. Returns whether it existed. A crash in between leaves a name that [`is_staging`] recognises.
 ///
 /// # Errors
-/// As the file system says; it is in its place then, or gone from it.
+/// As the file system reports; the directory is then either in its place or gone from it.
 pub fn remove_whole(path: &Path) -> io::Result<bool> {
     let aside = sibling(path);
     match fs::rename(path, &aside) {
@@ -374,7 +371,7 @@ mod tests {
                     let before = fs::metadata(&place).unwrap().ino();
                     match fs::read_to_string(place.join("manifest.json")) {
                         Ok(content) => assert!(["first", "second"].contains(&content.as_str()), "{content}"),
-                        // It was replaced and removed between two names of the path.
+                        // It was replaced and removed between two lookups of the path.
                         Err(error) => assert_ne!(fs::metadata(&place).unwrap().ino(), before, "{error}"),
                     }
                 }

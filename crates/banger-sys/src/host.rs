@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Returns the number of processors this process may use.
+/// Returns the number of processors that this process may use.
 #[must_use]
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
@@ -19,20 +19,21 @@ pub fn memory_mib() -> u64 {
     kib.unwrap_or(0) / 1024
 }
 
-/// Whether ordinary guests can run on the processor itself.
+/// Whether ordinary guests can run directly on the processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Virtualization {
-    /// `/dev/kvm` opens and the processor says vmx or svm.
+    /// `/dev/kvm` can be opened, and the processor has vmx or svm.
     Usable,
     /// There is no `/dev/kvm`.
     Absent,
-    /// `/dev/kvm` is there, but this user may not open it.
+    /// `/dev/kvm` exists, but this user may not open it.
     Forbidden,
-    /// `/dev/kvm` opens, but the processor has neither vmx nor svm: a software KVM, where an ordinary kernel hangs.
+    /// `/dev/kvm` can be opened, but the processor has neither vmx nor svm: a software KVM, on which an ordinary kernel
+    /// hangs.
     SoftwareOnly,
 }
 
-/// Looks at `/dev/kvm` and at the processor's flags.
+/// Examines `/dev/kvm` and the processor's flags.
 #[must_use]
 pub fn virtualization() -> Virtualization {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -55,17 +56,17 @@ fn has_virtualization_flag(cpuinfo: &str) -> bool {
         .any(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"))
 }
 
-/// Tries whether this user can make namespaces with mounts of their own: a distribution may forbid it altogether, or let
-/// the namespace be made and then refuse what it is for (`AppArmor` on Ubuntu).
+/// Tests whether this user can make namespaces with mounts of their own: a distribution may forbid them altogether, or allow
+/// the namespace and then refuse its use (`AppArmor` on Ubuntu).
 ///
 /// # Errors
-/// Why not: as `unshare(2)` and `mount(2)`.
+/// The reason: as `unshare(2)` and `mount(2)`.
 #[expect(unsafe_code, reason = "a namespace can be tried out between fork and exec only")]
 pub fn try_user_namespaces() -> std::io::Result<()> {
     use rustix::mount::{MountPropagationFlags, mount_change};
     use rustix::thread::{UnshareFlags, unshare_unsafe};
     use std::os::unix::process::CommandExt as _;
-    /// Tells of success: the attempt ends there, and no program is started.
+    /// Reports success: the attempt ends there, and no program is started.
     const WORKED: rustix::io::Errno = rustix::io::Errno::ALREADY;
     let attempt = || {
         // SAFETY: the process between fork and exec has one thread and shares no descriptors.
@@ -84,7 +85,7 @@ pub fn try_user_namespaces() -> std::io::Result<()> {
     }
 }
 
-/// Returns the host processor's clock rate in kHz, as far as the kernel tells.
+/// Returns the host processor's clock rate in kHz, if the kernel reports it.
 #[must_use]
 pub fn processor_khz() -> Option<u64> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").ok()?;
@@ -94,21 +95,21 @@ pub fn processor_khz() -> Option<u64> {
     Some(whole.parse::<u64>().ok()? * 1000 + thousandths.parse::<u64>().ok()?)
 }
 
-/// Returns where programs are looked for: `PATH`, or, where there is none, the directories that a system has by itself.
+/// Returns the directories in which programs are searched: `PATH`, or the default directories of a system if it is not set.
 #[must_use]
 pub fn search_path() -> std::ffi::OsString {
     const OF_SYSTEM: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| OF_SYSTEM.into())
 }
 
-/// Returns where a program is on `PATH` (and in the sbin directories, which a user's `PATH` often lacks).
+/// Returns the path of a program found on `PATH` or in the sbin directories, which a user's `PATH` often lacks.
 #[must_use]
 pub fn find_program(name: &str) -> Option<PathBuf> {
     find_program_on(&search_path(), name)
 }
 
-/// Returns where a program is on somebody else's `PATH`, or in the sbin directories. Relative directories are passed over: they
-/// are relative to where that somebody is.
+/// Returns the path of a program found on another process's `PATH` or in the sbin directories. Relative directories are
+/// skipped, because they are relative to that process's working directory.
 #[must_use]
 pub fn find_program_on(path: &std::ffi::OsStr, name: &str) -> Option<PathBuf> {
     std::env::split_paths(path)
@@ -122,16 +123,16 @@ fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
-/// Room on a file system.
+/// Space on a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskSpace {
-    /// Free bytes for this user.
+    /// Bytes that this user may still write.
     pub free_bytes: u64,
     /// Size of the whole file system.
     pub total_bytes: u64,
 }
 
-/// Returns the room on the file system that holds `path`.
+/// Returns the space on the file system that holds `path`.
 ///
 /// # Errors
 /// As `statvfs(3)`.
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn namespaces_are_tried_without_starting_anything() {
-        // Whatever this host allows, the answer is the same twice, and this process is where it was.
+        // Whatever this host allows, the result is the same twice, and this process stays in its namespaces.
         let before = fs::read_link("/proc/self/ns/user").unwrap();
         assert_eq!(try_user_namespaces().is_ok(), try_user_namespaces().is_ok());
         assert_eq!(fs::read_link("/proc/self/ns/user").unwrap(), before);

@@ -1,9 +1,9 @@
-//! Random names for things: operations, VMs, staging files.
+//! Random names: for operations, VMs and staging files.
 
 /// Fills `N` bytes from the system's random generator.
 ///
 /// # Panics
-/// When the host has no random generator: nothing can be safe without one.
+/// If the host has no random generator, because nothing can be safe without one.
 #[must_use]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

@@ -1,8 +1,9 @@
-//! What a program that we start gets of ours: no descriptor but those that it is given, and of the environment what it needs.
+//! What a program inherits when we start it: no descriptors except those that it is given, and only the environment that it
+//! needs.
 //!
-//! The daemon is started by whoever calls first, and it, its machines and their networks live on for days: a lock, a pipe or
-//! a credential of that caller's must not. A credential helper that reads credentials from its environment therefore finds
-//! none; files below `HOME` and what `DOCKER_CONFIG` leads to it finds.
+//! The daemon is started by whoever calls first, and it, its machines and their networks live for days. They must not keep a
+//! lock, a pipe or a credential of that caller. A credential helper that reads credentials from its environment therefore
+//! finds none; it finds files below `HOME`, and those that `DOCKER_CONFIG` points to.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -12,21 +13,21 @@ use std::process::Command;
 
 use rustix::io::Errno;
 
-/// Who is started.
+/// The kind of the program that is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Heir {
-    /// What belongs to a machine and lives as long: it serves a guest, which may be hostile.
+    /// A process of a machine, which lives as long: it serves a guest, which may be hostile.
     Machine,
     /// A tool of the host that ends with its work.
     Tool,
-    /// The daemon: it needs all that its tools need, and its own settings.
+    /// The daemon: it needs everything that its tools need, and its own settings.
     Daemon,
 }
 
-/// Where programs are and which language they speak.
+/// The search path for programs, and the language.
 const OF_ALL: &[&str] = &["PATH", "LANG", "LANGUAGE", "TZ"];
 
-/// Where a user's files are, and how the network is reached.
+/// The location of the user's files, and the way to the network.
 const OF_TOOLS: &[&str] = &[
     "HOME",
     "USER",
@@ -47,7 +48,7 @@ const OF_TOOLS: &[&str] = &[
     "APT_CONFIG",
     "DOCKER_CONFIG",
     "REGISTRY_AUTH_FILE",
-    // Stores of credentials that their helpers ask: a keyring over the bus, `pass`.
+    // Stores of credentials that helpers access: a keyring over the bus, `pass`.
     "DBUS_SESSION_BUS_ADDRESS",
     "GNUPGHOME",
     "PASSWORD_STORE_DIR",
@@ -65,16 +66,16 @@ fn is_passed(name: &OsStr, to: Heir) -> bool {
         || (to >= Heir::Daemon && (is_in(OF_THE_DAEMON) || begins("BANGER_")))
 }
 
-/// Returns what of this process's environment is passed on; a `PATH` always is.
+/// Returns the part of this process's environment that is passed on; it always contains a `PATH`.
 #[must_use]
 pub fn environment(to: Heir) -> Vec<(OsString, OsString)> {
     let others = std::env::vars_os().filter(|(name, _)| name != "PATH" && is_passed(name, to));
     std::iter::once(("PATH".into(), crate::host::search_path())).chain(others).collect()
 }
 
-/// Leaves a program that is about to be started with what its kind needs: its environment is ours as far as it is passed on,
-/// and no descriptor stays open but the standard streams and those that a later `pre_exec` opens to it. Call it before
-/// variables are set and before other `pre_exec`s.
+/// Limits what a program that is about to be started inherits: the variables that its kind may have, and no descriptors
+/// except the standard streams and those that a later `pre_exec` opens for it. Call this before variables are set and before
+/// other `pre_exec`s.
 #[expect(unsafe_code, reason = "descriptors can only be closed to a program between fork and exec")]
 pub fn limit(command: &mut Command, to: Heir) {
     command.env_clear().envs(environment(to));
@@ -104,7 +105,7 @@ fn mark_each() -> io::Result<()> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let end = limit.and_then(|limit| libc::c_int::try_from(limit).ok()).unwrap_or(libc::c_int::MAX);
     for number in 3..end {
-        // SAFETY: a flag of a descriptor that only this process has; a number that is none is refused.
+        // SAFETY: sets a flag of a descriptor of this process; a number that is not a descriptor is refused.
         if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
             let error = io::Error::last_os_error();
             if error.raw_os_error() != Some(Errno::BADF.raw_os_error()) {

@@ -1,4 +1,4 @@
-//! One async lock per key. Waiting ends when the waiting future is dropped; keys that nobody holds take no memory.
+//! One async lock per key. Dropping the waiting future ends the wait; keys that nobody holds take no memory.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,21 +8,21 @@ use tokio::sync::{
     Mutex as AsyncMutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock,
 };
 
-/// Locks by key. The map's mutex is held for a look-up only, never across a wait.
+/// Locks by key. The map's mutex is held only for a lookup, never across a wait.
 #[derive(Debug)]
 pub struct KeyedLock<K>(Mutex<HashMap<K, Weak<AsyncMutex<()>>>>);
 
-/// Locks by key that many may share, or one may have alone. Who waits to be alone comes before later sharers.
+/// Locks by key that many may share, or one may hold exclusively. A waiter for exclusive access comes before later sharers.
 #[derive(Debug)]
 pub struct SharedKeyedLock<K>(Mutex<HashMap<K, Weak<RwLock<()>>>>);
 
-/// A lock held with others; dropping it lets go.
+/// A shared lock; dropping it releases the lock.
 pub type SharedGuard = OwnedRwLockReadGuard<()>;
 
-/// A lock held alone; dropping it lets go.
+/// An exclusive lock; dropping it releases the lock.
 pub type AloneGuard = OwnedRwLockWriteGuard<()>;
 
-/// A held lock; dropping it lets go.
+/// A held lock; dropping it releases the lock.
 pub type KeyedGuard = OwnedMutexGuard<()>;
 
 impl<K> Default for KeyedLock<K> {
@@ -37,7 +37,7 @@ impl<K: Eq + Hash + Clone> KeyedLock<K> {
         entry(&self.0, key).lock_owned().await
     }
 
-    /// Takes the lock of this key if nobody has it.
+    /// Takes the lock of this key if it is free.
     pub fn try_lock(&self, key: &K) -> Option<KeyedGuard> {
         entry(&self.0, key).try_lock_owned().ok()
     }
@@ -50,18 +50,18 @@ impl<K> Default for SharedKeyedLock<K> {
 }
 
 impl<K: Eq + Hash + Clone> SharedKeyedLock<K> {
-    /// Waits until nobody has the lock of this key alone.
+    /// Waits until nobody holds the lock of this key exclusively.
     pub async fn shared(&self, key: &K) -> SharedGuard {
         entry(&self.0, key).read_owned().await
     }
 
-    /// Waits until nobody has the lock of this key.
+    /// Waits until nobody holds the lock of this key.
     pub async fn alone(&self, key: &K) -> AloneGuard {
         entry(&self.0, key).write_owned().await
     }
 }
 
-/// Returns the lock of a key, made if nobody has it, and forgets the locks that nobody holds.
+/// Returns the lock of a key, making it if necessary, and forgets the locks that nobody holds.
 fn entry<K: Eq + Hash + Clone, L: Default>(locks: &Mutex<HashMap<K, Weak<L>>>, key: &K) -> Arc<L> {
     let mut locks = locks.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(lock) = locks.get(key).and_then(Weak::upgrade) {

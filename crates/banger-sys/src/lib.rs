@@ -1,5 +1,5 @@
-//! The door to the operating system. Everything the product does to its host that is not a protocol of its own goes
-//! through here: running a tool, files that appear whole, locks, processes and their end, paths, random ids.
+//! Access to the operating system. Everything that the product does to its host, except for its own protocols, goes through
+//! here: running tools, publishing complete files, locks, processes and their end, paths, random IDs.
 
 pub mod event;
 pub mod exec;

@@ -1,4 +1,4 @@
-//! Locks between processes: `flock(2)` on a file that stays in place. Whoever dies lets go.
+//! Locks between processes: `flock(2)` on a file that stays in place. The lock is released when its holder dies.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -7,17 +7,17 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-/// A held lock; dropping it lets go.
+/// A held lock; dropping it releases the lock.
 #[derive(Debug)]
 pub struct FileLock {
     _file: File,
 }
 
 impl FileLock {
-    /// Takes the lock if nobody has it; `None` when somebody does.
+    /// Takes the lock if it is free; `None` if another process holds it.
     ///
     /// # Errors
-    /// When the file cannot be opened or locked.
+    /// If the file cannot be opened or locked.
     pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
         let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -27,10 +27,10 @@ impl FileLock {
         }
     }
 
-    /// Waits for the lock. Blocks the thread: call it where blocking is allowed.
+    /// Waits for the lock. This blocks the thread, so call it only where blocking is allowed.
     ///
     /// # Errors
-    /// When the file cannot be opened or locked.
+    /// If the file cannot be opened or locked.
     pub fn acquire(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         loop {

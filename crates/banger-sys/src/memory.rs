@@ -1,7 +1,7 @@
 //! Memory that this process no longer needs.
 
-/// Gives freed memory back to the host. The allocator of glibc keeps what was freed below something that is still in use:
-/// after a large piece of work that is most of it.
+/// Returns freed memory to the host. The allocator of glibc keeps memory that was freed below an allocation still in use,
+/// which is most of it after a large piece of work.
 #[expect(unsafe_code, reason = "the C library has no other door to its allocator")]
 pub fn give_back() {
     #[cfg(target_env = "gnu")]

@@ -1,5 +1,5 @@
-//! Whether the host's kernel killed a process because memory ran out. The kernel's log tells it of the very process; where
-//! that may not be read, the counter of the cgroup that the process lived in tells it of one of its neighbours.
+//! Whether the host's kernel killed a process because memory ran out. The kernel's log names the process; if the log may not
+//! be read, the counter of the process's cgroup shows only that some process in it was killed.
 //! Sources: `mm/oom_kill.c` of Linux, `cgroup-v2.rst` (`memory.events`), `kmsg(5)`.
 
 use std::fs::{self, File};
@@ -9,10 +9,10 @@ use std::path::PathBuf;
 
 /// Longest record of the kernel's log.
 const RECORD_BYTES_MAX: usize = 8 * 1024;
-/// Records that are read at most: all that a large log can hold.
+/// Maximum number of records that are read: all that a large log can hold.
 const RECORDS_MAX: usize = 100_000;
 
-/// The counter of kills in a process's cgroup, as it was at a moment.
+/// The counter of kills in a process's cgroup at one moment.
 #[derive(Clone, Debug)]
 pub struct KillCount {
     file: PathBuf,
@@ -20,7 +20,7 @@ pub struct KillCount {
 }
 
 impl KillCount {
-    /// Reads the counter of a process that lives; `None` where its cgroup has none.
+    /// Reads the counter for a running process; `None` if its cgroup has none.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
@@ -30,7 +30,7 @@ impl KillCount {
         Some(Self { file, count })
     }
 
-    /// Tells whether something of the cgroup was killed since.
+    /// Tells whether a process of the cgroup was killed since.
     #[must_use]
     pub fn has_grown(&self) -> bool {
         let now = fs::read_to_string(&self.file).ok();
@@ -42,11 +42,11 @@ fn kills(events: &str) -> Option<u64> {
     events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.parse().ok()
 }
 
-/// Tells whether the kernel's log says that this process was killed for want of memory. `false` also where the log may not be
-/// read. Process ids are used again: ask for one that has just ended.
+/// Tells whether the kernel's log says that this process was killed for lack of memory. `false` also if the log may not be
+/// read. Process IDs are reused, so ask only for a process that has just ended.
 #[must_use]
 pub fn is_in_kernel_log(pid: u32) -> bool {
-    // Opened anew, the log is read from its begin; without waiting, up to its end.
+    // A newly opened log is read from its beginning, without waiting at its end.
     let log = fs::OpenOptions::new()
         .read(true)
         .custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default())
@@ -62,7 +62,7 @@ fn records(mut log: File) -> impl Iterator<Item = String> {
             Ok(count) => {
                 return Some(String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()).into_owned());
             }
-            // Records were overwritten before they were read; the next read goes on behind them.
+            // Records were overwritten before they were read; the next read continues after them.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return None,
@@ -71,7 +71,7 @@ fn records(mut log: File) -> impl Iterator<Item = String> {
     std::iter::from_fn(next).take(RECORDS_MAX)
 }
 
-/// `6,1234,5678,-;Out of memory: Killed process 4711 (qemu-system-x86) total-vm:…`, or the same of a memory cgroup.
+/// `6,1234,5678,-;Out of memory: Killed process 4711 (qemu-system-x86) total-vm:…`, or the same for a memory cgroup.
 fn tells_kill(record: &str, pid: u32) -> bool {
     let Some((_, text)) = record.split_once(';') else { return false };
     text.split_once("ut of memory: Killed process ")

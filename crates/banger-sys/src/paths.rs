@@ -1,4 +1,4 @@
-//! Where things live. `BANGER_HOME` moves all of it; otherwise the XDG base directories hold.
+//! Where banger's files are. `BANGER_HOME` moves all of them; otherwise the XDG base directories apply.
 //! Source of the defaults: XDG Base Directory Specification 0.8.
 
 use std::ffi::OsString;
@@ -9,50 +9,46 @@ use std::path::{Path, PathBuf};
 pub struct Paths {
     /// Configuration: `config.toml`.
     pub config: PathBuf,
-    /// What must not be lost: database, kernels, images, disks of VMs.
+    /// Data that must not be lost: database, kernels, images, disks of VMs.
     pub state: PathBuf,
-    /// What can be fetched again.
+    /// Data that can be fetched again.
     pub cache: PathBuf,
-    /// Sockets: gone after a restart of the host.
+    /// Sockets, which disappear when the host restarts.
     pub runtime: PathBuf,
 }
 
-/// Why there are no directories.
+/// The reason why the directories cannot be determined.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum PathsError {
     /// Neither `BANGER_HOME` nor `HOME` is set.
     #[error(
         "`HOME` is not set; set it to your home directory, or `BANGER_HOME` to a directory of banger's own"
     )]
     NoHome,
-    /// `BANGER_HOME` is there and says nothing: a script's variable was empty.
+    /// `BANGER_HOME` is set but empty, for example from an unset variable of a script.
     #[error("`BANGER_HOME` is empty; set it to a directory, or unset it")]
     EmptyHome,
-    /// A relative path would mean another place for each working directory.
+    /// A relative path would mean another directory for each working directory.
     #[error("`{variable}` is `{}`, which is not an absolute path", path.display())]
-    Relative {
-        /// Name in the environment.
-        variable: &'static str,
-        /// What it says.
-        path: PathBuf,
-    },
+    Relative { variable: &'static str, path: PathBuf },
     /// A Unix socket's path has at most 107 bytes (`unix(7)`, `sun_path`).
     #[error("`{}` is too long for sockets: at most {RUNTIME_BYTES_MAX} bytes", .0.display())]
     TooLong(PathBuf),
 }
 
-/// A path of a configuration that may mean another file in each working directory.
+/// A path in the configuration that may mean different files in different working directories.
 #[derive(Debug, thiserror::Error)]
 pub enum WrittenPathError {
-    /// It begins in the working directory.
+    /// It is relative to the working directory.
     #[error("`{}` is not an absolute path; write it from `/`, or from your home directory as `~/bin/program`", .0.display())]
     Relative(PathBuf),
-    /// It begins in a home directory that the environment does not name.
+    /// It is relative to a home directory that the environment does not name.
     #[error("`{}` begins in your home directory, but `HOME` is not an absolute path", .0.display())]
     NoHome(PathBuf),
 }
 
-/// Returns what a path means that a person wrote where no shell reads it: `~/…` begins in the home directory.
+/// Resolves a path that a user wrote where no shell reads it: `~/…` begins in the home directory.
 ///
 /// # Errors
 /// [`WrittenPathError`].
@@ -72,7 +68,7 @@ pub fn of_written(path: &Path) -> Result<PathBuf, WrittenPathError> {
 const RUNTIME_BYTES_MAX: usize = 107 - "/vms/0123456789abcdef/channel.sock".len();
 
 impl Paths {
-    /// Finds the directories from the environment; makes none.
+    /// Determines the directories from the environment; does not create them.
     ///
     /// # Errors
     /// [`PathsError`].
@@ -80,7 +76,7 @@ impl Paths {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
-    /// Finds the directories from variables; of the XDG base directories and `HOME` one that is empty counts as absent.
+    /// Determines the directories from variables; an empty `HOME` or XDG base directory counts as absent.
     ///
     /// # Errors
     /// [`PathsError`].
@@ -116,7 +112,7 @@ impl Paths {
         Ok(paths)
     }
 
-    /// All directories under one home.
+    /// Returns the directories below one home.
     ///
     /// # Errors
     /// [`PathsError::Relative`].
@@ -132,79 +128,79 @@ impl Paths {
         })
     }
 
-    /// The daemon's socket.
+    /// Returns the path of the daemon's socket.
     #[must_use]
     pub fn daemon_socket(&self) -> PathBuf {
         self.runtime.join("bangerd.sock")
     }
 
-    /// Held by the daemon for its whole life: one daemon per state directory.
+    /// Returns the lock file that the daemon holds for its whole life: one daemon per state directory.
     #[must_use]
     pub fn daemon_lock(&self) -> PathBuf {
         self.state.join("bangerd.lock")
     }
 
-    /// The daemon's log.
+    /// Returns the path of the daemon's log.
     #[must_use]
     pub fn daemon_log(&self) -> PathBuf {
         self.state.join("bangerd.log")
     }
 
-    /// The database.
+    /// Returns the path of the database.
     #[must_use]
     pub fn database(&self) -> PathBuf {
         self.state.join("banger.db")
     }
 
-    /// The configuration file.
+    /// Returns the path of the configuration file.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
         self.config.join("config.toml")
     }
 
-    /// Kernels, one directory each.
+    /// Returns the directory of kernels, which has one directory each.
     #[must_use]
     pub fn kernels(&self) -> PathBuf {
         self.state.join("kernels")
     }
 
-    /// Images, one directory each.
+    /// Returns the directory of images, which has one directory each.
     #[must_use]
     pub fn images(&self) -> PathBuf {
         self.state.join("images")
     }
 
-    /// Blobs of images that registries gave, to be used again.
+    /// Returns the directory of cached blobs from registries.
     #[must_use]
     pub fn blob_cache(&self) -> PathBuf {
         self.cache.join("oci")
     }
 
-    /// Releases of Firecracker of this user's own, one directory each.
+    /// Returns the directory of this user's Firecracker releases, which has one directory each.
     #[must_use]
     pub fn firecracker(&self) -> PathBuf {
         self.state.join("firecracker")
     }
 
-    /// Leads to the release that is used.
+    /// Returns the link to the release in use.
     #[must_use]
     pub fn firecracker_current(&self) -> PathBuf {
         self.firecracker().join("current")
     }
 
-    /// VMs, one directory each.
+    /// Returns the directory of VMs, which has one directory each.
     #[must_use]
     pub fn vms(&self) -> PathBuf {
         self.state.join("vms")
     }
 
-    /// The disks, console log and handle file of one VM.
+    /// Returns the directory with the disks, console log and handle file of one VM.
     #[must_use]
     pub fn vm(&self, id: &str) -> PathBuf {
         self.vms().join(id)
     }
 
-    /// The sockets of one VM.
+    /// Returns the directory with the sockets of one VM.
     #[must_use]
     pub fn vm_runtime(&self, id: &str) -> PathBuf {
         self.runtime.join("vms").join(id)

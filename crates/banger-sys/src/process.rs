@@ -1,4 +1,4 @@
-//! Processes that outlive us: who one is (a pid alone is never enough), when it ends, and how to end it.
+//! Processes that outlive us: how to identify one (a pid alone is never enough), await its end, and end it.
 //! Source: `pidfd_open(2)`, `proc_pid_stat(5)` (fields 14, 15, 22, 24).
 
 use std::fs;
@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::event::watch;
 
-/// One process of this boot of the host: pids are used again, a pid with its start time is not.
+/// One process of this boot of the host. Pids are reused; a pid together with its start time is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessIdentity {
     /// Process id.
@@ -21,7 +21,7 @@ pub struct ProcessIdentity {
 }
 
 impl ProcessIdentity {
-    /// Returns who has this pid now; `None` when nobody has, or only a zombie.
+    /// Returns the process that has this pid now; `None` if there is none, or only a zombie.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -29,13 +29,13 @@ impl ProcessIdentity {
         (state != 'Z' && state != 'X').then_some(Self { pid, start_ticks })
     }
 
-    /// Tells whether this very process still runs.
+    /// Tells whether exactly this process still runs.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         Self::of(self.pid) == Some(*self)
     }
 
-    /// Returns what this very process uses; `None`: it is gone.
+    /// Returns the resource usage of exactly this process; `None` if it has ended.
     #[must_use]
     pub fn usage(&self) -> Option<ProcessUsage> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
@@ -43,17 +43,17 @@ impl ProcessIdentity {
         (start_ticks == self.start_ticks).then(|| parse_usage(&stat)).flatten()
     }
 
-    /// Returns the processes that this very process's first thread has started and that still run.
+    /// Returns the running processes that this process's first thread has started.
     #[must_use]
     pub fn children(&self) -> Vec<Self> {
         let children =
             fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid)).unwrap_or_default();
         let children = children.split_whitespace().filter_map(|pid| Self::of(pid.parse().ok()?)).collect();
-        // Looked at after the list: it is of whoever had the pid then.
+        // Checked after the list was read, because the list is that of whichever process had the pid then.
         if self.is_alive() { children } else { Vec::new() }
     }
 
-    /// Opens the process, so that its end is an event and a signal cannot reach another one. `None`: it is gone.
+    /// Opens the process, so that its end is an event and a signal cannot reach another process. `None` if it has ended.
     ///
     /// # Errors
     /// As `pidfd_open(2)`.
@@ -64,7 +64,7 @@ impl ProcessIdentity {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };
-        // Looked at after the open: whoever had the pid then is who the descriptor means.
+        // Checked after the open, because the descriptor refers to whichever process had the pid then.
         if !self.is_alive() {
             return Ok(None);
         }
@@ -73,7 +73,7 @@ impl ProcessIdentity {
 }
 
 fn parse_stat(stat: &str) -> Option<(char, u64)> {
-    // The second field is the name in parentheses and may hold anything, so count from the last parenthesis.
+    // The second field is the name in parentheses and may contain anything, so count from the last parenthesis.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     let state = fields.next()?.chars().next()?;
@@ -81,12 +81,12 @@ fn parse_stat(stat: &str) -> Option<(char, u64)> {
     Some((state, start_ticks))
 }
 
-/// What a process uses.
+/// The resource usage of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessUsage {
-    /// Processor time of all its threads, its own and the kernel's for it.
+    /// Processor time of all its threads, in user and kernel mode.
     pub cpu_time: Duration,
-    /// Memory that it holds (resident set).
+    /// Resident memory.
     pub resident_bytes: u64,
 }
 
@@ -118,7 +118,7 @@ impl ProcessHandle {
         self.descriptor.readable().await.map(|mut guard| guard.retain_ready())
     }
 
-    /// Sends a signal. A process that has ended is fine.
+    /// Sends a signal. It is not an error if the process has ended.
     ///
     /// # Errors
     /// As `pidfd_send_signal(2)`.

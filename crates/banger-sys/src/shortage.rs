@@ -1,5 +1,5 @@
-//! Shortages of this process and its host: file descriptors, memory. Whoever waits for somebody else and got no answer can
-//! see whether it was this process that could not ask.
+//! Shortages of file descriptors or memory in this process or on its host. A caller that got no answer can find out whether
+//! the reason was that this process could not ask.
 //!
 //! Source: `accept(2)`, `open(2)`, `socket(2)`.
 
@@ -12,13 +12,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// Returns how many shortages were met so far.
+/// Returns the number of shortages so far.
 #[must_use]
 pub fn count() -> u64 {
     COUNT.load(Ordering::Relaxed)
 }
 
-/// Notes a shortage when an error, or what caused it, is one; tells whether it is.
+/// Counts a shortage if an error or one of its causes is one; tells whether it is.
 pub fn note_if(error: &(dyn Error + 'static)) -> bool {
     let is_shortage = is_shortage(error);
     if is_shortage {
@@ -27,7 +27,7 @@ pub fn note_if(error: &(dyn Error + 'static)) -> bool {
     is_shortage
 }
 
-/// Tells whether an error, or what caused it, is a shortage of this process or its host.
+/// Tells whether an error or one of its causes is a shortage of this process or its host.
 #[must_use]
 pub fn is_shortage(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
@@ -40,7 +40,7 @@ pub fn is_shortage(error: &(dyn Error + 'static)) -> bool {
             {
                 return true;
             }
-            // An error of another kind in an `io::Error` is not among its sources.
+            // An error of another kind inside an `io::Error` is not among its sources.
             if let Some(inner) = error.get_ref() {
                 cause = Some(inner);
                 continue;
@@ -51,11 +51,11 @@ pub fn is_shortage(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Lets this process open as many files as its host allows it. Returns how many that are; `None`: without end.
+/// Raises this process's soft limit of open files to the hard limit. Returns the limit; `None` if there is none.
 #[must_use]
 pub fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
-    // What stays as it is works, too.
+    // If this fails, the old limit works as well.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     getrlimit(Resource::Nofile).current
 }

@@ -1,5 +1,5 @@
-//! What of this host decides how fast VMs start and how far they are kept apart. Looked at, never changed; every parser is
-//! pure. A file that is not there says nothing, and nothing is the answer.
+//! Settings of this host that affect how fast VMs start and how well they are isolated. They are only read, never changed;
+//! every parser is pure. A missing file gives `None`.
 //!
 //! Sources: `proc(5)`, `cgroups(7)`, Linux `Documentation/admin-guide/kernel-parameters.txt` and
 //! `Documentation/admin-guide/hw-vuln/multihit.rst`, `seccomp(2)`.
@@ -10,75 +10,75 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 
-/// Facts of a host.
+/// Settings of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostTuning {
     /// Major and minor version of the kernel.
     pub kernel: Option<(u32, u32)>,
-    /// What the processor says of virtualisation.
+    /// The processor's virtualisation features.
     pub processor: Processor,
-    /// A module that plays KVM without the processor's help (`kvm_pvm`).
+    /// The module that emulates KVM without the processor's help (`kvm_pvm`), if there is one.
     pub software_kvm: Option<String>,
-    /// Who may open `/dev/kvm`; `None`: it is not there.
+    /// Access rights of `/dev/kvm`; absent if it does not exist.
     pub kvm_device: Option<DeviceRights>,
-    /// The mounts of cgroups.
+    /// Mounts of cgroup hierarchies.
     pub cgroups: Vec<CgroupMount>,
-    /// `nx_huge_pages` of KVM; `None`: KVM is not there.
+    /// `nx_huge_pages` of KVM; absent without KVM.
     pub nx_huge_pages: Option<String>,
-    /// Whether huge pages that can be executed crash this processor (iTLB multihit); `None`: the kernel does not say.
+    /// Whether executable huge pages can crash this processor (iTLB multihit); absent if the kernel does not report it.
     pub has_itlb_multihit: Option<bool>,
-    /// Pages of 2 MiB.
+    /// Reserved pages of 2 MiB.
     pub huge_pages: HugePages,
-    /// What a seccomp filter can do to a process; `None`: there are no filters.
+    /// The actions that a seccomp filter may take; absent without seccomp filters.
     pub seccomp_actions: Option<Vec<String>>,
-    /// How many files this process may have open, at most.
+    /// Maximum number of open files of this process; absent if there is no limit.
     pub open_files_max: Option<u64>,
-    /// How many processes this user may have, at most.
+    /// Maximum number of processes of this user; absent if there is no limit.
     pub processes_max: Option<u64>,
 }
 
-/// What the processor says of virtualisation (`flags` of `/proc/cpuinfo`).
+/// The processor's virtualisation features (`flags` of `/proc/cpuinfo`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Processor {
-    /// Intel's virtualisation.
+    /// Intel's extension.
     pub has_vmx: bool,
-    /// AMD's.
+    /// AMD's extension.
     pub has_svm: bool,
-    /// Whether this host is itself a guest.
+    /// Whether this host is itself a virtual machine.
     pub is_virtual: bool,
 }
 
-/// Who may open a device.
+/// Access rights of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct DeviceRights {
-    /// Permission bits.
     pub mode: u32,
-    /// Its group, by name where `/etc/group` knows it.
+    /// Its group, by name if `/etc/group` lists it.
     pub group: String,
 }
 
-/// A mount of cgroups.
+/// A mount of a cgroup hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct CgroupMount {
-    /// Where.
     pub path: PathBuf,
     /// Whether it is the unified hierarchy, version 2.
     pub is_unified: bool,
-    /// Whether processes move between its groups fast (`favordynmods`).
+    /// Whether moving processes between its groups is fast (`favordynmods`).
     pub favors_moves: bool,
 }
 
-/// Pages of 2 MiB.
+/// Reserved pages of 2 MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HugePages {
-    /// How many are set aside.
+    /// Number of reserved pages.
     pub total: u64,
-    /// How many of them nobody uses.
+    /// Number of reserved pages that are free.
     pub free: u64,
 }
 
 impl HostTuning {
-    /// Looks at this host.
+    /// Reads the settings of this host.
     #[must_use]
     pub fn look() -> Self {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -109,7 +109,7 @@ impl HostTuning {
         }
     }
 
-    /// Where the unified hierarchy of cgroups is mounted.
+    /// Returns the mount point of the unified cgroup hierarchy.
     #[must_use]
     pub fn unified_cgroup(&self) -> Option<&Path> {
         self.cgroups.iter().find(|mount| mount.is_unified).map(|mount| mount.path.as_path())
@@ -117,7 +117,7 @@ impl HostTuning {
 }
 
 impl Processor {
-    /// Reads `/proc/cpuinfo`.
+    /// Parses `/proc/cpuinfo`.
     #[must_use]
     pub fn of_cpuinfo(cpuinfo: &str) -> Self {
         let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
@@ -126,19 +126,19 @@ impl Processor {
     }
 }
 
-/// Reads major and minor of a kernel's release, as in `6.1.0-56-cloud-amd64`.
+/// Parses major and minor version of a kernel's release, such as `6.1.0-56-cloud-amd64`.
 fn kernel_version(release: &str) -> Option<(u32, u32)> {
     let (major, rest) = release.trim().split_once('.')?;
     let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// Finds the mounts of cgroups in `/proc/self/mountinfo`.
+/// Finds the mounts of cgroup hierarchies in `/proc/self/mountinfo`.
 fn cgroup_mounts(mountinfo: &str) -> Vec<CgroupMount> {
     mountinfo.lines().filter_map(cgroup_mount).collect()
 }
 
-/// Lines are `31 23 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,favordynmods`.
+/// Lines look like `31 23 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,favordynmods`.
 fn cgroup_mount(line: &str) -> Option<CgroupMount> {
     let (mount, file_system) = line.split_once(" - ")?;
     let mut file_system = file_system.split(' ');
@@ -153,7 +153,7 @@ fn cgroup_mount(line: &str) -> Option<CgroupMount> {
     Some(CgroupMount { path, is_unified, favors_moves })
 }
 
-/// Reads `vulnerabilities/itlb_multihit`: `Not affected`, or what is done about it.
+/// Parses `vulnerabilities/itlb_multihit`: `Not affected`, or the mitigation.
 fn has_itlb_multihit(text: &str) -> Option<bool> {
     match text.trim() {
         "" => None,
@@ -167,7 +167,7 @@ fn device_rights(device: &Path, groups: &str) -> Option<DeviceRights> {
     Some(DeviceRights { mode: metadata.mode() & 0o777, group: group_name(groups, metadata.gid()) })
 }
 
-/// Finds a group's name in `/etc/group`; its number when it has none there.
+/// Finds a group's name in `/etc/group`; returns its number if it has none there.
 fn group_name(groups: &str, gid: u32) -> String {
     let name = groups.lines().find_map(|line| {
         let mut fields = line.split(':');
