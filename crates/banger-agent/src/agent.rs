@@ -1,4 +1,4 @@
-//! The agent in a guest: serves the host until the machine ends.
+//! The agent in a guest, which serves the host until the machine ends.
 
 use std::{
     fs, io,
@@ -24,16 +24,16 @@ use crate::{
     way_out::{SLICE_CGROUP, WayOutBoard},
 };
 
-/// What the agent writes to the first process once the guest has its identity.
+/// The message from the agent to the first process once the guest has its identity.
 pub const IDENTIFIED: &[u8] = b"identified\n";
 
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 const CGROUP: &str = "/sys/fs/cgroup/banger";
 
-/// Room for the next try when the channel's device fails.
+/// Pause before the next attempt if the channel's device fails.
 const DEVICE_RETRY: Duration = Duration::from_secs(1);
 
-/// Becomes the agent anew: the kernel has seen the end of the one before.
+/// Becomes the agent again; called when the kernel has seen the previous agent end.
 #[must_use]
 pub fn run_released() -> ExitCode {
     console::use_kernel_log();
@@ -46,18 +46,18 @@ pub fn run_released() -> ExitCode {
     }
 }
 
-/// Runs the agent. Does not return while the machine lives.
+/// Runs the agent. Returns only when the machine ends.
 #[must_use]
 pub fn run(init: &str, start: Start) -> ExitCode {
     console::use_kernel_log();
     let _place = respawn::take_place();
-    // In a session of its own no terminal and no process group of the init reaches it.
+    // In a session of its own, it is not reached by any terminal or process group of the init.
     let _ = rustix::process::setsid();
     spare_from_memory_shortage();
     if start == Start::Again {
         console::warning("the agent was killed and is started again");
     }
-    // Where the first process is ours it looks after the agent itself.
+    // If the first process is ours, it restarts the agent itself.
     if init != NO_INIT
         && let Err(error) = respawn::arm()
     {
@@ -81,7 +81,7 @@ async fn serve(init: Init, program: Option<PathBuf>, start: Start) {
             None
         }
     };
-    // An init that cannot report its progress counts as started when it runs.
+    // An init that cannot report its progress counts as started once it runs.
     let board = Arc::new(ReadinessBoard::new(init != Init::Systemd));
     if init == Init::Systemd {
         watch_systemd(Arc::clone(&board), start);
@@ -129,7 +129,7 @@ fn watch_for_way_out(board: &Arc<WayOutBoard>, init: Init, program: Option<&Path
     }
 }
 
-/// Serves the serial channel for ever, host after host.
+/// Serves the serial channel for ever, one host after another.
 async fn serve_serial(ports: &Ports, start: Start) {
     let Some(device) = serial_port::find(SERIAL_PORT_NAME) else {
         return std::future::pending().await;
@@ -144,17 +144,17 @@ async fn serve_serial(ports: &Ports, start: Start) {
                 continue;
             }
         };
-        // The host does not see that an agent has gone: it waits in the session with the one before, and what is no frame
-        // makes it begin another one.
+        // The host does not notice that an agent has ended: it stays in the session with the previous one. Bytes that are
+        // not a frame make it begin a new session.
         if is_unheard && port.write_all(&vec![b'\n'; FLUSH_BYTES]).await.is_ok() {
             is_unheard = false;
         }
-        // An end is a host that went away: the next read waits for the next one.
+        // An end means that the host went away; the next read waits for the next host.
         while session::serve(&mut port, ports).await.is_ok() {}
     }
 }
 
-/// A cgroup beside those of the init: the init neither moves nor ends what is in it.
+/// A cgroup beside those of the init, so that the init neither moves nor ends the processes in it.
 fn enter_cgroup() -> io::Result<()> {
     if !Path::new(CGROUP_ROOT).join("cgroup.procs").exists() {
         return Err(io::ErrorKind::NotFound.into());
@@ -164,7 +164,7 @@ fn enter_cgroup() -> io::Result<()> {
     fs::write(own.join("cgroup.procs"), "0")
 }
 
-/// Without the agent the host loses the guest.
+/// Without the agent, the host cannot reach the guest.
 fn spare_from_memory_shortage() {
     let _ = fs::write("/proc/self/oom_score_adj", "-1000");
 }

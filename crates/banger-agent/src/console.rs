@@ -1,4 +1,4 @@
-//! What the agent has to say when nobody is connected: one line on the kernel's log and console.
+//! Messages of the agent while nobody is connected: single lines on the kernel's log and console.
 
 use std::{
     error::Error,
@@ -9,27 +9,27 @@ use std::{
 
 static IS_GUEST: AtomicBool = AtomicBool::new(false);
 
-/// From now on lines go to the kernel's log instead of standard error.
+/// Sends lines to the kernel's log instead of standard error from now on.
 pub(crate) fn use_kernel_log() {
     IS_GUEST.store(true, Ordering::Relaxed);
 }
 
-/// Writes an error so that it is seen even with `quiet` on the kernel command line.
+/// Writes an error so that it is visible even with `quiet` on the kernel command line.
 pub(crate) fn error(error: &dyn Error) {
     line(3, &chain(error));
 }
 
-/// Writes a warning sentence.
+/// Writes a warning.
 pub(crate) fn warning(text: &str) {
     line(4, text);
 }
 
-/// Writes a line of lifecycle.
+/// Writes a line about the agent's lifecycle.
 pub(crate) fn info(text: &str) {
     line(6, text);
 }
 
-/// Returns the error and its causes as one line.
+/// Formats the error and its causes as one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

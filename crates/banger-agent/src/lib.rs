@@ -1,8 +1,8 @@
 //! The program inside the guest.
 //!
-//! It is the first process of the initramfs ([`boot`]): makes the root out of the drives, starts itself again as
-//! the [`agent`] and becomes the image's init. The agent serves the host over the [`channel`]: one port for control
-//! (gRPC), one for raw streams. As a [`test_guest`] it plays a guest on an ordinary machine.
+//! It is the first process of the initramfs ([`boot`]): it assembles the root from the drives, starts itself again as the
+//! [`agent`] and becomes the image's init. The agent serves the host over the [`channel`]: one port for control (gRPC), one
+//! for raw streams. As a [`test_guest`] it simulates a guest on an ordinary machine.
 
 pub mod agent;
 pub mod boot;

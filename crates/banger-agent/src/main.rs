@@ -1,4 +1,4 @@
-//! Chooses the part to play: first process, agent, or a guest for tests.
+//! Selects the role of this program: first process, agent, or a guest for tests.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(|argument| argument.to_str().unwrap_or_default()).collect();
     match words.as_slice() {
-        // The kernel hands its unknown words to the first process: they are not for us.
+        // The kernel passes its unknown parameters to the first process; they are not for us.
         _ if std::process::id() == 1 => boot::run(),
         [invocation::ARGUMENT, init] => agent::run(init, invocation::Start::First),
         [invocation::ARGUMENT, init, invocation::AGAIN] => agent::run(init, invocation::Start::Again),

@@ -1,12 +1,12 @@
-//! Starts the agent again when somebody kills it: `kill -9 -1` of root ends every process but the first, and the first is
-//! the image's init, which knows nothing of us.
+//! Restarts the agent if it is killed: root's `kill -9 -1` ends every process but the first, and the first is the image's
+//! init, which does not know about the agent.
 //!
-//! The kernel does it, whatever the init is. A thread of the agent that only sleeps is alone in a cgroup of a hierarchy
-//! that has no controllers; when the agent dies the cgroup is empty, and the kernel runs the hierarchy's release agent,
-//! which is the agent's own program. Only threads that the sleeper starts would be born into that cgroup, and it starts none:
+//! The kernel does this, whatever the init is. A thread of the agent that only sleeps is alone in a cgroup of a hierarchy
+//! without controllers; when the agent dies the cgroup is empty, and the kernel runs the hierarchy's release agent, which is
+//! the agent's own program. Only children of the sleeping thread would be born into that cgroup, and it has none, so
 //! commands cost nothing more. Sources: `cgroup-v1/cgroups.rst` of Linux (1.4), `fsopen(2)`.
 //!
-//! What a new agent has to know of the old one is in a directory of ours below `/run`.
+//! The state that a new agent needs from the old one is in our own directory below `/run`.
 
 use std::{
     convert::Infallible,
@@ -27,17 +27,17 @@ use rustix::{
 
 use crate::invocation::{AGAIN, ARGUMENT, NAME, NO_INIT, RELEASED};
 
-/// Where the agent's program can be found again. The first process puts it there.
+/// The path of the agent's program, where the first process puts it.
 pub(crate) const PROGRAM: &str = "/run/banger/agent";
 
-/// Where programs of the guest are looked for when nobody says where.
+/// The default search path for programs of the guest.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const DIRECTORY: &str = "/run/banger";
 const LOCK: &str = "/run/banger/lock";
 const IDENTIFIED: &str = "/run/banger/identified";
 
-/// The agent will not be started again.
+/// The agent cannot be set up to be restarted.
 #[derive(Debug, thiserror::Error)]
 #[error("a killed agent would not be started again: cannot {step}")]
 pub(crate) struct ArmError {
@@ -55,7 +55,7 @@ pub(crate) fn arm() -> Result<(), ArmError> {
         .name("sleeper".to_owned())
         .stack_size(16 * 1024)
         .spawn(move || {
-            // 0 is the thread that writes.
+            // 0 stands for the writing thread.
             let _ = sender.send(write(&cgroup, "tasks", "0"));
             drop((cgroup, hierarchy));
             loop {
@@ -67,7 +67,7 @@ pub(crate) fn arm() -> Result<(), ArmError> {
     entered.map_err(failed("enter the cgroup"))
 }
 
-/// Returns the hierarchy, mounted nowhere. It stays as long as there is a cgroup in it.
+/// Returns the hierarchy, which is mounted nowhere. It exists as long as it contains a cgroup.
 fn hierarchy() -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen("cgroup", FsOpenFlags::FSOPEN_CLOEXEC)?;
     rustix::mount::fsconfig_set_flag(&context, "none")?;
@@ -95,16 +95,16 @@ fn write(directory: impl AsFd, name: &str, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the agent's place, of which there is one: waits until nobody else has it. Held until the process ends; `None`: it cannot
-/// be had.
+/// Takes the agent's lock, so that there is only one agent: waits until no other process holds it. It is held until the
+/// process ends; `None` if it cannot be taken.
 pub(crate) fn take_place() -> Option<fs::File> {
-    // Where it cannot be made, the lock says so.
+    // If the directory cannot be made, taking the lock fails.
     let _ = fs::create_dir_all(DIRECTORY);
     let lock = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(LOCK).ok()?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive).ok().map(|()| lock)
 }
 
-/// Notes that the guest has its identity, with the part of it that commands need.
+/// Records that the guest has its identity, with the part of it that commands need.
 pub(crate) fn note_identity(for_commands: &IdentifyRequest) {
     let note = || {
         let new = format!("{IDENTIFIED}.new");
@@ -118,13 +118,13 @@ pub(crate) fn note_identity(for_commands: &IdentifyRequest) {
     }
 }
 
-/// Returns what an older agent has noted; `None`: the guest has no identity yet.
+/// Returns the identity that an older agent recorded; `None` if the guest has none yet.
 pub(crate) fn noted_identity() -> Option<IdentifyRequest> {
     let noted = fs::read(IDENTIFIED).ok()?;
     Some(IdentifyRequest::decode(noted.as_slice()).unwrap_or_default())
 }
 
-/// Becomes the agent under its own name, with nothing of whoever started it. Returns only when it fails.
+/// Becomes the agent under its own name, without anything inherited from the starter. Returns only on failure.
 pub(crate) fn become_agent() -> Result<Infallible, io::Error> {
     let init = fs::read_link("/proc/1/exe").unwrap_or_else(|_| PathBuf::from(NO_INIT));
     let error = command(Path::new(&init)).arg(AGAIN).stdout(Stdio::null()).exec();
@@ -133,7 +133,7 @@ pub(crate) fn become_agent() -> Result<Infallible, io::Error> {
 
 /// Prepares the start of an agent.
 pub(crate) fn command(init: &Path) -> Command {
-    // Messages that go past the kernel's log end there as well.
+    // Messages that bypass the kernel's log end there as well.
     let log =
         fs::OpenOptions::new().write(true).open("/dev/kmsg").map_or_else(|_| Stdio::null(), Stdio::from);
     // The file itself may be out of reach since the switch of the root; the running program is not.

@@ -1,5 +1,5 @@
-//! Directories by their paths inside a root: links count as they do for a program whose root it is, absolute ones too, and
-//! those that lead to what is not there yet lead to where it is made.
+//! Directories by their paths inside a root. Links, including absolute ones, are followed as for a program with this root;
+//! if a link's target does not exist yet, it is made there.
 
 use std::{
     collections::VecDeque,
@@ -8,13 +8,13 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// As many as the kernel follows.
+/// The number that the kernel follows.
 const LINKS_MAX: usize = 40;
 
-/// Makes a directory of the root and all above it that is missing, and returns its path, free of links below `root`.
+/// Makes a directory of the root with all missing parents, and returns its path, free of links below `root`.
 ///
 /// # Errors
-/// [`io::ErrorKind::NotADirectory`] where a file is in the way.
+/// [`io::ErrorKind::NotADirectory`] if a file is in the way.
 pub(crate) fn make_directory(root: &Path, path: &Path) -> io::Result<PathBuf> {
     let mut way = names(path);
     let mut done = Vec::<OsString>::new();
@@ -48,7 +48,7 @@ pub(crate) fn make_directory(root: &Path, path: &Path) -> io::Result<PathBuf> {
     Ok(below(root, &done))
 }
 
-/// Makes it where a file or a link that leads round in circles is in the place of the directory itself: that goes.
+/// Makes the directory even if its own name is a file or a link in a loop, which is then replaced.
 pub(crate) fn make_directory_instead(root: &Path, path: &Path) -> io::Result<PathBuf> {
     match make_directory(root, path) {
         Err(error)

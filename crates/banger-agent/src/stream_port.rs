@@ -1,4 +1,4 @@
-//! The port of raw streams: the first line says what to connect to, then bytes flow both ways.
+//! The port of raw streams: the first line names the target, then bytes flow both ways.
 
 use std::{
     io,
@@ -33,7 +33,7 @@ pub(crate) struct StreamPort {
     way_out: Arc<WayOutBoard>,
 }
 
-/// Why a stream cannot be connected. The text goes to the host.
+/// The reason why a stream cannot be connected. The text is sent to the host.
 #[derive(Debug, thiserror::Error)]
 enum StreamError {
     #[error("the first line must be `tcp <address>:<port>`, `ssh`, `health` or `way-out`")]
@@ -48,7 +48,7 @@ enum StreamError {
     StartServer { source: io::Error },
 }
 
-/// What the first line asks for.
+/// The target that the first line names.
 #[derive(Debug, PartialEq, Eq)]
 enum Destination {
     Tcp(Vec<SocketAddr>),
@@ -96,7 +96,7 @@ impl StreamPort {
         }
     }
 
-    /// Says what may be relied on at once, and what is known of the way out whenever that changes. Ends when the host goes away.
+    /// Sends the promise at once, and the announced way out whenever it changes. Ends when the host goes away.
     async fn tell_way_out(&self, mut host: ByteStream) {
         let mut way_out = self.way_out.subscribe();
         let mut told = None;
@@ -110,9 +110,9 @@ impl StreamPort {
                 continue;
             }
             tokio::select! {
-                // The board lives as long as this.
+                // The board lives as long as this future.
                 _ = way_out.changed() => {}
-                // The host says nothing more: this is its end.
+                // The host sends nothing more, so this is its end.
                 _ = host.read_u8() => return,
             }
         }
@@ -127,7 +127,7 @@ impl StreamPort {
         let input = blocking(theirs).map_err(failed)?;
         let output = input.try_clone().map_err(failed)?;
         let mut child = Command::new(program)
-            // Beside what the configuration accepts: the language of whoever enters.
+            // Accepts the caller's locale in addition to what the configuration accepts.
             .args(["-i", "-f", "/etc/ssh/sshd_config", "-o", "AcceptEnv=LANG LC_*"])
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -147,15 +147,15 @@ async fn write_line(host: &mut ByteStream, line: &str) -> io::Result<()> {
     host.flush().await
 }
 
-/// Returns the two ends of a TCP connection over the guest's loopback. sshd looks up the name of its peer, which for a Unix
-/// socket is `UNKNOWN`: a guest without a name server would then wait for the resolver at every login. A loopback address
-/// is in `/etc/hosts`.
+/// Returns the two ends of a TCP connection over the guest's loopback. sshd looks up the name of its peer, which is
+/// `UNKNOWN` for a Unix socket: a guest without a name server would then wait for the resolver at every login. A loopback
+/// address is in `/etc/hosts`.
 async fn connected_pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let ours = TcpStream::connect(listener.local_addr()?).await?;
     let our_address = ours.local_addr()?;
     loop {
-        // Any program of the guest may connect to the port while it is open: the connection is the one that we began.
+        // Any program of the guest may connect to the port while it is open, so accept only the connection that we began.
         let (theirs, peer) = listener.accept().await?;
         if peer == our_address {
             ours.set_nodelay(true)?;
@@ -165,7 +165,7 @@ async fn connected_pair() -> io::Result<(TcpStream, TcpStream)> {
     }
 }
 
-/// Returns the socket as the server wants it: reads and writes wait.
+/// Returns the socket in blocking mode, as the server requires.
 fn blocking(socket: TcpStream) -> io::Result<std::os::fd::OwnedFd> {
     let socket = socket.into_std()?;
     socket.set_nonblocking(false)?;
@@ -181,7 +181,7 @@ fn find_sshd(root: &Path) -> Option<PathBuf> {
     SSHD_PATHS.iter().map(|path| root.join(path)).find(|path| path.exists())
 }
 
-/// Makes what sshd needs to say anything at all, where it is installed: `sshd -T` is asked for before any stream.
+/// Makes what sshd needs to run at all, if it is installed, because `sshd -T` may be called before any stream.
 pub(crate) fn prepare(root: &Path) {
     if has_ssh_server(root)
         && let Err(error) = make_privilege_directory(root)

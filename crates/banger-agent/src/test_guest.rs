@@ -1,10 +1,10 @@
 //! A guest for tests: the agent on an ordinary machine, below a directory.
 //!
-//! `DIR/channel.sock` speaks `CONNECT <port>\n` like the channel's host side; `DIR/serial.sock` carries the bytes of
-//! the serial port (handshake and yamux), one host at a time. Commands run for real, as the user who started it.
-//! The identity becomes files below the root (default `DIR/root`); name, network, clock and power of the machine
-//! stay untouched, and `Shutdown` ends the process. `DIR/up` stands for what goes first when a guest shuts down: who makes
-//! the directory and removes it begins a shutdown, and who makes it again takes that back.
+//! `DIR/channel.sock` speaks `CONNECT <port>\n` like the channel's host side; `DIR/serial.sock` carries the bytes of the
+//! serial port (handshake and yamux), one host at a time. Commands run for real, as the user who started it. The identity
+//! becomes files below the root (default `DIR/root`); name, network, clock and power of the machine stay unchanged, and
+//! `Shutdown` ends the process. `DIR/up` stands for the cgroup that is removed first when a guest shuts down: making and
+//! then removing the directory begins a shutdown, and making it again takes that back.
 
 use std::{
     io,

@@ -1,9 +1,10 @@
-//! The guest's way out: whoever shuts it down, the host is told before it is gone, because the end of a machine alone does
-//! not say whether its guest rebooted, powered off or crashed.
+//! The guest's way out: whoever shuts it down, the host is told before the guest is gone, because the end of a machine alone
+//! does not show whether its guest rebooted, powered off or crashed.
 //!
-//! systemd is watched in two places. A slice of ours conflicts with every shutdown: its cgroup goes as the first of all,
-//! and from then on nobody should be let in. At its very end systemd becomes another program, whose argument says what
-//! for; the opening of that program is an event. Other inits send every process `SIGTERM` first; what for is not known then.
+//! systemd is watched in two places. A slice of ours conflicts with every shutdown, so its cgroup is removed first of all,
+//! and from then on new sessions should not be let in. At its very end systemd becomes another program, whose argument says
+//! what follows; the opening of that program is an event. Other inits first send `SIGTERM` to every process; what follows is
+//! not known then.
 
 use std::{
     fs, io,
@@ -22,7 +23,7 @@ use crate::{
     },
 };
 
-/// What systemd becomes when all services have stopped; its first argument says what for.
+/// The program that systemd becomes when all services have stopped; its first argument says what follows.
 const LAST_PROGRAM: &str = "systemd-shutdown";
 
 /// A unit without processes, where systemd looks for units of the running system.
@@ -35,14 +36,14 @@ DefaultDependencies=no
 Conflicts=shutdown.target
 IgnoreOnIsolate=yes
 ";
-/// Its cgroup.
+/// The cgroup of the slice.
 pub(crate) const SLICE_CGROUP: &str = "/sys/fs/cgroup/banger.slice";
 
-/// From the opening of a program to its start.
+/// Maximum time from the opening of a program to its start.
 const START_DEADLINE: Duration = Duration::from_secs(1);
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
-/// What is known of the guest's way out, and who waits for it.
+/// The announced way out of the guest, and those who wait for it.
 #[derive(Debug)]
 pub(crate) struct WayOutBoard {
     taken: watch::Sender<Option<WayOut>>,
@@ -54,12 +55,12 @@ impl WayOutBoard {
         Self { taken: watch::Sender::new(None), promise: watch::Sender::new(Promise { is_for_all: false }) }
     }
 
-    /// Tells what the host may rely on.
+    /// Returns what the host may rely on.
     pub(crate) fn promise(&self) -> Promise {
         *self.promise.borrow()
     }
 
-    /// The guest is on its way out. What is known stays; only a kind takes the place of an unknown one.
+    /// Records that the guest is shutting down. Earlier knowledge is kept; only a known kind replaces an unknown one.
     pub(crate) fn note(&self, way: WayOut) {
         self.taken.send_if_modified(|taken| {
             let is_news = taken.is_none_or(|before| before == WayOut::Unknown && way != WayOut::Unknown);
@@ -70,12 +71,12 @@ impl WayOutBoard {
         });
     }
 
-    /// The guest stays after all. A kind that is known is final.
+    /// Records that the guest stays up after all. A known kind is final.
     fn retract_unknown(&self) {
         self.taken.send_if_modified(|taken| taken.take_if(|before| *before == WayOut::Unknown).is_some());
     }
 
-    /// Tells what is known of the way out, now and from now on.
+    /// Returns a receiver for the announced way out, now and from now on.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<WayOut>> {
         self.taken.subscribe()
     }
@@ -87,7 +88,7 @@ impl WayOutBoard {
         }
     }
 
-    /// Watches the directory above, because a cgroup that is removed says nothing of itself.
+    /// Watches the parent directory, because a cgroup sends no event about its own removal.
     async fn watch_cgroup(&self, cgroup: &Path) -> Result<(), WatchError> {
         let failed = |source| WatchError { path: cgroup.to_owned(), source };
         let watch = Watch::new().map_err(failed)?;
@@ -98,7 +99,7 @@ impl WayOutBoard {
             let is_there = cgroup.exists();
             match (was_there, is_there) {
                 (true, false) => self.note(WayOut::Unknown),
-                // Somebody has started it again: it was not a shutdown, or one of user space only.
+                // The slice was started again: it was not a shutdown, or one of user space only.
                 (false, true) => self.retract_unknown(),
                 (true, true) | (false, false) => {}
             }
@@ -107,7 +108,7 @@ impl WayOutBoard {
         }
     }
 
-    /// Watches an init of systemd, until the guest is on its way out.
+    /// Watches systemd as init, until the guest is shutting down.
     pub(crate) async fn watch_systemd(&self, init: &Path) {
         if let Err(error) = self.watch_last_program(&init.with_file_name(LAST_PROGRAM)).await {
             console::error(&error);
@@ -121,13 +122,13 @@ impl WayOutBoard {
         watch.add(program, WatchFlags::OPEN).map_err(|errno| failed(errno.into()))?;
         self.promise.send_replace(Promise { is_for_all: true });
         loop {
-            // Looked at after the watch began: an agent that was started again may come late.
+            // Checked after the watch began, because an agent that was restarted may come late.
             if let Some(way) = of_first_process() {
                 self.note(way);
                 std::future::pending::<()>().await;
             }
             watch.events().await.map_err(failed)?;
-            // Anybody may have opened it: then nothing follows.
+            // Any program may have opened it; then nothing follows.
             let _ = tokio::time::timeout(START_DEADLINE, self.note_start()).await;
         }
     }
@@ -141,7 +142,7 @@ impl WayOutBoard {
         }
     }
 
-    /// Hears an init of another kind.
+    /// Waits for the signal of another init.
     pub(crate) async fn watch_signal(&self, signal: &SignalFromInit) {
         match signal.heard().await {
             Ok(()) => self.note(WayOut::Unknown),
@@ -150,7 +151,7 @@ impl WayOutBoard {
     }
 }
 
-/// The host is not told of every end.
+/// The host cannot be told of every end.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot watch `{}`: a shutdown is not told to the host", path.display())]
 struct WatchError {
@@ -158,7 +159,7 @@ struct WatchError {
     source: io::Error,
 }
 
-/// Gives systemd the unit that it ends first. Called before it starts.
+/// Adds the unit that systemd ends first. Called before systemd starts.
 pub(crate) fn add_slice(root: &Path) {
     let add = || {
         let (slice, wanted) = (root.join(SLICE), root.join(WANTED));
@@ -171,7 +172,7 @@ pub(crate) fn add_slice(root: &Path) {
     }
 }
 
-/// Tells what an init of systemd is about to do, once it has come to its end.
+/// Returns what systemd as init is about to do, once it has reached its end.
 pub(crate) fn of_first_process() -> Option<WayOut> {
     let line = fs::read("/proc/1/cmdline").ok()?;
     of_command_line(&String::from_utf8_lossy(&line))
@@ -229,7 +230,7 @@ mod tests {
         let acting = async {
             for _ in 0..2 {
                 fs::create_dir(&cgroup).unwrap();
-                // Nothing tells that it was seen: one that is removed at once may not be.
+                // Nothing reports that the directory was seen, and one that is removed at once may be missed.
                 for _ in 0..1000 {
                     tokio::task::yield_now().await;
                 }

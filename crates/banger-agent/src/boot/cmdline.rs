@@ -1,35 +1,35 @@
-//! What the host says on the kernel command line.
+//! The host's parameters on the kernel command line.
 
 use std::{fs, path::PathBuf};
 
 use banger_agent_proto::{DRIVES_KEY, INIT_KEY};
 
-/// The agent's words of the kernel command line.
+/// The agent's parameters on the kernel command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct CommandLine {
     /// Roles of the drives, in the order in which they are attached.
     pub(super) drives: Vec<Role>,
-    /// The image's init, if it is at an unusual place.
+    /// The image's init, if it is at an unusual path.
     pub(super) init: Option<PathBuf>,
 }
 
-/// What a drive is for.
+/// The purpose of a drive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// The image's root, read-only.
     Base,
     /// The kernel's modules, read-only.
     Modules,
-    /// What the VM changes in its root.
+    /// The VM's changes to its root.
     Overlay,
-    /// The home of root.
+    /// Root's home directory.
     Work,
-    /// Not for the agent.
+    /// A drive that is not for the agent.
     Other(String),
 }
 
 impl Role {
-    /// Returns the name on the command line, which is the drive's serial too where it has one.
+    /// Returns the name on the command line, which is also the drive's serial if it has one.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Base => "base",
@@ -52,14 +52,14 @@ impl Role {
 }
 
 impl CommandLine {
-    /// Reads the running kernel's.
+    /// Reads the command line of the running kernel.
     pub(super) fn read() -> Self {
         Self::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default())
     }
 
     fn parse(text: &str) -> Self {
         let mut line = Self::default();
-        // What follows a lone `--` is for the init.
+        // Words after a lone `--` are for the init.
         for word in text.split_ascii_whitespace().take_while(|word| *word != "--") {
             match word.split_once('=') {
                 Some((DRIVES_KEY, names)) => {

@@ -1,4 +1,4 @@
-//! Waits for the drives and finds out which is which.
+//! Waits for the drives and determines the role of each.
 
 use std::{
     fs,
@@ -16,10 +16,10 @@ use super::cmdline::Role;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Group of the kernel's own events.
+/// Multicast group of the kernel's own events.
 const KERNEL_EVENTS: u32 = 1;
 
-/// The drives are not all there.
+/// Not all drives are available.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DrivesError {
     #[error("cannot listen to the kernel's device events")]
@@ -35,7 +35,7 @@ pub(super) struct Drive {
     pub(super) device: PathBuf,
 }
 
-/// A disk as the kernel lists it.
+/// A disk as listed by the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Disk {
     name: String,
@@ -44,7 +44,7 @@ struct Disk {
 
 /// Waits until there is a drive for every role.
 pub(super) fn wait(roles: &[Role]) -> Result<Vec<Drive>, DrivesError> {
-    // Listening starts before the first look: no drive can slip through between.
+    // Listening starts before the first scan, so that no drive is missed in between.
     let events = listen().map_err(|source| DrivesError::Listen { source })?;
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -103,7 +103,7 @@ fn disks() -> Vec<Disk> {
     disks
 }
 
-/// Gives every role its disk: by serial where the VMM has set them, else in the order of attachment.
+/// Assigns a disk to every role: by serial if the VMM has set serials, otherwise in the order of attachment.
 fn assign(roles: &[Role], disks: &[Disk]) -> Option<Vec<Drive>> {
     let by_serial = |role: &Role| disks.iter().find(|disk| disk.serial == role.name());
     let has_serials = roles.iter().any(|role| by_serial(role).is_some());

@@ -1,4 +1,4 @@
-//! Mounts ext4 drives, and lets them grow into their drive: the host makes a file system small and the drive large.
+//! Mounts ext4 drives and grows their file systems: the host makes a small file system on a large drive.
 
 use std::{
     fs, io,
@@ -14,14 +14,14 @@ use crate::{console, os::ioctl};
 const SECTOR_BYTES: u64 = 512;
 const SUPERBLOCK_OFFSET: u64 = 1024;
 
-/// May the guest write to it?
+/// Whether the guest may write to a drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     ReadOnly,
     ReadWrite,
 }
 
-/// A file system cannot be grown; it works at its old size.
+/// A file system cannot be grown; it keeps working at its old size.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot grow the file system on `{}`", device.display())]
 struct GrowError {
@@ -29,7 +29,7 @@ struct GrowError {
     source: io::Error,
 }
 
-/// Mounts the drive and, if it may be written, grows it.
+/// Mounts the drive and, if it is writable, grows its file system.
 pub(super) fn mount(device: &Path, place: &Path, access: Access) -> Result<(), MountError> {
     let failed = |source| MountError {
         what: device.display().to_string(),
@@ -38,10 +38,10 @@ pub(super) fn mount(device: &Path, place: &Path, access: Access) -> Result<(), M
     };
     make_directory(place).map_err(failed)?;
     let (flags, options) = match access {
-        // A shared drive is never replayed: nobody may write to it.
+        // The journal of a shared drive is never replayed, because nobody may write to the drive.
         Access::ReadOnly => (MountFlags::RDONLY | MountFlags::NOATIME, Some(c"noload")),
-        // The kernel would zero the inode tables of a grown file system in the background, and with that fill a
-        // sparse drive with nothing; the group descriptors say that they are unused.
+        // The kernel would zero the inode tables of a grown file system in the background, and so fill a sparse drive with
+        // zeros; the group descriptors say that the tables are unused.
         Access::ReadWrite => (MountFlags::NOATIME, Some(c"noinit_itable")),
     };
     rustix::mount::mount(device, place, "ext4", flags, options).map_err(|e| failed(e.into()))?;
@@ -79,7 +79,7 @@ struct Size {
 }
 
 impl Size {
-    /// Reads it from the superblock's fixed places.
+    /// Reads the values from the superblock's fixed offsets.
     fn of(superblock: &[u8]) -> Option<Self> {
         let word = |offset: usize| -> Option<u64> {
             let bytes = superblock.get(offset..offset + 4)?.try_into().ok()?;

@@ -1,4 +1,4 @@
-//! Starts the agent and becomes the image's init.
+//! Starts the agent and then becomes the image's init.
 
 use std::{
     convert::Infallible,
@@ -24,19 +24,19 @@ use crate::{
 /// How long the init waits for the identity, so that its services see the right name and address.
 const IDENTITY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Where images have their init.
+/// The usual paths of an image's init.
 const INITS: [&str; 4] = ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/etc/init"];
 
 const NO_INIT_WANTED: &str = "none";
 
-/// The agent cannot be started: nobody could reach the guest.
+/// The agent cannot be started, so nobody could reach the guest.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start the agent")]
 pub(super) struct HandoverError {
     source: io::Error,
 }
 
-/// Starts the agent, waits for the identity, becomes the init.
+/// Starts the agent, waits for the identity, then becomes the init.
 pub(super) fn hand_over(wanted: Option<&Path>) -> Result<Infallible, HandoverError> {
     let init = find_init(wanted);
     if init.as_deref().is_some_and(is_systemd) {
@@ -52,7 +52,7 @@ pub(super) fn hand_over(wanted: Option<&Path>) -> Result<Infallible, HandoverErr
     reaper::reap_for_ever(agent.id())
 }
 
-/// As [`NO_INIT_WANTED`] the host asks for a guest without an init, whatever the image has.
+/// With [`NO_INIT_WANTED`] the host requests a guest without an init, whatever the image contains.
 fn find_init(wanted: Option<&Path>) -> Option<PathBuf> {
     if wanted == Some(Path::new(NO_INIT_WANTED)) {
         return None;
@@ -73,7 +73,7 @@ fn start_agent(init: Option<&Path>) -> io::Result<Child> {
     respawn::command(&init).stdout(Stdio::piped()).spawn()
 }
 
-/// Follows links: `/sbin/init` is a name for many programs.
+/// Follows links, because `/sbin/init` is a name for many programs.
 fn real_program(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -85,9 +85,9 @@ fn wait_for_identity(agent: &mut Child) {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
         match poll(&mut [PollFd::from_borrowed_fd(word.as_fd(), PollFlags::IN)], Some(&left)) {
-            // Nobody came: the init starts without an identity.
+            // The identity did not arrive in time, so the init starts without it.
             Ok(0) => return console::warning("no identity yet, the init starts without"),
-            // One word is all that ever comes; an end means that the agent died.
+            // Only one word is ever sent; an end means that the agent died.
             Ok(_) => return,
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return console::error(&error),
@@ -102,7 +102,7 @@ struct InitError {
     source: io::Error,
 }
 
-/// Returns only when it fails.
+/// Returns only on failure.
 fn become_init(path: &Path) -> InitError {
     let mut command = Command::new(path);
     command.env_clear().env("PATH", PATH).env("HOME", "/").env("TERM", "linux");

@@ -16,10 +16,10 @@ pub(super) struct MountError {
     pub(super) source: io::Error,
 }
 
-/// Places that move with the root.
+/// Mount points that move to the new root.
 pub(super) const PLACES: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
 
-/// Mounts them in the initramfs, `/dev` first: it is where a failure is told.
+/// Mounts them in the initramfs, `/dev` first, because failures are reported there.
 pub(super) fn mount() -> Result<(), MountError> {
     let secure = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
     place("devtmpfs", "/dev", "devtmpfs", MountFlags::NOSUID, Some(c"mode=0755"))?;
@@ -34,8 +34,8 @@ pub(super) fn mount() -> Result<(), MountError> {
     Ok(())
 }
 
-/// Takes the guest's sleep away: nothing would wake a machine that has no buttons, clock or network to be woken by. Programs
-/// find no state to go to (`/sys/power/state`, kernel document `admin-guide/pm/sleep-states.rst`), and say so.
+/// Disables sleep in the guest, because nothing would wake a machine without buttons, clock or network wake-up. Programs
+/// find no sleep state (`/sys/power/state`, kernel document `admin-guide/pm/sleep-states.rst`), and report that.
 pub(super) fn forbid_sleep() -> io::Result<()> {
     const STATES: &str = "/sys/power/state";
     const NONE: &str = "/no-sleep-states";
@@ -49,7 +49,7 @@ pub(super) fn forbid_sleep() -> io::Result<()> {
     Ok(())
 }
 
-/// Makes what programs expect in `/dev` and no init has made yet.
+/// Makes the entries that programs expect in `/dev` and that no init has made yet.
 pub(super) fn prepare_devices() {
     let secure = MountFlags::NOSUID | MountFlags::NOEXEC;
     let outcomes = [
@@ -70,7 +70,7 @@ pub(super) fn prepare_devices() {
     }
 }
 
-/// Lets mounts spread between us and commands with a `/proc` of their own, as systemd does for all that it starts.
+/// Lets mounts propagate between us and commands with a `/proc` of their own, as systemd does for everything that it starts.
 pub(super) fn share() {
     let flags = MountPropagationFlags::SHARED | MountPropagationFlags::REC;
     if let Err(source) = rustix::mount::mount_change("/", flags) {
@@ -82,7 +82,7 @@ pub(super) fn share() {
     }
 }
 
-/// Mounts a file system and makes the mount point. What is mounted already is fine.
+/// Mounts a file system and makes the mount point. It is not an error if it is mounted already.
 pub(super) fn place(
     what: &str,
     place: &str,
@@ -98,7 +98,7 @@ pub(super) fn place(
     }
 }
 
-/// Makes a directory with all above it.
+/// Makes a directory with its parents.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() { Ok(()) } else { fs::create_dir_all(path) }
 }

@@ -3,8 +3,8 @@
 //! ```text
 //! kernel file systems ─▶ modules ─▶ drives ─▶ root ─▶ switch ─▶ agent starts ─▶ identified ─▶ image's init
 //! ```
-//! Every failure before the switch is one line on the console and the end of the machine: a VMM that exits tells the
-//! host more than a guest that hangs.
+//! Every failure before the switch prints one line on the console and ends the machine: a VMM that exits tells the host more
+//! than a guest that hangs.
 
 mod cmdline;
 mod drives;
@@ -22,7 +22,7 @@ use std::{convert::Infallible, path::Path, process::ExitCode, time::Duration};
 
 use crate::{console, control};
 
-/// Why the guest cannot come up.
+/// The reason why the guest cannot boot.
 #[derive(Debug, thiserror::Error)]
 enum BootError {
     #[error(transparent)]
@@ -35,7 +35,7 @@ enum BootError {
     Handover(#[from] handover::HandoverError),
 }
 
-/// Boots. Returns only if the machine refuses to end.
+/// Boots the guest. Returns only if the machine cannot be ended.
 #[must_use]
 pub fn run() -> ExitCode {
     console::use_kernel_log();
@@ -82,7 +82,7 @@ fn millis_since(then: Duration) -> u128 {
     uptime().saturating_sub(then).as_millis()
 }
 
-/// Time since the kernel started.
+/// Time since the start of the kernel.
 fn uptime() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::try_from(now).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Loads the kernel modules that the initramfs carries.
+//! Loads the kernel modules from the initramfs.
 
 use std::{
     fs,
@@ -12,8 +12,8 @@ use crate::console;
 const DIRECTORY: &str = "/modules";
 const LIST: &str = "/modules/load.list";
 
-/// Loads them in the order of the list, and frees their memory. A module that cannot be loaded is told and left out:
-/// what it was needed for fails by its own name.
+/// Loads the modules in the order of the list, and frees their memory. A module that cannot be loaded is reported and
+/// skipped; whatever needs it fails with an error of its own.
 pub(super) fn load() {
     let list = fs::read_to_string(LIST).unwrap_or_default();
     for name in names(&list) {
@@ -36,7 +36,7 @@ fn load_one(path: &Path) -> Result<(), LoadError> {
     let failed = |source| LoadError { path: path.to_owned(), source };
     let file = fs::File::open(path).map_err(failed)?;
     match rustix::system::finit_module(&file, c"", 0) {
-        // Built in or loaded before.
+        // Built in, or loaded before.
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(failed(error.into())),
     }

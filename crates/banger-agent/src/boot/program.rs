@@ -1,4 +1,4 @@
-//! Keeps the agent's program in reach: its file lies in the initramfs, which nobody sees after the switch of the root.
+//! Keeps the agent's program accessible: its file is in the initramfs, which is out of reach after the switch of the root.
 
 use std::{fs, io, os::fd::OwnedFd, path::Path};
 
@@ -9,14 +9,14 @@ use rustix::{
 
 use crate::{console, respawn};
 
-/// Takes hold of the running program's file. It costs no memory: the initramfs stays there anyway.
+/// Opens the running program's file. This costs no memory, because the initramfs stays in memory anyway.
 pub(super) fn keep() -> io::Result<OwnedFd> {
     let program = fs::read_link("/proc/self/exe")?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     Ok(rustix::mount::open_tree(CWD, program, flags)?)
 }
 
-/// Puts the program where the kernel finds it when it starts the agent again. Without it the guest works all the same.
+/// Makes the program available at the path where the kernel starts the agent again. Without it the guest still works.
 pub(super) fn put_in_reach(program: io::Result<OwnedFd>) {
     let put = || {
         let place = Path::new(respawn::PROGRAM);

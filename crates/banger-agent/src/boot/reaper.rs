@@ -1,5 +1,5 @@
-//! The init of an image that has none: collects orphans, and starts the agent again when somebody kills it: nobody can kill
-//! the first process. Whatever else an init does, the agent does.
+//! The init for an image without one: it reaps orphans, and restarts the agent if that is killed, because the first process
+//! itself cannot be killed. The agent does everything else that an init does.
 
 use std::{
     process::Stdio,
@@ -10,11 +10,11 @@ use rustix::process::{WaitOptions, wait};
 
 use crate::{console, control, invocation, respawn};
 
-/// An agent that ends this soon again and again would do so for ever.
+/// An agent that repeatedly ends this soon would do so for ever.
 const SHORT: Duration = Duration::from_secs(2);
 const SHORT_LIVES_MAX: u32 = 5;
 
-/// Reaps until the agent cannot be kept alive; then nobody can reach the guest, and the machine ends too.
+/// Reaps until the agent cannot be kept alive. Nobody can reach the guest then, so the machine ends as well.
 pub(super) fn reap_for_ever(agent: u32) -> ! {
     let mut agent = Some(agent);
     let mut short_lives = 0;

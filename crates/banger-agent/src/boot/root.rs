@@ -1,4 +1,4 @@
-//! Makes the root of the guest out of its drives.
+//! Assembles the guest's root from its drives.
 //!
 //! ```text
 //! base (read-only) ─┐
@@ -32,19 +32,19 @@ const ROOT: &str = "/mnt/root";
 const RUN: &str = "/run";
 const HOME: &str = "/root";
 
-/// Data of container engines: they stack overlayfs themselves, which cannot stand on another one.
+/// Data directories of container engines: they stack overlayfs themselves, which is impossible on top of another overlayfs.
 const ENGINES: [(&str, &str); 3] = [
     ("docker", "/var/lib/docker"),
     ("containerd", "/var/lib/containerd"),
     ("containers", "/var/lib/containers"),
 ];
 
-/// What every program takes for granted.
+/// Directories that every program takes for granted.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
-/// What may be a link to something that is made by the first boot of a system, as in images of ostree.
+/// Directories that may be links to targets that the first boot of a system makes, as in images of ostree.
 const MADE_LATER: [&str; 6] = ["/home", "/srv", "/opt", "/mnt", "/media", "/usr/local"];
 
-/// The root cannot be made.
+/// The root cannot be assembled.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RootError {
     #[error(transparent)]
@@ -59,7 +59,7 @@ pub(super) enum RootError {
     Bind { place: &'static str, source: rustix::io::Errno },
 }
 
-/// Data directories of the overlay drive, held open across the switch.
+/// Data directories on the overlay drive, held open across the switch.
 #[derive(Debug)]
 pub(super) struct EngineData(Vec<Engine>);
 
@@ -70,7 +70,7 @@ struct Engine {
     is_used: bool,
 }
 
-/// Stacks the overlay on the base.
+/// Mounts the overlay over the base.
 pub(super) fn assemble(drives: &[Drive]) -> Result<EngineData, RootError> {
     let base = device(drives, &Role::Base).ok_or(RootError::NoBase)?;
     ext4::mount(base, Path::new(BASE), Access::ReadOnly)?;
@@ -87,8 +87,8 @@ pub(super) fn assemble(drives: &[Drive]) -> Result<EngineData, RootError> {
     engine_data()
 }
 
-/// Makes the new root `/`. The drives below it are out of sight from here on: no program of the guest can unmount
-/// them by mistake.
+/// Makes the new root `/`. The drives below it are hidden from here on, so no program of the guest can unmount them by
+/// mistake.
 pub(super) fn switch() -> Result<(), RootError> {
     for place in PLACES {
         let inside = make_inside(Path::new(ROOT), place)?;
@@ -106,22 +106,21 @@ pub(super) fn switch() -> Result<(), RootError> {
     switch().map_err(|source| RootError::Switch { source })
 }
 
-/// What an image has in `/run` would be out of sight below the new one: directories that its services expect with their
-/// owners.
+/// The image's `/run` would be hidden by the new one, including directories that services expect with certain owners.
 fn bring_along(images: &Path) {
     if let Err(error) = run_content::copy(images, Path::new(RUN)) {
         console::error(&error);
     }
 }
 
-/// Mounts what lies inside the root. Paths are resolved inside it, whatever links the image has.
+/// Mounts the file systems inside the root. Paths are resolved inside it, whatever links the image has.
 pub(super) fn mount_inside(drives: &[Drive], engines: EngineData) -> Result<(), RootError> {
     if let Some(work) = device(drives, &Role::Work) {
         ext4::mount(work, &home()?, Access::ReadWrite)?;
     }
     if let Some(modules) = device(drives, &Role::Modules) {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        // Without its modules the guest works, only poorer.
+        // Without its modules the guest still works, with fewer features.
         if let Err(error) = mount_modules(modules, &Path::new("/lib/modules").join(release)) {
             console::error(&error);
         }
@@ -135,7 +134,8 @@ pub(super) fn mount_inside(drives: &[Drive], engines: EngineData) -> Result<(), 
     Ok(())
 }
 
-/// Returns where root's home is. One that is a whole file system of the machine would put that out of sight.
+/// Returns the path of root's home. A path that is a whole file system of the machine is refused, because the mount would
+/// hide it.
 fn home() -> Result<PathBuf, RootError> {
     let place = make_inside(Path::new("/"), HOME)?;
     if !PLACES.iter().any(|kernels| place == Path::new(kernels)) {
@@ -157,7 +157,7 @@ fn make_what_is_missing() {
     }
 }
 
-/// What is there keeps its mode.
+/// An existing directory keeps its mode.
 fn make_missing(place: &Path, mode: u32) -> Result<(), RootError> {
     if place.exists() {
         return Ok(());
@@ -175,7 +175,7 @@ fn mount_modules(device: &Path, place: &Path) -> Result<(), RootError> {
     Ok(ext4::mount(device, &place, Access::ReadOnly)?)
 }
 
-/// Gives an engine a directory that it can use, unless the image has something in its place that would be out of sight.
+/// Gives an engine a usable data directory, unless the image has content there that it would hide.
 fn bind(engine: &Engine) -> Result<(), RootError> {
     let failed = |source| RootError::MakeDirectory { path: engine.place.into(), source };
     let place = rooted::make_directory(Path::new("/"), Path::new(engine.place)).map_err(failed)?;
@@ -187,7 +187,7 @@ fn bind(engine: &Engine) -> Result<(), RootError> {
         .map_err(|source| RootError::Bind { place: engine.place, source })
 }
 
-/// Tells whether there is anything but directories.
+/// Tells whether there is anything except directories.
 fn has_files(directory: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -212,7 +212,7 @@ fn engine_data() -> Result<EngineData, RootError> {
     Ok(EngineData(engines))
 }
 
-/// Makes a directory of the root that has to be there, in the place of a file, and of a link to the root itself.
+/// Makes a directory in the root, replacing a file, or a link to the root itself.
 fn make_inside(root: &Path, place: &str) -> Result<PathBuf, RootError> {
     let make = || {
         let made = rooted::make_directory_instead(root, Path::new(place))?;

@@ -1,6 +1,6 @@
-//! Brings along what an image has in `/run`, which is a file system in memory in every machine: `/run/mysqld` of the user
-//! `mysql` and its like, which in a container are there. An image that has more than a little in it keeps its files where
-//! they are not seen, because they would take the guest's memory; the directories come along.
+//! Copies the image's `/run` to the file system in memory that every machine has there: directories such as `/run/mysqld` of
+//! the user `mysql`, which exist in a container. If an image has more than a little in it, only the directories are copied,
+//! because the files would take the guest's memory.
 
 use std::{
     fs, io,
@@ -8,16 +8,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Bytes of all files together.
+/// Maximum total size of all files in bytes.
 const BYTES_MAX: u64 = 4 << 20;
-/// A directory in a directory in a directory …
+/// Maximum depth of nested directories.
 const DEPTH_MAX: usize = 32;
 
-/// What only a machine that runs has there, or what tells of the place where the image was built: `/run/systemd/system` alone
-/// makes programs believe that systemd runs.
+/// Entries that only a running machine has, or that describe the place where the image was built: `/run/systemd/system`
+/// alone makes programs believe that systemd runs.
 const OF_A_MACHINE: [&str; 4] = ["systemd", "udev", "banger", ".containerenv"];
 
-/// Not all of it came along.
+/// Not everything was copied.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CopyError {
     #[error("cannot bring along `{}` of the image", path.display())]
@@ -26,8 +26,8 @@ pub(super) enum CopyError {
     TooMuch,
 }
 
-/// Copies directories, files and links with owners and modes. What is there already stays; pipes, sockets and devices are
-/// made by those who use them.
+/// Copies directories, files and links with owners and modes. Existing entries stay; pipes, sockets and devices are left to
+/// the programs that use them.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(), CopyError> {
     let mut left = Some(BYTES_MAX);
     copy_directory(from, to, DEPTH_MAX, &mut left)?;
@@ -51,7 +51,7 @@ fn copy_directory(from: &Path, to: &Path, depth: usize, left: &mut Option<u64>) 
     Ok(())
 }
 
-/// Returns whether it is a directory.
+/// Returns whether the entry is a directory.
 fn copy_entry(from: &Path, to: &Path, left: &mut Option<u64>) -> io::Result<bool> {
     let metadata = fs::symlink_metadata(from)?;
     let is_there = fs::symlink_metadata(to).is_ok();
@@ -80,7 +80,7 @@ fn copy_entry(from: &Path, to: &Path, left: &mut Option<u64>) -> io::Result<bool
 
 fn own(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
     lchown(path, Some(metadata.uid()), Some(metadata.gid()))?;
-    // After the owner, whose change takes bits away.
+    // The mode is set after the owner, because a change of owner clears bits.
     fs::set_permissions(path, fs::Permissions::from_mode(metadata.mode() & 0o7777))
 }
 

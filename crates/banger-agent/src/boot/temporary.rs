@@ -1,9 +1,9 @@
-//! `/tmp` as an init of systemd makes it, before anybody can write there: the host copies files into a guest and runs
-//! commands in it while its init has only begun, and the init's first acts would remove or hide what they wrote.
+//! Prepares `/tmp` as systemd would, before anybody can write there: the host copies files into a guest and runs commands in
+//! it while its init has only just started, and the init's first actions would remove or hide those files.
 //!
-//! What the init would do is read from its own configuration. Emptying is done here, and the line that asks for it is
-//! replaced in `/run`; a file system in memory is mounted here, and systemd finds its mount unit active. A line that the
-//! image's administrator wrote below `/etc` cannot be replaced: it stays, and is obeyed by the init.
+//! The init's own configuration says what it would do. Emptying is done here, and the line that requests it is replaced in
+//! `/run`; a file system in memory is mounted here, and systemd finds its mount unit active. A line that the image's
+//! administrator wrote below `/etc` cannot be replaced: it stays, and the init obeys it.
 //! Sources: `tmpfiles.d(5)`, `systemd.mount(5)`.
 
 use std::{
@@ -18,28 +18,28 @@ use rustix::mount::MountFlags;
 use crate::console;
 
 const PLACE: &str = "tmp";
-/// Directories of `tmpfiles.d`, the first wins.
+/// Directories of `tmpfiles.d`; the first one takes precedence.
 const RULES: [&str; 4] =
     ["etc/tmpfiles.d", "run/tmpfiles.d", "usr/local/lib/tmpfiles.d", "usr/lib/tmpfiles.d"];
 const OVERRIDES: &str = "run/tmpfiles.d";
-/// Those before it cannot be replaced by one in `run`.
+/// Files in earlier directories cannot be replaced by one in `run`.
 const REPLACEABLE_FROM: usize = 2;
-/// Directories of units, the first wins.
+/// Directories of units; the first one takes precedence.
 const UNITS: [&str; 3] = ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system"];
 const MOUNT_UNIT: &str = "tmp.mount";
 const WANTED_BY: &str = "local-fs.target.wants/tmp.mount";
 
-/// `/tmp` is not as the init would make it.
+/// `/tmp` could not be prepared as the init would.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot prepare `/tmp`: what is written there now may be removed by the init")]
 struct TemporaryError {
     source: io::Error,
 }
 
-/// Makes `/tmp` as the init would.
+/// Prepares `/tmp` as the init would.
 pub(super) fn prepare(root: &Path) {
     let place = root.join(PLACE);
-    // Where it is a link, neither of the two is done with what it leads to.
+    // If it is a link, neither of the two is done with its target.
     if !fs::symlink_metadata(&place).is_ok_and(|found| found.is_dir()) {
         return;
     }
@@ -74,12 +74,12 @@ fn empty(root: &Path, place: &Path) -> io::Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
-    // Last: an init that is not kept from emptying it does no harm to an empty one.
+    // Done last: an init that still empties the directory does no harm to an empty one.
     fs::create_dir_all(root.join(OVERRIDES))?;
     emptying.iter().try_for_each(|(name, text)| fs::write(root.join(OVERRIDES).join(name), text))
 }
 
-/// Returns the files of rules that are in force and that one in `/run` can replace, by name.
+/// Returns the effective files of rules that a file in `/run` can replace, by name.
 fn replaceable_rules(root: &Path) -> BTreeMap<OsString, String> {
     let mut files = BTreeMap::<OsString, (usize, PathBuf)>::new();
     for (rank, directory) in RULES.iter().enumerate() {
@@ -93,7 +93,7 @@ fn replaceable_rules(root: &Path) -> BTreeMap<OsString, String> {
     replaceable.filter_map(|(name, (_, path))| Some((name, fs::read_to_string(path).ok()?))).collect()
 }
 
-/// Returns the rules with the ones that empty `/tmp` turned into ones that make it; `None`: there are no such rules.
+/// Returns the rules with those that empty `/tmp` changed to rules that create it; `None` if there are none.
 fn without_emptying(rules: &str) -> Option<String> {
     let mut has_changed = false;
     let mut lines: Vec<String> = Vec::new();
@@ -107,13 +107,13 @@ fn without_emptying(rules: &str) -> Option<String> {
     has_changed.then(|| lines.join("\n") + "\n")
 }
 
-/// Returns the options with which the init would mount a file system in memory; `None`: it would not.
+/// Returns the options with which the init would mount a file system in memory; `None` if it would not mount one.
 fn mount_options(root: &Path) -> Option<String> {
     let is_wanted =
         UNITS.iter().any(|directory| fs::symlink_metadata(root.join(directory).join(WANTED_BY)).is_ok());
     let unit = UNITS.iter().map(|directory| root.join(directory).join(MOUNT_UNIT));
     let unit = unit.filter(|_| is_wanted).find(|unit| fs::symlink_metadata(unit).is_ok())?;
-    // One that is masked is a link to `/dev/null`, which has no lines.
+    // A masked unit is a link to `/dev/null`, which has no lines.
     let text = fs::read_to_string(unit).ok()?;
     let value =
         |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)?.trim().strip_prefix('='));
@@ -186,7 +186,7 @@ mod tests {
             &[("usr/lib/tmpfiles.d/x11.conf", "D! /tmp/.X11-unix 1777 root root 10d\n")],
             &[("usr/lib/tmpfiles.d/tmp.conf", EMPTIES), ("etc/tmpfiles.d/tmp.conf", "")],
             &[("usr/lib/tmpfiles.d/tmp.conf.dpkg-old", EMPTIES)],
-            // Its administrator wants it so, and a file in `/run` would not count.
+            // The image's administrator wants it so, and a file in `/run` would have no effect.
             &[("etc/tmpfiles.d/tmp.conf", EMPTIES)],
         ] {
             let guest = Guest::new(&[rules, &[("tmp/file", "x")]].concat());

@@ -1,16 +1,16 @@
-//! The first line of a stream, which says what for it is.
+//! The first line of a stream, which states its purpose.
 
 use std::{io, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// Longest first line of any stream.
+/// Maximum length of the first line of any stream.
 const LINE_BYTES_MAX: usize = 512;
 
-/// A host that opens a stream says at once what for.
+/// A host that opens a stream sends the line at once.
 const LINE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Reads one line and not a byte more. The newline is taken off.
+/// Reads exactly one line, and returns it without the newline.
 pub(crate) async fn read_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let read = async {
         let mut line = Vec::new();

@@ -1,4 +1,4 @@
-//! The guest's end of the channel: brings byte streams from the host to the numbered ports of the agent.
+//! The guest's end of the channel, which connects byte streams from the host to the numbered ports of the agent.
 //!
 //! ```text
 //! virtio-serial port ─ handshake ─ yamux ─ CONNECT line ─┐

@@ -4,7 +4,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::{line::read_line, ports::Ports};
 
-/// Reads the opening line and hands the stream to the port it names. An unknown port closes the stream.
+/// Reads the opening line and hands the stream to the port that it names. An unknown port closes the stream.
 pub async fn greet<S>(mut stream: S, ports: Ports)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

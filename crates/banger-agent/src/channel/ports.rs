@@ -1,4 +1,4 @@
-//! What stands behind the numbered ports.
+//! The services behind the numbered ports.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The virtio-serial port of the channel as an async stream.
 //!
-//! The port reads as ended while no host is connected and comes alive again with the next one. The runtime's own
-//! readiness keeps a hang-up for good, so the port is registered with an epoll of its own, edge-triggered, and the
+//! The port reads as ended while no host is connected, and becomes readable again with the next host. The runtime never
+//! clears a hang-up from its own readiness, so the port is registered with an edge-triggered epoll of its own, and the
 //! runtime watches that one.
 
 use std::{
@@ -47,7 +47,7 @@ impl SerialPort {
         Self::new(rustix::fs::open(device, flags, Mode::empty())?)
     }
 
-    /// Takes a descriptor that does not block.
+    /// Takes a non-blocking descriptor.
     pub fn new(port: OwnedFd) -> io::Result<Self> {
         let events = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wanted = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
@@ -56,7 +56,7 @@ impl SerialPort {
         Ok(Self { port, events, may_read: true, may_write: true })
     }
 
-    /// Waits for the next event of the port: bytes, room, or a host that came or went.
+    /// Waits for the next event of the port: bytes, space, or a host that connected or left.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut guard = ready!(self.events.poll_read_ready(context))?;
         let mut events = Vec::with_capacity(1);
@@ -70,7 +70,7 @@ impl SerialPort {
             Ok(_) => {
                 self.may_read = true;
                 self.may_write = true;
-                // Reader and writer share one event: whoever takes it makes the other look again.
+                // Reader and writer share one event: whoever consumes it wakes the other to check again.
                 context.waker().wake_by_ref();
                 Poll::Ready(Ok(()))
             }
@@ -93,7 +93,7 @@ impl AsyncRead for SerialPort {
             }
             match rustix::io::read(&this.port, buffer.initialize_unfilled()) {
                 Ok(count) => {
-                    // At its end the port stays so until the next event.
+                    // A port at its end stays there until the next event.
                     this.may_read = count > 0;
                     buffer.advance(count);
                     return Poll::Ready(Ok(()));

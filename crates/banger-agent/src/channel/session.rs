@@ -1,4 +1,4 @@
-//! One pipe, many streams: the handshake that finds the start of a session, then yamux until it breaks.
+//! Many streams over one pipe: the handshake that finds the start of a session, then yamux until it breaks.
 
 use std::{
     future::poll_fn,
@@ -16,24 +16,25 @@ use super::{opening, ports::Ports};
 
 const STREAMS_MAX: usize = 256;
 
-/// Sum of what the host may send ahead of the agent's readers, over all streams.
+/// Total number of bytes that the host may send ahead of the agent's readers, over all streams.
 const RECEIVE_WINDOW_BYTES: usize = 64 * 1024 * 1024;
 
-/// What the port's driver takes in one write. Each write is a notification of the VMM, which is what costs.
+/// Maximum size of one write to the port's driver. Each write notifies the VMM, which is the expensive part.
 const WRITE_BYTES: usize = 32 * 1024;
 
-/// Header of a frame of yamux.
+/// Size of a yamux frame's header.
 const FRAME_HEADER_BYTES: usize = 12;
 
-/// Payload of one frame: one write with its header, and far below the flush that pushes a peer out of an old frame.
+/// Payload of one frame: it fits into one write with its header, and is far smaller than the flush that pushes a peer out of
+/// an old frame.
 const FRAME_BYTES: usize = WRITE_BYTES - FRAME_HEADER_BYTES;
 
-/// What the handshake reads at a time.
+/// Number of bytes that the handshake reads at a time.
 const CHUNK_BYTES: usize = 4096;
 
-/// Serves sessions one after the other. Returns when the pipe is at its end.
+/// Serves sessions one after the other. Returns at the end of the pipe.
 ///
-/// Whatever comes in that is no session (garbage, the rest of an old one) is skipped.
+/// Input that does not belong to a session (garbage, the rest of an old one) is skipped.
 pub async fn serve(pipe: &mut (impl AsyncRead + AsyncWrite + Unpin), ports: &Ports) -> io::Result<()> {
     let mut seen = Seen::default();
     while handshake(pipe, &mut seen).await? {
@@ -43,16 +44,16 @@ pub async fn serve(pipe: &mut (impl AsyncRead + AsyncWrite + Unpin), ports: &Por
     Ok(())
 }
 
-/// Scans for the opening of a session. `false`: the pipe ended.
+/// Scans for the opening of a session. Returns `false` if the pipe ended.
 async fn handshake(pipe: &mut (impl AsyncRead + AsyncWrite + Unpin), seen: &mut Seen) -> io::Result<bool> {
     let mut scanner = LineScanner::default();
     let mut nonce = None;
-    // The session that broke may have taken the start of the line that wanted a new one.
+    // The session that broke may have consumed the start of the line that requests a new one.
     let mut bytes = seen.take();
     loop {
         for (position, byte) in bytes.iter().enumerate() {
             match scanner.push(*byte) {
-                // A host that waits says it again; a second answer would run into its session.
+                // A host that is waiting repeats its request; a second answer would run into its session.
                 Some(Line::Syn(wanted)) if nonce != Some(wanted) => {
                     nonce = Some(wanted);
                     pipe.write_all(&Line::Ack(wanted).encode()).await?;
@@ -82,18 +83,18 @@ async fn multiplex(pipe: SessionPipe<'_, impl AsyncRead + AsyncWrite + Unpin>, p
         .set_split_send_size(FRAME_BYTES);
     let mut connection = Connection::new(pipe.compat(), config, Mode::Server);
     while let Some(Ok(stream)) = poll_fn(|context| connection.poll_next_inbound(context)).await {
-        // gRPC writes a header and then its payload: together they are one frame.
+        // gRPC writes a header and then its payload; together they become one frame.
         let stream = BufWriter::with_capacity(FRAME_BYTES, stream.compat());
         tokio::spawn(opening::greet(stream, ports.clone()));
     }
 }
 
-/// Bytes of the pipe that the handshake and the session hand to each other.
+/// Bytes of the pipe that the handshake and the session pass to each other.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The last bytes that the session took.
+    /// The last bytes that the session read.
     tail: Vec<u8>,
-    /// Bytes that the handshake read beyond its end; the session takes them first.
+    /// Bytes that the handshake read beyond its end; the session reads them first.
     ahead: Vec<u8>,
 }
 
@@ -115,11 +116,11 @@ impl Seen {
     }
 }
 
-/// The pipe as a session sees it: remembers what was read, and writes a frame in one go.
+/// The pipe as seen by a session: it records the last bytes read, and writes each frame in one go.
 struct SessionPipe<'a, P> {
     pipe: &'a mut P,
     seen: &'a mut Seen,
-    /// At most [`WRITE_BYTES`] that wait for a flush.
+    /// At most [`WRITE_BYTES`] bytes that wait for a flush.
     written: Vec<u8>,
 }
 
@@ -174,7 +175,7 @@ impl<P: AsyncWrite + Unpin> AsyncWrite for SessionPipe<'_, P> {
         Pin::new(&mut *this.pipe).poll_flush(context)
     }
 
-    /// The pipe outlives the session: the end of a session does not close it.
+    /// The pipe outlives the session, so the end of a session does not close it.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(context)
     }

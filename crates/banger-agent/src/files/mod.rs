@@ -1,11 +1,11 @@
-//! Files and directories to and from the host. `banger-tree` reads and writes them; here it gets threads of its own,
-//! because a disk makes us wait, and bounded queues to the calls.
+//! Files and directories to and from the host. `banger-tree` reads and writes them; this module runs it on threads, because
+//! disk access blocks, and connects it to the calls with bounded queues.
 //!
 //! ```text
 //! ReadTree:  disk ─▶ TreeReader ─ thread ─▶ queue ─▶ replies
 //! WriteTree: requests ─▶ queue ─ thread ─▶ TreeWriter ─▶ disk
 //! ```
-//! A host that goes away ends the queue, and with it the thread; a file that is not whole by then disappears.
+//! If the host goes away, the queue ends, and with it the thread; an incomplete file is removed.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use tonic::Status;
 
 use crate::console::chain;
 
-/// Messages that wait for the host or for the disk: each holds a chunk.
+/// Maximum number of messages that wait for the host or for the disk; each holds a chunk.
 const QUEUE_MAX: usize = 4;
 
 /// A tree could not be written.
@@ -33,7 +33,7 @@ enum TakeError {
     Arrival(#[from] ArrivalError),
 }
 
-/// Starts to read what is asked for. Relative paths begin at `home`.
+/// Starts to read the requested entry. Relative paths begin at `home`.
 pub(crate) async fn read(
     home: &Path,
     request: ReadTreeRequest,
@@ -53,7 +53,7 @@ pub(crate) async fn read(
     Ok(replies)
 }
 
-/// Writes what comes. Relative paths begin at `home`.
+/// Writes the items that arrive. Relative paths begin at `home`.
 pub(crate) async fn write(
     home: &Path,
     mut requests: impl Stream<Item = Result<WriteTreeRequest, Status>> + Unpin,
@@ -67,7 +67,7 @@ pub(crate) async fn write(
     let written = tokio::task::spawn_blocking(move || take_all(&destination, &start, batches));
     let mut items = first.items;
     while sender.send(items).await.is_ok() {
-        // A writer that has failed takes no more, and its reason is the answer, also when the host sends nothing.
+        // A writer that has failed accepts no more, and its error is the answer, even if the host sends nothing more.
         let request = tokio::select! {
             request = requests.next() => request,
             () = sender.closed() => break,
@@ -98,7 +98,7 @@ fn take_all(
     let owners = if start.keep_owners { Owners::Kept { special_bits: true } } else { Owners::Ours };
     let options = WriterOptions { into_directory: start.into_directory, owners };
     let mut writer = TreeWriter::open(destination, options)?;
-    // The host may write anywhere here, by `exec` as well.
+    // The host may write anywhere here; it can do so with `exec` as well.
     let mut arrival = Arrival::new(Tops::OfSender);
     while let Some(batch) = batches.blocking_recv() {
         for item in batch {

@@ -8,7 +8,7 @@ use super::trust::{self, Trust};
 use super::{clock, files, network, texts};
 use crate::os::ioctl;
 
-/// What was applied so far, and to which root.
+/// The identity that was applied last, and the root to which it was applied.
 #[derive(Debug)]
 pub(crate) struct Identity {
     root: PathBuf,
@@ -23,17 +23,17 @@ impl Identity {
         Self { root: PathBuf::from("/"), is_guest: true, network: None, trust: Trust::default() }
     }
 
-    /// An identity that is made of files below `root` only: name, network and clock of the machine stay untouched.
+    /// An identity that consists only of files below `root`: name, network and clock of the machine stay unchanged.
     pub(crate) fn of_directory(root: PathBuf) -> Self {
         Self { root, is_guest: false, network: None, trust: Trust::default() }
     }
 
-    /// Does this identity own the machine?
+    /// Tells whether this identity applies to the machine itself.
     pub(crate) fn is_guest(&self) -> bool {
         self.is_guest
     }
 
-    /// Applies all of it and returns what could not be done, one sentence each.
+    /// Applies all parts and returns those that failed, one sentence each.
     pub(crate) fn apply(&mut self, wanted: &IdentifyRequest) -> Vec<String> {
         let mut warnings = Warnings::default();
         warnings.note(self.set_clock(wanted));
@@ -51,7 +51,7 @@ impl Identity {
         warnings.0
     }
 
-    /// Returns the variables that commands get so that they trust what the guest trusts.
+    /// Returns the variables that make commands trust the same authorities as the guest.
     pub(crate) fn trust_variables(&self) -> &[(&'static str, String)] {
         &self.trust.variables
     }
@@ -122,7 +122,7 @@ impl Identity {
         Ok(files::ensure(&directory.join("ssh_host_ed25519_key.pub"), public.as_bytes(), 0o644)?)
     }
 
-    /// sshd's strict modes look at the whole path: home, `.ssh`, file.
+    /// sshd's strict modes check the whole path: home, `.ssh`, file.
     fn authorized_keys(&self, wanted: &IdentifyRequest) -> Step {
         if wanted.authorized_keys.is_empty() {
             return Ok(());

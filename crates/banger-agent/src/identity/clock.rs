@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, Timespec};
 
-/// A clock that is this near stays: the message itself took time.
+/// A clock that is off by less than this is left alone, because the message itself took time.
 const NEAR: Duration = Duration::from_millis(20);
 
 /// The clock cannot be set.
@@ -14,7 +14,7 @@ pub(crate) struct SetClockError {
     source: std::io::Error,
 }
 
-/// Sets the clock and returns by how much it moved (positive: forward). With `is_ours` unset only the answer is made.
+/// Sets the clock and returns by how much it moved (positive: forward). If `is_ours` is false, the clock is not changed.
 pub(crate) fn set(unix_nanos: u64, is_ours: bool) -> Result<i64, SetClockError> {
     let wanted = Duration::from_nanos(unix_nanos);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Files appear as a whole: written beside, then renamed. Nothing is written when nothing changes.
+//! Files appear as a whole: they are written beside their place, then renamed. Nothing is written if nothing changes.
 
 use std::{
     fs::{self, Permissions},
@@ -9,7 +9,7 @@ use std::{
 
 use crate::rooted;
 
-/// A file cannot be brought into its wanted state.
+/// A file cannot be brought into the requested state.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write `{}`", path.display())]
 pub(super) struct WriteFileError {
@@ -17,7 +17,7 @@ pub(super) struct WriteFileError {
     source: io::Error,
 }
 
-/// Makes `path` a plain file with this content and mode. A symbolic link there is replaced, not followed.
+/// Makes `path` a regular file with this content and mode. A symbolic link there is replaced, not followed.
 pub(super) fn ensure(path: &Path, content: &[u8], mode: u32) -> Result<(), WriteFileError> {
     let failed = |source| WriteFileError { path: path.to_owned(), source };
     if is_plain_with_mode(path, mode) && fs::read(path).is_ok_and(|present| present == content) {
@@ -37,7 +37,7 @@ pub(super) fn ensure_directory(path: &Path, mode: u32) -> Result<(), WriteFileEr
     own(path).map_err(failed)
 }
 
-/// Gives the path to root where we are root.
+/// Changes the owner of the path to root, if we are root.
 pub(super) fn own(path: &Path) -> io::Result<()> {
     let metadata = fs::metadata(path)?;
     if rustix::process::geteuid().is_root() && (metadata.uid(), metadata.gid()) != (0, 0) {
@@ -64,9 +64,9 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
         file.write_all(content)?;
         file.set_permissions(Permissions::from_mode(mode))?;
-        // Not synced: the host tells the identity again at the next start, and the rename keeps the old or the new.
+        // Not synced: the host sends the identity again at the next start, and the rename leaves the old or the new file.
         match fs::rename(&beside, path) {
-            // Container runtimes leave such files as mount points, which cannot be replaced, only written.
+            // Container runtimes leave such files as mount points, which can only be written, not replaced.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => fs::write(path, content),
             outcome => outcome,
         }

@@ -1,5 +1,5 @@
-//! Makes the guest this VM: name, keys, address, clock, seed. Idempotent, and ready to be told anew when the guest
-//! was restored from a snapshot. What cannot be done becomes a warning: the guest works without it.
+//! Applies the identity of the VM: name, keys, address, clock, seed. Idempotent, and repeated with a new identity when the
+//! guest was restored from a snapshot. A step that fails becomes a warning: the guest works without it.
 
 mod apply;
 pub(crate) mod clock;

@@ -1,4 +1,4 @@
-//! Four requests of rtnetlink, written out: a whole library would be many times as large as these.
+//! Four requests of rtnetlink, written by hand, because a library for it would be many times as large.
 
 use std::{io, net::IpAddr, os::fd::OwnedFd};
 
@@ -28,11 +28,11 @@ const RTN_UNICAST: u8 = 1;
 const RTNH_F_ONLINK: u32 = 4;
 const IFA_F_NODAD: u8 = 2;
 
-/// An address with the length of its network's prefix.
+/// An address with the prefix length of its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InterfaceAddress {
     ip: IpAddr,
-    /// At most the address's length in bits.
+    /// At most the length of the address in bits.
     prefix_bits: u8,
 }
 
@@ -41,7 +41,7 @@ impl InterfaceAddress {
         (usize::from(prefix_bits) <= octets(ip).len() * 8).then_some(Self { ip, prefix_bits })
     }
 
-    /// Is `other` in this address's network?
+    /// Tells whether `other` is in this address's network.
     pub(super) fn contains(self, other: IpAddr) -> bool {
         let (own, other) = (octets(self.ip), octets(other));
         let bits = |bytes: &[u8]| -> Vec<bool> {
@@ -52,7 +52,7 @@ impl InterfaceAddress {
     }
 }
 
-/// A connection to the kernel's routing.
+/// A socket to the kernel's routing interface.
 #[derive(Debug)]
 pub(super) struct RouteSocket {
     socket: OwnedFd,
@@ -86,7 +86,7 @@ impl RouteSocket {
         self.request(RTM_DELADDR, 0, &address_body(index, address))
     }
 
-    /// `is_direct`: the gateway lies in the interface's own network.
+    /// `is_direct`: the gateway is in the interface's own network.
     pub(super) fn set_default_route(
         &mut self,
         index: u32,
@@ -127,7 +127,7 @@ fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Reads the kernel's answer to the request with this number. `None`: it is something else.
+/// Parses the kernel's answer to the request with this number. `None` if it is something else.
 fn acknowledgement(answer: &[u8], sequence: u32) -> Option<io::Result<()>> {
     let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
     let answered = u32::from_ne_bytes(answer.get(8..12)?.try_into().ok()?);
@@ -139,7 +139,7 @@ fn acknowledgement(answer: &[u8], sequence: u32) -> Option<io::Result<()>> {
 }
 
 fn address_body(index: u32, address: InterfaceAddress) -> Vec<u8> {
-    // Nobody else is on the wire: without this an IPv6 address is unusable for the first second.
+    // There is no other host on the link: without this flag an IPv6 address is unusable for the first second.
     let flags = if address.ip.is_ipv6() { IFA_F_NODAD } else { 0 };
     let mut body = vec![family(address.ip), address.prefix_bits, flags, 0];
     body.extend(index.to_ne_bytes());

@@ -1,4 +1,5 @@
-//! Brings the loopback and the one interface up. Remembers what it set, so that a restored guest gets rid of it.
+//! Configures the loopback and the one interface. Its caller keeps the applied settings, so that a restored guest can remove
+//! them.
 
 use std::{fs, net::IpAddr, path::Path};
 
@@ -6,7 +7,7 @@ use banger_agent_proto::NetworkConfig;
 
 use super::netlink::{InterfaceAddress, RouteSocket};
 
-/// The network cannot be set as asked.
+/// The network cannot be configured as requested.
 #[derive(Debug, thiserror::Error)]
 enum NetworkError {
     #[error("cannot read the address `{0}`")]
@@ -19,7 +20,7 @@ enum NetworkError {
     Kernel { act: &'static str, source: std::io::Error },
 }
 
-/// Changes the network from `applied` to `wanted` and returns what failed.
+/// Changes the network from `applied` to `wanted` and returns the failures.
 pub(super) fn apply(applied: Option<&NetworkConfig>, wanted: Option<&NetworkConfig>) -> Vec<String> {
     let mut failures = Vec::new();
     let mut note = |outcome: Result<(), NetworkError>| {
@@ -36,7 +37,7 @@ pub(super) fn apply(applied: Option<&NetworkConfig>, wanted: Option<&NetworkConf
     };
     note(loopback(&mut socket));
     if let Some(applied) = applied.filter(|applied| Some(*applied) != wanted) {
-        // It may have gone by itself; what matters is the new one.
+        // The old address may be gone already; only the new one matters.
         let _ = forget(&mut socket, applied);
     }
     if let Some(wanted) = wanted {
@@ -67,7 +68,7 @@ fn configure(socket: &mut RouteSocket, wanted: &NetworkConfig) -> Result<(), Net
 
 fn forget(socket: &mut RouteSocket, applied: &NetworkConfig) -> Result<(), NetworkError> {
     let index = interface(&applied.mac)?;
-    // The routes over the address go with it.
+    // The routes over the address are removed with it.
     socket.remove_address(index, parse_address(&applied.address)?).map_err(kernel("remove the old address"))
 }
 
@@ -75,7 +76,7 @@ fn kernel(act: &'static str) -> impl Fn(std::io::Error) -> NetworkError {
     move |source| NetworkError::Kernel { act, source }
 }
 
-/// Finds the interface by its hardware address; without one it is the first Ethernet.
+/// Finds the interface by its hardware address; without one, the first Ethernet interface.
 fn interface(mac: &str) -> Result<u32, NetworkError> {
     const ETHERNET: u32 = 1;
     let mut found: Vec<u32> = fs::read_dir("/sys/class/net")

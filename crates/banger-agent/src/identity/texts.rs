@@ -1,6 +1,6 @@
-//! The texts of the files that carry the identity, as pure functions of what is there and what is wanted.
+//! The contents of the identity's files, as pure functions of the existing and the requested content.
 
-/// Returns `/etc/hosts` with this name on 127.0.1.1 and with the lines for `localhost`; other lines stay.
+/// Returns `/etc/hosts` with this name on 127.0.1.1 and with the lines for `localhost`; other lines are kept.
 pub(super) fn hosts(present: &str, hostname: &str) -> String {
     let mut lines: Vec<&str> =
         present.lines().filter(|line| line.split_ascii_whitespace().next() != Some("127.0.1.1")).collect();
@@ -37,7 +37,7 @@ pub(super) fn resolv_conf(servers: &[String], search_domains: &[String]) -> Stri
     text
 }
 
-/// Returns `authorized_keys` with these lines in it; others stay. `None`: they are all there.
+/// Returns `authorized_keys` with these lines added; others are kept. `None` if it contains all of them.
 pub(super) fn authorized_keys(present: &[u8], wanted: &[String]) -> Option<Vec<u8>> {
     let has = |text: &[u8], key: &str| {
         text.split(|b| *b == b'\n').any(|line| line.trim_ascii() == key.trim().as_bytes())
@@ -56,7 +56,7 @@ pub(super) fn authorized_keys(present: &[u8], wanted: &[String]) -> Option<Vec<u
     (text != present).then_some(text)
 }
 
-/// A host name of one label as RFC 1123 has it.
+/// Tells whether a name is a host name of one label, as in RFC 1123.
 pub(super) fn is_hostname(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -64,7 +64,7 @@ pub(super) fn is_hostname(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// 32 lower-case hex digits.
+/// Tells whether an ID consists of 32 lower-case hex digits.
 pub(super) fn is_machine_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -1,6 +1,6 @@
-//! Certificate authorities of the host, in the guest's own store: in its bundle, and as anchors from which the guest's
-//! tools make the bundle anew. All of it is marked as ours, so that a second time changes nothing and one without them
-//! takes them away again.
+//! Certificate authorities of the host in the guest's own store: in its bundle, and as anchors from which the guest's tools
+//! rebuild the bundle. All of them are marked as ours, so that a second call changes nothing, and a call without authorities
+//! removes them.
 
 use std::fs;
 use std::io;
@@ -15,21 +15,21 @@ const BUNDLES: [&str; 4] = [
     "etc/ssl/ca-bundle.pem",
     "etc/ssl/cert.pem",
 ];
-/// Where anchors lie that `update-ca-certificates` reads: one in a file.
+/// The directory of anchors that `update-ca-certificates` reads: one per file.
 const ANCHORS_ONE_EACH: &str = "usr/local/share/ca-certificates";
-/// Tools that read them.
+/// The tools that read them.
 const UPDATERS: [&str; 2] = ["usr/sbin/update-ca-certificates", "sbin/update-ca-certificates"];
-/// Where Fedora, Arch and SUSE have theirs.
+/// The directories of anchors on Fedora, Arch and SUSE.
 const ANCHORS: [&str; 3] =
     ["etc/pki/ca-trust/source/anchors", "etc/ca-certificates/trust-source/anchors", "etc/pki/trust/anchors"];
-/// Ours alone, for programs that take more beside their own.
+/// Only the host's authorities, for programs that accept additional ones.
 const OURS: &str = "etc/ssl/banger-host.pem";
 const BEGIN: &str = "# banger: authorities of the host\n";
 const END: &str = "# banger: end of authorities of the host\n";
-/// Largest bundle that is changed.
+/// Size of the largest bundle that is changed.
 const BUNDLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// A step of it failed.
+/// A step failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TrustError {
     #[error(transparent)]
@@ -40,14 +40,14 @@ pub(super) enum TrustError {
     Remove { path: PathBuf, source: io::Error },
 }
 
-/// Where programs find authorities.
+/// How programs find the authorities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Trust {
-    /// Variables for sessions, for programs that do not read the guest's bundle by themselves.
+    /// Variables for sessions, for programs that do not read the guest's bundle by default.
     pub(crate) variables: Vec<(&'static str, String)>,
 }
 
-/// Makes the guest trust these authorities (PEM, one each) beside its own, and no others of a host.
+/// Makes the guest trust these authorities (PEM, one each) in addition to its own, and no others of a host.
 pub(super) fn apply(root: &Path, authorities: &[String]) -> Result<Trust, TrustError> {
     let ours = root.join(OURS);
     if authorities.is_empty() && !ours.exists() {
@@ -72,17 +72,17 @@ pub(super) fn apply(root: &Path, authorities: &[String]) -> Result<Trust, TrustE
     files::ensure(&ours, authorities.concat().as_bytes(), 0o644)?;
     let mut variables = vec![("NODE_EXTRA_CA_CERTS", format!("/{OURS}"))];
     if let Some((bundle, _)) = bundles.first() {
-        // OpenSSL of some distributions looks for a directory of hashed names only.
+        // OpenSSL of some distributions reads only a directory of hashed names.
         variables.push(("SSL_CERT_FILE", format!("/{bundle}")));
         if has_own {
-            // Python's packages bring a bundle of their own; this one is as whole.
+            // Python packages bring a bundle of their own; this one is just as complete.
             variables.push(("REQUESTS_CA_BUNDLE", format!("/{bundle}")));
         }
     }
     Ok(Trust { variables })
 }
 
-/// The bundles that are there, each file once, however many names it has.
+/// Returns the existing bundles, each file once, however many names it has.
 fn bundles(root: &Path) -> Vec<(&'static str, PathBuf)> {
     let Ok(inside) = root.canonicalize() else { return Vec::new() };
     let mut found: Vec<(&'static str, PathBuf)> = Vec::new();
@@ -102,7 +102,7 @@ fn put_into(bundle: &Path, authorities: &[String]) -> Result<(), TrustError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(source) => return Err(TrustError::Read { path: bundle.to_owned(), source }),
     };
-    // A bundle that is no text is nobody's that we know.
+    // A bundle that is not text is in no format that we know.
     let Ok(present) = String::from_utf8(present) else { return Ok(()) };
     let wanted = with_ours(&present, authorities);
     if wanted.is_empty() {
@@ -114,7 +114,7 @@ fn put_into(bundle: &Path, authorities: &[String]) -> Result<(), TrustError> {
     Ok(())
 }
 
-/// Returns the bundle with these authorities as our part of it; those that it has anyway are not said twice.
+/// Returns the bundle with these authorities in our section of it; those that it contains anyway are not repeated.
 fn with_ours(present: &str, authorities: &[String]) -> String {
     let mut text = without_ours(present);
     let new: Vec<&str> =

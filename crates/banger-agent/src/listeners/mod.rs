@@ -1,4 +1,5 @@
-//! What listens in the guest, and who holds the sockets: read from `/proc`, so that no image needs a tool for it.
+//! The listening sockets of the guest and the processes that hold them, read from `/proc`, so that no image needs a tool for
+//! it.
 //!
 //! ```text
 //! /proc/net/{tcp,tcp6,udp,udp6} ─▶ table: address, port, inode ─┐
@@ -14,7 +15,7 @@ use banger_agent_proto::{Listener, listener::Protocol};
 
 use table::Socket;
 
-/// The kernel's tables. A guest without IPv6 has half of them.
+/// The kernel's tables. A guest without IPv6 has only half of them.
 const TABLES: [(&str, Protocol); 4] = [
     ("net/tcp", Protocol::Tcp),
     ("net/tcp6", Protocol::Tcp),
@@ -30,7 +31,8 @@ pub(crate) struct ListenersError {
     source: io::Error,
 }
 
-/// Lists what listens, by protocol, port and address. Reads the whole of `/proc`: not for the runtime's own thread.
+/// Lists the listening sockets by protocol, port and address. It reads all of `/proc`, so do not call it on the runtime's
+/// thread.
 pub(crate) fn list(proc: &Path) -> Result<Vec<Listener>, ListenersError> {
     let mut sockets = Vec::new();
     for (table, protocol) in TABLES {

@@ -1,4 +1,4 @@
-//! Who holds a socket: `/proc/<pid>/fd/<n>` is a link to `socket:[<inode>]` (`proc_pid_fd(5)`).
+//! The processes that hold a socket: `/proc/<pid>/fd/<n>` is a link to `socket:[<inode>]` (`proc_pid_fd(5)`).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,7 +8,7 @@ use std::{
 
 use banger_agent_proto::ListenerProcess;
 
-/// Finds the processes that hold these sockets, lowest number first. What ends while we look is not in it.
+/// Finds the processes that hold these sockets, lowest number first. Processes that end meanwhile are left out.
 pub(super) fn of(proc: &Path, inodes: &HashSet<u64>) -> HashMap<u64, Vec<ListenerProcess>> {
     let mut owners: HashMap<u64, Vec<ListenerProcess>> = HashMap::new();
     if inodes.is_empty() {

@@ -19,22 +19,22 @@ use std::{
 
 use banger_agent_proto::listener::Protocol;
 
-/// `TCP_CLOSE` and `TCP_LISTEN` of `include/net/tcp_states.h`. A UDP socket without a peer is in the first.
+/// `TCP_CLOSE` and `TCP_LISTEN` of `include/net/tcp_states.h`. An unconnected UDP socket is in the first state.
 const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 
-/// A socket that listens.
+/// A listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Socket {
     pub(super) address: SocketAddr,
-    /// Number by which `/proc/<pid>/fd` names it.
+    /// Number with which `/proc/<pid>/fd` identifies it.
     pub(super) inode: u64,
 }
 
-/// Returns the sockets of a table that listen. Lines that are none of a socket are skipped.
+/// Returns the listening sockets of a table. Lines that do not describe a socket are skipped.
 pub(super) fn read(path: &Path, protocol: Protocol) -> io::Result<Vec<Socket>> {
     let mut found = Vec::new();
-    // Line by line: a busy server has tens of thousands of connections in it.
+    // Read line by line, because a busy server has tens of thousands of connections in it.
     for line in BufReader::new(File::open(path)?).lines() {
         found.extend(parse(&line?, protocol));
     }
@@ -55,7 +55,7 @@ fn parse(line: &str, protocol: Protocol) -> Option<Socket> {
     }
     let inode = columns.nth(5)?.parse().ok()?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    // An IPv4 address in an IPv6 socket is told as what it is.
+    // An IPv4 address in an IPv6 socket is reported as an IPv4 address.
     let address = SocketAddr::new(parse_ip(ip)?.to_canonical(), port);
     Some(Socket { address, inode })
 }
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// As a kernel of this processor writes it.
+    /// In the format of a kernel on this processor.
     fn line(address: SocketAddr, state: u8, inode: u64) -> String {
         let word = |octets: &[u8]| {
             format!("{:08X}", u32::from_ne_bytes([octets[0], octets[1], octets[2], octets[3]]))

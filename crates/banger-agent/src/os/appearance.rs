@@ -1,4 +1,4 @@
-//! Waits for a path to appear, with all above it: inotify watches the nearest directory that is there.
+//! Waits for a path to appear, with all its parents: inotify watches the nearest existing directory.
 
 use std::{
     io,
@@ -7,7 +7,7 @@ use std::{
 
 use super::inotify::{Watch, WatchFlags};
 
-/// Returns when something is at this path.
+/// Returns when the path exists.
 pub(crate) async fn wait_for(path: &Path) -> io::Result<()> {
     let watch = Watch::new()?;
     loop {
@@ -16,11 +16,11 @@ pub(crate) async fn wait_for(path: &Path) -> io::Result<()> {
             WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF | WatchFlags::ONLYDIR;
         match watch.add(&directory, wanted) {
             Ok(()) => {}
-            // It went away meanwhile: one above it is the nearest now.
+            // It disappeared meanwhile; now one of its parents is the nearest existing directory.
             Err(rustix::io::Errno::NOENT) => continue,
             Err(error) => return Err(error.into()),
         }
-        // Looked at after the watch began: what appears from here on is an event.
+        // Checked after the watch began: whatever appears from here on causes an event.
         if path.exists() {
             return Ok(());
         }

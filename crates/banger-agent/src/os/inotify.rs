@@ -1,4 +1,4 @@
-//! Events of files, as a stream that the runtime waits for. Source: `inotify(7)`.
+//! File events, as a stream for the runtime. Source: `inotify(7)`.
 
 use std::{io, os::fd::OwnedFd, path::Path};
 
@@ -8,12 +8,12 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::async_fd;
 
-/// Watches files and directories. Which of them an event is of does not matter to anybody here.
+/// Watches files and directories. Callers do not learn which of them an event belongs to.
 #[derive(Debug)]
 pub(crate) struct Watch(AsyncFd<OwnedFd>);
 
 impl Watch {
-    /// A watch of nothing yet.
+    /// Makes a watch without any paths.
     pub(crate) fn new() -> io::Result<Self> {
         let descriptor = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         async_fd::register(descriptor, Interest::READABLE).map(Self)
@@ -24,7 +24,7 @@ impl Watch {
         add_watch(self.0.get_ref(), path, events).map(drop)
     }
 
-    /// Waits for events and takes them all.
+    /// Waits for events and consumes all of them.
     pub(crate) async fn events(&self) -> io::Result<()> {
         let mut guard = self.0.readable().await?;
         let mut buffer = [0; 4096];

@@ -18,7 +18,7 @@ const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
 
 const SEED_BYTES_MAX: usize = 256;
 
-/// Grows the mounted ext4 that `directory` lies on to `blocks` blocks.
+/// Grows the mounted ext4 file system of `directory` to `blocks` blocks.
 pub(crate) fn resize_ext4(directory: impl AsFd, blocks: u64) -> io::Result<()> {
     // SAFETY: the descriptor is open for the whole call; the kernel reads one u64 behind the pointer.
     check(unsafe {

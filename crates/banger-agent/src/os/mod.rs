@@ -1,4 +1,4 @@
-//! The calls that no safe crate offers. All `unsafe` of this program is in here.
+//! System calls that no safe crate offers. All `unsafe` code of this program is here.
 
 pub(crate) mod appearance;
 pub(crate) mod async_fd;

@@ -1,8 +1,9 @@
-//! Process namespaces of commands: an image's command is the first process of one, as in a container, and commands that come
-//! later join it, so that the numbers in its pid files are theirs, too (`pid_namespaces(7)`).
+//! PID namespaces of commands. An image's command is the first process of one, as in a container, and later commands join
+//! it, so that the numbers in pid files match theirs (`pid_namespaces(7)`).
 //!
-//! A process is born into its process namespace: the thread that forks chooses it for its next children. What shows it is a
-//! `/proc` of its own, so each of them has mounts of its own as well; but for `/proc`, mounts spread between them and ours.
+//! A process is born into its PID namespace: the thread that forks selects the namespace of its next children. A `/proc` of
+//! its own shows the namespace, so each has a mount namespace of its own as well; except for `/proc`, mounts propagate
+//! between these and ours.
 #![allow(unsafe_code, reason = "unshare(2) and setns(2) take flags and descriptors; no memory is involved")]
 
 use std::{
@@ -17,12 +18,12 @@ use rustix::{
     process::Pid,
 };
 
-/// Which processes a command sees.
+/// The processes that a command sees.
 #[derive(Debug)]
 pub(crate) enum Place {
-    /// Those that we see.
+    /// The same processes that we see.
     Ours,
-    /// Those that it starts: it is the first.
+    /// Only processes that it starts, because it is the first process of a namespace.
     First,
     /// Those of another command.
     Beside(Namespaces),
@@ -36,7 +37,7 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    /// Opens those of a process, which must not have been waited for.
+    /// Opens the namespaces of a process, which must not have been waited for.
     pub(crate) fn of(process: Pid) -> io::Result<Self> {
         let open =
             |kind| File::open(format!("/proc/{}/ns/{kind}", process.as_raw_nonzero())).map(OwnedFd::from);
@@ -44,7 +45,7 @@ impl Namespaces {
     }
 }
 
-/// What the new process has still to do.
+/// Steps that remain for the new process.
 #[derive(Debug)]
 pub(super) enum InChild {
     Nothing,
@@ -52,19 +53,19 @@ pub(super) enum InChild {
     Join { mounts: OwnedFd },
 }
 
-/// The children of this thread are born elsewhere, until this is dropped.
+/// Until this is dropped, children of this thread are born into another namespace.
 #[derive(Debug)]
 pub(super) struct ElsewhereBorn {
     ours: File,
 }
 
-/// Tells whether this kernel has process namespaces, and we may make them.
+/// Tells whether this kernel has PID namespaces, and we may make them.
 pub(crate) fn are_there() -> bool {
     rustix::process::geteuid().is_root() && std::path::Path::new("/proc/self/ns/pid_for_children").exists()
 }
 
 impl Place {
-    /// Takes what the new process needs.
+    /// Returns the steps for the new process.
     pub(super) fn in_child(&self) -> io::Result<InChild> {
         Ok(match self {
             Self::Ours => InChild::Nothing,
@@ -95,7 +96,7 @@ impl Place {
 impl Drop for ElsewhereBorn {
     fn drop(&mut self) {
         if let Err(error) = set_namespace(&self.ours, libc::CLONE_NEWPID) {
-            // What we start from here on would not be ours; another agent takes our place.
+            // Processes that we start from here on would be in the wrong namespace, so another agent must take our place.
             crate::console::error(&error);
             std::process::abort();
         }
@@ -103,7 +104,7 @@ impl Drop for ElsewhereBorn {
 }
 
 impl InChild {
-    /// Called between fork and execve. Returns whether the mounts are others now.
+    /// Called between fork and execve. Returns whether the mounts have changed.
     pub(super) fn enter(&self) -> Result<bool, Errno> {
         match self {
             Self::Nothing => return Ok(false),

@@ -5,12 +5,12 @@ use std::io;
 
 use rustix::process::Pid;
 
-/// Whom a signal reaches.
+/// The recipients of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Process(Pid),
     Group(Pid),
-    /// Every process but the caller and the first one.
+    /// Every process except the caller and the first one.
     Everyone,
 }
 
@@ -30,17 +30,17 @@ pub(crate) fn real_time(offset: i32) -> i32 {
     libc::SIGRTMIN() + offset
 }
 
-/// What a process does with signals, as masks of `/proc/<pid>/status` (`proc(5)`: bit n - 1 stands for signal n).
+/// A process's handling of signals, as masks of `/proc/<pid>/status` (`proc(5)`: bit n - 1 stands for signal n).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mask {
-    /// It has a handler.
+    /// The process has a handler.
     Caught,
-    /// They wait until it asks for them, perhaps through a descriptor.
+    /// The signal waits until the process asks for it, perhaps through a descriptor.
     Blocked,
     Ignored,
 }
 
-/// Tells whether a signal is in one of the masks of a process whose status this is.
+/// Tells whether a signal is in one of these masks in a process's `status`.
 pub(crate) fn is_in(status: &str, masks: &[Mask], number: i32) -> bool {
     let bit = 1_u64.checked_shl(number.unsigned_abs().saturating_sub(1)).unwrap_or(0);
     let mask = |mask: &Mask| {
@@ -55,7 +55,7 @@ pub(crate) fn is_in(status: &str, masks: &[Mask], number: i32) -> bool {
     masks.iter().filter_map(mask).any(|mask| mask & bit != 0)
 }
 
-/// Tells whether a process that does nothing about a signal ends of it (`signal(7)`).
+/// Tells whether a signal ends a process that does not handle it (`signal(7)`).
 pub(crate) fn ends_by_default(number: i32) -> bool {
     !matches!(
         number,

@@ -1,5 +1,5 @@
-//! `SIGTERM` with its sender: an init that shuts down sends it to every process at once, this one included.
-//! From anybody else it is not obeyed: the host's only way into the guest must not close by mistake.
+//! `SIGTERM` with its sender. An init that shuts down sends it to every process at once, including this one. From any other
+//! sender it is ignored, because the host's only way into the guest must not be closed by mistake.
 #![allow(unsafe_code, reason = "only a handler with `SA_SIGINFO` sees who sent a signal")]
 
 use std::{
@@ -15,10 +15,10 @@ use super::async_fd;
 
 const INIT: libc::pid_t = 1;
 
-/// The end of a pipe to which the handler writes; -1 before there is one.
+/// The end of a pipe to which the handler writes; -1 before it exists.
 static WAKER: AtomicI32 = AtomicI32::new(-1);
 
-/// Hears `SIGTERM` of the first process. There is one of it in a process.
+/// Receives `SIGTERM` from the first process. There can be only one per process.
 #[derive(Debug)]
 pub(crate) struct SignalFromInit {
     woken: AsyncFd<OwnedFd>,
@@ -26,7 +26,7 @@ pub(crate) struct SignalFromInit {
 }
 
 impl SignalFromInit {
-    /// Takes `SIGTERM` over.
+    /// Installs the handler of `SIGTERM`.
     pub(crate) fn listen() -> io::Result<Self> {
         let (woken, waker) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let woken = async_fd::register(woken, Interest::READABLE)?;
@@ -45,7 +45,7 @@ impl SignalFromInit {
         Ok(Self { woken, _waker: waker })
     }
 
-    /// Waits until the first process has sent it.
+    /// Waits until the first process has sent the signal.
     pub(crate) async fn heard(&self) -> io::Result<()> {
         self.woken.readable().await.map(drop)
     }

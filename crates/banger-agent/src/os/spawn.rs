@@ -1,7 +1,7 @@
-//! Starts a program with exactly the argument list, environment, user, directory and descriptors it shall have.
+//! Starts a program with exactly the given argument list, environment, user, directory and descriptors.
 //!
-//! The child does its steps between fork and execve and reports the first that fails by number through a pipe:
-//! an errno alone cannot tell a missing program from a missing directory.
+//! The child performs its steps between fork and execve, and reports the first failing one by number through a pipe, because
+//! an errno alone cannot distinguish a missing program from a missing directory.
 #![allow(unsafe_code, reason = "the steps between fork and execve are async-signal-safe calls only")]
 
 use std::{
@@ -22,33 +22,33 @@ use rustix::{
 
 use super::namespaces::{InChild, Place};
 
-/// What to start.
+/// The program to start.
 #[derive(Debug)]
 pub(crate) struct Program {
     /// Paths to try, in order: the path itself, or the name in each directory of PATH.
     pub(crate) candidates: Vec<CString>,
     pub(crate) argv: Vec<CString>,
     pub(crate) environment: Vec<CString>,
-    /// Opened with `O_PATH`; entered as the user that the program runs as.
+    /// Opened with `O_PATH`, and entered as the user that the program runs as.
     pub(crate) working_directory: OwnedFd,
     /// Its path, for a program that sees other mounts than we do.
     pub(crate) working_directory_path: CString,
-    /// Which processes it sees.
+    /// The processes that it sees.
     pub(crate) place: Place,
-    /// `None`: stay who we are.
+    /// `None` keeps our own.
     pub(crate) credentials: Option<Credentials>,
-    /// `cgroup.procs` of the group to run in.
+    /// `cgroup.procs` of the cgroup to run in.
     pub(crate) cgroup: Option<OwnedFd>,
-    /// Make standard input the controlling terminal.
+    /// Whether standard input becomes the controlling terminal.
     pub(crate) is_on_terminal: bool,
 }
 
-/// Who the program runs as.
+/// The user and groups of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
-    /// All groups, the primary one included.
+    /// All groups, including the primary one.
     pub(crate) groups: Vec<u32>,
 }
 
@@ -74,7 +74,7 @@ pub(crate) enum Step {
     Execute,
 }
 
-/// The program did not start.
+/// The program could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start the program")]
 pub(crate) struct SpawnError {
@@ -160,7 +160,7 @@ struct Child {
 }
 
 impl Child {
-    /// Returns only when a step failed.
+    /// Returns only if a step failed.
     fn run(&self) -> (Step, rustix::io::Errno) {
         let rest = &self.program_rest;
         if let Err(e) = rustix::process::setsid() {
@@ -195,7 +195,7 @@ impl Child {
         (Step::Execute, self.execute())
     }
 
-    /// Returns the working directory as it is among the mounts of another place.
+    /// Returns the working directory among the mounts of another place.
     fn enter_place(&self) -> Result<Option<OwnedFd>, (Step, rustix::io::Errno)> {
         let rest = &self.program_rest;
         if !rest.place.enter().map_err(|e| (Step::Namespace, e))? {
@@ -207,7 +207,7 @@ impl Child {
             .map_err(|e| (Step::WorkingDirectory, e))
     }
 
-    /// Tries the candidates as execvp does: a file that may not be executed is remembered, and the search goes on.
+    /// Tries the candidates as execvp does: a file that may not be executed is remembered, and the search continues.
     fn execute(&self) -> rustix::io::Errno {
         let mut outcome = rustix::io::Errno::NOENT;
         for path in &self.program_rest.candidates {
@@ -227,7 +227,7 @@ impl Child {
     }
 }
 
-/// Whoever started the agent may have left signals ignored, which would last through execve.
+/// The starter of the agent may have left signals ignored, which would persist through execve.
 fn reset_signals() {
     for number in 1..=64 {
         // SAFETY: sets the default, no handler; refused for the numbers that are nobody's to set.
@@ -237,7 +237,7 @@ fn reset_signals() {
     }
 }
 
-/// The agent is spared by the out-of-memory killer; what it starts is not.
+/// The agent is exempt from the out-of-memory killer; programs that it starts are not.
 fn reset_oom_score() {
     if let Ok(file) =
         rustix::fs::open(c"/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
@@ -262,7 +262,7 @@ fn become_user(credentials: &Credentials) -> Result<(), rustix::io::Errno> {
     rustix::thread::set_thread_res_uid(uid, uid, uid)
 }
 
-/// Every descriptor of the agent is close-on-exec already; this holds even for one that a library forgot.
+/// Every descriptor of the agent is close-on-exec already; this covers any that a library forgot.
 fn close_on_exec_from(first: libc::c_uint) {
     // SAFETY: marks descriptors, closes none, touches no memory.
     unsafe {

@@ -1,4 +1,4 @@
-//! `/proc/meminfo` (`proc_meminfo(5)`): `MemTotal:        2024344 kB`, one value a line; a "kB" is 1024 bytes.
+//! `/proc/meminfo` (`proc_meminfo(5)`): `MemTotal:        2024344 kB`, one value per line; a "kB" is 1024 bytes.
 
 use banger_agent_proto::MemoryFigures;
 
@@ -10,7 +10,7 @@ pub(super) fn parse(text: &str) -> Option<MemoryFigures> {
     Some(MemoryFigures {
         total_bytes: bytes("MemTotal")?,
         available_bytes: bytes("MemAvailable")?,
-        // A kernel without swap has no such lines.
+        // A kernel without swap support does not have these lines.
         swap_total_bytes: bytes("SwapTotal").unwrap_or(0),
         swap_free_bytes: bytes("SwapFree").unwrap_or(0),
     })

@@ -1,4 +1,4 @@
-//! What the guest uses, in the kernel's own figures.
+//! The guest's resource usage, from the kernel's own figures.
 
 mod memory;
 mod network;
@@ -28,7 +28,7 @@ pub(crate) enum StatsError {
     FileSystem { mount_point: &'static str, source: Errno },
 }
 
-/// Reads all figures. File systems may make us wait: not for the runtime's own thread.
+/// Reads all figures. File systems may block, so do not call it on the runtime's thread.
 pub(crate) fn read(proc: &Path) -> Result<StatsReply, StatsError> {
     let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let (load, tasks) = parsed(proc, "loadavg", parse_load)?;
@@ -56,7 +56,7 @@ fn file_systems() -> Result<Vec<FileSystemFigures>, StatsError> {
     let mut devices = Vec::new();
     let mut figures = Vec::new();
     for mount_point in MOUNT_POINTS {
-        // An image may have no such directory; one that lies on the root's own file system has nothing to add.
+        // An image may not have this directory, and one on the root's own file system adds nothing.
         let Ok(metadata) = fs::metadata(mount_point) else { continue };
         if devices.contains(&metadata.dev()) {
             continue;

@@ -13,7 +13,7 @@ pub(super) fn parse(text: &str) -> Vec<InterfaceFigures> {
 }
 
 fn parse_line(line: &str) -> Option<InterfaceFigures> {
-    // A name may hold a colon (an alias), a counter never does.
+    // A name may contain a colon (an alias), a counter never does.
     let (name, counters) = line.rsplit_once(':')?;
     let counters: Vec<u64> =
         counters.split_ascii_whitespace().map_while(|field| field.parse().ok()).collect();

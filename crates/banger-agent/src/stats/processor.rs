@@ -3,12 +3,12 @@
 //! ```text
 //! cpu  user nice system idle iowait irq softirq steal guest guest_nice
 //! ```
-//! Times are in ticks of `USER_HZ`, which is 100 on every architecture that we run on. What a guest of this guest got
-//! (the last two) is in `user` and `nice` already.
+//! Times are in ticks of `USER_HZ`, which is 100 on every architecture that we run on. The time of nested guests (the last
+//! two) is contained in `user` and `nice`.
 
 use banger_agent_proto::CpuFigures;
 
-/// Milliseconds of a tick of `USER_HZ`.
+/// Milliseconds per tick of `USER_HZ`.
 const TICK_MILLIS: u64 = 10;
 
 pub(super) fn parse(text: &str) -> Option<CpuFigures> {
