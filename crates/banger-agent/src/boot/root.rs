@@ -134,8 +134,8 @@ pub(super) fn mount_inside(drives: &[Drive], engines: EngineData) -> Result<(), 
     Ok(())
 }
 
-/// Returns the path of root's home. A path that is a whole file system of the machine is refused, because the mount would
-/// hide it.
+/// Returns the path of root's home. If it leads to a mount point of the kernel's file systems, which the mount would hide, a
+/// directory takes the link's place.
 fn home() -> Result<PathBuf, RootError> {
     let place = make_inside(Path::new("/"), HOME)?;
     if !PLACES.iter().any(|kernels| place == Path::new(kernels)) {

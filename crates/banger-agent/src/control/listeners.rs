@@ -1,10 +1,10 @@
-//! Waits until something listens on a TCP port.
+//! Waits until a process listens on a TCP port.
 //!
-//! The kernel tells nobody when a socket begins to listen (its socket diagnosis has events for sockets that end only), so
-//! its list of listeners is looked at again until the port is in it or the caller gives up. It is looked at here and not
-//! from the host, because a look costs the guest a read of some lines and the host a stream; and it is looked at instead
-//! of connected to, so that no service sees connections that end at once, and that a service counts which does not listen
-//! on loopback.
+//! The kernel sends no event when a socket begins to listen (its socket diagnosis only has events for sockets that end), so
+//! its list of listeners is polled until the port is in it or the caller gives up. The agent polls rather than the host,
+//! because a poll costs the guest only a read of some lines, but would cost the host a stream. It reads the list rather than
+//! connecting, so that no service sees connections that end at once, and so that services which do not listen on loopback
+//! count.
 
 use std::{
     fs::File,
@@ -12,9 +12,9 @@ use std::{
     time::Duration,
 };
 
-/// One list per family; a kernel without IPv6 has no second one.
+/// One list per address family; a kernel without IPv6 does not have the second one.
 const LISTS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
-/// `TCP_LISTEN` of the kernel's `tcp_states.h`, as the list has it.
+/// `TCP_LISTEN` of the kernel's `tcp_states.h`, in the list's format.
 const LISTENING: &str = "0A";
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -26,7 +26,7 @@ pub(crate) struct ListError {
     source: io::Error,
 }
 
-/// Returns when something listens on the port.
+/// Returns when a process listens on the port.
 pub(crate) async fn wait_for(port: u16) -> Result<(), ListError> {
     while !is_listened_on(port)? {
         tokio::time::sleep(LOOK_INTERVAL).await;
@@ -49,7 +49,7 @@ fn is_listened_on(port: u16) -> Result<bool, ListError> {
     Ok(false)
 }
 
-/// Reads the listeners, which the kernel writes before all connections.
+/// Reads the listeners, which the kernel lists before all connections.
 fn has_listener(list: impl io::BufRead, port: u16) -> io::Result<bool> {
     for line in list.lines().skip(1) {
         match listener(&line?) {
@@ -61,7 +61,7 @@ fn has_listener(list: impl io::BufRead, port: u16) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Returns the port of a line `0: 0100007F:1F90 00000000:0000 0A ...` of the list; nothing for a connection.
+/// Returns the port of a line `0: 0100007F:1F90 00000000:0000 0A ...` of the list; `None` for a connection.
 fn listener(line: &str) -> Option<u16> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, state) = (fields.next()?, fields.nth(1)?);

@@ -1,4 +1,4 @@
-//! The control service: what the host asks of the guest over gRPC.
+//! The control service: the calls that the host makes over gRPC.
 
 pub(crate) mod connection;
 mod listeners;

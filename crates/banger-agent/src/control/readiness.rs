@@ -1,20 +1,20 @@
-//! How far the guest is. Steps forward only: `booted` → `agent` → `system`.
+//! How far the guest's start has come. It only advances: `booted` → `agent` → `system`.
 
 use banger_agent_proto::Readiness;
 use tokio::sync::watch;
 
-/// How far the guest is, and what its init says of itself.
+/// How far the guest's start has come, and the state that its init reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) readiness: Readiness,
     pub(crate) system_state: String,
 }
 
-/// The board on which the steps are written.
+/// Records the progress.
 #[derive(Debug)]
 pub(crate) struct ReadinessBoard {
     progress: watch::Sender<Progress>,
-    /// No init that reports: reaching `agent` is reaching `system`.
+    /// There is no init that reports, so reaching `agent` also reaches `system`.
     is_without_init: bool,
 }
 
@@ -34,7 +34,7 @@ impl ReadinessBoard {
         self.advance(reached);
     }
 
-    /// The init says where it is; `is_up` when its default target was reached.
+    /// Records the init's state; `is_up` is true once its default target was reached.
     pub(crate) fn system(&self, state: &str, is_up: bool) {
         self.progress.send_modify(|progress| state.clone_into(&mut progress.system_state));
         if is_up {
@@ -42,12 +42,12 @@ impl ReadinessBoard {
         }
     }
 
-    /// Waits until the guest is at least this far.
+    /// Waits until the guest has reached at least this boundary.
     pub(crate) async fn reached(&self, boundary: Readiness) -> Progress {
         let mut progress = self.progress.subscribe();
         match progress.wait_for(|progress| progress.readiness >= boundary).await {
             Ok(progress) => progress.clone(),
-            // The sender is `self`: it is alive.
+            // The sender is `self`, so it is alive.
             Err(_) => self.current(),
         }
     }

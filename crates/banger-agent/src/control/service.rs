@@ -1,4 +1,4 @@
-//! The calls of the protocol, each a few lines: the work is done by the modules beside.
+//! The calls of the protocol, a few lines each; the work is done in the other modules.
 
 use std::{
     path::Path,
@@ -35,9 +35,9 @@ const PROC: &str = "/proc";
 pub(crate) struct Control {
     commands: Arc<Commands>,
     board: Arc<ReadinessBoard>,
-    /// Locked for the whole of one `Identify`: two at once would mix their files.
+    /// Locked for the whole of an `Identify`, because two at once would mix their files.
     identity: Mutex<Identity>,
-    /// Told once, when the first identity was applied.
+    /// Sent once, when the first identity was applied.
     identified: std::sync::Mutex<Option<oneshot::Sender<Duration>>>,
     power: Power,
     way_out: Arc<WayOutBoard>,
@@ -212,7 +212,7 @@ impl Agent for Control {
     }
 }
 
-/// Does what may take long on a thread beside the runtime's own: commands go on meanwhile.
+/// Runs work that may block on another thread than the runtime's, so that commands continue meanwhile.
 async fn beside<T: Send + 'static, E: std::error::Error + Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Status> {

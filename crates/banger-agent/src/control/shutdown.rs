@@ -1,4 +1,4 @@
-//! The way out: ask the init, then do it ourselves.
+//! Shutdown of the guest: first the init is asked, then the agent does it itself.
 
 use std::{os::fd::OwnedFd, path::Path, time::Duration};
 
@@ -19,32 +19,32 @@ use crate::{
     },
 };
 
-/// From the answer to the first act, so that the answer reaches the host.
+/// Pause between the answer and the first step, so that the answer reaches the host.
 const ANSWER_TIME: Duration = Duration::from_millis(20);
 
-/// What stands for the power of this guest.
+/// What a shutdown ends.
 #[derive(Clone, Debug)]
 pub(crate) enum Power {
     /// A machine of its own.
     Machine(Init),
-    /// A process on somebody's machine (tests): it ends.
+    /// A process on an ordinary machine (in tests), which exits.
     Process,
 }
 
-/// The first process, by the language it speaks.
+/// The first process, by its way of being asked to shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Init {
     /// The agent's own reaper.
     Ours,
     Systemd,
-    /// Takes signals for power-off and reboot.
+    /// Accepts signals for power-off and reboot.
     Busybox,
-    /// Anything else: has its own `reboot` command.
+    /// Any other init, which has its own `reboot` command.
     Other,
 }
 
 impl Init {
-    /// Tells by the program's path.
+    /// Determines the kind from the program's path.
     pub(crate) fn of_program(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match name.as_ref() {
@@ -56,12 +56,12 @@ impl Init {
 }
 
 impl Power {
-    /// Tells whether a machine is this guest's own.
+    /// Tells whether the guest has a machine of its own.
     pub(crate) fn is_of_machine(&self) -> bool {
         matches!(self, Self::Machine(_))
     }
 
-    /// Starts the way out and returns at once.
+    /// Starts the shutdown and returns at once.
     pub(crate) fn begin(self, is_reboot: bool, grace: Duration) {
         tokio::spawn(async move {
             tokio::time::sleep(ANSWER_TIME).await;
@@ -73,8 +73,8 @@ impl Power {
     }
 }
 
-/// Power-off and reboot are the same act: a reboot is what ends the VMM on every platform (a power-off needs ACPI,
-/// which Firecracker has not), and the host decides what follows.
+/// Power-off and reboot are done in the same way: a reboot ends the VMM on every platform (a power-off needs ACPI, which
+/// Firecracker does not have), and the host decides what follows.
 async fn end_machine(init: Init, _is_reboot: bool, grace: Duration) {
     rustix::fs::sync();
     if !grace.is_zero() {
@@ -94,8 +94,8 @@ async fn end_machine(init: Init, _is_reboot: bool, grace: Duration) {
     finish();
 }
 
-/// Tells whether the first process takes this signal. One that has only just begun does not yet: the signal would be
-/// lost, since the kernel shields a first process from what it has no handler for (`pid_namespaces(7)`).
+/// Tells whether the first process handles this signal. One that has only just started does not yet, and the signal would be
+/// lost, because the kernel shields a first process from signals without a handler (`pid_namespaces(7)`).
 fn init_listens_to(number: i32) -> bool {
     std::fs::read_to_string("/proc/1/status").is_ok_and(|status| takes_signal(&status, number))
 }
@@ -104,7 +104,7 @@ fn takes_signal(status: &str, number: i32) -> bool {
     signal::is_in(status, &[Mask::Caught, Mask::Blocked], number)
 }
 
-/// Waits out the grace: an init that does as asked ends the machine meanwhile.
+/// Waits for the grace period; an init that complies ends the machine meanwhile.
 async fn ask_by_signal(number: i32, grace: Duration) {
     match signal::send(Target::Process(Pid::INIT), number) {
         Ok(()) => tokio::time::sleep(grace).await,
@@ -119,7 +119,7 @@ async fn ask_by_command(grace: Duration) {
     }
 }
 
-/// Asks every process to end and waits until all have, as long as the grace lasts.
+/// Asks every process to end, and waits for all of them during the grace period.
 async fn end_processes(grace: Duration) {
     let processes = others();
     let _ = signal::send(Target::Everyone, libc::SIGTERM);
@@ -135,8 +135,8 @@ async fn end_processes(grace: Duration) {
     let _ = tokio::time::timeout(grace, all_ended).await;
 }
 
-/// The kernel shields the first process of a process namespace as it does that of the machine: one that has no handler would
-/// be waited for in vain.
+/// The kernel shields the first process of a PID namespace as it does that of the machine: waiting for one without a handler
+/// would be in vain.
 fn end_deaf_first_processes() {
     for pid in processes() {
         let status =
@@ -147,20 +147,20 @@ fn end_deaf_first_processes() {
     }
 }
 
-/// `NSpid` has the numbers of a process from our namespace inwards.
+/// `NSpid` lists the numbers of a process from our namespace inwards.
 fn is_first_in_namespace(status: &str) -> bool {
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
     let numbers: Vec<_> = numbers.split_ascii_whitespace().collect();
     matches!(numbers.as_slice(), [_, .., "1"])
 }
 
-/// Every process, threads of the kernel included.
+/// Every process, including threads of the kernel.
 fn processes() -> impl Iterator<Item = Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
 }
 
-/// Every process of user space but the first and this one.
+/// Every process of user space except the first and this one.
 fn others() -> Vec<OwnedFd> {
     processes()
         .filter(|pid| *pid != Pid::INIT && *pid != rustix::process::getpid())
@@ -172,13 +172,13 @@ fn others() -> Vec<OwnedFd> {
         .collect()
 }
 
-/// Brings everything to disk and ends the machine.
+/// Syncs everything to disk and ends the machine.
 pub(crate) fn finish() {
     freeze_init();
     let processes = others();
     let _ = signal::send(Target::Everyone, libc::SIGKILL);
     rustix::fs::sync();
-    // What still holds files open for writing would keep the file systems from going read-only.
+    // Processes with files open for writing would keep the file systems from becoming read-only.
     for process in processes {
         let mut entry = [PollFd::new(&process, PollFlags::IN)];
         if poll(&mut entry, Some(&Timespec { tv_sec: 1, tv_nsec: 0 })) == Ok(0) {
@@ -194,8 +194,8 @@ pub(crate) fn finish() {
     restart();
 }
 
-/// Mount points of ext4: a bound directory of a drive stands for its whole file system. Places with characters that the list
-/// escapes are none of ours.
+/// Returns the mount points of ext4 file systems: a bind mount of a drive's directory represents its whole file system.
+/// Mount points with characters that the list escapes are never ours.
 fn on_drives(mounts: &str) -> impl Iterator<Item = &str> {
     mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(1);
@@ -204,7 +204,7 @@ fn on_drives(mounts: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// An init that runs on would start anew what is killed, and die of a drive that is gone when the machine restarts.
+/// A running init would restart what is killed, and would crash if a drive is gone when the machine restarts.
 fn freeze_init() {
     if rustix::process::getpid() == Pid::INIT {
         return;
@@ -215,7 +215,7 @@ fn freeze_init() {
         std::fs::write(cgroup.join("cgroup.procs"), "1")?;
         std::fs::write(cgroup.join("cgroup.freeze"), "1")?;
         let events = std::fs::File::open(cgroup.join("cgroup.events"))?;
-        // Reading is what arms the wait.
+        // Reading arms the wait.
         while !read(&events)?.windows(8).any(|word| word == b"frozen 1") {
             let mut entry = [PollFd::new(&events, PollFlags::PRI)];
             if poll(&mut entry, Some(&Timespec { tv_sec: 0, tv_nsec: 200_000_000 }))? == 0 {
@@ -236,7 +236,7 @@ fn read(events: &std::fs::File) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Restarts without any ceremony. With the VMM's settings that ends it.
+/// Restarts the machine at once. With the VMM's settings, this ends it.
 pub(crate) fn restart() {
     if let Err(error) = rustix::system::reboot(RebootCommand::Restart) {
         console::error(&error);

@@ -1,7 +1,7 @@
 //! Learns from systemd when its default target is reached.
 //!
-//! systemd as first process tells a notification socket (`NOTIFY_SOCKET`) when its first jobs are done, as it would
-//! tell a container manager. That is one datagram and no polling; only then is it asked once how it fared.
+//! systemd as first process reports to a notification socket (`NOTIFY_SOCKET`) when its first jobs are done, as it would to
+//! a container manager. That is one datagram without polling; only then is systemd asked once for its state.
 
 use std::{
     os::{linux::net::SocketAddrExt as _, unix::net::SocketAddr},
@@ -14,19 +14,19 @@ use tokio::{net::UnixDatagram, process::Command};
 use super::readiness::ReadinessBoard;
 use crate::{console, invocation::Start};
 
-/// The socket in the form in which systemd expects it: abstract, so that no mount can hide it.
+/// The socket in the form that systemd expects: abstract, so that no mount can hide it.
 pub(crate) const NOTIFY_ADDRESS: &str = "@banger/notify";
 
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Waits for systemd's word and writes it on the board.
+/// Waits for systemd's report and records it.
 pub(crate) fn watch_systemd(board: Arc<ReadinessBoard>, start: Start) {
     match bind() {
         Ok(socket) => drop(tokio::spawn(async move {
             board.system("starting", false);
             match start {
                 Start::First => wait_for_ready(&socket).await,
-                // The word may have been said to the agent before: `ask` waits until systemd knows what it is.
+                // systemd may have reported to an earlier agent: `ask` waits until systemd knows its state.
                 Start::Again => {}
             }
             board.system(&ask().await, true);
@@ -55,7 +55,7 @@ fn is_ready(message: &[u8]) -> bool {
     message.split(|b| *b == b'\n').any(|line| line == b"READY=1")
 }
 
-/// Returns `running`, `degraded` and so on; the default target was reached, so an unclear answer is `running`.
+/// Returns `running`, `degraded` and so on. The default target was reached, so an unclear answer counts as `running`.
 async fn ask() -> String {
     let answer = Command::new("systemctl").args(["is-system-running", "--wait"]).kill_on_drop(true).output();
     match tokio::time::timeout(ANSWER_DEADLINE, answer).await {

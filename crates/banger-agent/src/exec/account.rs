@@ -1,10 +1,10 @@
-//! Users and groups, read from `/etc/passwd` and `/etc/group`: a static program has no name service to ask.
+//! Users and groups, read from `/etc/passwd` and `/etc/group`, because a static program has no name service to ask.
 
 use std::path::{Path, PathBuf};
 
 use crate::os::spawn::Credentials;
 
-/// Who a command runs as, and where it feels at home.
+/// The user and groups of a command, with its home directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) name: Vec<u8>,
@@ -26,11 +26,11 @@ pub(crate) enum AccountError {
     GroupOutOfRange(String),
 }
 
-/// The highest id that a command can run as. The kernel takes 4294967295 for "stay who you are", which is root; like docker
-/// we draw the line where programs with signed ids do.
+/// The highest ID that a command can run as. The kernel reads 4294967295 as "unchanged", which is root; like docker, we use
+/// the limit of programs with signed IDs.
 const ID_MAX: u32 = i32::MAX.unsigned_abs();
 
-/// What a name could be when it is read as an id.
+/// A name that may be an ID.
 enum Id {
     Valid(u32),
     OutOfRange,
@@ -64,7 +64,7 @@ impl AccountFiles {
         Self { passwd: read("etc/passwd"), group: read("etc/group") }
     }
 
-    /// Finds the account for `user` or `user:group`, each a name or a number; an empty user is root, an empty group the
+    /// Finds the account for `user` or `user:group`, each a name or a number; an empty user means root, an empty group the
     /// user's own.
     pub(crate) fn resolve(&self, wanted: &str) -> Result<Account, AccountError> {
         let (user, group) = wanted.split_once(':').unwrap_or((wanted, ""));
@@ -81,7 +81,7 @@ impl AccountFiles {
         if *gid > ID_MAX {
             return Err(AccountError::GroupOutOfRange(gid.to_string()));
         }
-        // The kernel refuses the whole list for one of them.
+        // The kernel refuses the whole list if it contains one of them.
         groups.retain(|group| *group <= ID_MAX);
         Ok(account)
     }
@@ -108,7 +108,7 @@ impl AccountFiles {
             (_, Id::OutOfRange) => return Err(AccountError::UserOutOfRange(wanted.to_owned())),
             (_, Id::NotANumber) => return Err(AccountError::NoSuchUser(wanted.to_owned())),
         };
-        // Without an entry there is still the number; its group is root's, as in containers.
+        // Without an entry, the number is still valid; its group is root's, as in containers.
         Ok(Account {
             name: wanted.as_bytes().to_vec(),
             credentials: Credentials { uid, gid: 0, groups: vec![0] },
@@ -272,7 +272,7 @@ mod tests {
             assert!(matches!(outcome, Err(AccountError::GroupOutOfRange(_))), "{id}: {outcome:?}");
         }
         assert_eq!(files.resolve("2147483647:2147483647").unwrap().credentials.uid, 2_147_483_647);
-        // A group of the file that nobody can be in is no obstacle.
+        // A group in the file with an ID that is not allowed is ignored.
         assert_eq!(files.resolve("ada").unwrap().credentials.groups, [1001]);
     }
 

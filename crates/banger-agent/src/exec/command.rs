@@ -1,4 +1,4 @@
-//! One command from its start to its last reply.
+//! One command, from its start to its last reply.
 
 use std::{
     ffi::CString,
@@ -56,26 +56,26 @@ use crate::os::{
 };
 use crate::way_out::WayOutBoard;
 
-/// From SIGHUP to SIGKILL when the caller went away.
+/// Time between SIGHUP and SIGKILL after the caller went away.
 const HANG_UP_GRACE: Duration = Duration::from_millis(500);
 
-/// Starts commands and counts those that run.
+/// Starts commands and counts the running ones.
 #[derive(Debug)]
 pub(crate) struct Commands {
     root: PathBuf,
     nursery: TreeNursery,
     running: AtomicU32,
     ended: Notify,
-    /// The first process, to which some commands speak.
+    /// The first process, with which some commands communicate.
     init: Init,
-    /// The end of the system, where it is told before it comes.
+    /// Announces the end of the system, if it is known before it happens.
     way_out: Option<Arc<WayOutBoard>>,
     init_program: Option<PathBuf>,
-    /// The image's command while it runs as the first process of a process namespace; held for a moment only.
+    /// The image's command while it runs as the first process of a PID namespace. Locked only briefly.
     first: Mutex<Option<Pid>>,
-    /// What the image says about its processes; held for a moment only.
+    /// The image's process settings. Locked only briefly.
     defaults: Mutex<Option<ProcessDefaults>>,
-    /// What every command has beneath what image and caller say; held for a moment only.
+    /// Variables of every command, over which image and caller take precedence. Locked only briefly.
     session_variables: Mutex<Vec<EnvironmentVariable>>,
 }
 
@@ -93,12 +93,12 @@ struct Running {
     ends: Ends,
     is_detached: bool,
     is_first: bool,
-    /// The image's command, among whose processes it is.
+    /// The image's command, whose namespaces this command shares.
     beside: Option<Pid>,
 }
 
 impl Commands {
-    /// `root` is where account files and homes are; `cgroups` where commands get their cgroups.
+    /// `root` contains account files and homes; `cgroups` is the directory for the cgroups of commands.
     pub(crate) fn new(root: PathBuf, cgroups: Option<PathBuf>) -> Self {
         Self {
             root,
@@ -114,7 +114,7 @@ impl Commands {
         }
     }
 
-    /// Names the first process, and its program where that is not ours; says where its shutdown is told before it comes.
+    /// Sets the first process, its program if that is not ours, and the announcement of its shutdown.
     pub(crate) fn with_init(
         mut self,
         init: Init,
@@ -125,12 +125,12 @@ impl Commands {
         self
     }
 
-    /// From now on commands start as the image says, where their callers say nothing else.
+    /// Sets the image's process settings, which apply to commands from now on unless their callers override them.
     pub(crate) fn set_defaults(&self, defaults: Option<ProcessDefaults>) {
         *self.defaults.lock().unwrap_or_else(PoisonError::into_inner) = defaults;
     }
 
-    /// Returns the language of a session that begins elsewhere: the image's, or what the guest has of the caller's.
+    /// Returns the locale of a session that begins elsewhere: the image's, or the caller's if the guest has it.
     pub(crate) fn locale(&self, callers: &[EnvironmentVariable]) -> Vec<EnvironmentVariable> {
         let defaults = self.defaults.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let images = defaults.map(|defaults| defaults.environment).unwrap_or_default();
@@ -138,12 +138,12 @@ impl Commands {
         if said.is_empty() { session::locale(&self.root, &[], callers) } else { said }
     }
 
-    /// From now on commands have these variables where neither image nor caller says another value.
+    /// Sets variables for commands from now on, over which image and caller take precedence.
     pub(crate) fn set_session_variables(&self, variables: Vec<EnvironmentVariable>) {
         *self.session_variables.lock().unwrap_or_else(PoisonError::into_inner) = variables;
     }
 
-    /// Returns where the guest's root is.
+    /// Returns the path of the guest's root.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -155,12 +155,12 @@ impl Commands {
         below(&self.root, &home)
     }
 
-    /// Returns how many commands run now.
+    /// Returns the number of running commands.
     pub(crate) fn running(&self) -> u32 {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Waits until a command has ended; one that ended before anybody waited counts.
+    /// Waits until a command has ended; one that ended before this call counts as well.
     pub(crate) async fn one_ended(&self) {
         self.ended.notified().await;
     }
@@ -213,10 +213,10 @@ impl Commands {
         let _ = replies.send(Ok(ExecReply { reply: Some(reply) })).await;
     }
 
-    /// Lets a command wait that speaks to the init; `false`: its caller has gone meanwhile.
+    /// Makes a command wait if it communicates with the init; `false` if its caller has gone meanwhile.
     async fn wait_for_init(&self, start: &ExecStart, replies: &ReplySender) -> bool {
         let Some(wait) = InitWait::of(start, self.init, &self.root) else { return true };
-        // An init that leaves this command the processor would be waited for in vain.
+        // An init that waits for this command's end would otherwise be waited for in vain.
         self.ended.notify_one();
         tokio::select! {
             () = wait.wait() => true,
@@ -224,7 +224,7 @@ impl Commands {
         }
     }
 
-    /// Decides about the image's command. An init that runs is replaced by a shell.
+    /// Decides about the image's command. An init that runs already is replaced by a shell.
     fn is_to_be_first(&self, filled: &mut FilledIn) -> bool {
         if !filled.is_images_command {
             return false;
@@ -234,14 +234,14 @@ impl Commands {
             ImagesCommand::Shell => false,
             ImagesCommand::Init => {
                 filled.start.argv.clear();
-                // It is what was asked for: it does not wait for the shell's end.
+                // The init is what was requested, so it does not wait for the shell's end.
                 self.ended.notify_one();
                 false
             }
         }
     }
 
-    /// Commands are born beside the image's command, as in a container.
+    /// Commands are born into the namespaces of the image's command, as in a container.
     fn place(&self, is_first: bool) -> Place {
         match self.first().map(Namespaces::of) {
             _ if is_first => Place::First,
@@ -304,7 +304,7 @@ impl Commands {
         Ok(Running { child, tree, leader, ends, is_detached: start.detached, is_first, beside })
     }
 
-    /// In a root that is not `/` (a test guest) homes lie below it.
+    /// If the root is not `/` (in a test guest), homes are below it.
     fn at_home(&self, mut account: Account) -> Account {
         use std::os::unix::ffi::OsStrExt as _;
         if self.root != std::path::Path::new("/") {
@@ -357,7 +357,7 @@ fn has_succeeded(reply: &Reply) -> bool {
     matches!(reply, Reply::Exited(ExecExited { outcome: Some(Outcome::Code(0)), .. }))
 }
 
-/// The kernel ends all processes of a namespace with its first, which has no mounts of its own any more by then.
+/// The kernel ends all processes of a namespace with its first one, which has no mounts of its own any more by then.
 fn went_along(status: ExitStatus, beside: Option<Pid>) -> Option<String> {
     let is_gone = |first| Namespaces::of(first).is_err();
     let sentence =
@@ -383,7 +383,7 @@ fn attach(ends: Ends, replies: &ReplySender, exited: &watch::Receiver<bool>) -> 
     }
 }
 
-/// Waits for the exit; when the caller goes away first, ends the whole tree.
+/// Waits for the exit; if the caller goes away first, ends the whole tree.
 async fn wait_or_hang_up(
     child: &mut Child,
     tree: &ProcessTree,
@@ -395,7 +395,7 @@ async fn wait_or_hang_up(
         () = replies.closed() => {}
     }
     tree.signal(libc::SIGHUP);
-    // A stopped process would not hear the first signal.
+    // A stopped process would not receive the first signal.
     tree.signal(libc::SIGCONT);
     let all_gone = async { tokio::join!(child.wait(), tree.emptied()) };
     let _ = tokio::time::timeout(HANG_UP_GRACE, all_gone).await;
@@ -431,8 +431,9 @@ fn open_streams(
     Ok((StandardStreams { stdin, stdout, stderr }, ends))
 }
 
-/// `/dev/stdout` of a process is its own descriptor, but to open it takes a right to the pipe: its user has it, and whoever
-/// that user becomes. Nobody else comes to it: other processes' descriptors are closed to them.
+/// `/dev/stdout` of a process is its own descriptor, but opening it requires permission for the pipe. The command's user
+/// gets it, as does anyone that this user becomes. Nobody else can reach the pipe, because other processes' descriptors are
+/// closed to them.
 fn give(pipe: &OwnedFd, owner: &spawn::Credentials) -> Result<(), rustix::io::Errno> {
     rustix::fs::fchown(pipe, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     rustix::fs::fchmod(pipe, Mode::from_raw_mode(0o666))

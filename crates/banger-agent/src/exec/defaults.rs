@@ -1,24 +1,24 @@
-//! What an image says about its processes, where a caller leaves it open. Pure.
+//! Fills in an image's process settings where a caller leaves them open. Pure.
 
 use banger_agent_proto::{ExecStart, ProcessDefaults};
 
-/// How a shell starts that nobody named.
+/// How a default shell is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shell {
-    /// Reads the user's profile, as after a login.
+    /// The shell reads the user's profile, as after a login.
     Login,
-    /// Keeps the environment: an image that has one of its own has it there, and a profile would set its PATH anew.
+    /// The shell keeps the environment: an image may have its own, and a profile would reset its PATH.
     Plain,
 }
 
-/// A start with everything filled in that the image says and the caller does not.
+/// A start, with the image's settings filled in where the caller has none.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FilledIn {
     pub(crate) start: ExecStart,
     pub(crate) shell: Shell,
-    /// The working directory is the image's.
+    /// Whether the working directory is the image's.
     pub(crate) is_images_directory: bool,
-    /// The command is the image's.
+    /// Whether the command is the image's.
     pub(crate) is_images_command: bool,
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn filled_in(start: ExecStart, defaults: Option<&ProcessDefaults>) ->
     let Some(defaults) = defaults else { return filled };
     filled.shell = Shell::Plain;
     let start = &mut filled.start;
-    // Later ones win, so the caller's come last.
+    // Later variables win, so the caller's come last.
     start.environment.splice(0..0, defaults.environment.iter().cloned());
     if start.user.is_empty() {
         start.user.clone_from(&defaults.user);
@@ -45,7 +45,8 @@ pub(crate) fn filled_in(start: ExecStart, defaults: Option<&ProcessDefaults>) ->
     filled
 }
 
-/// Builders that take the working directory as it is written leave it relative: to the root, as others read it.
+/// Some builders keep a working directory as it was written; like other tools, we read a relative one as relative to the
+/// root.
 fn absolute(directory: &[u8]) -> Vec<u8> {
     if directory.starts_with(b"/") { directory.to_vec() } else { [b"/", directory].concat() }
 }

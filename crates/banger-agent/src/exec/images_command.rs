@@ -1,9 +1,9 @@
-//! The image's own command, which in a container would be the first process: s6-overlay and other supervisors insist on
-//! that, and a program that handles its signals and its orphans accordingly is right here as well.
+//! The image's own command, which would be the first process of a container: s6-overlay and other supervisors require that,
+//! and it also suits a program that handles its signals and orphans accordingly.
 //!
-//! Two commands are none of that kind. An init that has booted the guest runs already: it is not started a second time, and
-//! whoever asks for it gets a shell. And a bare shell is somebody's session, whose background processes outlive it in a
-//! machine; as the first process it would take them along.
+//! Two kinds of commands are exceptions. An init that has booted the guest runs already: it is not started a second time,
+//! and the caller gets a shell. A bare shell is a session, whose background processes outlive it in a machine; if it were
+//! the first process, they would end with it.
 
 use std::{
     fs,
@@ -16,22 +16,22 @@ use super::{account::below, plan};
 const SHELLS: [&[u8]; 9] = [b"sh", b"ash", b"bash", b"dash", b"fish", b"ksh", b"mksh", b"tcsh", b"zsh"];
 const SHELL_OPTIONS: [&[u8]; 4] = [b"-l", b"-i", b"-il", b"--login"];
 
-/// Programs of many names: which one it is tells what it does.
+/// Programs with many names, which do what their name says.
 const OF_MANY_NAMES: [&str; 2] = ["busybox", "toybox"];
 
-/// What the image's command is to its guest.
+/// The role of the image's command in its guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ImagesCommand {
-    /// The first process of a process namespace.
+    /// The first process of a PID namespace.
     FirstProcess,
-    /// A shell for whoever sits in front of it.
+    /// A shell for an interactive user.
     Shell,
     /// The guest's init.
     Init,
 }
 
 impl ImagesCommand {
-    /// Tells by the command's words, and by the program of the guest's init.
+    /// Determines the role from the command's words and the program of the guest's init.
     pub(super) fn of(words: &[impl AsRef<[u8]>], root: &Path, init: Option<&Path>) -> Self {
         let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
         if init.is_some_and(|init| is_init(&without_shell(&words), root, init)) {

@@ -1,7 +1,7 @@
-//! Commands that talk to the image's init: right after the agent is ready the init has only just begun, and `systemctl` would
-//! say that the system was not booted with systemd. Such a command waits for the init's door; every other starts at once.
-//! Which programs they are is a rule. They are found on the command line, in the text of a shell's `-c`, and in a script
-//! that the command names; what a compiled program starts is out of sight.
+//! Commands that communicate with the image's init. When the agent becomes ready, the init has only just started, and
+//! `systemctl` would say that the system was not booted with systemd. Such a command waits until the init accepts requests;
+//! every other starts at once. A rule decides which programs these are. They are found on the command line, in the text of a
+//! shell's `-c`, and in a script that the command names; programs that a compiled program starts cannot be seen.
 
 use std::{
     io::{self, Read as _},
@@ -15,16 +15,16 @@ use tokio::net::UnixStream;
 use super::power_command::is_power_verb;
 use crate::{control::Init, os::appearance};
 
-/// How long a command waits at most; then it starts and tells by itself what is wrong. The host waits a little longer.
+/// Maximum wait of a command; then it starts and reports the problem itself. The host waits a little longer.
 const DEADLINE: Duration = Duration::from_secs(25);
 
-/// Between two tries of a door that is there, but not open yet.
+/// Pause between two attempts to connect to a socket that exists but is not open yet.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Longest part of a script that is looked at.
+/// Maximum number of bytes of a script that are examined.
 const SCRIPT_BYTES_MAX: u64 = 64 * 1024;
 
-/// Speak to systemd itself.
+/// Programs that communicate with systemd itself.
 const OF_MANAGER: [&str; 8] = [
     "systemctl",
     "service",
@@ -35,7 +35,8 @@ const OF_MANAGER: [&str; 8] = [
     "systemd-cgtop",
     "deb-systemd-invoke",
 ];
-/// Speak to services of systemd by the system's bus. Those that end the system ask logind there before they ask systemd.
+/// Programs that communicate with services of systemd over the system bus. Those that end the system ask logind there before
+/// they ask systemd.
 const OF_BUS: [&str; 15] = [
     "reboot",
     "poweroff",
@@ -53,9 +54,9 @@ const OF_BUS: [&str; 15] = [
     "busctl",
     "gdbus",
 ];
-/// Speak to `OpenRC`.
+/// Programs that communicate with `OpenRC`.
 const OF_OPENRC: [&str; 4] = ["rc-service", "rc-status", "service", "rc"];
-/// Start and stop services of what they install and remove, by these words.
+/// Programs that start and stop services of what they install and remove, if called with these words.
 const PACKAGE_MANAGERS: [&str; 9] =
     ["apt", "apt-get", "aptitude", "dpkg", "dnf", "yum", "zypper", "pacman", "apk"];
 const PACKAGE_WORDS: [&str; 12] = [
@@ -72,13 +73,13 @@ const PACKAGE_WORDS: [&str; 12] = [
     "--configure",
     "-S",
 ];
-/// Run the text or the file that their arguments say.
+/// Programs that run the text or the file in their arguments.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ash", "busybox"];
-/// Run the command that their arguments are.
+/// Programs that run the command in their arguments.
 const WRAPPERS: [&str; 10] =
     ["env", "sudo", "timeout", "nohup", "setsid", "nice", "time", "eatmydata", "xargs", "script"];
 
-/// What a command waits for.
+/// The part of the init that a command waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Door {
     Manager,
@@ -86,17 +87,17 @@ enum Door {
     OpenRc,
 }
 
-/// Waits until the init can be spoken to, when a command wants that; tells first whether it has to wait.
+/// Waits until the init accepts requests, if a command needs that; reports first whether it must wait.
 pub(super) struct InitWait {
     doors: Vec<PathBuf>,
 }
 
 impl InitWait {
-    /// Returns what a command has to wait for; `None`: nothing.
+    /// Returns what a command must wait for; `None` if it need not wait.
     pub(super) fn of(start: &ExecStart, init: Init, root: &Path) -> Option<Self> {
         let arguments: Vec<_> = start.argv.iter().map(|argument| String::from_utf8_lossy(argument)).collect();
         let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
-        // Once the last door is open, nothing has to be looked at.
+        // Once the last part is ready, nothing needs to be examined.
         if doors_of(Door::last(init)?, root).iter().all(|door| door.exists()) {
             return None;
         }
@@ -112,7 +113,7 @@ impl InitWait {
         (!closed.is_empty()).then_some(Self { doors: closed })
     }
 
-    /// Waits until every door is open, or the deadline is over.
+    /// Waits until every part is ready, or the deadline has passed.
     pub(super) async fn wait(self) {
         let opened = async {
             for door in &self.doors {
@@ -127,7 +128,7 @@ impl InitWait {
     }
 }
 
-/// A socket is there a moment before somebody listens on it. What is no socket is open when it is there.
+/// A socket exists a moment before a process listens on it. Anything that is not a socket is ready once it exists.
 async fn wait_until_open(door: &Path) {
     while let Err(error) = UnixStream::connect(door).await {
         if error.kind() != io::ErrorKind::ConnectionRefused || !is_socket(door) {
@@ -149,7 +150,7 @@ fn has_bus(root: &Path) -> bool {
 }
 
 impl Door {
-    /// Returns the door of an init that opens last.
+    /// Returns the part of an init that becomes ready last.
     fn last(init: Init) -> Option<Self> {
         match init {
             Init::Systemd => Some(Self::Bus),
@@ -159,7 +160,7 @@ impl Door {
     }
 }
 
-/// Returns the files that are there when a door is open; none where it is not waited for.
+/// Returns the files that exist once a part is ready; none if it is not waited for.
 fn doors_of(door: Door, root: &Path) -> Vec<PathBuf> {
     match door {
         // An image without a bus has nothing to wait for there.
@@ -172,16 +173,16 @@ fn doors_of(door: Door, root: &Path) -> Vec<PathBuf> {
     }
 }
 
-/// Returns the beginning of a script; `None`: it is something else.
+/// Returns the beginning of a script; `None` if the file is something else.
 fn read_script(root: &Path, directory: &Path, path: &str) -> Option<String> {
     let path = if path.starts_with('/') { root.join(relative(path)) } else { directory.join(path) };
-    // Neither a pipe nor a device is opened: that could wait for ever.
+    // Neither a pipe nor a device is opened, because that could block for ever.
     if !path.metadata().ok()?.is_file() {
         return None;
     }
     let mut text = Vec::new();
     std::fs::File::open(&path).ok()?.take(SCRIPT_BYTES_MAX).read_to_end(&mut text).ok()?;
-    // A program is no text.
+    // A file with zero bytes is a program, not a script.
     (!text.contains(&0)).then(|| String::from_utf8_lossy(&text).into_owned())
 }
 
@@ -298,7 +299,7 @@ mod tests {
         assert!(futures::poll!(&mut waiting).is_pending());
         let _listener = tokio::net::UnixListener::bind(root.path().join("run/systemd/private")).unwrap();
         tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("the door is open");
-        // From now on nothing is waited for.
+        // From now on, commands no longer wait.
         assert!(InitWait::of(&start(&["systemctl"]), Init::Systemd, root.path()).is_none());
         // An image without a bus is not waited for either.
         assert!(InitWait::of(&start(&["loginctl"]), Init::Systemd, root.path()).is_none());

@@ -1,9 +1,9 @@
-//! Carries the host's messages to the command: input, window size, signals.
+//! Delivers the host's messages to the command: input, window size, signals.
 //!
-//! Signals and window sizes do not wait behind input that the command does not read: up to [`PENDING_BYTES_MAX`] of it
-//! is kept here while further messages are read. Beyond that nothing is read until the command takes some: the host's
-//! input stops at the window of its stream, and a signal that is sent behind it waits with it, since messages arrive in
-//! order. A host that must end such a command ends the call.
+//! Signals and window sizes do not wait behind input that the command does not read: up to [`PENDING_BYTES_MAX`] of it is
+//! kept here while further messages are read. Beyond that, nothing is read until the command accepts input: the host's input
+//! stops at the window of its stream, and a signal that is sent after it waits as well, because messages arrive in order. A
+//! host that must end such a command ends the call.
 
 use std::{os::fd::AsFd, sync::Arc};
 
@@ -15,10 +15,10 @@ use tonic::Status;
 
 use super::{leader::Leader, output::Stream, terminal};
 
-/// Input that waits for the command. The message that goes beyond it is still kept whole.
+/// Maximum number of bytes of pending input. The message that exceeds it is still kept whole.
 const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
-/// Where the command's input goes.
+/// The destination of the command's input.
 pub(crate) enum Input {
     /// No input: a detached command.
     None,
@@ -26,7 +26,7 @@ pub(crate) enum Input {
     Terminal(Arc<Stream>),
 }
 
-/// Serves messages until there are no more and the command has its input.
+/// Serves messages until there are no more and the command has received its input.
 pub(crate) async fn pump(
     mut messages: impl MessageStream<Item = Result<ExecRequest, Status>> + Unpin,
     input: Input,
@@ -35,7 +35,7 @@ pub(crate) async fn pump(
     let mut feed = Feed { input, pending: BytesMut::new(), is_complete: false };
     let mut is_heard = true;
     while is_heard || !feed.pending.is_empty() {
-        // Both may be dropped half-way: a message is taken whole or not at all, and so is a write.
+        // Both branches may be dropped half-way: a message is received whole or not at all, and so is a write.
         tokio::select! {
             message = messages.next(), if is_heard && feed.pending.len() < PENDING_BYTES_MAX => {
                 if let Some(Ok(ExecRequest { request })) = message {
@@ -50,11 +50,11 @@ pub(crate) async fn pump(
     }
 }
 
-/// The command's input with what waits for it.
+/// The command's input with its pending bytes.
 struct Feed {
     input: Input,
     pending: BytesMut,
-    /// A pipe gets no more input: it is closed behind what is pending.
+    /// Whether the input has ended: a pipe is closed after the pending bytes.
     is_complete: bool,
 }
 
@@ -83,7 +83,7 @@ impl Feed {
         }
     }
 
-    /// The host has no more input. On a terminal that means nothing.
+    /// Marks the end of the host's input, which has no effect on a terminal.
     fn complete(&mut self) {
         self.is_complete = true;
         self.close_when_done();
@@ -93,7 +93,7 @@ impl Feed {
         if let Ok(count) = written {
             self.pending.advance(count);
         } else {
-            // Nobody reads it any more; the command may well go on.
+            // Nobody reads the input any more, but the command may continue.
             self.pending.clear();
             self.is_complete = true;
         }
@@ -126,12 +126,12 @@ impl Input {
     }
 }
 
-/// Writes what the stream takes now; waits until it takes something.
+/// Writes as much as the stream accepts now; waits until it accepts something.
 async fn write(stream: Option<&Stream>, bytes: &[u8]) -> Result<usize, Errno> {
     let stream = stream.ok_or(Errno::PIPE)?;
     loop {
         let mut guard = stream.writable().await.map_err(|_gone| Errno::IO)?;
-        // A terminal that everybody has closed while it was full takes nothing and is called writable for ever.
+        // A terminal that everybody has closed while it was full accepts nothing, and is reported as writable for ever.
         let is_hung_up = guard.ready().is_write_closed();
         match guard.try_io(|stream| Ok(rustix::io::write(stream.get_ref().as_fd(), bytes)?)) {
             Ok(Ok(count)) => return Ok(count),
@@ -152,7 +152,7 @@ mod tests {
 
     const CHUNK_BYTES: usize = 32 * 1024;
 
-    /// Room of a pipe.
+    /// Capacity of a pipe.
     const PIPE_BYTES: usize = 64 * 1024;
 
     #[tokio::test]

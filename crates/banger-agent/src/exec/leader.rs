@@ -1,4 +1,4 @@
-//! The process that a command is, and the signals that reach it.
+//! The process of a command, and the signals that are sent to it.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use crate::os::signal::{self, Mask, Target};
 /// The leader of a command.
 #[derive(Debug, Default)]
 pub(crate) struct Leader {
-    /// Empty once its number could belong to somebody else.
+    /// Empty once its number could belong to another process.
     pid: Mutex<Option<Pid>>,
     is_first: bool,
     /// The signal that we carried out ourselves.
@@ -23,17 +23,17 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    /// `is_first`: it is the first process of a process namespace.
+    /// `is_first`: the process is the first of a PID namespace.
     pub(crate) fn new(pid: Pid, is_first: bool) -> Self {
         Self { pid: Mutex::new(Some(pid)), is_first, ended_by: Mutex::default() }
     }
 
-    /// Its number is free: nobody is signalled from now on.
+    /// Records that the number is free, so that no process is signalled from now on.
     pub(crate) fn forget(&self) {
         *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Signals the foreground group of its terminal, or its own.
+    /// Signals the foreground group of the terminal, or the process's own group.
     pub(crate) fn signal(&self, terminal: Option<impl AsFd>, number: i32) {
         let pid = self.pid.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pid) = *pid else { return };
@@ -46,7 +46,7 @@ impl Leader {
         }
     }
 
-    /// Returns how the command ended, as its caller shall see it.
+    /// Returns how the command ended, as its caller should see it.
     pub(crate) fn seen(&self, status: ExitStatus) -> ExitStatus {
         let ended_by = *self.ended_by.lock().unwrap_or_else(PoisonError::into_inner);
         match (status.signal(), ended_by) {
@@ -56,9 +56,9 @@ impl Leader {
     }
 }
 
-/// Tells whether a signal that ends every other process does not reach this one: the kernel shields the first process of a
-/// process namespace from what it has no handler for (`pid_namespaces(7)`), and a program that was not written to be one
-/// would not hear the end that its caller asks for.
+/// Tells whether a signal that ends every other process does not reach this one. The kernel shields the first process of a
+/// PID namespace from signals without a handler (`pid_namespaces(7)`), and a program that was not written to be one would
+/// not react when its caller asks it to end.
 fn is_deaf_to(pid: Pid, number: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
     !status.is_empty()

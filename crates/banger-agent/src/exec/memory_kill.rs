@@ -1,4 +1,5 @@
-//! Tells of commands that the guest's kernel killed because memory ran out: to their caller it looks like any other kill.
+//! Detects commands that the guest's kernel killed because memory ran out, which their caller could not distinguish from
+//! other kills.
 //! Sources: `mm/oom_kill.c` of Linux, `kmsg(5)`.
 
 use std::{
@@ -13,12 +14,12 @@ use rustix::process::Pid;
 
 /// Longest record of the kernel's log.
 const RECORD_BYTES_MAX: usize = 8 * 1024;
-/// Records that are read at most.
+/// Maximum number of records that are read.
 const RECORDS_MAX: usize = 100_000;
-/// The log's clock and the one of commands differ by less.
+/// The clocks of the log and of commands differ by less than this.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(100);
 
-/// A command that began at a moment.
+/// A command, with the time of its start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watch {
     leader: Pid,
@@ -34,13 +35,13 @@ struct Kill {
 }
 
 impl Watch {
-    /// Begins with the command.
+    /// Starts the watch; called at the start of the command.
     pub(super) fn begin(leader: Pid) -> Self {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         Self { leader, begun: Duration::try_from(now).unwrap_or_default() }
     }
 
-    /// Returns a sentence about a lack of memory, when the command failed and something was killed for it meanwhile.
+    /// Returns a sentence about a lack of memory, if the command failed and a process was killed for that meanwhile.
     pub(super) fn sentence(self, status: ExitStatus) -> Option<String> {
         if status.success() || !has_ever_killed(&fs::read_to_string("/proc/vmstat").ok()?) {
             return None;
@@ -59,7 +60,7 @@ impl Watch {
     }
 }
 
-/// Most guests never lack memory: their log is not read.
+/// Most guests never run out of memory; their log is not read.
 fn has_ever_killed(vmstat: &str) -> bool {
     vmstat.lines().find_map(|line| line.strip_prefix("oom_kill ")).is_some_and(|count| count.trim() != "0")
 }
@@ -73,7 +74,7 @@ fn records() -> impl Iterator<Item = String> {
             match log.as_mut()?.read(&mut buffer) {
                 Ok(0) => return None,
                 Ok(count) => return Some(String::from_utf8_lossy(buffer.get(..count)?).into_owned()),
-                // Records were overwritten before they were read, or a signal came.
+                // Records were overwritten before they were read, or a signal arrived.
                 Err(error)
                     if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted) => {}
                 Err(_) => return None,
@@ -83,7 +84,7 @@ fn records() -> impl Iterator<Item = String> {
     .take(RECORDS_MAX)
 }
 
-/// Reads `3,900,1234567,-;Out of memory: Killed process 4711 (python3) total-vm:…`, or the same of a memory cgroup.
+/// Parses `3,900,1234567,-;Out of memory: Killed process 4711 (python3) total-vm:…`, or the same for a memory cgroup.
 fn kill(record: &str) -> Option<Kill> {
     let (head, text) = record.split_once(';')?;
     let (_, victim) = text.split_once("ut of memory: Killed process ")?;

@@ -1,11 +1,11 @@
-//! Runs commands for the host: exactly the argument list, as the user, on pipes or a terminal.
+//! Runs commands for the host: with exactly the given argument list, as the given user, on pipes or a terminal.
 //!
 //! ```text
 //! requests ─▶ input ─▶ stdin / terminal          stdout, stderr ─▶ output ─▶ bounded channel ─▶ replies
 //!                 └──▶ signal, resize            exit ─▶ drain what is there ─▶ `exited`
 //! ```
-//! A slow reader fills the channel, then the pipe, then stops the command. A caller that goes away ends the whole
-//! tree of the command.
+//! A slow reader fills the channel, then the pipe, and then blocks the command. When a caller goes away, the whole process
+//! tree of the command ends.
 
 mod account;
 mod command;

@@ -1,4 +1,4 @@
-//! Reads what a command writes, as fast as the host takes it.
+//! Reads a command's output as fast as the host accepts it.
 
 use std::{
     io,
@@ -17,14 +17,14 @@ use tonic::Status;
 use super::replies::ReplySender;
 use crate::os::async_fd;
 
-/// Bytes of one reply.
+/// Maximum number of bytes in one reply.
 const CHUNK_BYTES: usize = 32 * 1024;
 
-/// What a pipe or terminal can hold when its command exits. More than that was written later, by a process that was
-/// left in the background.
+/// Maximum number of bytes that a pipe or terminal can hold when its command exits. Anything beyond was written later, by a
+/// process that was left in the background.
 const LEFT_BEHIND_BYTES_MAX: usize = 1024 * 1024;
 
-/// Which of the command's outputs.
+/// The output stream of the command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Channel {
     Stdout,
@@ -40,8 +40,8 @@ pub(crate) fn stream(fd: OwnedFd) -> io::Result<Stream> {
     async_fd::register(fd, Interest::READABLE | Interest::WRITABLE)
 }
 
-/// Sends everything that comes out of `source` until its end. Once the command has exited, only what lies there
-/// already is sent: a process in the background that keeps the descriptor open does not hold back the exit.
+/// Sends everything from `source` until its end. Once the command has exited, only the data that is already there is sent,
+/// so a background process that keeps the descriptor open does not delay the exit.
 pub(crate) async fn pump(
     source: impl AsRef<Stream>,
     channel: Channel,
@@ -52,7 +52,7 @@ pub(crate) async fn pump(
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut left = LEFT_BEHIND_BYTES_MAX;
     while left > 0 {
-        // Room for the reply comes first: a host that does not read stops the command, not our memory.
+        // Space for the reply is reserved first, so that a slow host blocks the command instead of filling our memory.
         let Ok(permit) = replies.reserve().await else { return };
         if *exited.borrow_and_update() {
             match read(source, &mut buffer) {
@@ -89,7 +89,7 @@ fn read(source: &Stream, buffer: &mut [u8]) -> Result<usize, ReadError> {
             Ok(count) => return Ok(count),
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Err(ReadError::Empty),
-            // A terminal whose other end was closed says EIO.
+            // A terminal whose other end was closed returns EIO.
             Err(_) => return Err(ReadError::Failed),
         }
     }

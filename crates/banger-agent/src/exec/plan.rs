@@ -1,4 +1,4 @@
-//! Turns the host's `ExecStart` into what execve takes. Pure, but for the working directory, which is opened here.
+//! Converts the host's `ExecStart` to arguments for execve. Pure, except for the working directory, which is opened here.
 
 use std::{
     ffi::{CString, NulError},
@@ -21,7 +21,7 @@ use crate::rooted;
 
 pub(super) const PATH_DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The command cannot be started as it was asked for.
+/// The command cannot be started as requested.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlanError {
     #[error(transparent)]
@@ -46,7 +46,7 @@ impl PlanError {
     }
 }
 
-/// The lists for execve.
+/// The argument and environment lists for execve.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Image {
     pub(crate) candidates: Vec<CString>,
@@ -54,7 +54,7 @@ pub(crate) struct Image {
     pub(crate) environment: Vec<CString>,
 }
 
-/// Builds the lists. Without an argument list it is the user's shell.
+/// Builds the lists. Without an argument list, the command is the user's shell.
 pub(crate) fn image(start: &ExecStart, account: &Account, shell: Shell) -> Result<Image, PlanError> {
     let variables = variables(start, account)?;
     let path = variables.iter().find(|(name, _)| name == b"PATH").map_or(PATH_DEFAULT, |(_, value)| value);
@@ -83,7 +83,7 @@ pub(crate) fn image(start: &ExecStart, account: &Account, shell: Shell) -> Resul
     })
 }
 
-/// Opens the directory the command starts in: the one asked for, else the home, else the root.
+/// Opens the initial working directory: the requested one, or else the home, or else the root.
 pub(crate) fn working_directory(start: &ExecStart, home: &Path) -> Result<OwnedFd, PlanError> {
     if start.working_directory.is_empty() {
         return open_directory(home).or_else(|_| open_directory(Path::new("/")));
@@ -91,7 +91,7 @@ pub(crate) fn working_directory(start: &ExecStart, home: &Path) -> Result<OwnedF
     open_directory(Path::new(std::ffi::OsStr::from_bytes(&start.working_directory)))
 }
 
-/// Makes the directory that an image names for its processes, where it does not have it, below `root`.
+/// Makes the working directory that an image names but does not contain, below `root`.
 pub(crate) fn make_working_directory(root: &Path, directory: &[u8]) -> Result<(), PlanError> {
     let path = Path::new(std::ffi::OsStr::from_bytes(directory));
     rooted::make_directory(root, path).map(drop).map_err(|error| PlanError::WorkingDirectory {
@@ -109,10 +109,10 @@ fn open_directory(path: &Path) -> Result<OwnedFd, PlanError> {
     )
 }
 
-/// Returns the path of an open directory, as it is in the root.
+/// Returns the path of an open directory in the root.
 pub(crate) fn path_of(directory: &OwnedFd) -> CString {
     let path = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd())).unwrap_or_default();
-    // A path has no zero byte; one that could not be had is the root.
+    // A path contains no zero byte; if it cannot be determined, the root is used.
     CString::new(path.as_os_str().as_bytes())
         .ok()
         .filter(|path| !path.is_empty())
@@ -141,7 +141,7 @@ fn variables(start: &ExecStart, account: &Account) -> Result<Variables, PlanErro
     Ok(variables)
 }
 
-/// A name without a slash is searched in PATH, where an empty entry is the working directory.
+/// A name without a slash is searched in PATH, in which an empty entry means the working directory.
 pub(super) fn candidates(program: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
     if program.is_empty() {
         return Vec::new();
@@ -157,7 +157,7 @@ pub(super) fn candidates(program: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A shell that is started with a dash before its name reads the user's profile.
+/// A shell whose name is passed with a leading dash reads the user's profile.
 fn login_name(shell: &[u8]) -> Vec<u8> {
     let base = shell.rsplit(|b| *b == b'/').next().unwrap_or(shell);
     [b"-", base].concat()

@@ -1,5 +1,5 @@
-//! Commands that end the guest's system. They return before the init has begun to: whoever hears of their end, and then wants
-//! something of the guest, would meet the services that are about to stop.
+//! Commands that end the guest's system. They return before the init has begun the shutdown, so a caller that sees their end
+//! and then makes another request would meet services that are about to stop.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use banger_agent_proto::ExecStart;
 
 use crate::way_out::WayOutBoard;
 
-/// Between the end of such a command and the first act of the init. One that is scheduled for later, or only asks, takes it all.
+/// Maximum time between the end of such a command and the first action of the init. A shutdown that is scheduled for later,
+/// or a mere query, takes all of it.
 const BEGIN_DEADLINE: Duration = Duration::from_secs(2);
 
 const PROGRAMS: [&str; 4] = ["reboot", "poweroff", "halt", "shutdown"];
@@ -16,7 +17,7 @@ const VERBS: [&str; 5] = ["reboot", "poweroff", "halt", "kexec", "soft-reboot"];
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ash", "busybox"];
 const WRAPPERS: [&str; 6] = ["sudo", "env", "timeout", "nohup", "setsid", "nice"];
 
-/// Waits until the shutdown that a command asked for has begun.
+/// Waits until the requested shutdown has begun.
 pub(super) async fn wait_for_begin(way_out: &WayOutBoard) {
     let mut known = way_out.subscribe();
     let _ = tokio::time::timeout(BEGIN_DEADLINE, known.wait_for(Option::is_some)).await;
@@ -37,7 +38,7 @@ fn is_power_command(words: &[&str]) -> bool {
     if WRAPPERS.contains(&program) {
         return (0..rest.len()).any(|first| rest.get(first..).is_some_and(is_power_command));
     }
-    // Where a command may begin in a script.
+    // Words after which a command may begin in a script.
     let begins = |text: &&str| {
         text.split([';', '&', '|', '\n', '(', '{'])
             .any(|part| is_power_command(&part.split_whitespace().collect::<Vec<_>>()))

@@ -1,6 +1,6 @@
-//! What a session gets of its caller's language and terminal: only what this guest knows. An image that says it itself
-//! comes first. A locale that is missing makes every Perl and Python complain, a terminal without an entry makes
-//! editors refuse to start.
+//! The locale and terminal type of a session: those of the caller, if this guest knows them. The image's own settings take
+//! precedence. With a missing locale every Perl and Python complains, and with an unknown terminal type editors refuse to
+//! start.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -9,28 +9,28 @@ use std::path::Path;
 
 use banger_agent_proto::{EnvironmentVariable, ExecStart};
 
-/// Understood by every C library of today, without any file.
+/// Supported by every current C library without any file.
 const LOCALE_DEFAULT: &str = "C.UTF-8";
-/// Where distributions keep the language that their administrator chose.
+/// Files in which distributions store the administrator's choice of locale.
 const LOCALE_FILES: [&str; 2] = ["etc/locale.conf", "etc/default/locale"];
 const LOCALES: &str = "usr/lib/locale";
 /// `locarchive.h` of glibc.
 const ARCHIVE_MAGIC: u32 = 0xde02_0109;
-/// Longest list of names in an archive.
+/// Maximum size of the list of names in an archive.
 const ARCHIVE_NAMES_BYTES_MAX: u32 = 1024 * 1024;
 
 const TERMINAL_DEFAULT: &str = "xterm-256color";
-/// Where terminal types are described.
+/// Directories with descriptions of terminal types.
 const TERMINFO: [&str; 4] = ["etc/terminfo", "lib/terminfo", "usr/share/terminfo", "usr/lib/terminfo"];
-/// Types that come in place of one without an entry, the richest first.
+/// Replacements for a type without an entry, the most capable first.
 const TERMINALS: [&str; 5] = [TERMINAL_DEFAULT, "xterm", "linux", "vt100", "dumb"];
-/// Those that come before them for a multiplexer.
+/// Replacements that come before these for a multiplexer.
 const MULTIPLEXERS: [&str; 2] = ["screen-256color", "screen"];
 
-/// Returns the start with language and terminal as this guest knows them.
+/// Returns the start with the locale and terminal type that this guest knows.
 pub(crate) fn settled(mut start: ExecStart, root: &Path) -> ExecStart {
     let locale = locale(root, &start.environment, &start.locale);
-    // Later ones win, and whoever says something of languages has said all of it.
+    // Later variables win. If the start sets any variable of the locale, the caller's locale is not used.
     start.environment.splice(0..0, locale);
     let terminal = start.environment.iter_mut().rfind(|variable| variable.name == "TERM");
     match terminal {
@@ -46,8 +46,8 @@ pub(crate) fn settled(mut start: ExecStart, root: &Path) -> ExecStart {
     start
 }
 
-/// Returns the variables of the language: none where `said` says them already, else the caller's that are known here,
-/// and in any case `LANG`.
+/// Returns the variables of the locale: none if `said` contains any, otherwise the caller's that are known here, and in any
+/// case `LANG`.
 pub(crate) fn locale(
     root: &Path,
     said: &[EnvironmentVariable],
@@ -65,7 +65,7 @@ pub(crate) fn locale(
     known
 }
 
-/// Returns a type of terminal that is described here: the one that is wanted, or the nearest.
+/// Returns a terminal type that is described here: the requested one, or the nearest.
 pub(crate) fn terminal_type(root: &Path, wanted: &[u8]) -> Vec<u8> {
     let is_described = |name: &[u8]| TERMINFO.iter().any(|place| has_entry(&root.join(place), name));
     let multiplexers: &[&str] =
@@ -74,7 +74,7 @@ pub(crate) fn terminal_type(root: &Path, wanted: &[u8]) -> Vec<u8> {
     let found = std::iter::once(wanted).chain(nearest).find(|name| is_described(name));
     match found {
         Some(found) => found.to_vec(),
-        // Without any description, programs bring their own for what everybody knows.
+        // Without any descriptions, programs use built-in ones for the common types.
         None if TERMINALS.iter().any(|name| name.as_bytes() == wanted) => wanted.to_vec(),
         None => TERMINAL_DEFAULT.into(),
     }
@@ -95,19 +95,19 @@ fn is_known(root: &Path, variable: &EnvironmentVariable) -> bool {
 
 fn has_locale(root: &Path, name: &[u8], value: &str) -> bool {
     match value {
-        // Who says nothing of a language wants UTF-8 all the same.
+        // A caller without a locale still wants UTF-8.
         "C" | "POSIX" => name != b"LANG",
         "C.UTF-8" | "C.utf8" => true,
         _ => {
             let names = [value.to_owned(), with_short_codeset(value)];
-            // `.` and `..` are no languages.
+            // `.` and `..` are not locales.
             let is_there = |name: &String| name.contains('_') && root.join(LOCALES).join(name).is_dir();
             has_musl(root) || names.iter().any(is_there) || archive_has(root, &names)
         }
     }
 }
 
-/// `de_DE.UTF-8@euro` is kept as `de_DE.utf8@euro`.
+/// `de_DE.UTF-8@euro` is stored as `de_DE.utf8@euro`.
 fn with_short_codeset(value: &str) -> String {
     let Some((language, rest)) = value.split_once('.') else { return value.to_owned() };
     let (codeset, modifier) = rest.split_once('@').map_or((rest, None), |(codeset, m)| (codeset, Some(m)));
@@ -116,13 +116,13 @@ fn with_short_codeset(value: &str) -> String {
     format!("{language}.{}{modifier}", short.to_ascii_lowercase())
 }
 
-/// musl takes any language and is always UTF-8.
+/// musl accepts any locale and always uses UTF-8.
 fn has_musl(root: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(root.join("lib")) else { return false };
     entries.flatten().any(|entry| entry.file_name().as_bytes().starts_with(b"ld-musl-"))
 }
 
-/// Looks into the list of names in glibc's archive, not into its hundreds of megabytes.
+/// Reads only the list of names in glibc's archive, not its hundreds of megabytes.
 fn archive_has(root: &Path, names: &[String]) -> bool {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(root.join(LOCALES).join("locale-archive"))?;
@@ -157,7 +157,7 @@ fn has_entry(place: &Path, name: &[u8]) -> bool {
         return false;
     }
     let name = std::ffi::OsStr::from_bytes(name);
-    // By the letter, or by its number where letters of either case are the same to the file system.
+    // By the letter, or by its code if the file system does not distinguish upper and lower case.
     let directories = [char::from(*first).to_string(), format!("{first:02x}")];
     directories.iter().any(|directory| place.join(directory).join(name).is_file())
 }

@@ -1,4 +1,4 @@
-//! Tells of commands that end because their guest does: the init asks every process to end before it ends the machine, and to
+//! Detects commands that end because their guest does: the init asks every process to end before it ends the machine, and to
 //! the caller that looks like any other signal.
 
 use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
@@ -7,7 +7,7 @@ use banger_agent_proto::way_out::WayOut;
 
 use crate::way_out;
 
-/// Returns a sentence when the command was ended by the way out of the guest.
+/// Returns a sentence if the command was ended by the guest's shutdown.
 pub(super) fn sentence(status: ExitStatus) -> Option<String> {
     let is_asked = matches!(status.signal(), Some(libc::SIGTERM | libc::SIGHUP | libc::SIGKILL));
     let way = is_asked.then(way_out::of_first_process).flatten()?;

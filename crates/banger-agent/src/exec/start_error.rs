@@ -1,4 +1,4 @@
-//! Why a command did not start, in words for who typed it: each names the program or the directory.
+//! The reasons why a command did not start, worded for the user: each names the program or the directory.
 
 use std::{io, path::PathBuf};
 
@@ -24,7 +24,7 @@ pub(super) enum StartError {
     NotInPath { program: String },
     #[error("`{program}` does not exist")]
     NotThere { program: String },
-    /// The kernel says the same of a program that is not there.
+    /// The kernel reports the same error for a missing program.
     #[error("`{program}` cannot be executed: its interpreter does not exist")]
     NoInterpreter { program: String },
     #[error("`{program}` cannot be executed")]
@@ -35,11 +35,11 @@ pub(super) enum StartError {
     Prepare { program: String, step: Step, source: io::Error },
 }
 
-/// What was to be started, as far as an error needs it.
+/// The attempted start, as far as an error needs it.
 pub(super) struct Attempt {
     pub(super) program: String,
     pub(super) directory: String,
-    /// There is a file of that name, or one in PATH.
+    /// Whether there is a file of that name, directly or in PATH.
     pub(super) is_there: bool,
 }
 
@@ -65,10 +65,10 @@ impl StartError {
         }
     }
 
-    /// What the host is told.
+    /// Converts the error to the reply to the host.
     pub(super) fn reply(&self) -> ExecFailed {
         let chain = crate::console::chain(self);
-        // Who typed the command has no use for the number.
+        // The error number is of no use to the user.
         let message = chain.rsplit_once(" (os error ").map_or(chain.as_str(), |(words, _)| words);
         ExecFailed { reason: self.reason().into(), message: message.to_owned() }
     }

@@ -36,14 +36,14 @@ pub(crate) fn open(
     Ok((master, streams))
 }
 
-/// Sets the window's size; the foreground group hears of it by SIGWINCH.
+/// Sets the window's size; the foreground group is notified by SIGWINCH.
 pub(crate) fn resize(master: impl AsFd, size: WindowSize) -> Result<(), Errno> {
     let cells = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
     let size = Winsize { ws_row: cells(size.rows), ws_col: cells(size.columns), ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(master, size)
 }
 
-/// The character that ends input.
+/// Returns the character that ends input.
 pub(crate) fn end_of_file(master: impl AsFd) -> u8 {
     rustix::termios::tcgetattr(master).map_or(4, |settings| settings.special_codes[SpecialCodeIndex::VEOF])
 }

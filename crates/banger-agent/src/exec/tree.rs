@@ -1,4 +1,4 @@
-//! All processes of one command: a cgroup of its own where there is one, else everything in the leader's session.
+//! All processes of one command: those in its own cgroup if there is one, otherwise those in the leader's session.
 
 use std::{
     fs, io,
@@ -22,12 +22,12 @@ pub(crate) struct TreeNursery {
 }
 
 impl TreeNursery {
-    /// `parent` must be a directory of cgroup v2. `None`: commands are told apart by session only.
+    /// `parent` must be a directory of cgroup v2. With `None`, commands are distinguished by session only.
     pub(crate) fn new(parent: Option<PathBuf>) -> Self {
         Self { parent, next: AtomicU64::new(1) }
     }
 
-    /// Makes the cgroup of the next command; without one the command still runs.
+    /// Makes the cgroup of the next command; if that fails, the command still runs.
     pub(crate) fn cgroup(&self) -> Option<CommandCgroup> {
         let parent = self.parent.as_ref()?;
         sweep(parent);
@@ -37,7 +37,7 @@ impl TreeNursery {
     }
 }
 
-/// The cgroup of one command; the directory goes with it when it is empty.
+/// The cgroup of one command; the directory is removed with it if it is empty.
 #[derive(Debug)]
 pub(crate) struct CommandCgroup {
     path: PathBuf,
@@ -75,7 +75,7 @@ impl Drop for CommandCgroup {
     }
 }
 
-/// The processes of a command that was started.
+/// The processes of a started command.
 #[derive(Debug)]
 pub(crate) struct ProcessTree {
     leader: Pid,
@@ -87,21 +87,21 @@ impl ProcessTree {
         Self { leader, cgroup }
     }
 
-    /// Sends a signal to every process. Those that are gone already are no error.
+    /// Sends a signal to every process. It is not an error if some have ended.
     pub(crate) fn signal(&self, number: i32) {
         for pid in self.members() {
             let _ = signal::send(Target::Process(pid), number);
         }
     }
 
-    /// Kills every process, also those that are born meanwhile.
+    /// Kills every process, including those that are born meanwhile.
     pub(crate) fn kill(&self) {
         if let Some(cgroup) = &self.cgroup
             && fs::write(cgroup.path.join("cgroup.kill"), "1").is_ok()
         {
             return;
         }
-        // Without cgroup.kill: again as long as the list still has somebody new in it.
+        // Without cgroup.kill, this is repeated as long as the list contains new processes.
         let mut known = Vec::new();
         loop {
             let members = self.members();
@@ -116,7 +116,7 @@ impl ProcessTree {
         }
     }
 
-    /// Waits until no process is left. Without a cgroup nobody can tell: returns at once.
+    /// Waits until no process is left. Without a cgroup this cannot be determined, so it returns at once.
     pub(crate) async fn emptied(&self) {
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.emptied().await;
@@ -131,7 +131,7 @@ impl ProcessTree {
     }
 }
 
-/// Removes the cgroups of commands that left processes behind which are gone by now.
+/// Removes the cgroups of commands that left processes behind which have ended since.
 fn sweep(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
@@ -154,7 +154,7 @@ fn session_members(leader: Pid) -> Vec<Pid> {
         .collect()
 }
 
-/// Reads the session from a line of `/proc/<pid>/stat`: `pid (name) state parent group session …`.
+/// Parses the session from a line of `/proc/<pid>/stat`: `pid (name) state parent group session …`.
 fn session_of(stat: &[u8]) -> Option<i32> {
     let after_name = stat.rsplit(|b| *b == b')').next()?;
     std::str::from_utf8(after_name).ok()?.split_ascii_whitespace().nth(3)?.parse().ok()

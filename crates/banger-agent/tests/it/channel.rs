@@ -34,7 +34,7 @@ fn pipe() -> UnixStream {
     UnixStream::from_std(host.into()).unwrap()
 }
 
-/// Says SYN, waits for the ACK, says GO.
+/// Sends SYN, waits for the ACK, sends GO.
 async fn handshake(pipe: &mut UnixStream) {
     let nonce = NONCE.fetch_add(1, Ordering::Relaxed);
     pipe.write_all(&Line::Syn(nonce).encode()).await.unwrap();
@@ -43,11 +43,11 @@ async fn handshake(pipe: &mut UnixStream) {
     pipe.write_all(&Line::Go(nonce).encode()).await.unwrap();
 }
 
-/// Runs a session: one hello, then `after` on the pipe as it stands.
+/// Runs a session: one hello, then `after` on the pipe in its current state.
 async fn hello(pipe: UnixStream) -> UnixStream {
     let (stop, mut stopped) = oneshot::channel::<()>();
     let (opened, stream) = oneshot::channel();
-    // The connection gives its pipe back only by being dropped: it works on a copy of the descriptor.
+    // The connection returns its pipe only by being dropped, so it works on a copy of the descriptor.
     let copy = pipe.into_std().unwrap();
     let kept = copy.try_clone().unwrap();
     let copy = UnixStream::from_std(copy).unwrap();
@@ -142,7 +142,7 @@ async fn a_repeated_request_is_answered_once() {
         let mut answer = vec![0; expected.len()];
         pipe.read_exact(&mut answer).await.unwrap();
         assert_eq!(answer, expected);
-        // What follows is the session's and not a second answer.
+        // The next bytes belong to the session and are not a second answer.
         hello(pipe).await;
     })
     .await;

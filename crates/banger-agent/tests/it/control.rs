@@ -1,4 +1,4 @@
-//! The calls beside exec, and the identity as files below a root.
+//! The calls other than exec, and the identity as files below a root.
 
 use std::{
     fs,
@@ -73,7 +73,7 @@ async fn processes_start_as_the_image_says_where_their_callers_say_nothing() {
     let start = ExecStart { environment: caller, image_command: true, ..ExecStart::default() };
     let outcome = start_on(client.clone(), start).await.finish().await;
     assert_eq!(String::from_utf8_lossy(&outcome.stdout), "image caller /usr arg\n");
-    // What the host adds comes beneath.
+    // The host's variables have lower precedence.
     let variable = |name: &'static str| EnvironmentVariable { name: name.into(), value: "host".into() };
     let session_environment = vec![variable("B"), variable("http_proxy")];
     client.identify(IdentifyRequest { session_environment, ..identity() }).await.unwrap();
@@ -81,7 +81,7 @@ async fn processes_start_as_the_image_says_where_their_callers_say_nothing() {
     let start = ExecStart { environment: caller, ..shell("echo \"$B $http_proxy\"") };
     let outcome = start_on(client.clone(), start).await.finish().await;
     assert_eq!(outcome.stdout, b"caller host\n");
-    // The next identity may be that of another image.
+    // The next identity may belong to another image.
     client.identify(identity()).await.unwrap();
     let outcome = start_on(client.clone(), shell("echo \"$A\"")).await.finish().await;
     assert_eq!(outcome.stdout, b"\n");

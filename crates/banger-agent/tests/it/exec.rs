@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};
 
 use crate::guest::{Outcome, PATIENCE, client, command, ports, run, shell, start, start_on};
 
-/// 32 and 33 cannot be reset through it: they stay as whoever runs the test left them.
+/// 32 and 33 cannot be reset through the C library: they stay as the caller of the test left them.
 const SIGNALS_OF_THE_C_LIBRARY: u64 = 3 << 31;
 
 fn code(code: u32) -> Option<Reply> {
@@ -113,7 +113,7 @@ async fn a_host_that_ends_its_side_ends_the_input() {
 async fn a_command_that_reads_nothing_can_still_be_ended() {
     let mut running = start(shell("echo up; exec sleep 1000")).await;
     running.wait_for("up").await;
-    // Many times what a pipe holds.
+    // Many times the capacity of a pipe.
     for _ in 0..10 {
         running.send(Request::Stdin(vec![b'x'; 100_000].into())).await;
     }
@@ -140,7 +140,7 @@ async fn a_signal_reaches_the_whole_group() {
     let child = pid(&running.wait_for("\n").await);
     running.send(Request::Signal(2)).await;
     assert_eq!(running.finish().await.end, killed_by(2));
-    // A shell without job control lets its background ignore the interrupt: the next signal does not.
+    // A shell without job control makes background processes ignore the interrupt, but not the next signal.
     let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
     ended(child).await;
 }

@@ -1,4 +1,4 @@
-//! What is seen of the guest: listeners and figures. The guest is this machine.
+//! Listeners and figures of a guest, for which this machine stands in.
 
 use std::net::{TcpListener, UdpSocket};
 

@@ -165,13 +165,13 @@ async fn a_host_that_takes_nothing_stops_the_reader() {
     let request = ReadTreeRequest { path: "big".into(), follow_link: false };
     let mut replies = guest.client.read_tree(request).await.unwrap().into_inner();
     replies.message().await.unwrap();
-    // Other calls go on beside it.
+    // Other calls continue meanwhile.
     assert!(guest.read("none").await.is_err());
     drop(replies);
     assert!(guest.read("none").await.is_err());
 }
 
-/// Waits for what a thread of the agent does: nothing tells the test.
+/// Waits for an action of a thread of the agent, which the test is not notified of.
 async fn wait_until(mut is_done: impl FnMut() -> bool) {
     let waiting = async {
         while !is_done() {

@@ -18,19 +18,19 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Streaming, body::Body};
 
-/// A test that waits longer than this has failed.
+/// A test that waits longer than this fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 static ROOT: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 
 pub type Client = AgentClient<Connection>;
 
-/// The ports of a guest; all tests but those of the identity share one root.
+/// The ports of a guest; all tests except those of the identity share one root.
 pub fn ports() -> Ports {
     test_guest::ports(ROOT.path()).unwrap()
 }
 
-/// Opens a port and sees the answer.
+/// Opens a port and reads the answer.
 pub async fn open(ports: &Ports, port: u32) -> DuplexStream {
     let (mut host, guest) = tokio::io::duplex(64 * 1024);
     tokio::spawn(greet(guest, ports.clone()));
@@ -60,7 +60,7 @@ pub async fn read_line(stream: &mut (impl AsyncRead + Unpin)) -> String {
     }
 }
 
-/// A connection as tonic's client wants it.
+/// A connection in the form that tonic's client requires.
 #[derive(Clone)]
 pub struct Connection(http2::SendRequest<Body>);
 
@@ -79,7 +79,7 @@ impl tower::Service<hyper::Request<Body>> for Connection {
     }
 }
 
-/// A command that runs.
+/// A running command.
 pub struct Running {
     pub requests: mpsc::Sender<ExecRequest>,
     pub replies: Streaming<ExecReply>,
@@ -109,7 +109,7 @@ pub fn command(argv: &[&[u8]]) -> ExecStart {
     ExecStart { argv: argv.iter().map(|a| a.to_vec().into()).collect(), ..ExecStart::default() }
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub stdout: Vec<u8>,
@@ -127,7 +127,7 @@ impl Running {
         message.unwrap().and_then(|reply| reply.reply)
     }
 
-    /// Reads output until this text has come.
+    /// Reads output until it contains this text.
     pub async fn wait_for(&mut self, text: &str) -> String {
         let mut seen = Vec::new();
         while !String::from_utf8_lossy(&seen).contains(text) {

@@ -1,9 +1,9 @@
-//! The agent's program where it is started as the kernel starts the first process of a guest without a console: no
-//! standard streams are open, and `/dev` is empty.
+//! The agent's program, started as the kernel starts the first process of a guest without a console: no standard streams are
+//! open, and `/dev` is empty.
 
 use std::process::Command;
 
-/// In namespaces of its own, so that no other process sees the empty `/dev`.
+/// Runs a script in namespaces of its own, so that no other process sees the empty `/dev`.
 fn in_an_empty_dev(script: &str) -> String {
     let mut unshare = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
@@ -36,7 +36,7 @@ fn streams_that_are_open_stay_as_they_are() {
 #[test]
 fn root_makes_the_device_that_is_missing() {
     if !rustix::process::geteuid().is_root() {
-        // Only root of the host makes devices.
+        // Only root of the host can make devices.
         return;
     }
     let made =

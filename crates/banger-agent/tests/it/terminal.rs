@@ -32,7 +32,7 @@ async fn a_command_that_reads_nothing_still_hears_of_sizes_and_signals() {
                   while :; do sleep 1000 & wait; kill $!; done";
     let mut running = start(on_terminal(script)).await;
     running.wait_for("up").await;
-    // Many times what a terminal holds.
+    // Many times the capacity of a terminal.
     for _ in 0..10 {
         running.send(Request::Stdin(vec![b'x'; 100_000].into())).await;
     }
