@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use banger_api::ErrorCode;
 use banger_image::{Hold, Image, OciPull, PullWhen};
 use banger_model::{ImageName, KernelName, VmSpec};
 use banger_sys::files::FileError;
 use banger_vmm::KernelFiles;
 use futures::future::BoxFuture;
 
+use crate::fault::Fault;
 use crate::operation::OperationTask;
 
 /// Why a kernel, image or disk could not be had.
@@ -35,6 +37,28 @@ pub enum BootSourceError {
         /// Where it should be.
         path: PathBuf,
     },
+}
+
+impl Fault for BootSourceError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Pull(source) | Self::PullBare(PullBareError { source, .. }) => source.code(),
+            Self::Disk(_) | Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => {
+                ErrorCode::OperationFailed
+            }
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Pull(source) => source.hint(),
+            Self::PullBare(PullBareError { name, .. }) => {
+                Some(format!("to run `{name}` as a command: banger run -- {name}"))
+            }
+            Self::Disk(source) => source.hint(),
+            Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => None,
+        }
+    }
 }
 
 /// Why a container image could not be pulled that was asked for by a word which may have been meant as a command.

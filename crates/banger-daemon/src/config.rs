@@ -448,7 +448,7 @@ mod tests {
         let path = directory.path().join("config.toml");
         let told = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            let told = crate::cause::chain(&Config::load(&path, HOST).unwrap_err());
+            let told = crate::fault::chain(&Config::load(&path, HOST).unwrap_err());
             told.replace(&path.display().to_string(), "config.toml")
         };
         let texts = [

@@ -2,12 +2,12 @@
 //! place; the parts know only what they are given.
 
 pub mod boot_source;
-pub mod cause;
 mod clock;
 pub mod config;
 pub mod daemon_log;
 pub mod doctor;
 pub mod events;
+pub mod fault;
 mod file_identity;
 mod host_trust;
 pub mod http;

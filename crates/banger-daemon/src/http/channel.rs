@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::connections::Patience;
 use super::extract::{Parameters, Segment};
-use super::fault::Refusal;
+use super::refusal::Refusal;
 use super::router::ApiState;
 
 /// Bytes per direction that are under way inside the daemon.

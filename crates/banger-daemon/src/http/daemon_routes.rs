@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tracing::info;
 
 use super::extract::Parameters;
-use super::fault::Refusal;
+use super::refusal::Refusal;
 use super::router::ApiState;
 
 #[derive(Deserialize, utoipa::IntoParams)]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::connections::Patience;
 use super::extract::Parameters;
-use super::fault::Refusal;
+use super::refusal::Refusal;
 use super::router::ApiState;
 use crate::vm::VmError;
 

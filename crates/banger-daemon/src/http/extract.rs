@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use banger_api::{ErrorBody, ErrorCode};
 use serde::de::DeserializeOwned;
 
-use super::fault::Refusal;
+use super::refusal::Refusal;
 
 /// How long a client may take to send a body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use banger_api::{
 use banger_model::ImageName;
 
 use super::extract::{Body, Segment};
-use super::fault::Refusal;
+use super::refusal::Refusal;
 use super::router::ApiState;
 
 type Answer<T> = Result<Json<T>, Refusal>;

@@ -6,17 +6,16 @@ mod daemon_routes;
 mod document;
 mod event_routes;
 mod extract;
-mod fault;
 mod image_routes;
 mod kernel_routes;
 mod listener;
 mod operation_routes;
+mod refusal;
 mod request_rules;
 mod router;
 mod serve;
 mod vm_routes;
 
-pub use fault::Fault;
 pub use listener::PrivateListener;
 pub use router::{ApiState, api_document, router};
 pub use serve::serve;

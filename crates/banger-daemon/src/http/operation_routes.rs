@@ -6,7 +6,7 @@ use banger_api::{ErrorBody, ErrorCode, OperationView};
 use serde::Deserialize;
 
 use super::extract::{Parameters, Segment};
-use super::fault::Refusal;
+use super::refusal::Refusal;
 use super::router::ApiState;
 
 #[derive(Deserialize, utoipa::IntoParams)]

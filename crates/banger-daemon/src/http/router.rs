@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::BODY_BYTES_MAX;
-use super::fault::Refusal;
+use super::refusal::Refusal;
 use super::request_rules::{RequestRules, hold};
 use super::{
     channel, daemon_routes, document, event_routes, image_routes, kernel_routes, operation_routes, vm_routes,

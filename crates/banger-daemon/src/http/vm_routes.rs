@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::connections::Patience;
 use super::extract::{Body, Parameters, Segment};
-use super::fault::Refusal;
+use super::refusal::Refusal;
 use super::router::ApiState;
 
 type Answer<T> = Result<Json<T>, Refusal>;

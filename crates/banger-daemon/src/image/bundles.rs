@@ -6,7 +6,7 @@ use banger_model::ImageName;
 
 use super::images::{ImageOperationError, ImageOperations};
 use super::progress_of;
-use crate::http::Fault as _;
+use crate::fault::Fault as _;
 
 impl ImageOperations {
     /// Begins to make an image of a bundle, and to get the kernel that it boots.

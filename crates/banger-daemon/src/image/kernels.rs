@@ -15,7 +15,7 @@ use banger_model::{ImageName, KernelName, NameError, VmName};
 use banger_store::Store;
 
 use super::{progress_of, vms_where, warn_damaged};
-use crate::http::Fault as _;
+use crate::fault::Fault as _;
 use crate::operation::{Cancelled, Operations};
 
 /// Why something could not be done with a kernel.

@@ -14,7 +14,7 @@ use banger_model::{ImageName, KernelName, VmName};
 
 use super::images::{ImageOperationError, ImageOperations};
 use super::{progress_of, vms_where};
-use crate::http::Fault as _;
+use crate::fault::Fault as _;
 
 impl ImageOperations {
     /// Returns what is known of an image that is here or can be pulled.

@@ -2,6 +2,7 @@
 
 mod boot_source;
 mod bundles;
+mod fault;
 mod images;
 mod kernel_check;
 mod kernels;
@@ -14,7 +15,7 @@ use banger_model::{VmName, VmSpec};
 use banger_store::Store;
 use tracing::warn;
 
-use crate::http::Fault;
+use crate::fault::Fault;
 use crate::operation::OperationTask;
 
 pub use boot_source::ImageBootSource;

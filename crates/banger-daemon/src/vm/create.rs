@@ -17,7 +17,7 @@ use super::undo::UndoList;
 use super::{VmError, bound, resolve};
 use crate::boot_source::WantedImage;
 use crate::clock::now_ms;
-use crate::http::Fault as _;
+use crate::fault::Fault as _;
 use crate::image::wanted_image;
 use crate::operation::{KeyReused, OperationTask, RequestKey};
 use crate::ssh_keys::KeyPair;

@@ -15,7 +15,7 @@ use banger_vmm::{DriveRole, Machine};
 use super::doors::CONNECT_DEADLINE;
 use super::service::VmService;
 use super::{VmError, guest_words};
-use crate::http::Fault as _;
+use crate::fault::Fault as _;
 
 /// How long a guest may take for all that it is asked here: who asked hears within 5 s that it is silent.
 const GUEST_DEADLINE: Duration = Duration::from_secs(4);

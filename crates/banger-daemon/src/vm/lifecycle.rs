@@ -21,7 +21,7 @@ use super::service::{VmGuard, VmService};
 use super::undo::UndoList;
 use super::{VmError, guest, pause};
 use crate::boot_source::WantedImage;
-use crate::http::Fault as _;
+use crate::fault::Fault as _;
 use crate::operation::OperationTask;
 
 /// How long a guest gets to stop when nothing is said.

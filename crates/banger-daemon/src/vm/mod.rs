@@ -12,6 +12,7 @@ mod doors;
 mod ending;
 mod endings;
 mod error;
+mod fault;
 mod figures;
 mod guest;
 mod guest_words;

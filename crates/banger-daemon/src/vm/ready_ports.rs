@@ -11,7 +11,7 @@ use banger_vmm::Machine;
 use super::boot::{BootContext, GuestReady};
 use super::service::{VmGuard, VmService};
 use super::{VmError, guest};
-use crate::http::Fault as _;
+use crate::fault::Fault as _;
 
 impl GuestReady {
     /// Waits until something listens on every port that the image names; all of them share one deadline.

@@ -19,7 +19,7 @@ use super::ending::Ending;
 use super::removal::remove_directory;
 use super::service::VmService;
 use super::{VmError, way_out};
-use crate::cause::chain;
+use crate::fault::chain;
 
 /// VMs that are looked at at the same time: a machine that takes long to end holds up nobody else.
 const AT_ONCE: usize = 16;

@@ -29,7 +29,7 @@ use super::{VmError, resolve, view, way_out};
 use crate::boot_source::{BootFiles, BootSource};
 use crate::config::Config;
 use crate::events::Events;
-use crate::http::Fault as _;
+use crate::fault::Fault as _;
 use crate::operation::{OperationTask, Operations, RequestKey};
 use crate::ssh_keys::UserKey;
 use crate::supervisor::Supervisor;

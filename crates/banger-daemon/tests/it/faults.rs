@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use banger_daemon::boot_source::BootSourceError;
-use banger_daemon::http::Fault as _;
+use banger_daemon::fault::Fault as _;
 use banger_daemon::image::KernelOperationError;
 use banger_daemon::vm::{Ending, VmError};
 use banger_daemon::vmm_source::NoVmm;

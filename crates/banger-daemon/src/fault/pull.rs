@@ -1,0 +1,41 @@
+//! Kernels and images that could not be pulled, imported, published or removed.
+
+use banger_api::ErrorCode;
+use banger_image::{BundlePullError, PromoteError, PullError};
+
+use super::Fault;
+
+impl Fault for PullError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            PullError::NotInCatalog { .. } | PullError::NotHere { .. } => ErrorCode::NotFound,
+            PullError::AlreadyPulled { .. } | PullError::NameTaken { .. } => ErrorCode::AlreadyExists,
+            PullError::InUse { .. } => ErrorCode::Conflict,
+            PullError::NameOfCatalog { .. }
+            | PullError::OtherSource { .. }
+            | PullError::Promote { source: PromoteError::Managed { .. }, .. } => ErrorCode::BadRequest,
+            PullError::Bundle { source, .. } if matches!(**source, BundlePullError::Unchecked) => {
+                ErrorCode::BadRequest
+            }
+            PullError::Import { source, .. } if !source.is_failure() => ErrorCode::BadRequest,
+            PullError::Import { .. }
+            | PullError::Remove { .. }
+            | PullError::Users { .. }
+            | PullError::Register { .. }
+            | PullError::Promote { .. }
+            | PullError::Local { .. }
+            | PullError::TooLittleSpace { .. }
+            | PullError::DiskFull { .. }
+            | PullError::Kernel { .. }
+            | PullError::Image { .. }
+            | PullError::Oci { .. }
+            | PullError::Bundle { .. }
+            | PullError::Refresh { .. }
+            | PullError::Publish { .. } => ErrorCode::OperationFailed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Self::hint(self)
+    }
+}

@@ -1,0 +1,83 @@
+//! What a client is told of a failure around kernels and images.
+
+use banger_api::ErrorCode;
+use banger_image::PackError;
+
+use super::{ImageOperationError, KernelOperationError};
+use crate::fault::Fault;
+
+impl Fault for KernelOperationError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Name(_) | Self::Refused(_) => ErrorCode::BadRequest,
+            Self::NotFound { .. } => ErrorCode::NotFound,
+            Self::Pull(source) => source.code(),
+            Self::Store(_) | Self::Rows(_) | Self::Worker(_) => ErrorCode::OperationFailed,
+            Self::Cancelled => ErrorCode::Cancelled,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { .. } => Some("banger kernel list --all".to_owned()),
+            Self::Refused(source) => source.hint(),
+            Self::Pull(source) => source.hint(),
+            Self::Store(source) => source.hint(),
+            Self::Name(_) | Self::Rows(_) | Self::Worker(_) | Self::Cancelled => None,
+        }
+    }
+}
+
+impl Fault for ImageOperationError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Source(_)
+            | Self::Location(_)
+            | Self::MinisignKey(_)
+            | Self::NoName { .. }
+            | Self::TwoImages
+            | Self::TwoKernels
+            | Self::NoKernel
+            | Self::NoKernelFile
+            | Self::KernelName(_)
+            | Self::KernelFiles(_)
+            | Self::Register(_)
+            | Self::Pack(PackError::NoDirectory { .. })
+            | Self::OfCatalog { .. } => ErrorCode::BadRequest,
+            Self::NotHere { .. } | Self::NotFound { .. } => ErrorCode::NotFound,
+            Self::Pull(source) => source.code(),
+            Self::Pack(PackError::Exists { .. }) => ErrorCode::AlreadyExists,
+            Self::Store(_) | Self::Cache(_) | Self::Pack(_) | Self::Worker(_) | Self::Rows(_) => {
+                ErrorCode::OperationFailed
+            }
+            Self::Cancelled => ErrorCode::Cancelled,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Pull(source) => source.hint(),
+            Self::Store(source) => source.hint(),
+            Self::NoName { source_text, .. } => {
+                Some(format!("banger image pull {source_text} --name <name>"))
+            }
+            Self::OfCatalog { name } => Some(format!("banger image pull {name}")),
+            Self::NotHere { .. } | Self::NotFound { .. } => Some("banger image list --all".to_owned()),
+            Self::NoKernel => Some("banger kernel list --all".to_owned()),
+            Self::Register(source) => source.hint(),
+            Self::KernelFiles(source) => source.hint(),
+            Self::Pack(source) => source.hint(),
+            Self::Source(_)
+            | Self::Location(_)
+            | Self::MinisignKey(_)
+            | Self::TwoImages
+            | Self::TwoKernels
+            | Self::NoKernelFile
+            | Self::KernelName(_)
+            | Self::Worker(_)
+            | Self::Rows(_)
+            | Self::Cache(_)
+            | Self::Cancelled => None,
+        }
+    }
+}
