@@ -1,5 +1,6 @@
 //! What is missing on this host, and the command that fixes it. Looks, and changes nothing.
 
+mod check;
 mod first_run;
 mod tuning;
 
@@ -14,6 +15,8 @@ use banger_sys::paths::Paths;
 use banger_sys::tuning::HostTuning;
 use banger_vmm::firecracker::JailFacts;
 use banger_vmm::selection::{Accelerator, Choice, ChoiceError, HostFacts, choose};
+
+use check::{check, install, is_root};
 
 use crate::config::Config;
 use crate::host_trust::HostTrust;
@@ -106,18 +109,6 @@ fn host_trust(trust: &HostTrust) -> CheckView {
         [] => check("host trust", CheckOutcome::Pass, come),
         left_out => check("host trust", CheckOutcome::Warn, format!("{come}\n{}", left_out.join("\n"))),
     }
-}
-
-fn check(name: &str, outcome: CheckOutcome, detail: impl Into<String>) -> CheckView {
-    CheckView { name: name.to_owned(), outcome, detail: detail.into(), fix: None }
-}
-
-fn install(package: &str) -> String {
-    format!("sudo apt-get install {package}")
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 fn architecture(arch: &str) -> CheckView {

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use banger_daemon::fault::chain;
 use banger_daemon::daemon_log::LineLog;
+use banger_daemon::fault::chain;
 use banger_daemon::wiring::{Daemon, DaemonError};
 use banger_sys::paths::Paths;
 use banger_sys::shortage;

@@ -14,7 +14,7 @@ use banger_sys::id::random_hex;
 use rustix::fs::StatVfsMountFlags;
 use rustix::process::{Resource, getrlimit};
 
-use super::{check, install, is_root};
+use super::check::{check, install, is_root};
 
 /// What a first run writes: a kernel, an image, and the disks of a VM.
 const FIRST_RUN_BYTES: u64 = 2 << 30;

@@ -8,7 +8,7 @@ use banger_sys::tuning::{HostTuning, Processor};
 use banger_vmm::firecracker::{JailFacts, JailWish, OLDEST_TEXT, TESTED, Tuning, Version};
 use banger_vmm::selection::{FIRECRACKER_KEY, FoundFirecracker, HostFacts};
 
-use super::check;
+use super::check::check;
 
 /// From this kernel on, to make a VM waits for a lock of cgroups that readers are favoured for.
 const FIRST_SLOW_KERNEL: (u32, u32) = (6, 1);

@@ -16,7 +16,7 @@ use tracing::debug;
 use super::connections::Patience;
 use super::extract::{Parameters, Segment};
 use super::refusal::Refusal;
-use super::router::ApiState;
+use super::state::ApiState;
 
 /// Bytes per direction that are under way inside the daemon.
 const SPLICE_BYTES: usize = 64 * 1024;

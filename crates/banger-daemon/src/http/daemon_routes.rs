@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::extract::Parameters;
 use super::refusal::Refusal;
-use super::router::ApiState;
+use super::state::ApiState;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]

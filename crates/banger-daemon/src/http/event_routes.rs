@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::connections::Patience;
 use super::extract::Parameters;
 use super::refusal::Refusal;
-use super::router::ApiState;
+use super::state::ApiState;
 use crate::vm::VmError;
 
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");

@@ -10,7 +10,7 @@ use banger_model::ImageName;
 
 use super::extract::{Body, Segment};
 use super::refusal::Refusal;
-use super::router::ApiState;
+use super::state::ApiState;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 

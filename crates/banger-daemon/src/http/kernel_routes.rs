@@ -9,7 +9,7 @@ use banger_model::KernelName;
 
 use super::extract::{Body, Segment};
 use super::refusal::Refusal;
-use super::router::ApiState;
+use super::state::ApiState;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 

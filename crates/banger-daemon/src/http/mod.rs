@@ -14,8 +14,10 @@ mod refusal;
 mod request_rules;
 mod router;
 mod serve;
+mod state;
 mod vm_routes;
 
 pub use listener::PrivateListener;
-pub use router::{ApiState, api_document, router};
+pub use router::{api_document, router};
 pub use serve::serve;
+pub use state::ApiState;

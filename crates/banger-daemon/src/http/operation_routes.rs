@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::extract::{Parameters, Segment};
 use super::refusal::Refusal;
-use super::router::ApiState;
+use super::state::ApiState;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]

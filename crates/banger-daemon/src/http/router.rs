@@ -1,15 +1,11 @@
 //! All routes.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use banger_api::{ErrorBody, ErrorCode};
-use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,47 +13,14 @@ use utoipa_axum::routes;
 use super::extract::BODY_BYTES_MAX;
 use super::refusal::Refusal;
 use super::request_rules::{RequestRules, hold};
+use super::state::ApiState;
 use super::{
     channel, daemon_routes, document, event_routes, image_routes, kernel_routes, operation_routes, vm_routes,
 };
-use crate::config::Config;
-use crate::doctor::Doctor;
-use crate::events::Events;
-use crate::image::{ImageOperations, KernelOperations};
-use crate::operation::{Operations, within_new};
-use crate::program::RunningProgram;
-use crate::supervisor::Supervisor;
-use crate::vm::VmService;
+use crate::operation::within_new;
 
 /// Where the document is.
 const DOCUMENT_PATH: &str = "/v1/openapi.json";
-
-/// What the routes work with.
-#[derive(Clone)]
-pub struct ApiState {
-    /// VMs.
-    pub vms: Arc<VmService>,
-    /// Kernels.
-    pub kernels: Arc<KernelOperations>,
-    /// Images.
-    pub images: Arc<ImageOperations>,
-    /// Operations.
-    pub operations: Operations,
-    /// Events.
-    pub events: Events,
-    /// Checks of the host.
-    pub doctor: Arc<Doctor>,
-    /// Configuration.
-    pub config: Arc<Config>,
-    /// This program.
-    pub program: Arc<RunningProgram>,
-    /// Tasks.
-    pub supervisor: Supervisor,
-    /// Streams to guests that are open.
-    pub streams: Arc<AtomicUsize>,
-    /// Ends the daemon.
-    pub shutdown: CancellationToken,
-}
 
 #[derive(OpenApi)]
 #[openapi(info(title = "bangerd", description = "Development sandboxes on microVMs"))]

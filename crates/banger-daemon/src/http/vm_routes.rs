@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::connections::Patience;
 use super::extract::{Body, Parameters, Segment};
 use super::refusal::Refusal;
-use super::router::ApiState;
+use super::state::ApiState;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 

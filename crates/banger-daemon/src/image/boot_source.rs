@@ -14,7 +14,7 @@ use banger_vmm::KernelFiles;
 use futures::future::BoxFuture;
 
 use super::kernel_check::KernelCheck;
-use super::{progress_of, vms_where};
+use super::work::{progress_of, vms_where};
 use crate::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace, PullBareError, WantedImage};
 use crate::operation::OperationTask;
 use crate::program::RunningProgram;

@@ -4,8 +4,9 @@ use banger_api::{BundleView, ErrorBody, OperationKind, OperationView, PackBundle
 use banger_image::{BundleLocation, BundlePull, Image, pack_bundle};
 use banger_model::ImageName;
 
-use super::images::{ImageOperationError, ImageOperations};
-use super::progress_of;
+use super::error::ImageOperationError;
+use super::images::ImageOperations;
+use super::work::progress_of;
 use crate::fault::Fault as _;
 
 impl ImageOperations {

@@ -14,7 +14,7 @@ use banger_image::{
 use banger_model::{ImageName, KernelName, NameError, VmName};
 use banger_store::Store;
 
-use super::{progress_of, vms_where, warn_damaged};
+use super::work::{progress_of, vms_where, warn_damaged};
 use crate::fault::Fault as _;
 use crate::operation::{Cancelled, Operations};
 
@@ -183,7 +183,7 @@ impl KernelOperations {
         self.images.refuse_used_kernel(&name).map_err(KernelOperationError::Pull)?;
         let images = Arc::clone(&self.images);
         Ok(self.operations.begin(OperationKind::KernelDelete, name.clone().as_str(), |task| {
-            super::finish(async move {
+            super::work::finish(async move {
                 let removal = task.unless_cancelled(images.kernel_removal(&name)).await?;
                 let removal = removal.map_err(KernelOperationError::Pull)?;
                 task.stage("remove kernel", name.as_str());

@@ -3,17 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_api::{
-    ArtifactFile, ErrorBody, ImageDetails, ImageProcessView, ImageView, OperationKind, OperationView,
-    RegisterImage,
-};
-use banger_image::{
-    Image, ImageRegistration, KernelImport, LinkedFiles, ManagedFiles, RegisterRequest, Replace, Source,
-};
-use banger_model::{ImageName, KernelName, VmName};
+use banger_api::{ErrorBody, ImageDetails, OperationKind, OperationView, RegisterImage};
+use banger_image::{Image, ImageRegistration, KernelImport, RegisterRequest, Replace};
+use banger_model::{ImageName, KernelName};
 
-use super::images::{ImageOperationError, ImageOperations};
-use super::{progress_of, vms_where};
+use super::error::ImageOperationError;
+use super::images::ImageOperations;
+use super::view::{details, details_of_entry, view};
+use super::work::{finish, progress_of, vms_where};
 use crate::fault::Fault as _;
 
 impl ImageOperations {
@@ -33,20 +30,7 @@ impl ImageOperations {
             return Ok(details(&image, description, vms));
         }
         let entry = entry.ok_or_else(not_found)?;
-        Ok(ImageDetails {
-            image: super::images::view_of_entry(entry),
-            id: None,
-            distro: entry.distro.clone(),
-            source: None,
-            directory: None,
-            files: std::collections::BTreeMap::new(),
-            host_files: Vec::new(),
-            seeded_key: None,
-            ready_ports: Vec::new(),
-            process: None,
-            packages: Vec::new(),
-            vms,
-        })
+        Ok(details_of_entry(entry, vms))
     }
 
     /// Begins to record files of the host as an image, and to get its kernel. What can be refused by looking at it is
@@ -162,7 +146,7 @@ impl ImageOperations {
         self.images.refuse_used_image(&name).map_err(ImageOperationError::Pull)?;
         let images = Arc::clone(&self.images);
         Ok(self.operations.begin(OperationKind::ImageDelete, name.clone().as_str(), |task| {
-            super::finish(async move {
+            finish(async move {
                 let removal = task.unless_cancelled(images.image_removal(&name)).await?;
                 let removal = removal.map_err(ImageOperationError::Pull)?;
                 task.stage("remove image", name.as_str());
@@ -190,56 +174,4 @@ async fn remove_kernel(images: &banger_image::ImageService, name: &KernelName) {
 fn answer(image: Result<Image, ImageOperationError>) -> Result<serde_json::Value, ErrorBody> {
     let image = image.map_err(|error| error.to_body())?;
     serde_json::to_value(view(&image, String::new())).map_err(|error| ErrorBody::internal(&error))
-}
-
-/// Returns an image as lists have it.
-pub(super) fn view(image: &Image, description: String) -> ImageView {
-    let manifest = &image.manifest;
-    ImageView {
-        name: manifest.name.clone(),
-        is_pulled: true,
-        is_registered: matches!(manifest.source, Source::Linked(_)),
-        kernel: manifest.kernel.clone(),
-        arch: manifest.arch.clone(),
-        size_bytes: Some(manifest.size_bytes()),
-        created_at: Some(manifest.created_at.clone()),
-        description,
-    }
-}
-
-fn details(image: &Image, description: String, vms: Vec<VmName>) -> ImageDetails {
-    let manifest = &image.manifest;
-    let files = banger_image::Manifest::files(manifest).into_iter().map(|(name, record)| {
-        let (size_bytes, sha256) = (record.size, record.sha256.clone());
-        (name.to_owned(), ArtifactFile { size_bytes, sha256 })
-    });
-    let (host_files, seeded_key) = match &manifest.source {
-        Source::Managed(ManagedFiles { seeded_key, .. }) => {
-            (Vec::new(), seeded_key.as_ref().map(ToString::to_string))
-        }
-        Source::Linked(LinkedFiles { rootfs, work_seed }) => {
-            let files = [Some(rootfs), work_seed.as_ref()].into_iter().flatten();
-            (files.map(|file| file.path.display().to_string()).collect(), None)
-        }
-    };
-    let process = manifest.process.as_ref().map(|process| ImageProcessView {
-        command: process.command.clone(),
-        environment: process.environment.clone(),
-        user: process.user.clone(),
-        working_directory: process.working_directory.clone(),
-    });
-    ImageDetails {
-        image: view(image, description),
-        id: Some(manifest.id.clone()),
-        distro: manifest.distro.clone(),
-        source: Some(manifest.origin.clone()),
-        directory: Some(image.directory.display().to_string()),
-        files: files.collect(),
-        host_files,
-        seeded_key,
-        ready_ports: manifest.ready_ports.iter().map(|port| port.get()).collect(),
-        process,
-        packages: manifest.packages.clone(),
-        vms,
-    }
 }

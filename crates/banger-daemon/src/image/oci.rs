@@ -6,7 +6,8 @@ use banger_api::{CreateVm, OperationView, PruneCache, PrunedCache, PullImage, Pu
 use banger_image::{Kind, OciPull, OciSource, PlainHttp, Prune, PullError, PullWhen, kernel_catalog};
 use banger_model::{ImageName, KernelName};
 
-use super::images::{ImageOperationError, ImageOperations};
+use super::error::ImageOperationError;
+use super::images::ImageOperations;
 use crate::boot_source::WantedImage;
 
 impl ImageOperations {

@@ -10,8 +10,10 @@
 
 mod id;
 mod registry;
+mod request_key;
 mod task;
 
 pub(crate) use id::{current as current_id, within_new};
-pub use registry::{KeyReused, Operations, RequestKey};
+pub use registry::Operations;
+pub use request_key::{KeyReused, RequestKey};
 pub use task::{Cancelled, OperationTask};

@@ -10,30 +10,15 @@ use banger_api::{ErrorBody, ErrorCode, OperationKind, OperationState, OperationV
 use futures::FutureExt as _;
 use tracing::{Instrument as _, info, info_span, warn};
 
-use super::{OperationTask, id};
+use super::id;
+use super::request_key::{KeyReused, RequestKey};
+use super::task::OperationTask;
 use crate::supervisor::Supervisor;
 
 /// How many ended operations are kept for late askers.
 const ENDED_MAX: usize = 200;
 /// How long a long poll waits for a change.
 const POLL_WAIT: Duration = Duration::from_secs(25);
-
-/// What tells that a request is a repetition: the caller's key, and a digest of what was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestKey {
-    /// The caller's key.
-    pub key: String,
-    /// Digest of the request.
-    pub sha256: String,
-}
-
-/// A key came again with another request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the idempotency key `{key}` was used for another request")]
-pub struct KeyReused {
-    /// The key.
-    pub key: String,
-}
 
 /// The registry. Its lock is held for the moment of a look-up only.
 #[derive(Clone)]

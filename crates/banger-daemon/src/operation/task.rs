@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::RequestKey;
+use super::request_key::RequestKey;
 use banger_api::{OperationKind, OperationState, OperationView, StagePartView, StageView};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
