@@ -10,6 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 
 use crate::event::watch;
+use crate::failpoint;
 
 /// One process of this boot of the host. Pids are reused; a pid together with its start time is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,17 @@ impl ProcessIdentity {
             return Ok(None);
         }
         Ok(Some(ProcessHandle { descriptor: watch(descriptor)? }))
+    }
+
+    /// Sends SIGKILL to this very process and no other. A process that has ended is fine.
+    ///
+    /// # Errors
+    /// As `pidfd_open(2)` and `pidfd_send_signal(2)`.
+    pub fn kill(&self) -> io::Result<()> {
+        failpoint::pass("end process");
+        let ended = self.open()?.map_or(Ok(()), |process| process.signal(Signal::KILL));
+        failpoint::pass("process ended");
+        ended
     }
 }
 

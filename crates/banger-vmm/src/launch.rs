@@ -17,12 +17,10 @@ use banger_sys::inheritance::{Heir, limit};
 use banger_sys::process::ProcessIdentity;
 use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
-
-use crate::contract::MachineEnd;
 
 /// Names the machine's directory to whoever looks for its processes: not every command line does.
 pub(crate) const DIRECTORY_VARIABLE: &str = "BANGER_VM_DIRECTORY";
@@ -72,7 +70,7 @@ pub(crate) enum OurChild {
 
 impl OurChild {
     /// Waits until it has ended. Safe to drop half-way.
-    async fn ended(&mut self) -> io::Result<ExitStatus> {
+    pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         match self {
             Self::Own(child) => child.wait().await,
             Self::Sibling(end) => {
@@ -80,11 +78,6 @@ impl OurChild {
                 end.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
             }
         }
-    }
-
-    /// Waits until it has ended, and tells how in the contract's words.
-    pub(crate) async fn end(mut self) -> MachineEnd {
-        self.ended().await.map_or(MachineEnd::Unknown, end_of)
     }
 }
 
@@ -119,7 +112,7 @@ impl Started {
     pub(crate) fn kill(&mut self) {
         match &mut self.child {
             Some(OurChild::Own(child)) => drop(child.start_kill()),
-            Some(OurChild::Sibling(_)) => drop(kill_process(self.identity)),
+            Some(OurChild::Sibling(_)) => drop(self.identity.kill()),
             None => {}
         }
     }
@@ -189,21 +182,4 @@ fn detach(command: &mut Command, inherited: Inherited) {
     };
     // SAFETY: the closure makes plain system calls; it neither allocates nor takes a lock.
     unsafe { command.pre_exec(prepare) };
-}
-
-/// Tells in the contract's words how a child ended.
-pub(crate) fn end_of(status: ExitStatus) -> MachineEnd {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => MachineEnd::Exited(code),
-        (None, Some(signal)) => MachineEnd::Signaled(signal),
-        (None, None) => MachineEnd::Unknown,
-    }
-}
-
-/// Sends SIGKILL to this very process and no other.
-pub(crate) fn kill_process(identity: ProcessIdentity) -> io::Result<()> {
-    failpoint::pass("end process");
-    let ended = identity.open()?.map_or(Ok(()), |process| process.signal(Signal::KILL));
-    failpoint::pass("process ended");
-    ended
 }

@@ -15,7 +15,6 @@ use banger_sys::process::ProcessIdentity;
 use crate::contract::{MachineHandle, VmmKind};
 use crate::firecracker;
 use crate::handle::{self, HandleError};
-use crate::launch::kill_process;
 
 /// Returns this user's VMM processes whose command line names a path below `state_root`, with the machine's state
 /// directory.
@@ -49,7 +48,7 @@ pub fn find_orphans(
 /// # Errors
 /// As `pidfd_send_signal(2)`.
 pub fn end_orphan(orphan: ProcessIdentity) -> std::io::Result<()> {
-    kill_process(orphan)
+    orphan.kill()
 }
 
 /// Tells whether this process was started for this machine: its command line names one of the machine's directories, or,

@@ -6,6 +6,8 @@ mod plan;
 mod snapshot;
 mod stats;
 
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -154,4 +156,14 @@ pub enum MachineEnd {
     Signaled(i32),
     /// It ended; an adopted process does not tell how.
     Unknown,
+}
+
+impl From<ExitStatus> for MachineEnd {
+    fn from(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Exited(code),
+            (None, Some(signal)) => Self::Signaled(signal),
+            (None, None) => Self::Unknown,
+        }
+    }
 }

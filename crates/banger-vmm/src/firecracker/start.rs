@@ -31,7 +31,7 @@ use crate::companions::Companions;
 use crate::contract::{
     AdoptError, MachineHandle, MachinePlan, MemorySource, Network, RestorePlan, StartError, VmmKind,
 };
-use crate::launch::{Inherited, Launch, kill_process, launch};
+use crate::launch::{Inherited, Launch, launch};
 use crate::machine::{Listener, Presence, RunningMachine, clean_up, create_log, last_words};
 use crate::network_gate::Attachment;
 use crate::socket::{self, listen_async};
@@ -541,7 +541,7 @@ fn end_without(pager: ProcessIdentity, machine: ProcessIdentity) -> AbortOnDropH
         match gone {
             Ok(()) => {
                 warn!(pid = machine.pid, "the machine's pager has gone: the machine ends");
-                if let Err(error) = kill_process(machine) {
+                if let Err(error) = machine.kill() {
                     warn!(pid = machine.pid, %error, "cannot end a machine without its pager");
                 }
             }

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::contract::MachineEnd;
-use crate::launch::{Started, kill_process};
+use crate::launch::Started;
 
 /// How long a companion may take to see that its machine has gone.
 const COMPANION_DEADLINE: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ impl Lifetime {
         let child = started.release();
         let ended = async move {
             match child {
-                Some(child) => child.end().await,
+                Some(mut child) => child.ended().await.map_or(MachineEnd::Unknown, MachineEnd::from),
                 None => MachineEnd::Unknown,
             }
         };
@@ -110,7 +110,7 @@ impl Lifetime {
     }
 
     pub(super) fn kill(&self) -> io::Result<()> {
-        kill_process(self.process)
+        self.process.kill()
     }
 
     /// What is ended with the process.
