@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use banger_sys::companions::Companions;
+use banger_sys::launch::{Inherited, Launch, Started, launch};
 use banger_sys::process::ProcessIdentity;
 use tokio::net::UnixStream;
 
-use crate::companions::Companions;
 use crate::contract::{
     AdoptError, GuestNetwork, Machine, MachineHandle, MachinePlan, Network, StartError, Vmm, VmmKind,
 };
 use crate::handle;
-use crate::launch::{Inherited, Launch, Started, launch};
 use crate::machine::{NoControl, Presence, RestartNetwork, RunningMachine, create_log};
 
 const PROGRAM: &str = "banger-agent";

@@ -2,13 +2,11 @@
 //! rest of the product never knows which one runs.
 
 mod channel;
-mod companions;
 mod contract;
 pub mod fake;
 pub mod firecracker;
 pub mod handle;
 mod last_words;
-mod launch;
 mod machine;
 pub mod memory_file;
 pub mod network_gate;
@@ -17,7 +15,6 @@ mod plan_check;
 pub mod qemu;
 pub mod role;
 pub mod selection;
-mod socket;
 mod user_network;
 
 pub use contract::*;

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use banger_sys::socket;
+
 use crate::contract::{MachinePlan, Network, StartError};
-use crate::socket;
 
 /// Longest kernel command line of x86 (`COMMAND_LINE_SIZE`), with its end mark.
 const KERNEL_COMMAND_LINE_BYTES_MAX: usize = 2047;

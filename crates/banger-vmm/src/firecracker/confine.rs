@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_sys::launch::{Inherited, Launch, Started, launch};
 use banger_sys::process::ProcessIdentity;
 use rustix::fs::MemfdFlags;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,7 +21,6 @@ use super::jail::{self, Jail, JailFacts, JailWish};
 use super::places::Places;
 use super::{Firecracker, PROGRAM_NAME};
 use crate::contract::{MachinePlan, MemorySource, RestorePlan, StartError};
-use crate::launch::{Inherited, Launch, Started, launch};
 use crate::machine::{clean_up, last_words};
 
 /// A cell is made in a few milliseconds, unless the host starts many at once.

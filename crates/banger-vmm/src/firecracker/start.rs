@@ -1,5 +1,5 @@
 //! Starts a machine, makes one from a snapshot, takes one over. Every process is killed on the way out until the machine
-//! stands: see [`crate::launch::Started`].
+//! stands: see [`banger_sys::launch::Started`].
 
 use std::fs::File;
 use std::io;
@@ -7,8 +7,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_sys::companions::Companions;
 use banger_sys::files::{create_private_directory, remove_any};
+use banger_sys::launch::{Inherited, Launch, launch};
 use banger_sys::process::ProcessIdentity;
+use banger_sys::socket::{self, listen_async};
 use rustix::fs::inotify;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
@@ -27,14 +30,11 @@ use super::jail::JailWish;
 use super::places::Places;
 use super::version::{OLDEST_TEXT, Version};
 use super::{Firecracker, PROGRAM_NAME, bell, cell, host_parts, jail, metrics, pager};
-use crate::companions::Companions;
 use crate::contract::{
     AdoptError, MachineHandle, MachinePlan, MemorySource, Network, RestorePlan, StartError, VmmKind,
 };
-use crate::launch::{Inherited, Launch, launch};
 use crate::machine::{Listener, Presence, RunningMachine, clean_up, create_log, last_words};
 use crate::network_gate::Attachment;
-use crate::socket::{self, listen_async};
 use crate::{handle, plan_check, user_network};
 
 /// Firecracker listens after a few milliseconds; a host that starts many at once takes its time.

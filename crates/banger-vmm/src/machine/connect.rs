@@ -92,7 +92,7 @@ async fn open_when_present(
 }
 
 async fn open(channel_socket: &Path, port: u32) -> Result<UnixStream, ConnectError> {
-    let mut stream = crate::socket::connect(channel_socket).await.map_err(ConnectError::Channel)?;
+    let mut stream = banger_sys::socket::connect(channel_socket).await.map_err(ConnectError::Channel)?;
     // A VMM that ends the stream at once may do so before the line is written.
     let written = stream.write_all(format!("CONNECT {port}\n").as_bytes()).await;
     let mut answer = Vec::with_capacity(ANSWER_BYTES_MAX);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use banger_sys::files::remove_any;
+use banger_sys::launch::Started;
 use banger_sys::process::{ProcessHandle, ProcessIdentity};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,6 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::contract::MachineEnd;
-use crate::launch::Started;
 
 /// How long a companion may take to see that its machine has gone.
 const COMPANION_DEADLINE: Duration = Duration::from_secs(1);

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use banger_model::NetworkTrouble;
+use banger_sys::launch::Started;
 use banger_sys::process::ProcessIdentity;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -23,7 +24,6 @@ use crate::contract::{
     AdoptError, ConnectError, ControlError, KillError, Machine, MachineEnd, MachineHandle, MachineStats,
     RunState, SnapshotFiles, SnapshotKind, StartError,
 };
-use crate::launch::Started;
 pub(crate) use control::{Control, NoControl, Traffic};
 use lifetime::Lifetime;
 pub(crate) use lifetime::clean_up;

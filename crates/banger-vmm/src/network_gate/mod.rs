@@ -184,7 +184,7 @@ fn carry_in(
 mod tests {
     use std::io::Read as _;
 
-    use crate::socket::hand_over;
+    use banger_sys::socket::hand_over;
 
     use super::frame::tests::{GUEST, tcp};
     use super::*;

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use banger_model::MemoryMib;
+use banger_sys::socket::listen_async;
 
 use crate::channel::{self, Past};
 use crate::contract::{
@@ -24,7 +25,6 @@ use crate::contract::{
 use crate::handle;
 use crate::machine::{Presence, RunningMachine};
 use crate::selection::{Accelerator, Choice};
-use crate::socket::listen_async;
 use crate::user_network::passt;
 use control::QmpControl;
 use places::Places;

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use banger_sys::process::ProcessIdentity;
+use banger_sys::socket::hand_over;
 
 use super::Qemu;
 use super::places::Places;
 use crate::contract::{MachineHandle, StartError};
 use crate::machine::RestartNetwork;
 use crate::network_gate::Attachment;
-use crate::socket::hand_over;
 use crate::{handle, user_network};
 
 /// Joins a network that waits at `gate` to a QEMU that answers on its control socket.

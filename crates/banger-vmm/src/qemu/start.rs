@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use banger_sys::companions::Companions;
 use banger_sys::host;
+use banger_sys::launch::{Inherited, Launch, Started, launch};
+use banger_sys::socket::{listen, listen_async};
 use rustix::fs::MemfdFlags;
 use tokio::net::UnixListener;
 
@@ -17,13 +20,10 @@ use super::network;
 use super::places::Places;
 use super::qmp::Qmp;
 use crate::channel::{self, Past};
-use crate::companions::Companions;
 use crate::contract::{MachineHandle, MachinePlan, Network, StartError, VmmKind};
-use crate::launch::{Inherited, Launch, Started, launch};
 use crate::machine::{Presence, RunningMachine, create_log, last_words};
 use crate::network_gate::Attachment;
 use crate::selection::QEMU_PROGRAM;
-use crate::socket::{listen, listen_async};
 use crate::{handle, plan_check, user_network};
 
 /// QEMU answers after a tenth of a second; a machine that starts many at once takes its time.

@@ -9,10 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use banger_sys::host;
+use banger_sys::launch::{Inherited, Launch, Started, launch};
 use rustix::net::sockopt;
 
 use crate::contract::StartError;
-use crate::launch::{Inherited, Launch, Started, launch};
 use crate::network_gate::{self, Attachment, HostAddresses};
 
 /// Largest packet of the guest's network: with its frame the kernel carries it through a Unix socket in one piece (32 KiB

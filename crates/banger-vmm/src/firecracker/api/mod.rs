@@ -19,9 +19,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-pub use types::*;
-
 use super::version::Version;
+
+pub use types::*;
 
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -173,7 +173,7 @@ impl Api {
         body: Vec<u8>,
     ) -> Result<Bytes, ApiError> {
         let exchange = async {
-            let stream = crate::socket::connect(&self.socket).await.map_err(ApiError::Connect)?;
+            let stream = banger_sys::socket::connect(&self.socket).await.map_err(ApiError::Connect)?;
             talk(stream, &request, method, path, body).await
         };
         let (status, answer) = match tokio::time::timeout(self.deadline, exchange).await {

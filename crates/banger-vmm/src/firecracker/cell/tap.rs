@@ -13,9 +13,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 
+use banger_sys::socket::hand_over;
 use rustix::net::{AddressFamily, SocketType, socket};
 
-use crate::socket::hand_over;
 use crate::user_network::MTU;
 
 /// Firecracker's tap.

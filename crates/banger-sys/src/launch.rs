@@ -1,5 +1,5 @@
 //! Starts a program that outlives us: in a session of its own, with nothing open but what it was given, and with nothing of
-//! our environment that it does not need ([`banger_sys::inheritance`]).
+//! our environment that it does not need ([`crate::inheritance`]).
 //!
 //! Sockets are opened here and handed over by number, so that they listen before the program runs: nobody has to wait
 //! for them to appear.
@@ -12,9 +12,6 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
-use banger_sys::failpoint;
-use banger_sys::inheritance::{Heir, limit};
-use banger_sys::process::ProcessIdentity;
 use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
@@ -22,31 +19,38 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
+use crate::failpoint;
+use crate::inheritance::{Heir, limit};
+use crate::process::ProcessIdentity;
+
 /// Names the machine's directory to whoever looks for its processes: not every command line does.
-pub(crate) const DIRECTORY_VARIABLE: &str = "BANGER_VM_DIRECTORY";
+pub const DIRECTORY_VARIABLE: &str = "BANGER_VM_DIRECTORY";
 
 /// A program that is about to be started.
-pub(crate) struct Launch {
-    pub(crate) program: PathBuf,
-    pub(crate) arguments: Vec<OsString>,
+pub struct Launch {
+    /// Its path, or its name on `PATH`.
+    pub program: PathBuf,
+    /// Its arguments, without its own name.
+    pub arguments: Vec<OsString>,
     /// The machine's state directory, by which its processes are known.
-    pub(crate) directory: PathBuf,
+    pub directory: PathBuf,
     /// Its stdin; empty without one.
-    pub(crate) input: Option<OwnedFd>,
+    pub input: Option<OwnedFd>,
     /// Where its stdout goes; nowhere without one.
-    pub(crate) output: Option<OwnedFd>,
+    pub output: Option<OwnedFd>,
     /// Where its stderr goes.
-    pub(crate) errors: File,
-    pub(crate) inherited: Inherited,
+    pub errors: File,
+    /// What else it finds open.
+    pub inherited: Inherited,
 }
 
 /// Descriptors that the program gets under the numbers they have here.
 #[derive(Default)]
-pub(crate) struct Inherited(Vec<OwnedFd>);
+pub struct Inherited(Vec<OwnedFd>);
 
 impl Inherited {
     /// Adds one and returns its number for the command line.
-    pub(crate) fn add(&mut self, descriptor: impl Into<OwnedFd>) -> RawFd {
+    pub fn add(&mut self, descriptor: impl Into<OwnedFd>) -> RawFd {
         let descriptor = descriptor.into();
         let number = descriptor.as_raw_fd();
         self.0.push(descriptor);
@@ -55,13 +59,14 @@ impl Inherited {
 }
 
 /// A started program. It is killed when dropped before [`Started::release`].
-pub(crate) struct Started {
+pub struct Started {
     child: Option<OurChild>,
-    pub(crate) identity: ProcessIdentity,
+    /// Its process.
+    pub identity: ProcessIdentity,
 }
 
 /// A process that is ours to wait for.
-pub(crate) enum OurChild {
+pub enum OurChild {
     /// We started it.
     Own(Child),
     /// A child of ours started it as our child; a task reaps it.
@@ -70,7 +75,10 @@ pub(crate) enum OurChild {
 
 impl OurChild {
     /// Waits until it has ended. Safe to drop half-way.
-    pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
+    ///
+    /// # Errors
+    /// When the process cannot be waited for.
+    pub async fn ended(&mut self) -> io::Result<ExitStatus> {
         match self {
             Self::Own(child) => child.wait().await,
             Self::Sibling(end) => {
@@ -84,10 +92,13 @@ impl OurChild {
 impl Started {
     /// Takes charge of a process that a child of ours has started with `CLONE_PARENT`. The pid is its own until it is
     /// reaped here.
-    pub(crate) fn of_sibling(pid: u32) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When there is no such process, or it cannot be watched.
+    pub fn of_sibling(pid: u32) -> io::Result<Self> {
         let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
         let descriptor = pidfd_open(process, PidfdFlags::NONBLOCK)?;
-        let watched = banger_sys::event::watch(descriptor)?;
+        let watched = crate::event::watch(descriptor)?;
         let identity = ProcessIdentity::of(pid).unwrap_or(ProcessIdentity { pid, start_ticks: 0 });
         let (sender, end) = watch::channel(None);
         tokio::spawn(async move {
@@ -101,7 +112,10 @@ impl Started {
     }
 
     /// Waits until the program has ended. Safe to drop half-way.
-    pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
+    ///
+    /// # Errors
+    /// When the process cannot be waited for.
+    pub async fn ended(&mut self) -> io::Result<ExitStatus> {
         match &mut self.child {
             Some(child) => child.ended().await,
             None => std::future::pending().await,
@@ -109,7 +123,7 @@ impl Started {
     }
 
     /// Sends SIGKILL. An error means that it has ended by itself.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         match &mut self.child {
             Some(OurChild::Own(child)) => drop(child.start_kill()),
             Some(OurChild::Sibling(_)) => drop(self.identity.kill()),
@@ -118,7 +132,7 @@ impl Started {
     }
 
     /// Lets the program run on, whether somebody waits for its end or not.
-    pub(crate) fn release(mut self) -> Option<OurChild> {
+    pub fn release(mut self) -> Option<OurChild> {
         self.child.take()
     }
 }
@@ -149,7 +163,10 @@ fn exit_status(status: &WaitIdStatus) -> ExitStatus {
 }
 
 /// Starts the program. Its parent's death does not reach it; no terminal does.
-pub(crate) fn launch(launch: Launch) -> io::Result<Started> {
+///
+/// # Errors
+/// When the program cannot be run.
+pub fn launch(launch: Launch) -> io::Result<Started> {
     let Launch { program, arguments, directory, input, output, errors, inherited } = launch;
     let mut command = Command::new(program);
     limit(command.as_std_mut(), Heir::Machine);

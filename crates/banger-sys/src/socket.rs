@@ -7,16 +7,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use banger_sys::files::remove_any;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::net::UnixStream;
 
+use crate::files::remove_any;
+
 /// Longest path of a Unix socket: `sun_path` of `unix(7)` has 108 bytes with its end mark.
-pub(crate) const PATH_BYTES_MAX: usize = 107;
+pub const PATH_BYTES_MAX: usize = 107;
 
 /// Opens a socket in the place of an older one.
-pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
     remove_any(path)?;
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -24,7 +25,7 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Opens a socket for the runtime in the place of an older one.
-pub(crate) fn listen_async(path: &Path) -> io::Result<tokio::net::UnixListener> {
+pub fn listen_async(path: &Path) -> io::Result<tokio::net::UnixListener> {
     let listener = listen(path)?;
     listener.set_nonblocking(true)?;
     tokio::net::UnixListener::from_std(listener)
@@ -32,13 +33,13 @@ pub(crate) fn listen_async(path: &Path) -> io::Result<tokio::net::UnixListener> 
 
 /// Connects to a socket in a directory where a VMM may write. A link in its place, which would lead us to sockets of the
 /// host that the VMM does not see itself, is not followed.
-pub(crate) async fn connect(path: &Path) -> io::Result<UnixStream> {
+pub async fn connect(path: &Path) -> io::Result<UnixStream> {
     let place = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     UnixStream::connect(format!("/proc/self/fd/{}", place.as_raw_fd())).await
 }
 
 /// Hands a descriptor to whoever reads the other end of a socket.
-pub(crate) fn hand_over(to: impl AsFd, descriptor: impl AsFd) -> io::Result<()> {
+pub fn hand_over(to: impl AsFd, descriptor: impl AsFd) -> io::Result<()> {
     let descriptors = [descriptor.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut message = SendAncillaryBuffer::new(&mut space);
