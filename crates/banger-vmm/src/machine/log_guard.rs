@@ -25,8 +25,8 @@ const BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Unit of `st_blocks`: `stat(2)`.
 const BLOCK_BYTES: u64 = 512;
 const PERIOD: Duration = Duration::from_secs(10);
-/// What grows beside a machine, whatever its VMM.
-const LOGS: [&str; 3] = ["console.log", "vmm.log", crate::firecracker::LOG_FILE];
+/// How the names of a machine's logs end. The older part of a log ends otherwise.
+const LOG_EXTENSION: &str = "log";
 
 /// Guards one log, whose writers append.
 pub(super) fn spawn(log: PathBuf) -> AbortOnDropHandle<()> {
@@ -46,17 +46,26 @@ pub(super) fn spawn(log: PathBuf) -> AbortOnDropHandle<()> {
     }))
 }
 
-/// Keeps the logs in a machine's state directory short for as long as this process lives.
+/// Keeps all logs in a machine's state directory short for as long as this process lives.
 pub(crate) fn keep_short(directory: &Path) -> ! {
-    let logs = LOGS.map(|name| directory.join(name));
     loop {
-        for log in logs.iter().filter(|log| is_long(log)) {
-            if let Err(error) = shorten(log) {
-                eprintln!("cannot shorten `{}`: {error}", log.display());
-            }
-        }
+        shorten_all(directory);
         std::thread::sleep(PERIOD);
     }
+}
+
+/// Shortens every log that has grown too long. What fails is told on standard error.
+fn shorten_all(directory: &Path) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for log in entries.map(|entry| entry.path()).filter(|path| is_log(path) && is_long(path)) {
+        if let Err(error) = shorten(&log) {
+            eprintln!("cannot shorten `{}`: {error}", log.display());
+        }
+    }
+}
+
+fn is_log(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == LOG_EXTENSION)
 }
 
 /// A file that is not there needs nothing.
@@ -110,6 +119,10 @@ mod tests {
 
     use super::*;
 
+    fn create(log: &Path) -> File {
+        OpenOptions::new().append(true).create_new(true).open(log).unwrap()
+    }
+
     fn open(log: &Path) -> File {
         OpenOptions::new().read(true).write(true).open(log).unwrap()
     }
@@ -118,7 +131,7 @@ mod tests {
     fn a_writer_goes_on_at_the_new_end() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("console.log");
-        let mut writer = crate::machine::create_log(&log).unwrap();
+        let mut writer = create(&log);
         writer.write_all(b"old\n").unwrap();
         rotate(open(&log), &log).unwrap();
         writer.write_all(b"new\n").unwrap();
@@ -160,12 +173,28 @@ mod tests {
         assert_eq!(fs::metadata(directory.path().join("console.log.1")).unwrap().len(), BYTES_MAX + 8192);
     }
 
+    #[test]
+    fn every_log_of_a_directory_is_shortened_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let long = usize::try_from(BYTES_MAX).unwrap() + 8192;
+        for name in ["console.log", "firecracker.log", "overlay.ext4", "log"] {
+            fs::write(path(name), vec![b'x'; long]).unwrap();
+        }
+        fs::write(path("vmm.log"), "short").unwrap();
+        shorten_all(directory.path());
+        let length = |name: &str| fs::metadata(path(name)).unwrap().len();
+        assert_eq!([length("console.log"), length("firecracker.log"), length("vmm.log")], [0, 0, 5]);
+        assert_eq!([length("overlay.ext4"), length("log")], [long as u64; 2]);
+        shorten_all(&path("nowhere"));
+    }
+
     #[tokio::test]
     async fn only_a_log_that_is_too_long_is_shortened() {
         let directory = tempfile::tempdir().unwrap();
         let (short, long) = (directory.path().join("console.log"), directory.path().join("vmm.log"));
         let fill = |log: &Path, bytes: usize| {
-            crate::machine::create_log(log).unwrap().write_all(&vec![b'x'; bytes]).unwrap();
+            create(log).write_all(&vec![b'x'; bytes]).unwrap();
         };
         let limit = usize::try_from(BYTES_MAX).unwrap();
         fill(&short, limit / 2);
