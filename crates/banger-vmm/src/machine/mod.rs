@@ -4,7 +4,6 @@
 mod connect;
 mod control;
 mod lifetime;
-mod log_guard;
 mod network;
 mod presence;
 
@@ -14,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use banger_model::NetworkTrouble;
 use banger_sys::launch::Started;
+use banger_sys::log_guard;
 use banger_sys::process::ProcessIdentity;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -27,7 +27,6 @@ use crate::contract::{
 pub(crate) use control::{Control, NoControl, Traffic};
 use lifetime::Lifetime;
 pub(crate) use lifetime::clean_up;
-pub(crate) use log_guard::keep_short;
 pub(crate) use network::RestartNetwork;
 pub(crate) use presence::{Listener, Presence};
 

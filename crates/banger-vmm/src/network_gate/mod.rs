@@ -39,9 +39,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Child;
 
+use banger_sys::log_guard::keep_short;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use crate::machine::keep_short;
 use crate::user_network::passt;
 pub(crate) use closed::Prefix;
 use gate::{Inward, Outward};

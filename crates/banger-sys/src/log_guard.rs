@@ -15,11 +15,12 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use banger_sys::files::is_disk_full;
 use rustix::fs::{FlockOperation, OFlags, SeekFrom as RawSeekFrom, flock};
 use rustix::io::Errno;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
+
+use crate::files::is_disk_full;
 
 const BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Unit of `st_blocks`: `stat(2)`.
@@ -28,8 +29,8 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// How the names of a machine's logs end. The older part of a log ends otherwise.
 const LOG_EXTENSION: &str = "log";
 
-/// Guards one log, whose writers append.
-pub(super) fn spawn(log: PathBuf) -> AbortOnDropHandle<()> {
+/// Guards one log, whose writers append, for as long as the handle is held.
+pub fn spawn(log: PathBuf) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -47,7 +48,7 @@ pub(super) fn spawn(log: PathBuf) -> AbortOnDropHandle<()> {
 }
 
 /// Keeps all logs in a machine's state directory short for as long as this process lives.
-pub(crate) fn keep_short(directory: &Path) -> ! {
+pub fn keep_short(directory: &Path) -> ! {
     loop {
         shorten_all(directory);
         std::thread::sleep(PERIOD);
