@@ -11,7 +11,8 @@ use banger_vmm::qemu::Qemu;
 use banger_vmm::selection::{
     Accelerator, Choice, ChoiceError, FIRECRACKER_KEY, FirecrackerPlace, HostFacts, choose,
 };
-use banger_vmm::{Vmm, VmmKind};
+use banger_vmm::user_network::UserNetwork;
+use banger_vmm::{NetworkLauncher, Vmm, VmmKind};
 use tracing::warn;
 
 use crate::vmm_source::{ChosenVmm, NoVmm, VmmSource};
@@ -20,6 +21,7 @@ use crate::vmm_source::{ChosenVmm, NoVmm, VmmSource};
 #[derive(Debug)]
 pub struct HostVmms {
     helper: PathBuf,
+    network: Arc<dyn NetworkLauncher>,
     firecracker: FirecrackerPlace,
     tuning: Tuning,
 }
@@ -29,13 +31,17 @@ impl HostVmms {
     /// runs beside machines.
     #[must_use]
     pub fn new(helper: PathBuf, firecracker: FirecrackerPlace, tuning: Tuning) -> Self {
-        Self { helper, firecracker, tuning }
+        let network = Arc::new(UserNetwork::new(&helper));
+        Self { helper, network, firecracker, tuning }
     }
 
     fn driver(&self, choice: &Choice) -> Arc<dyn Vmm> {
+        let network = Arc::clone(&self.network);
         match choice.vmm {
-            VmmKind::Qemu => Arc::new(Qemu::new(choice, &self.helper)),
-            VmmKind::Firecracker => Arc::new(Firecracker::new(choice, &self.helper).with_tuning(self.tuning)),
+            VmmKind::Qemu => Arc::new(Qemu::new(choice, network)),
+            VmmKind::Firecracker => {
+                Arc::new(Firecracker::new(choice, &self.helper, network).with_tuning(self.tuning))
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ pub use image::{ImageName, KernelName};
 pub use lifetime::{Due, LifetimeFacts, Ttl, TtlChange, TtlError};
 pub use machine_end::{Announced, EndCause, EndFacts, KernelWord, MemoryKill, SilentFacts, VmmExit, WayOut};
 pub use name::{NameError, VmId, VmName, generate_name};
-pub use network::NetworkTrouble;
+pub use network::{GuestNetwork, NetworkAttachment, NetworkTrouble};
 pub use pause::PauseReason;
 pub use reboot::{Reboot, Reboots};
 pub use signal::{KillSignal, UnknownSignal};

@@ -1,6 +1,32 @@
-//! Failures of a running VM's network.
+//! A VM's network: what it is attached to, how its guest reaches it, and how it fails.
 
 use serde::{Deserialize, Serialize};
+
+/// How a machine is attached to the process that carries its network. The attachment is a descriptor, which that process is
+/// handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkAttachment {
+    /// A socket that carries Ethernet frames, each behind its length in four bytes, most significant first. The network lives
+    /// as long as it is open.
+    Stream,
+    /// A tap. The network lives as long as the socket by which it was handed over is open.
+    Tap,
+}
+
+/// How a guest reaches its network: handed to its agent by `identify`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuestNetwork {
+    /// Hardware address of the interface.
+    pub mac: String,
+    /// Address with prefix length.
+    pub address: String,
+    /// Default gateway.
+    pub gateway: String,
+    /// Name servers.
+    pub dns_servers: Vec<String>,
+    /// Largest packet in bytes that the interface takes, where its device does not tell the guest.
+    pub mtu: Option<u32>,
+}
 
 /// The reason why a running VM has lost its network. The guest keeps running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use banger_model::GuestNetwork;
 use banger_sys::companions::Companions;
 use banger_sys::launch::{Inherited, Launch, Started, launch};
 use banger_sys::process::ProcessIdentity;
 use tokio::net::UnixStream;
 
-use crate::contract::{
-    AdoptError, GuestNetwork, Machine, MachineHandle, MachinePlan, Network, StartError, Vmm, VmmKind,
-};
+use crate::contract::{AdoptError, Machine, MachineHandle, MachinePlan, Network, StartError, Vmm, VmmKind};
 use crate::handle;
 use crate::machine::{NoControl, Presence, RestartNetwork, RunningMachine, create_log};
 

@@ -15,7 +15,7 @@ mod plan_check;
 pub mod qemu;
 pub mod role;
 pub mod selection;
-mod user_network;
+pub mod user_network;
 
 pub use contract::*;
 pub use last_words::{LastWords, vmm_logs};

@@ -16,7 +16,7 @@ pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let is = |word: &OsStr, wanted: &str| word == wanted;
     match words.as_slice() {
         [role, attachment, passt, directory] if is(role, network_gate::ARGUMENT) => {
-            let attachment = network_gate::Attachment::of(attachment)?;
+            let attachment = network_gate::attachment_of(attachment)?;
             Some(told(network_gate::run(attachment, Path::new(passt), Path::new(directory))))
         }
         [role, ..] if is(role, cell::ARGUMENT) => Some(cell::run()),

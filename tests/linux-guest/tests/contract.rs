@@ -14,7 +14,8 @@ use banger_sys::host;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
 use banger_vmm::qemu::Qemu;
 use banger_vmm::selection::{Accelerator, Choice, FirecrackerPlace, HostFacts, choose};
-use banger_vmm::{Vmm, VmmKind};
+use banger_vmm::user_network::UserNetwork;
+use banger_vmm::{NetworkLauncher, Vmm, VmmKind};
 use libtest_mimic::Trial;
 
 fn main() -> ExitCode {
@@ -32,7 +33,16 @@ fn main() -> ExitCode {
 fn qemu() -> Arc<dyn Vmm> {
     let choice = choose(WantedVmm::Qemu, &HostFacts::look(&FirecrackerPlace::Installed(PathBuf::new())))
         .unwrap_or_else(|error| panic!("{error}; these tests need the packages qemu-system-x86 and passt"));
-    Arc::new(Qemu::new(&choice, std::env::current_exe().expect("this program has a file")))
+    Arc::new(Qemu::new(&choice, network()))
+}
+
+/// This program becomes what runs beside its machines.
+fn helper() -> PathBuf {
+    std::env::current_exe().expect("this program has a file")
+}
+
+fn network() -> Arc<dyn NetworkLauncher> {
+    Arc::new(UserNetwork::new(helper()))
 }
 
 fn firecracker_trials(guest: &Arc<dyn Guest>) -> Vec<Trial> {
@@ -67,8 +77,7 @@ fn firecracker(jailer: JailWish) -> Arc<dyn Vmm> {
         reason: String::new(),
         warnings: Vec::new(),
     };
-    let helper = std::env::current_exe().expect("this program has a file");
     // The suite looks at the console.
     let tuning = Tuning { serial_console: true, jailer, ..Tuning::default() };
-    Arc::new(Firecracker::new(&choice, helper).with_tuning(tuning))
+    Arc::new(Firecracker::new(&choice, helper(), network()).with_tuning(tuning))
 }

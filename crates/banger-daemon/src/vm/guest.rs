@@ -8,11 +8,11 @@ use banger_agent_proto::{
 };
 use banger_guest::{AgentClient, AgentError};
 use banger_image::ImageProcess;
-use banger_model::Announced;
+use banger_model::{Announced, GuestNetwork};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 use banger_sys::id::random_bytes;
-use banger_vmm::{ConnectError, GuestNetwork, LastWords, Machine};
+use banger_vmm::{ConnectError, LastWords, Machine};
 use tracing::warn;
 
 use super::ending::Ending;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use banger_daemon::vmm_source::{ChosenVmm, NoVmm, VmmSource};
-use banger_model::WantedVmm;
+use banger_model::{GuestNetwork, WantedVmm};
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::fake::{FakeNetwork, FakeVmm};
 use banger_vmm::selection::ChoiceError;
 use banger_vmm::{
-    AdoptError, ConnectError, ControlError, GuestNetwork, KillError, Machine, MachineEnd, MachineHandle,
-    MachinePlan, Network, RunState, StartError, Vmm, VmmKind, WriteFailure,
+    AdoptError, ConnectError, ControlError, KillError, Machine, MachineEnd, MachineHandle, MachinePlan,
+    Network, RunState, StartError, Vmm, VmmKind, WriteFailure,
 };
 use tokio::net::UnixStream;
 

@@ -2,6 +2,7 @@
 
 mod error;
 mod handle;
+mod network;
 mod plan;
 mod snapshot;
 mod stats;
@@ -11,12 +12,13 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use banger_model::{MemoryMib, NetworkTrouble};
+use banger_model::{GuestNetwork, MemoryMib, NetworkTrouble};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use error::*;
 pub use handle::*;
+pub use network::*;
 pub use plan::*;
 pub use snapshot::*;
 pub use stats::*;

@@ -110,18 +110,3 @@ pub enum Network {
         mac: String,
     },
 }
-
-/// How the guest reaches its network: handed to the agent by `identify`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GuestNetwork {
-    /// Hardware address of the interface.
-    pub mac: String,
-    /// Address with prefix length.
-    pub address: String,
-    /// Default gateway.
-    pub gateway: String,
-    /// Name servers.
-    pub dns_servers: Vec<String>,
-    /// Largest packet in bytes that the interface takes, where its device does not tell the guest.
-    pub mtu: Option<u32>,
-}

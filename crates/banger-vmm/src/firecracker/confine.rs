@@ -109,6 +109,7 @@ pub(super) async fn in_cell(
         cover: places.state.clone(),
         talk: inherited.add(far_talk),
         gate: given.gate.map(|gate| inherited.add(gate)),
+        mtu: driver.network.mtu(),
         pager: given.pager.map(|pager| inherited.add(pager)),
         jail: jail_plan,
     };

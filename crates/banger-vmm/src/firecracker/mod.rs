@@ -25,16 +25,17 @@ mod start;
 mod version;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use banger_model::GuestNetwork;
 
 use crate::contract::{
-    AdoptError, GuestNetwork, Machine, MachineHandle, MachinePlan, Network, RestorePlan, StartError, Vmm,
+    AdoptError, Machine, MachineHandle, MachinePlan, Network, NetworkLauncher, RestorePlan, StartError, Vmm,
     VmmKind,
 };
 use crate::handle;
 use crate::selection::Choice;
-use crate::user_network::{MTU, passt};
 
 pub use config::Tuning;
 pub use jail::{JAILER_NAME, JailFacts, JailWish, jailer_of};
@@ -56,15 +57,16 @@ pub struct Firecracker {
     program: PathBuf,
     /// A program that plays the roles of [`crate::role`].
     helper: PathBuf,
+    network: Arc<dyn NetworkLauncher>,
     tuning: Tuning,
 }
 
 impl Firecracker {
     /// Makes the driver for what was chosen. The helper is a program that calls [`crate::role::play`] first of all: it
-    /// becomes the cell, the network's gate and the pager.
+    /// becomes the cell and the pager.
     #[must_use]
-    pub fn new(choice: &Choice, helper: impl Into<PathBuf>) -> Self {
-        Self { program: choice.program.clone(), helper: helper.into(), tuning: Tuning::default() }
+    pub fn new(choice: &Choice, helper: impl Into<PathBuf>, network: Arc<dyn NetworkLauncher>) -> Self {
+        Self { program: choice.program.clone(), helper: helper.into(), network, tuning: Tuning::default() }
     }
 
     /// Takes the user's choices.
@@ -85,7 +87,9 @@ impl Vmm for Firecracker {
         match network {
             Network::None => None,
             // The device tells its largest packet since 1.16 only.
-            Network::UserMode { mac } => Some(GuestNetwork { mtu: Some(MTU), ..passt::guest_network(mac) }),
+            Network::UserMode { mac } => {
+                Some(GuestNetwork { mtu: Some(self.network.mtu()), ..self.network.guest(mac) })
+            }
         }
     }
 

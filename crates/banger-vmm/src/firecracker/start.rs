@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_model::NetworkAttachment;
 use banger_sys::companions::Companions;
 use banger_sys::files::{create_private_directory, remove_any};
 use banger_sys::launch::{Inherited, Launch, launch};
@@ -31,11 +32,10 @@ use super::places::Places;
 use super::version::{OLDEST_TEXT, Version};
 use super::{Firecracker, PROGRAM_NAME, bell, cell, host_parts, jail, metrics, pager};
 use crate::contract::{
-    AdoptError, MachineHandle, MachinePlan, MemorySource, Network, RestorePlan, StartError, VmmKind,
+    AdoptError, MachineHandle, MachinePlan, MemorySource, NETWORK, Network, RestorePlan, StartError, VmmKind,
 };
 use crate::machine::{Listener, Presence, RunningMachine, clean_up, create_log, last_words};
-use crate::network_gate::Attachment;
-use crate::{handle, plan_check, user_network};
+use crate::{handle, plan_check};
 
 /// Firecracker listens after a few milliseconds; a host that starts many at once takes its time.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
@@ -218,10 +218,9 @@ async fn make(
     let gate = match &plan.network {
         Network::None => None,
         Network::UserMode { .. } => {
-            let (helper, directory) = (&driver.helper, &plan.state_directory);
-            let (process, gate) = user_network::start(helper, Attachment::Tap, directory, &errors)?;
-            companions.add(user_network::PROGRAM, process);
-            Some(gate.into())
+            let launched = driver.network.launch(NetworkAttachment::Tap, &plan.state_directory, &errors)?;
+            companions.add(NETWORK, launched.process);
+            Some(launched.socket.into())
         }
     };
     let (pager, pager_process) = match from.map(|from| (from.memory, from)) {

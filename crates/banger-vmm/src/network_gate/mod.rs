@@ -39,10 +39,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Child;
 
+use banger_model::NetworkAttachment;
 use banger_sys::log_guard::keep_short;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use crate::user_network::passt;
+use crate::user_network::{make_room, passt};
 pub(crate) use closed::Prefix;
 use gate::{Inward, Outward};
 pub(crate) use host_addresses::HostAddresses;
@@ -53,29 +54,23 @@ use stream::Frames;
 /// passt's program, and the machine's state directory, by which the process is known.
 pub const ARGUMENT: &str = "network-gate";
 
-/// What a machine is attached to its network by. It comes through the socket on stdin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Attachment {
-    /// A socket that carries frames, each behind its length. The network lives as long as it is open.
-    Stream,
-    /// A tap. The network lives as long as the socket on stdin is open.
-    Tap,
+const STREAM: &str = "stream";
+const TAP: &str = "tap";
+
+/// Returns an attachment's word on the command line.
+pub(crate) fn word(attachment: NetworkAttachment) -> &'static str {
+    match attachment {
+        NetworkAttachment::Stream => STREAM,
+        NetworkAttachment::Tap => TAP,
+    }
 }
 
-impl Attachment {
-    const ALL: [Self; 2] = [Self::Stream, Self::Tap];
-
-    /// Its word on the command line.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Stream => "stream",
-            Self::Tap => "tap",
-        }
-    }
-
-    /// Reads the word.
-    pub(crate) fn of(word: &OsStr) -> Option<Self> {
-        Self::ALL.into_iter().find(|attachment| attachment.word() == word)
+/// Reads the word; `None` when it is not a word of an attachment.
+pub(crate) fn attachment_of(word: &OsStr) -> Option<NetworkAttachment> {
+    match word.to_str()? {
+        STREAM => Some(NetworkAttachment::Stream),
+        TAP => Some(NetworkAttachment::Tap),
+        _ => None,
     }
 }
 
@@ -83,7 +78,7 @@ impl Attachment {
 ///
 /// # Errors
 /// When the host's addresses cannot be read, passt cannot be started, or it ended before the machine.
-pub(crate) fn run(attachment: Attachment, passt: &Path, directory: &Path) -> io::Result<()> {
+pub(crate) fn run(attachment: NetworkAttachment, passt: &Path, directory: &Path) -> io::Result<()> {
     let giver = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (outward, inward) = gate::open(HostAddresses::watch()?);
     let (network, passt) = passt::spawn(passt, directory)?;
@@ -92,8 +87,12 @@ pub(crate) fn run(attachment: Attachment, passt: &Path, directory: &Path) -> io:
     std::thread::Builder::new().name("logs".to_owned()).spawn(move || keep_short(&directory))?;
     let Some(attached) = receive(&giver)? else { return Ok(()) };
     match attachment {
-        Attachment::Stream => stand_between(&UnixStream::from(attached), &network, outward, &inward),
-        Attachment::Tap => tap::stand_between(&giver, attached, network, outward, inward),
+        NetworkAttachment::Stream => {
+            let machine = UnixStream::from(attached);
+            make_room(&machine)?;
+            stand_between(&machine, &network, outward, &inward)
+        }
+        NetworkAttachment::Tap => tap::stand_between(&giver, attached, network, outward, inward),
     }
 }
 
@@ -241,9 +240,9 @@ mod tests {
 
     #[test]
     fn an_attachment_is_known_by_its_word() {
-        for attachment in Attachment::ALL {
-            assert_eq!(Attachment::of(OsStr::new(attachment.word())), Some(attachment));
+        for attachment in [NetworkAttachment::Stream, NetworkAttachment::Tap] {
+            assert_eq!(attachment_of(OsStr::new(word(attachment))), Some(attachment));
         }
-        assert_eq!(Attachment::of(OsStr::new("")), None);
+        assert_eq!(attachment_of(OsStr::new("")), None);
     }
 }

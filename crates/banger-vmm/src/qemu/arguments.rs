@@ -12,7 +12,6 @@ use super::places::Places;
 use crate::contract::{Drive, DriveLimit, KernelFiles, MachinePlan, Network, StartError};
 use crate::plan_check::{check_file, require};
 use crate::selection::Accelerator;
-use crate::user_network::MTU;
 
 /// The share of a guest's memory that its translated instructions may take.
 const CACHE_SHARE: u64 = 4;
@@ -35,12 +34,13 @@ pub(super) struct Processor {
     pub(super) khz: Option<u64>,
 }
 
-/// Numbers of what QEMU inherits.
+/// What a machine has besides its plan: numbers of what QEMU inherits, and the largest packet of the network in bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Descriptors {
+pub(super) struct Given {
     pub(super) control: RawFd,
     pub(super) pipe: RawFd,
     pub(super) memory: RawFd,
+    pub(super) mtu: u32,
 }
 
 /// Returns the kernel's command line.
@@ -81,14 +81,14 @@ pub(super) fn arguments(
     places: &Places,
     processor: Processor,
     kernel_command_line: &str,
-    descriptors: Descriptors,
+    given: Given,
 ) -> Vec<OsString> {
     let mut arguments = Arguments::default();
-    machine(&mut arguments, plan, processor, descriptors.memory);
+    machine(&mut arguments, plan, processor, given.memory);
     arguments.add("-kernel", text(kernel_file(&plan.kernel)));
     arguments.add("-initrd", text(&plan.kernel.initramfs));
     arguments.add("-append", kernel_command_line);
-    console_and_control(&mut arguments, places, descriptors);
+    console_and_control(&mut arguments, places, given);
     for drive in &plan.drives {
         add_drive(&mut arguments, drive, plan.drive_limit);
     }
@@ -96,7 +96,8 @@ pub(super) fn arguments(
         // QEMU listens, and again after a network has gone. It cannot be given a socket that listens already.
         let place = value(&places.network);
         arguments.add("-netdev", format!("stream,id=network,server=on,addr.type=unix,addr.path={place}"));
-        arguments.add("-device", format!("virtio-net-device,netdev=network,mac={mac},host_mtu={MTU}"));
+        arguments
+            .add("-device", format!("virtio-net-device,netdev=network,mac={mac},host_mtu={}", given.mtu));
     }
     arguments.0
 }
@@ -152,8 +153,8 @@ fn machine(arguments: &mut Arguments, plan: &MachinePlan, processor: Processor, 
     arguments.add("-global", "virtio-mmio.force-legacy=false");
 }
 
-fn console_and_control(arguments: &mut Arguments, places: &Places, descriptors: Descriptors) {
-    let Descriptors { control, pipe, .. } = descriptors;
+fn console_and_control(arguments: &mut Arguments, places: &Places, given: Given) {
+    let Given { control, pipe, .. } = given;
     arguments.add("-chardev", format!("socket,id=control,fd={control},server=on,wait=off"));
     arguments.add("-mon", "chardev=control,mode=control");
     arguments.add("-chardev", format!("file,id=console,path={},append=on", value(&places.console_log)));
@@ -238,9 +239,9 @@ mod tests {
     }
 
     fn line(plan: &MachinePlan, processor: Processor) -> String {
-        let descriptors = Descriptors { control: 11, pipe: 12, memory: 13 };
+        let given = Given { control: 11, pipe: 12, memory: 13, mtu: 32_768 };
         let append = kernel_command_line(plan, processor);
-        let arguments = arguments(plan, &Places::of_plan(plan), processor, &append, descriptors);
+        let arguments = arguments(plan, &Places::of_plan(plan), processor, &append, given);
         let mut lines = String::new();
         for argument in arguments {
             let argument = argument.into_string().unwrap();

@@ -13,19 +13,19 @@ mod qmp;
 mod start;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use banger_model::MemoryMib;
+use banger_model::{GuestNetwork, MemoryMib};
 use banger_sys::socket::listen_async;
 
 use crate::channel::{self, Past};
 use crate::contract::{
-    AdoptError, GuestNetwork, Machine, MachineHandle, MachinePlan, Network, StartError, Vmm, VmmKind,
+    AdoptError, Machine, MachineHandle, MachinePlan, Network, NetworkLauncher, StartError, Vmm, VmmKind,
 };
 use crate::handle;
 use crate::machine::{Presence, RunningMachine};
 use crate::selection::{Accelerator, Choice};
-use crate::user_network::passt;
 use control::QmpControl;
 use places::Places;
 
@@ -36,15 +36,14 @@ pub use qmp::QmpError;
 pub struct Qemu {
     program: PathBuf,
     accelerator: Accelerator,
-    helper: PathBuf,
+    network: Arc<dyn NetworkLauncher>,
 }
 
 impl Qemu {
-    /// Makes the driver for what was chosen. `helper` is a program that calls [`crate::role::play`] first of all: it becomes
-    /// the network of a machine.
+    /// Makes the driver for what was chosen.
     #[must_use]
-    pub fn new(choice: &Choice, helper: impl Into<PathBuf>) -> Self {
-        Self { program: choice.program.clone(), accelerator: choice.accelerator, helper: helper.into() }
+    pub fn new(choice: &Choice, network: Arc<dyn NetworkLauncher>) -> Self {
+        Self { program: choice.program.clone(), accelerator: choice.accelerator, network }
     }
 }
 
@@ -57,7 +56,7 @@ impl Vmm for Qemu {
     fn guest_network(&self, network: &Network) -> Option<GuestNetwork> {
         match network {
             Network::None => None,
-            Network::UserMode { mac } => Some(passt::guest_network(mac)),
+            Network::UserMode { mac } => Some(self.network.guest(mac)),
         }
     }
 

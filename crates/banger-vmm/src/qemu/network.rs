@@ -3,23 +3,23 @@
 use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use banger_model::NetworkAttachment;
 use banger_sys::process::ProcessIdentity;
 use banger_sys::socket::hand_over;
 
 use super::Qemu;
 use super::places::Places;
-use crate::contract::{MachineHandle, StartError};
+use crate::contract::{MachineHandle, NetworkLauncher, StartError};
+use crate::handle;
 use crate::machine::RestartNetwork;
-use crate::network_gate::Attachment;
-use crate::{handle, user_network};
 
 /// Joins a network that waits at `gate` to a QEMU that answers on its control socket.
 pub(super) fn join(gate: &UnixStream, places: &Places) -> Result<(), StartError> {
     let failed = |source| StartError::Prepare { path: places.network.clone(), source };
     let machine = UnixStream::connect(&places.network).map_err(failed)?;
-    user_network::make_room(&machine).map_err(failed)?;
     hand_over(gate, machine).map_err(failed)
 }
 
@@ -34,12 +34,12 @@ pub(super) fn restart(
     if !places.network.exists() {
         return None;
     }
-    let (helper, handle, places) = (driver.helper.clone(), handle.clone(), places.clone());
-    Some(Box::new(Restart { helper, handle, places, directory }))
+    let (network, handle, places) = (Arc::clone(&driver.network), handle.clone(), places.clone());
+    Some(Box::new(Restart { network, handle, places, directory }))
 }
 
 struct Restart {
-    helper: PathBuf,
+    network: Arc<dyn NetworkLauncher>,
     handle: MachineHandle,
     places: Places,
     /// The machine's state directory.
@@ -55,16 +55,15 @@ impl RestartNetwork for Restart {
         };
         let log = &self.places.error_log;
         let errors = File::options().append(true).open(log).map_err(failed(log))?;
-        let (network, gate) =
-            user_network::start(&self.helper, Attachment::Stream, &self.directory, &errors)?;
-        let process = network.identity;
+        let launched = self.network.launch(NetworkAttachment::Stream, &self.directory, &errors)?;
+        let process = launched.process.identity;
         let handle = MachineHandle { companions: vec![process.into()], ..self.handle.clone() };
         let directory = self.directory.clone();
         let stored = tokio::task::spawn_blocking(move || handle::store(&directory, &handle)).await;
         let stored = stored.map_err(std::io::Error::other).and_then(|it| it.map_err(std::io::Error::other));
         stored.map_err(failed(&self.directory.join(handle::HANDLE_FILE)))?;
-        join(&gate, &self.places)?;
-        network.release();
+        join(&launched.socket, &self.places)?;
+        launched.process.release();
         Ok(process)
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use banger_model::NetworkAttachment;
 use banger_sys::companions::Companions;
 use banger_sys::host;
 use banger_sys::launch::{Inherited, Launch, Started, launch};
@@ -14,17 +15,16 @@ use rustix::fs::MemfdFlags;
 use tokio::net::UnixListener;
 
 use super::Qemu;
-use super::arguments::{Descriptors, Processor, arguments, check_kernel, kernel_command_line};
+use super::arguments::{Given, Processor, arguments, check_kernel, kernel_command_line};
 use super::control::QmpControl;
 use super::network;
 use super::places::Places;
 use super::qmp::Qmp;
 use crate::channel::{self, Past};
-use crate::contract::{MachineHandle, MachinePlan, Network, StartError, VmmKind};
+use crate::contract::{MachineHandle, MachinePlan, NETWORK, Network, StartError, VmmKind};
 use crate::machine::{Presence, RunningMachine, create_log, last_words};
-use crate::network_gate::Attachment;
 use crate::selection::QEMU_PROGRAM;
-use crate::{handle, plan_check, user_network};
+use crate::{handle, plan_check};
 
 /// QEMU answers after a tenth of a second; a machine that starts many at once takes its time.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
@@ -86,21 +86,22 @@ fn spawn(
     let gate = match &plan.network {
         Network::None => None,
         Network::UserMode { .. } => {
-            let (helper, directory) = (&driver.helper, &plan.state_directory);
-            let (process, gate) = user_network::start(helper, Attachment::Stream, directory, &errors)?;
-            network.add(user_network::PROGRAM, process);
-            Some(gate)
+            let launched =
+                driver.network.launch(NetworkAttachment::Stream, &plan.state_directory, &errors)?;
+            network.add(NETWORK, launched.process);
+            Some(launched.socket)
         }
     };
-    let descriptors = Descriptors {
+    let given = Given {
         control: inherited.add(control),
         pipe: inherited.add(pipe),
         memory: inherited.add(memory),
+        mtu: driver.network.mtu(),
     };
     let qemu = launch(Launch {
         program: driver.program.clone(),
         directory: plan.state_directory.clone(),
-        arguments: arguments(plan, &places, processor, append, descriptors),
+        arguments: arguments(plan, &places, processor, append, given),
         input: None,
         output: None,
         errors,

@@ -6,14 +6,15 @@ pub(crate) mod passt;
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use banger_model::{GuestNetwork, NetworkAttachment};
 use banger_sys::host;
-use banger_sys::launch::{Inherited, Launch, Started, launch};
+use banger_sys::launch::{Inherited, Launch, launch};
 use rustix::net::sockopt;
 
-use crate::contract::StartError;
-use crate::network_gate::{self, Attachment, HostAddresses};
+use crate::contract::{NetworkLauncher, NetworkProcess, StartError};
+use crate::network_gate::{self, HostAddresses};
 
 /// Largest packet of the guest's network: with its frame the kernel carries it through a Unix socket in one piece (32 KiB
 /// and a page less its own notes; what is longer comes in two, between which passt may read). Connections end in passt, so
@@ -26,38 +27,60 @@ pub(crate) const FRAME_BYTES_MAX: usize = MTU as usize + 14;
 /// Room in the sockets between the processes, as far as the host allows. The kernel doubles it.
 const SOCKET_BYTES: usize = 512 * 1024;
 
-/// Its name among the processes of a machine.
-pub(crate) const PROGRAM: &str = "network";
+/// Its name in errors.
+const PROGRAM: &str = "network";
 
-/// Starts the network of a machine whose files lie in `directory`, and returns the socket by which what the machine is
-/// attached by is handed over: see [`Attachment`].
-pub(crate) fn start(
-    helper: &Path,
-    attachment: Attachment,
-    directory: &Path,
-    errors: &File,
-) -> Result<(Started, UnixStream), StartError> {
-    let passt = host::find_program(passt::PROGRAM)
-        .ok_or(StartError::Missing { program: passt::PROGRAM, package: "passt" })?;
-    // Told here, where it can be told well. The process itself does not run without it, either.
-    HostAddresses::watch().map_err(|source| StartError::HostAddresses { source })?;
-    let (machine, far_end) = pair().map_err(failed)?;
-    let process = launch(Launch {
-        program: helper.to_owned(),
-        directory: directory.to_owned(),
-        arguments: vec![
-            network_gate::ARGUMENT.into(),
-            attachment.word().into(),
-            passt.into(),
-            directory.into(),
-        ],
-        input: Some(far_end.into()),
-        output: None,
-        errors: errors.try_clone().map_err(failed)?,
-        inherited: Inherited::default(),
-    })
-    .map_err(failed)?;
-    Ok((process, machine))
+/// The network of machines without root.
+#[derive(Clone, Debug)]
+pub struct UserNetwork {
+    helper: PathBuf,
+}
+
+impl UserNetwork {
+    /// Takes a program that calls [`crate::role::play`] first of all: it becomes the network of a machine.
+    #[must_use]
+    pub fn new(helper: impl Into<PathBuf>) -> Self {
+        Self { helper: helper.into() }
+    }
+}
+
+impl NetworkLauncher for UserNetwork {
+    fn guest(&self, mac: &str) -> GuestNetwork {
+        passt::guest_network(mac)
+    }
+
+    fn mtu(&self) -> u32 {
+        MTU
+    }
+
+    fn launch(
+        &self,
+        attachment: NetworkAttachment,
+        directory: &Path,
+        errors: &File,
+    ) -> Result<NetworkProcess, StartError> {
+        let passt = host::find_program(passt::PROGRAM)
+            .ok_or(StartError::Missing { program: passt::PROGRAM, package: "passt" })?;
+        // Told here, where it can be told well. The process itself does not run without it, either.
+        HostAddresses::watch().map_err(|source| StartError::HostAddresses { source })?;
+        let (socket, far_end) = pair().map_err(failed)?;
+        let process = launch(Launch {
+            program: self.helper.clone(),
+            directory: directory.to_owned(),
+            arguments: vec![
+                network_gate::ARGUMENT.into(),
+                network_gate::word(attachment).into(),
+                passt.into(),
+                directory.into(),
+            ],
+            input: Some(far_end.into()),
+            output: None,
+            errors: errors.try_clone().map_err(failed)?,
+            inherited: Inherited::default(),
+        })
+        .map_err(failed)?;
+        Ok(NetworkProcess { process, socket })
+    }
 }
 
 fn failed(source: io::Error) -> StartError {

@@ -11,12 +11,12 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use banger_model::GuestNetwork;
 use banger_sys::inheritance::{Heir, limit};
 use banger_sys::launch::DIRECTORY_VARIABLE;
 use rustix::io::FdFlags;
 
 use super::pair;
-use crate::contract::GuestNetwork;
 use crate::network_gate::Prefix;
 
 pub(crate) const PROGRAM: &str = "passt";

@@ -15,8 +15,11 @@ mod firecracker;
 mod qemu;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use banger_conformance::elsewhere;
+use banger_vmm::NetworkLauncher;
+use banger_vmm::user_network::UserNetwork;
 
 fn main() -> ExitCode {
     // Like the daemon, this program becomes what runs beside its machines.
@@ -32,4 +35,9 @@ fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let trials = [fake::trials(), qemu::trials(), firecracker::trials()];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}
+
+/// The network of machines, which this program becomes.
+fn network() -> Arc<dyn NetworkLauncher> {
+    Arc::new(UserNetwork::new(std::env::current_exe().expect("this program has a file")))
 }

@@ -28,7 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn qemu() -> Arc<dyn Vmm> {
     let choice = choose(WantedVmm::Qemu, &HostFacts::look(&FirecrackerPlace::Installed(PathBuf::new())))
         .unwrap_or_else(|error| panic!("{error}; these tests need the packages qemu-system-x86 and passt"));
-    Arc::new(Qemu::new(&choice, std::env::current_exe().expect("this program has a file")))
+    Arc::new(Qemu::new(&choice, crate::network()))
 }
 
 async fn no_snapshots() {

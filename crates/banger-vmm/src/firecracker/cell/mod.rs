@@ -61,6 +61,8 @@ pub(super) struct CellPlan {
     pub(super) talk: RawFd,
     /// Socket to the network's gate; it stays open as long as Firecracker lives.
     pub(super) gate: Option<RawFd>,
+    /// Largest packet of the network, in bytes.
+    pub(super) mtu: u32,
     /// Socket to the pager; it stays open as long as Firecracker lives. Never in a jail.
     pub(super) pager: Option<RawFd>,
     /// How Firecracker is jailed; `None`: its root is made of the bound files alone.
@@ -170,7 +172,7 @@ fn furnish_and_become(plan: CellPlan, mut talk: UnixStream) -> Result<Infallible
     let [gate, _pager] = [plan.gate, plan.pager].map(|end| end.map(inherited).map(ManuallyDrop::new));
     if let Some(gate) = &gate {
         let owner = plan.jail.as_ref().map_or(rustix::process::geteuid().as_raw(), |jail| jail.user);
-        tap::make_for(gate, owner).map_err(CellError::Tap)?;
+        tap::make_for(gate, owner, plan.mtu).map_err(CellError::Tap)?;
     }
     let furnished = if let Some(jail) = &plan.jail {
         jail::furnish(jail, &plan.binds, &plan.program)

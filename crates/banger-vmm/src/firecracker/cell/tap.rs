@@ -16,8 +16,6 @@ use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use banger_sys::socket::hand_over;
 use rustix::net::{AddressFamily, SocketType, socket};
 
-use crate::user_network::MTU;
-
 /// Firecracker's tap.
 pub(in crate::firecracker) const NAME: &str = "tap0";
 const UPLINK: &str = "tap1";
@@ -44,8 +42,9 @@ pub(super) enum TapError {
     HandOver(#[source] io::Error),
 }
 
-/// Makes the network of the namespace that the process is in, gives Firecracker's tap to its user and the other to the gate.
-pub(super) fn make_for(gate: &OwnedFd, owner: u32) -> Result<(), TapError> {
+/// Makes the network of the namespace that the process is in, with packets of at most `mtu` bytes: gives Firecracker's tap to
+/// its user, and the other to the gate.
+pub(super) fn make_for(gate: &OwnedFd, owner: u32, mtu: u32) -> Result<(), TapError> {
     // A kernel without IPv6 has no such file.
     let _ = std::fs::write(NO_IPV6, "1");
     let make = |name| move |source| TapError::Make { name, source };
@@ -61,7 +60,7 @@ pub(super) fn make_for(gate: &OwnedFd, owner: u32) -> Result<(), TapError> {
         join_bridge(&control, name).map_err(|source| TapError::SetUp { name, source })?;
     }
     for name in [BRIDGE, NAME, UPLINK] {
-        bring_up(&control, name).map_err(|source| TapError::SetUp { name, source })?;
+        bring_up(&control, name, mtu).map_err(|source| TapError::SetUp { name, source })?;
     }
     hand_over(gate, &uplink).map_err(TapError::HandOver)
 }
@@ -87,9 +86,9 @@ fn join_bridge(control: &OwnedFd, name: &str) -> io::Result<()> {
     request.send(control.as_raw_fd(), SIOCBRADDIF)
 }
 
-fn bring_up(control: &OwnedFd, name: &str) -> io::Result<()> {
+fn bring_up(control: &OwnedFd, name: &str, packet_bytes_max: u32) -> io::Result<()> {
     let mut mtu = Request::of(name);
-    mtu.set_number(i32::try_from(MTU).map_err(io::Error::other)?);
+    mtu.set_number(i32::try_from(packet_bytes_max).map_err(io::Error::other)?);
     mtu.send(control.as_raw_fd(), libc::SIOCSIFMTU)?;
     let mut up = Request::of(name);
     up.set_flags(i16::try_from(libc::IFF_UP).map_err(io::Error::other)?);

@@ -75,7 +75,8 @@ fn driver_of(program: PathBuf) -> Firecracker {
     let (reason, warnings) = (String::new(), Vec::new());
     let choice =
         Choice { vmm: VmmKind::Firecracker, program, accelerator: Accelerator::Kvm, reason, warnings };
-    Firecracker::new(&choice, std::env::current_exe().expect("this program has a file")).with_tuning(IN_CELL)
+    let helper = std::env::current_exe().expect("this program has a file");
+    Firecracker::new(&choice, helper, crate::network()).with_tuning(IN_CELL)
 }
 
 /// The cell alone, whoever runs the tests.
