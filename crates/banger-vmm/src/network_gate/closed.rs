@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 
 use super::frame::Transport;
-use crate::user_network::passt::{NAME_SERVER, SUBNET};
+use super::prefix::Prefix;
+use crate::user_network::subnet::{NAME_SERVER, SUBNET};
 
 const DNS_PORT: u16 = 53;
 
@@ -24,33 +25,6 @@ const ALWAYS: [Prefix; 9] = [
     // The network between guest and gateway. passt gives the gateway's address to what programs of the host send.
     SUBNET,
 ];
-
-/// A range of addresses: those that have their first `length` bits in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Prefix {
-    bits: u32,
-    length: u8,
-}
-
-impl Prefix {
-    /// `length` is at most 32; more is taken for 32. Bits behind it do not count.
-    pub(crate) const fn new(address: [u8; 4], length: u8) -> Self {
-        let length = if length > 32 { 32 } else { length };
-        Self { bits: u32::from_be_bytes(address) & mask(length), length }
-    }
-
-    pub(crate) const fn holds(self, address: Ipv4Addr) -> bool {
-        address.to_bits() & mask(self.length) == self.bits
-    }
-}
-
-const fn mask(length: u8) -> u32 {
-    // A shift by all bits has no result.
-    match u32::MAX.checked_shl(32 - length as u32) {
-        Some(mask) => mask,
-        None => 0,
-    }
-}
 
 /// The rule. `host` are the addresses that are the host's own.
 pub(super) fn may_reach(destination: Ipv4Addr, transport: Transport, host: &[Prefix]) -> bool {

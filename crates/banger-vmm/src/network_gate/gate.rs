@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::acks::Acknowledgements;
-use super::closed::{Prefix, may_reach};
+use super::closed::may_reach;
 use super::flows::{Echoes, Flows};
 use super::frame::{self, Content, Frame, Packet, Port, Transport, set_udp_port};
 use super::host_addresses::HostAddresses;
-use crate::user_network::FRAME_BYTES_MAX;
-use crate::user_network::passt::{ADDRESS, GATEWAY, NAME_SERVER};
+use super::prefix::Prefix;
+use crate::user_network::subnet::{ADDRESS, FRAME_BYTES_MAX, GATEWAY, NAME_SERVER};
 
 /// What is known of the guest's conversations. Held for one frame.
 #[derive(Default)]

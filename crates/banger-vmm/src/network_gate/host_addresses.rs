@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
-use super::closed::Prefix;
+use super::prefix::Prefix;
 
 /// Routes of every table of the network namespace.
 const TABLE: &str = "/proc/net/fib_trie";

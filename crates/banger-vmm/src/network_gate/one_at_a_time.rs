@@ -22,7 +22,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::user_network::FRAME_BYTES_MAX;
+use crate::user_network::subnet::FRAME_BYTES_MAX;
 
 /// What the kernel counts of a socket's queue in the moment in which it tells that the queue is empty.
 const EMPTY_BYTES: libc::c_int = 1;

@@ -4,43 +4,22 @@
 //! never used.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use banger_model::GuestNetwork;
 use banger_sys::inheritance::{Heir, limit};
 use banger_sys::launch::DIRECTORY_VARIABLE;
 use rustix::io::FdFlags;
 
-use super::pair;
-use crate::network_gate::Prefix;
+use super::sockets::pair;
+use super::subnet::{ADDRESS, GATEWAY, NAME_SERVER, PREFIX_LENGTH};
 
 pub(crate) const PROGRAM: &str = "passt";
 
-/// The guest's own address.
-pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
-pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-/// Queries to this address go to the host's own resolver, wherever it listens.
-pub(crate) const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
-const PREFIX_LENGTH: u8 = 24;
 const GATEWAY_MAC: &str = "52:55:0a:00:02:02";
-
-/// The network of the three.
-pub(crate) const SUBNET: Prefix = Prefix::new([10, 0, 2, 0], PREFIX_LENGTH);
-
-pub(crate) fn guest_network(mac: &str) -> GuestNetwork {
-    GuestNetwork {
-        mac: mac.to_owned(),
-        address: format!("{ADDRESS}/{PREFIX_LENGTH}"),
-        gateway: GATEWAY.to_string(),
-        dns_servers: vec![NAME_SERVER.to_string()],
-        mtu: None,
-    }
-}
 
 /// Starts passt and returns the socket to it. It ends with the socket.
 #[expect(unsafe_code, reason = "what runs between fork and exec may only make system calls")]
