@@ -12,6 +12,7 @@ mod file_identity;
 mod host_trust;
 pub mod http;
 pub mod image;
+mod machine_network;
 pub mod operation;
 pub mod program;
 pub mod ssh_keys;

@@ -34,7 +34,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     // The same program is what runs beside a machine: processes of their own, started by the VMM driver.
-    if let Some(code) = banger_vmm::role::play(std::env::args_os().skip(1)) {
+    let words = || std::env::args_os().skip(1);
+    if let Some(code) = banger_vmm::role::play(words()).or_else(|| banger_net::role::play(words())) {
         return code;
     }
     keep_memory_small();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_model::WantedVmm;
+use banger_net::UserNetwork;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
 use banger_vmm::orphans::{end_orphan, find_orphans};
@@ -11,10 +12,10 @@ use banger_vmm::qemu::Qemu;
 use banger_vmm::selection::{
     Accelerator, Choice, ChoiceError, FIRECRACKER_KEY, FirecrackerPlace, HostFacts, choose,
 };
-use banger_vmm::user_network::UserNetwork;
 use banger_vmm::{NetworkLauncher, Vmm, VmmKind};
 use tracing::warn;
 
+use crate::machine_network::MachineNetwork;
 use crate::vmm_source::{ChosenVmm, NoVmm, VmmSource};
 
 /// Chooses by looking at the host each time: what was installed a moment ago is there.
@@ -27,11 +28,11 @@ pub struct HostVmms {
 }
 
 impl HostVmms {
-    /// The VMMs of this host. The helper is a program that calls [`banger_vmm::role::play`] first of all: it becomes what
-    /// runs beside machines.
+    /// The VMMs of this host. The helper is a program that calls [`banger_vmm::role::play`] and [`banger_net::role::play`]
+    /// first of all: it becomes what runs beside machines.
     #[must_use]
     pub fn new(helper: PathBuf, firecracker: FirecrackerPlace, tuning: Tuning) -> Self {
-        let network = Arc::new(UserNetwork::new(&helper));
+        let network = Arc::new(MachineNetwork(UserNetwork::new(&helper)));
         Self { helper, network, firecracker, tuning }
     }
 

@@ -9,13 +9,11 @@ pub mod handle;
 mod last_words;
 mod machine;
 pub mod memory_file;
-pub mod network_gate;
 pub mod orphans;
 mod plan_check;
 pub mod qemu;
 pub mod role;
 pub mod selection;
-pub mod user_network;
 
 pub use contract::*;
 pub use last_words::{LastWords, vmm_logs};

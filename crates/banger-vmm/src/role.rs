@@ -2,11 +2,9 @@
 //! that drives machines calls [`play`] before anything else.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 use std::process::ExitCode;
 
 use crate::firecracker::{cell, pager};
-use crate::network_gate;
 
 /// Plays the role that the arguments (without the program's name) ask for, to its end. `None`: they ask for none.
 #[must_use]
@@ -15,10 +13,6 @@ pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let words: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
     let is = |word: &OsStr, wanted: &str| word == wanted;
     match words.as_slice() {
-        [role, attachment, passt, directory] if is(role, network_gate::ARGUMENT) => {
-            let attachment = network_gate::attachment_of(attachment)?;
-            Some(told(network_gate::run(attachment, Path::new(passt), Path::new(directory))))
-        }
         [role, ..] if is(role, cell::ARGUMENT) => Some(cell::run()),
         [role, listener] if is(role, pager::ARGUMENT) => Some(told(pager::run(listener))),
         _ => None,
@@ -42,14 +36,9 @@ mod tests {
 
     #[test]
     fn only_the_words_of_a_role_start_one() {
-        for words in [
-            &["--help"][..],
-            &[],
-            &["--ready-fd", "3"],
-            &["network-gate"],
-            &["pager"],
-            &["network-gate", "x", "/passt", "/d"],
-        ] {
+        for words in
+            [&["--help"][..], &[], &["--ready-fd", "3"], &["pager"], &["network-gate", "tap", "/passt", "/d"]]
+        {
             assert!(play(words.iter().map(Into::into)).is_none(), "{words:?}");
         }
     }

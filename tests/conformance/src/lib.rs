@@ -14,6 +14,7 @@
 mod channel;
 pub mod elsewhere;
 mod guest;
+mod helper;
 mod machine;
 mod orders;
 mod rig;
@@ -22,6 +23,7 @@ mod tiny_guest;
 mod trials;
 
 pub use guest::{CHANNEL_DEADLINE, Does, Guest};
+pub use helper::{helper, network, play};
 pub use rig::{LINE, Rig, is_alive, until, until_console_says};
 pub use suite::{Driver, suite};
 pub use tiny_guest::{Entry, TinyGuest, write as write_tiny_guest};

@@ -7,20 +7,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use banger_conformance::{Guest, skipped, suite};
+use banger_conformance::{Guest, helper, network, play, skipped, suite};
 use banger_linux_guest::{LinuxGuest, why_no_hardware};
 use banger_model::WantedVmm;
 use banger_sys::host;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
 use banger_vmm::qemu::Qemu;
 use banger_vmm::selection::{Accelerator, Choice, FirecrackerPlace, HostFacts, choose};
-use banger_vmm::user_network::UserNetwork;
-use banger_vmm::{NetworkLauncher, Vmm, VmmKind};
+use banger_vmm::{Vmm, VmmKind};
 use libtest_mimic::Trial;
 
 fn main() -> ExitCode {
     // Like the daemon, this program becomes what runs beside its machines.
-    if let Some(code) = banger_vmm::role::play(std::env::args_os().skip(1)) {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(code) = play(&words) {
         return code;
     }
     let arguments = libtest_mimic::Arguments::from_args();
@@ -34,15 +34,6 @@ fn qemu() -> Arc<dyn Vmm> {
     let choice = choose(WantedVmm::Qemu, &HostFacts::look(&FirecrackerPlace::Installed(PathBuf::new())))
         .unwrap_or_else(|error| panic!("{error}; these tests need the packages qemu-system-x86 and passt"));
     Arc::new(Qemu::new(&choice, network()))
-}
-
-/// This program becomes what runs beside its machines.
-fn helper() -> PathBuf {
-    std::env::current_exe().expect("this program has a file")
-}
-
-fn network() -> Arc<dyn NetworkLauncher> {
-    Arc::new(UserNetwork::new(helper()))
 }
 
 fn firecracker_trials(guest: &Arc<dyn Guest>) -> Vec<Trial> {

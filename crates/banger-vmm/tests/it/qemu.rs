@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_conformance::{Does, Driver, Guest, TinyGuest, suite, trial};
+use banger_conformance::{Does, Driver, Guest, TinyGuest, network, suite, trial};
 use banger_model::WantedVmm;
 use banger_vmm::qemu::Qemu;
 use banger_vmm::selection::{FirecrackerPlace, HostFacts, choose};
@@ -28,7 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn qemu() -> Arc<dyn Vmm> {
     let choice = choose(WantedVmm::Qemu, &HostFacts::look(&FirecrackerPlace::Installed(PathBuf::new())))
         .unwrap_or_else(|error| panic!("{error}; these tests need the packages qemu-system-x86 and passt"));
-    Arc::new(Qemu::new(&choice, crate::network()))
+    Arc::new(Qemu::new(&choice, network()))
 }
 
 async fn no_snapshots() {

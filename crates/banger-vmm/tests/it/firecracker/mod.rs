@@ -13,7 +13,7 @@ mod traps;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_conformance::{Driver, Guest, TinyGuest, skipped, suite};
+use banger_conformance::{Driver, Guest, TinyGuest, helper, network, skipped, suite};
 use banger_sys::host;
 use banger_vmm::firecracker::{Firecracker, JailWish, Tuning};
 use banger_vmm::selection::{Accelerator, Choice};
@@ -75,8 +75,7 @@ fn driver_of(program: PathBuf) -> Firecracker {
     let (reason, warnings) = (String::new(), Vec::new());
     let choice =
         Choice { vmm: VmmKind::Firecracker, program, accelerator: Accelerator::Kvm, reason, warnings };
-    let helper = std::env::current_exe().expect("this program has a file");
-    Firecracker::new(&choice, helper, crate::network()).with_tuning(IN_CELL)
+    Firecracker::new(&choice, helper(), network()).with_tuning(IN_CELL)
 }
 
 /// The cell alone, whoever runs the tests.

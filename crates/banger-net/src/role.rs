@@ -1,0 +1,41 @@
+//! What a program that starts networks becomes besides: the network of a machine, which has to outlive it. Such a program calls
+//! [`play`] before anything else.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::network_gate::{ARGUMENT, attachment_of, run};
+
+/// Plays the network that the arguments (without the program's name) ask for, to its end. `None`: they ask for none.
+#[must_use]
+pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let words: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
+    let [role, attachment, passt, directory] = words.as_slice() else { return None };
+    if *role != ARGUMENT {
+        return None;
+    }
+    // Standard error is the machine's `vmm.log`.
+    match run(attachment_of(attachment)?, Path::new(passt), Path::new(directory)) {
+        Ok(()) => Some(ExitCode::SUCCESS),
+        Err(error) => {
+            eprintln!("{error}");
+            Some(ExitCode::FAILURE)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_words_of_a_network_start_one() {
+        for words in
+            [&["--help"][..], &[], &["network-gate"], &["network-gate", "x", "/passt", "/d"], &["pager", "3"]]
+        {
+            assert!(play(words.iter().map(Into::into)).is_none(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A machine's network without root: one process beside the VMM ([`crate::network_gate`]) that has its end of a socket
+//! pair, so it ends with the VMM, or with us if the VMM never starts.
+
+pub(crate) mod passt;
+pub(crate) mod sockets;
+pub(crate) mod subnet;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use banger_model::{GuestNetwork, NetworkAttachment};
+use banger_sys::host;
+use banger_sys::launch::{Inherited, Launch, Started, launch};
+
+use crate::network_gate::{ARGUMENT, HostAddresses, word};
+use sockets::pair;
+use subnet::MTU;
+
+/// Why the network of a machine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// A program is not installed.
+    #[error("the program `{program}` is not installed")]
+    Missing {
+        /// Its name.
+        program: &'static str,
+        /// Debian package that has it.
+        package: &'static str,
+    },
+    /// Nobody knows what to keep the guest from.
+    #[error("cannot read which addresses are this host's own, so a guest with a network would reach them")]
+    HostAddresses(#[source] io::Error),
+    /// The process could not be started.
+    #[error("cannot start the network's process")]
+    Spawn(#[source] io::Error),
+}
+
+/// The network of machines without root.
+#[derive(Clone, Debug)]
+pub struct UserNetwork {
+    helper: PathBuf,
+}
+
+impl UserNetwork {
+    /// Takes a program that calls [`crate::role::play`] first of all: it becomes the network of a machine.
+    #[must_use]
+    pub fn new(helper: impl Into<PathBuf>) -> Self {
+        Self { helper: helper.into() }
+    }
+
+    /// Returns how a guest whose interface has this hardware address reaches the network.
+    #[must_use]
+    pub fn guest(&self, mac: &str) -> GuestNetwork {
+        subnet::guest_network(mac)
+    }
+
+    /// Returns the largest packet that the network carries, in bytes.
+    #[must_use]
+    pub fn mtu(&self) -> u32 {
+        MTU
+    }
+
+    /// Starts the network of a machine whose files lie in `directory`, and returns the socket by which it is handed what the
+    /// machine is attached by. What it has to say goes to `errors`.
+    ///
+    /// # Errors
+    /// [`LaunchError`].
+    pub fn launch(
+        &self,
+        attachment: NetworkAttachment,
+        directory: &Path,
+        errors: &File,
+    ) -> Result<(Started, UnixStream), LaunchError> {
+        let passt = host::find_program(passt::PROGRAM)
+            .ok_or(LaunchError::Missing { program: passt::PROGRAM, package: "passt" })?;
+        // Told here, where it can be told well. The process itself does not run without it, either.
+        HostAddresses::watch().map_err(LaunchError::HostAddresses)?;
+        let (socket, far_end) = pair().map_err(LaunchError::Spawn)?;
+        let process = launch(Launch {
+            program: self.helper.clone(),
+            directory: directory.to_owned(),
+            arguments: vec![ARGUMENT.into(), word(attachment).into(), passt.into(), directory.into()],
+            input: Some(far_end.into()),
+            output: None,
+            errors: errors.try_clone().map_err(LaunchError::Spawn)?,
+            inherited: Inherited::default(),
+        })
+        .map_err(LaunchError::Spawn)?;
+        Ok((process, socket))
+    }
+}
