@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use crate::firecracker::{cell, pager};
+use crate::firecracker::{CELL_ARGUMENT, cell, pager};
 
 /// Plays the role that the arguments (without the program's name) ask for, to its end. `None`: they ask for none.
 #[must_use]
@@ -13,7 +13,7 @@ pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let words: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
     let is = |word: &OsStr, wanted: &str| word == wanted;
     match words.as_slice() {
-        [role, ..] if is(role, cell::ARGUMENT) => Some(cell::run()),
+        [role, ..] if is(role, CELL_ARGUMENT) => Some(cell::run()),
         [role, listener] if is(role, pager::ARGUMENT) => Some(told(pager::run(listener))),
         _ => None,
     }

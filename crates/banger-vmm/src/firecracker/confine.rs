@@ -17,9 +17,10 @@ use tokio::runtime::Handle;
 use tracing::warn;
 
 use super::cell::{self, Access, Bind, CellPlan};
+use super::driver::Firecracker;
 use super::jail::{self, Jail, JailFacts, JailWish};
+use super::names::{CELL_ARGUMENT, PROGRAM_NAME};
 use super::places::Places;
-use super::{Firecracker, PROGRAM_NAME};
 use crate::contract::{MachinePlan, MemorySource, RestorePlan, StartError};
 use crate::machine::{clean_up, last_words};
 
@@ -117,7 +118,7 @@ pub(super) async fn in_cell(
     let mut starter = launch(Launch {
         program: driver.helper.clone(),
         directory: places.state.clone(),
-        arguments: [cell::ARGUMENT, "--id", plan.vm.as_str()].map(Into::into).into(),
+        arguments: [CELL_ARGUMENT, "--id", plan.vm.as_str()].map(Into::into).into(),
         input: Some(in_memory(&cell_plan).map_err(failed)?),
         output: Some(log(&places.console_log).map_err(failed)?.into()),
         errors: log(&places.error_log).map_err(failed)?,

@@ -20,10 +20,8 @@ use rustix::thread::CapabilitySet;
 use tracing::warn;
 
 use super::cell::{Access, Bind, JailPlan};
+use super::names::{JAILER_NAME, PROGRAM_NAME};
 use crate::contract::{MachineHandle, MachinePlan, StartError};
-
-/// Name of the jailer's program, which comes with Firecracker in one archive.
-pub const JAILER_NAME: &str = "jailer";
 
 /// The users of jails: a number for each VM, by its id. They have no name, and no file but those of their VM.
 /// Far from people, services, and the ranges that distributions give to containers of users.
@@ -64,7 +62,7 @@ pub enum JailWish {
 #[must_use]
 pub fn jailer_of(firecracker: &Path) -> Option<PathBuf> {
     let program = firecracker.canonicalize().ok()?;
-    let version = program.file_name()?.to_str()?.strip_prefix(super::PROGRAM_NAME)?;
+    let version = program.file_name()?.to_str()?.strip_prefix(PROGRAM_NAME)?;
     let jailer = program.with_file_name(format!("{JAILER_NAME}{version}"));
     jailer.is_file().then_some(jailer)
 }

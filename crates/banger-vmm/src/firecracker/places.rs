@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use banger_agent_proto::BELL_PORT;
 
+use super::names::LOG_FILE;
 use crate::contract::{MachineHandle, MachinePlan};
 use crate::machine::error_log;
 
@@ -51,7 +52,7 @@ impl Places {
             error_log: error_log(&console_log),
             control: runtime.join("control.sock"),
             pager: runtime.join("pager.sock"),
-            vmm_log: state.join(super::LOG_FILE),
+            vmm_log: state.join(LOG_FILE),
             metrics: state.join("metrics"),
             outbox: state.join("outbox"),
             state: state.to_owned(),

@@ -27,10 +27,12 @@ use super::api::{
 use super::config::{INTERFACE, added_bytes, kernel_command_line, parts};
 use super::confine::{self, Confined, Given};
 use super::control::FirecrackerControl;
+use super::driver::Firecracker;
 use super::jail::JailWish;
+use super::names::{NO_CONSOLE, PROGRAM_NAME};
 use super::places::Places;
 use super::version::{OLDEST_TEXT, Version};
-use super::{Firecracker, PROGRAM_NAME, bell, cell, host_parts, jail, metrics, pager};
+use super::{bell, cell, host_parts, jail, metrics, pager};
 use crate::contract::{
     AdoptError, MachineHandle, MachinePlan, MemorySource, NETWORK, Network, RestorePlan, StartError, VmmKind,
 };
@@ -53,10 +55,6 @@ const END_DEADLINE: Duration = Duration::from_secs(1);
 const METRICS_PERIOD: Duration = Duration::from_secs(600);
 
 const PAGER_PROGRAM: &str = "pager";
-
-/// What a console log begins with when there is no console.
-pub(crate) const NO_CONSOLE: &str = "This guest has no serial console, which makes it start faster. To see what it writes, set \
-                          `serial_console = true` under `[firecracker]` in the configuration and start it again.\n";
 
 /// A machine that may not stand yet.
 struct Attempt {

@@ -10,7 +10,7 @@ use banger_model::NetworkAttachment;
 use banger_sys::process::ProcessIdentity;
 use banger_sys::socket::hand_over;
 
-use super::Qemu;
+use super::driver::Qemu;
 use super::places::Places;
 use crate::contract::{MachineHandle, NetworkLauncher, StartError};
 use crate::handle;

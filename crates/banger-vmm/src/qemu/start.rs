@@ -14,12 +14,12 @@ use banger_sys::socket::{listen, listen_async};
 use rustix::fs::MemfdFlags;
 use tokio::net::UnixListener;
 
-use super::Qemu;
 use super::arguments::{Given, Processor, arguments, check_kernel, kernel_command_line};
 use super::control::QmpControl;
+use super::driver::Qemu;
 use super::network;
 use super::places::Places;
-use super::qmp::Qmp;
+use super::qmp::{Qmp, QmpError};
 use crate::channel::{self, Past};
 use crate::contract::{MachineHandle, MachinePlan, NETWORK, Network, StartError, VmmKind};
 use crate::machine::{Presence, RunningMachine, create_log, last_words};
@@ -151,7 +151,7 @@ async fn wait_until_ready(attempt: &mut Attempt) -> Result<(), StartError> {
     };
     match control {
         Ok(_status) => {}
-        Err(super::QmpError::Silent { deadline, .. }) => {
+        Err(QmpError::Silent { deadline, .. }) => {
             return Err(StartError::NotReady { program: QEMU_PROGRAM, deadline });
         }
         // The socket broke: QEMU ends, now or in a moment.

@@ -9,8 +9,10 @@ use object::elf::{FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use object::{Endianness, ReadCache};
 
-use super::QEMU_PROGRAM;
 use crate::firecracker::{self, Version};
+
+/// Name of QEMU's program.
+pub const QEMU_PROGRAM: &str = "qemu-system-x86_64";
 
 /// Where taps are made.
 pub(super) const TUN: &str = "/dev/net/tun";

@@ -9,8 +9,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::plan::{Access, Bind, JailPlan};
 use super::root::{RootError, bind, leave_the_hosts_mounts, make_directory};
-use super::{Access, Bind, JailPlan};
 
 /// What a directory that Firecracker writes to lets its group do: make and open, not list.
 const WRITABLE_DIRECTORY: u32 = 0o730;

@@ -14,7 +14,7 @@ use rustix::mount::{
     mount_remount, move_mount, open_tree, unmount,
 };
 
-use super::{Access, Bind};
+use super::plan::{Access, Bind};
 
 /// Names and directories only.
 const ROOT_OPTIONS: &std::ffi::CStr = c"size=64k,mode=0755";
