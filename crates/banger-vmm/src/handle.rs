@@ -9,7 +9,7 @@ use banger_sys::files::{self, FileError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{AdoptError, MachineHandle};
+use crate::contract::{AdoptError, MachineHandle, StartError};
 
 /// Format that is written now.
 pub const FORMAT_VERSION: u32 = 1;
@@ -102,6 +102,14 @@ pub(crate) fn store(state_directory: &Path, handle: &MachineHandle) -> Result<()
     let home = DirectoryIdentity::of(state_directory).ok();
     let text = serde_json::to_vec_pretty(&Stored { handle: handle.clone(), home }).unwrap_or_default();
     files::write_atomic(&state_directory.join(HANDLE_FILE), &text, 0o600)
+}
+
+/// Writes the handle of a machine that is started, without holding up the runtime.
+pub(crate) async fn write(state_directory: &Path, handle: &MachineHandle) -> Result<(), StartError> {
+    let (directory, handle) = (state_directory.to_owned(), handle.clone());
+    let stored = tokio::task::spawn_blocking(move || store(&directory, &handle)).await;
+    let stored = stored.map_err(io::Error::other).and_then(|stored| stored.map_err(io::Error::other));
+    stored.map_err(StartError::preparing(&state_directory.join(HANDLE_FILE)))
 }
 
 /// Refuses a handle that another version wrote in another format.

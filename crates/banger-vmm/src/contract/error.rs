@@ -1,6 +1,7 @@
 //! What can go wrong with a machine.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_model::VmId;
@@ -30,13 +31,13 @@ pub enum StartError {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Nobody knows what to keep the guest from.
     #[error("cannot read which addresses are this host's own, so a guest with a network would reach them")]
     HostAddresses {
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The process could not be started.
     #[error("cannot start `{program}`")]
@@ -44,7 +45,7 @@ pub enum StartError {
         /// Which program.
         program: &'static str,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The process ended before the machine ran.
     #[error("`{program}` exited immediately{}", if .stderr.is_empty() { String::new() } else { format!(": {}", .stderr) })]
@@ -98,6 +99,14 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Returns what says that this file could not be prepared.
+    pub(crate) fn preparing(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        |source| Self::Prepare { path, source }
+    }
+}
+
 /// Why a machine could not be taken over.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
@@ -115,7 +124,7 @@ pub enum AdoptError {
         /// Whose.
         vm: VmId,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -128,7 +137,7 @@ pub enum KillError {
         /// Its process id.
         pid: u32,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// It is still there.
     #[error("process {pid} did not end within {} s", .deadline.as_secs())]
@@ -160,7 +169,7 @@ pub enum ConnectError {
     },
     /// The channel broke.
     #[error("the guest channel failed")]
-    Channel(#[source] std::io::Error),
+    Channel(#[source] io::Error),
 }
 
 /// Why a running machine did not do as it was told.
@@ -208,7 +217,7 @@ pub enum ControlError {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The way to the VMM is of no use.
     #[error("cannot {action}: the control socket of {vmm} failed")]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -18,9 +18,9 @@ use crate::machine::RestartNetwork;
 
 /// Joins a network that waits at `gate` to a QEMU that answers on its control socket.
 pub(super) fn join(gate: &UnixStream, places: &Places) -> Result<(), StartError> {
-    let failed = |source| StartError::Prepare { path: places.network.clone(), source };
-    let machine = UnixStream::connect(&places.network).map_err(failed)?;
-    hand_over(gate, machine).map_err(failed)
+    let failed = || StartError::preparing(&places.network);
+    let machine = UnixStream::connect(&places.network).map_err(failed())?;
+    hand_over(gate, machine).map_err(failed())
 }
 
 /// Returns what starts the machine's network again. `None`: an older version started the machine, and its QEMU listens for
@@ -49,19 +49,12 @@ struct Restart {
 #[async_trait]
 impl RestartNetwork for Restart {
     async fn restart(&self) -> Result<ProcessIdentity, StartError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StartError::Prepare { path, source }
-        };
         let log = &self.places.error_log;
-        let errors = File::options().append(true).open(log).map_err(failed(log))?;
+        let errors = File::options().append(true).open(log).map_err(StartError::preparing(log))?;
         let launched = self.network.launch(NetworkAttachment::Stream, &self.directory, &errors)?;
         let process = launched.process.identity;
         let handle = MachineHandle { companions: vec![process.into()], ..self.handle.clone() };
-        let directory = self.directory.clone();
-        let stored = tokio::task::spawn_blocking(move || handle::store(&directory, &handle)).await;
-        let stored = stored.map_err(std::io::Error::other).and_then(|it| it.map_err(std::io::Error::other));
-        stored.map_err(failed(&self.directory.join(handle::HANDLE_FILE)))?;
+        handle::write(&self.directory, &handle).await?;
         join(&launched.socket, &self.places)?;
         launched.process.release();
         Ok(process)

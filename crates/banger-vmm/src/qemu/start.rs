@@ -50,17 +50,11 @@ pub(super) async fn start(driver: &Qemu, plan: &MachinePlan) -> Result<RunningMa
     check_kernel(&plan.kernel)?;
     plan_check::check(plan, &places.sockets(), &append, 0)?;
     let mut attempt = spawn(driver, plan, processor, &append, places)?;
-    let state_directory = plan.state_directory.clone();
     let handle = attempt.handle.clone();
     // Both the write and QEMU's start take their time: the two run side by side.
-    let written = tokio::task::spawn_blocking(move || handle::store(&state_directory, &handle));
-    let ready = wait_until_ready(&mut attempt).await;
-    let written =
-        written.await.map_err(std::io::Error::other).and_then(|it| it.map_err(std::io::Error::other));
-    written.map_err(|source| StartError::Prepare {
-        path: plan.state_directory.join(handle::HANDLE_FILE),
-        source,
-    })?;
+    let (written, ready) =
+        tokio::join!(handle::write(&plan.state_directory, &handle), wait_until_ready(&mut attempt));
+    written?;
     ready?;
     if let Some(gate) = &attempt.gate {
         network::join(gate, &attempt.places)?;
@@ -77,11 +71,11 @@ fn spawn(
 ) -> Result<Attempt, StartError> {
     create_log(&places.console_log)?;
     let errors = create_log(&places.error_log)?;
-    let callers = listen_async(&places.channel).map_err(prepare(&places.channel))?;
+    let callers = listen_async(&places.channel).map_err(StartError::preparing(&places.channel))?;
     let mut inherited = Inherited::default();
-    let control = listen(&places.control).map_err(prepare(&places.control))?;
-    let pipe = listen(&places.pipe).map_err(prepare(&places.pipe))?;
-    let memory = guest_memory(plan).map_err(prepare(Path::new("/proc/self/fd")))?;
+    let control = listen(&places.control).map_err(StartError::preparing(&places.control))?;
+    let pipe = listen(&places.pipe).map_err(StartError::preparing(&places.pipe))?;
+    let memory = guest_memory(plan).map_err(StartError::preparing(Path::new("/proc/self/fd")))?;
     let mut network = Companions::default();
     let gate = match &plan.network {
         Network::None => None,
@@ -126,11 +120,6 @@ fn spawn(
         pager: None,
     };
     Ok(Attempt { qemu, network, gate, handle, places, callers })
-}
-
-fn prepare(path: &Path) -> impl FnOnce(std::io::Error) -> StartError {
-    let path = path.to_owned();
-    |source| StartError::Prepare { path, source }
 }
 
 /// Makes the guest's memory: it takes room only where the guest has written.
