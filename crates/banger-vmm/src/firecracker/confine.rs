@@ -16,24 +16,21 @@ use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tracing::warn;
 
-use super::cell::{self, Access, Bind, CellPlan};
+use super::cell::{self, CellPlan};
 use super::driver::Firecracker;
-use super::jail::{self, Jail, JailFacts, JailWish};
+use super::jail::{self, Jail};
 use super::names::{CELL_ARGUMENT, PROGRAM_NAME};
 use super::places::Places;
-use crate::contract::{MachinePlan, MemorySource, RestorePlan, StartError};
+use super::plan::FirecrackerPlan;
+use crate::contract::StartError;
 use crate::machine::{clean_up, last_words};
 
 /// A cell is made in a few milliseconds, unless the host starts many at once.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 
-const DEVICES: [&str; 3] = ["/dev/kvm", "/dev/net/tun", "/dev/userfaultfd"];
-
 /// Firecracker's process, which waits to be let go.
 pub(super) struct Confined {
     pub(super) process: Started,
-    /// The jail's directory, which goes with the machine.
-    pub(super) jail: Option<PathBuf>,
     talk: UnixStream,
     /// Dropped after the process, which it waits for.
     pub(super) undo: CgroupUndo,
@@ -71,48 +68,39 @@ impl Confined {
     }
 }
 
-/// What Firecracker is given besides the plan.
-pub(super) struct Given {
-    /// Makes a jail of its cell.
-    pub(super) jailer: Option<PathBuf>,
+/// Sockets that stay open as long as Firecracker lives.
+#[derive(Default)]
+pub(super) struct Lifelines {
     /// To the network's gate.
     pub(super) gate: Option<OwnedFd>,
-    /// To the pager: open as long as Firecracker lives.
+    /// To the pager.
     pub(super) pager: Option<OwnedFd>,
 }
 
 /// Starts a cell.
 pub(super) async fn in_cell(
     driver: &Firecracker,
-    plan: &MachinePlan,
-    from: Option<&RestorePlan>,
-    places: &Places,
-    given: Given,
+    plan: &FirecrackerPlan,
+    lifelines: Lifelines,
 ) -> Result<Confined, StartError> {
     let failed = |source| StartError::Spawn { program: PROGRAM_NAME, source };
-    let binds = binds(plan, from, places);
-    let jail = given.jailer.map(|jailer| jail(jailer, driver, plan, places)).transpose()?;
-    let (jail_plan, jail) =
-        jail.map_or((None, None), |Jail { plan, directory }| (Some(plan), Some(directory)));
-    let binds = if jail_plan.is_some() {
-        // The jailer makes the devices itself.
-        binds
-    } else {
-        take_back(plan).map_err(failed)?;
-        binds.into_iter().chain(devices()).collect()
-    };
+    let places = &plan.places;
+    match plan.jail() {
+        Some(jail) => make_jail(jail, places)?,
+        None => take_back(&plan.own_drives).map_err(failed)?,
+    }
     let (talk, far_talk) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
     let mut inherited = Inherited::default();
     let cell_plan = CellPlan {
-        program: driver.program.clone(),
-        arguments: arguments(plan),
-        binds,
+        program: plan.program.clone(),
+        arguments: plan.arguments.clone(),
+        binds: plan.seen(),
         cover: places.state.clone(),
         talk: inherited.add(far_talk),
-        gate: given.gate.map(|gate| inherited.add(gate)),
+        gate: lifelines.gate.map(|gate| inherited.add(gate)),
         mtu: driver.network.mtu(),
-        pager: given.pager.map(|pager| inherited.add(pager)),
-        jail: jail_plan,
+        pager: lifelines.pager.map(|pager| inherited.add(pager)),
+        jail: plan.jail().map(|jail| jail.plan.clone()),
     };
     let log = |path: &Path| File::options().append(true).open(path);
     let mut starter = launch(Launch {
@@ -142,108 +130,30 @@ pub(super) async fn in_cell(
     let process = Started::of_sibling(u32::from_ne_bytes(pid)).map_err(failed)?;
     // It ends by itself: waited for, so that it is no zombie.
     let _ = starter.ended().await;
-    let cgroup = jail.as_ref().and_then(|_| jail::cgroup(&plan.vm));
+    let cgroup = plan.jail().and_then(|jail| jail.cgroup.clone());
     let undo = CgroupUndo(cgroup.map(|cgroup| (cgroup, process.identity)));
-    Ok(Confined { process, jail, talk, undo })
+    Ok(Confined { process, talk, undo })
 }
 
-/// Returns the jailer of a machine, where it is to have one.
-pub(super) fn jailer_for(
-    driver: &Firecracker,
-    plan: &MachinePlan,
-    from: Option<&RestorePlan>,
-    places: &Places,
-) -> Result<Option<PathBuf>, StartError> {
-    // A jailer keeps one socket open for Firecracker, and a pager needs a second beside the network's.
-    let has_pager = from.is_some_and(|from| from.memory == MemorySource::Pager);
-    let wish = if has_pager { JailWish::Never } else { driver.tuning.jailer };
-    let facts = JailFacts::look(&driver.program);
-    jail::choose(wish, &facts, &places.state, &binds(plan, from, places))
-}
-
-/// Plans the jail.
-fn jail(
-    jailer: PathBuf,
-    driver: &Firecracker,
-    plan: &MachinePlan,
-    places: &Places,
-) -> Result<Jail, StartError> {
-    // Firecracker is told its id by the jailer.
-    let arguments = arguments(plan).split_off(2);
-    let path = jail::directory(&places.state);
-    let prepared = jail::prepare(jailer, &driver.program, plan, &arguments);
-    let jail = prepared.map_err(|source| StartError::Prepare { path, source })?;
+/// Makes the root of a jail.
+fn make_jail(jail: &Jail, places: &Places) -> Result<(), StartError> {
+    jail.make().map_err(|source| StartError::Prepare { path: jail.directory.clone(), source })?;
     // The agent's ring comes from the jail's user.
     let bell = std::os::unix::fs::chown(&places.bell, Some(jail.plan.user), None);
-    bell.map_err(|source| StartError::Prepare { path: places.bell.clone(), source })?;
-    Ok(jail)
+    bell.map_err(|source| StartError::Prepare { path: places.bell.clone(), source })
 }
 
 /// Takes drives back from the user of an earlier jail. In a cell not even root may open what is another's.
-fn take_back(plan: &MachinePlan) -> io::Result<()> {
+fn take_back(drives: &[PathBuf]) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    for drive in plan.drives.iter().filter(|drive| drive.role.is_writable()) {
-        if jail::is_a_jails_user(std::fs::metadata(&drive.path)?.uid()) {
-            std::os::unix::fs::chown(&drive.path, Some(0), Some(0))?;
+    for drive in drives {
+        if jail::is_a_jails_user(std::fs::metadata(drive)?.uid()) {
+            std::os::unix::fs::chown(drive, Some(0), Some(0))?;
         }
     }
     Ok(())
-}
-
-/// Firecracker's arguments: the same for a boot and a restore.
-fn arguments(plan: &MachinePlan) -> Vec<String> {
-    [
-        "--id",
-        plan.vm.as_str(),
-        "--api-sock",
-        cell::CONTROL,
-        "--log-path",
-        cell::LOG,
-        "--level",
-        "Warning",
-        "--metrics-path",
-        cell::METRICS,
-    ]
-    .map(str::to_owned)
-    .into()
-}
-
-/// Everything that Firecracker sees, besides devices.
-fn binds(plan: &MachinePlan, from: Option<&RestorePlan>, places: &Places) -> Vec<Bind> {
-    let bind = |from: &Path, to: &str, access| Bind { from: from.to_owned(), to: to.into(), access };
-    let mut binds = vec![
-        bind(&places.runtime, cell::RUN, Access::Write),
-        bind(&places.vmm_log, cell::LOG, Access::Write),
-        bind(&places.metrics, cell::METRICS, Access::Write),
-        bind(&places.outbox, cell::OUTBOX, Access::Write),
-    ];
-    match from {
-        None => {
-            binds.push(bind(&plan.kernel.vmlinux, cell::KERNEL, Access::Read));
-            binds.push(bind(&plan.kernel.initramfs, cell::INITRAMFS, Access::Read));
-        }
-        Some(RestorePlan { snapshot, memory, .. }) => {
-            binds.push(bind(&snapshot.state, cell::SNAPSHOT_STATE, Access::Read));
-            match memory {
-                MemorySource::File => {
-                    binds.push(bind(&snapshot.memory, cell::SNAPSHOT_MEMORY, Access::Read));
-                }
-                MemorySource::Pager => {}
-            }
-        }
-    }
-    for drive in &plan.drives {
-        let access = if drive.role.is_writable() { Access::Write } else { Access::Read };
-        binds.push(Bind { from: drive.path.clone(), to: cell::drive(drive.role), access });
-    }
-    binds
-}
-
-fn devices() -> impl Iterator<Item = Bind> {
-    let devices = DEVICES.map(PathBuf::from).into_iter().filter(|device| device.exists());
-    devices.map(|device| Bind { from: device.clone(), to: device, access: Access::Write })
 }
 
 /// Hands over a plan as a file without a name.

@@ -8,20 +8,14 @@
 //! Files of the machine are hard links, or bound where they lie on another file system; nothing is copied but Firecracker
 //! itself. Source: Firecracker's `docs/jailer.md` and `docs/prod-host-setup.md`.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use banger_model::VmId;
-use banger_sys::tuning::HostTuning;
-use rustix::fs::StatVfsMountFlags;
-use rustix::thread::CapabilitySet;
-use tracing::warn;
 
-use super::cell::{Access, Bind, JailPlan};
-use super::names::{JAILER_NAME, PROGRAM_NAME};
-use crate::contract::{MachineHandle, MachinePlan, StartError};
+use super::cell::JailPlan;
+use super::jail_host::{CGROUP, Jailer};
+use crate::contract::{MachinePlan, MemorySource, RestorePlan, StartError};
 
 /// The users of jails: a number for each VM, by its id. They have no name, and no file but those of their VM.
 /// Far from people, services, and the ranges that distributions give to containers of users.
@@ -30,9 +24,6 @@ const USERS: u32 = 0x1_0000;
 
 /// The group of all jails: it may read what VMs share.
 const GROUP: u32 = FIRST_USER - 1;
-
-/// Group of the VMs' cgroups, below the root of the hierarchy.
-const CGROUP: &str = "banger";
 
 /// What Firecracker needs beside its guest's memory, with room: itself, the kernel's tables, what it is about to write.
 const MEMORY_BESIDE_GUEST_MIB: u64 = 96;
@@ -57,166 +48,73 @@ pub enum JailWish {
     Always,
 }
 
-/// Returns where the jailer of a Firecracker is: beside it, as in the archive of their release, where both names end in the
-/// same version.
-#[must_use]
-pub fn jailer_of(firecracker: &Path) -> Option<PathBuf> {
-    let program = firecracker.canonicalize().ok()?;
-    let version = program.file_name()?.to_str()?.strip_prefix(PROGRAM_NAME)?;
-    let jailer = program.with_file_name(format!("{JAILER_NAME}{version}"));
-    jailer.is_file().then_some(jailer)
+/// Returns the wish that counts for a machine.
+pub(super) fn jail_wish(wish: JailWish, from: Option<&RestorePlan>) -> JailWish {
+    // A jailer keeps one socket open for Firecracker, and a pager needs a second beside the network's.
+    let has_pager = from.is_some_and(|from| from.memory == MemorySource::Pager);
+    if has_pager { JailWish::Never } else { wish }
 }
 
-/// What the choice is made by.
-#[derive(Clone, Debug)]
-pub struct JailFacts {
-    /// Where the jailer is.
-    pub jailer: Option<PathBuf>,
-    /// Whether this process is root, with the rights that root has outside of containers.
-    pub is_root: bool,
-}
-
-/// What the jailer, and whoever prepares for it, does: namespaces and mounts, devices, owners, another user.
-const RIGHTS: CapabilitySet = CapabilitySet::SYS_ADMIN
-    .union(CapabilitySet::MKNOD)
-    .union(CapabilitySet::CHOWN)
-    .union(CapabilitySet::FOWNER)
-    .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::SETUID)
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::NET_ADMIN);
-
-impl JailFacts {
-    /// Looks for the jailer of a Firecracker.
-    #[must_use]
-    pub fn look(firecracker: &Path) -> Self {
-        let has_rights = rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(RIGHTS));
-        let is_root = rustix::process::geteuid().is_root() && has_rights;
-        Self { jailer: jailer_of(firecracker), is_root }
-    }
-
-    /// Tells which jailer is to be used, or why there is none.
-    ///
-    /// # Errors
-    /// The reason, in words.
-    pub fn judge(&self) -> Result<&Path, String> {
-        if !self.is_root {
-            return Err("only root with all capabilities can use it".to_owned());
+/// Decides which jailer a machine gets. `found` is the host's, or why there can be none.
+pub(super) fn decide<'host>(
+    wish: JailWish,
+    found: Result<&'host Jailer, &String>,
+) -> Result<Option<&'host Jailer>, StartError> {
+    match (wish, found) {
+        (JailWish::Never, _) | (JailWish::Auto, Err(_)) => Ok(None),
+        (JailWish::Auto | JailWish::Always, Ok(jailer)) => Ok(Some(jailer)),
+        (JailWish::Always, Err(why)) => {
+            Err(StartError::BadPlan { reason: format!("the jailer is required for Firecracker, but {why}") })
         }
-        self.jailer.as_deref().ok_or_else(|| format!("there is no `{JAILER_NAME}` beside Firecracker"))
     }
 }
 
 /// A jail that is about to be made.
+#[derive(Clone, Debug)]
 pub(super) struct Jail {
     pub(super) plan: JailPlan,
     /// What is removed with the machine.
     pub(super) directory: PathBuf,
+    /// The cgroup that the jailer makes, on a host that has them.
+    pub(super) cgroup: Option<PathBuf>,
 }
 
-/// Decides whether a machine with this state directory gets a jail.
-pub(super) fn choose(
-    wish: JailWish,
-    facts: &JailFacts,
-    state: &Path,
-    binds: &[Bind],
-) -> Result<Option<PathBuf>, StartError> {
-    let judged = match wish {
-        JailWish::Never => return Ok(None),
-        JailWish::Auto | JailWish::Always => facts.judge().map(Path::to_owned).and_then(|jailer| {
-            check_place(state)?;
-            check_shared(binds)?;
-            Ok(jailer)
-        }),
-    };
-    match (wish, judged) {
-        (_, Ok(jailer)) => Ok(Some(jailer)),
-        (JailWish::Always, Err(why)) => {
-            Err(StartError::BadPlan { reason: format!("the jailer is required for Firecracker, but {why}") })
-        }
-        (JailWish::Auto | JailWish::Never, Err(why)) => {
-            if facts.is_root && facts.jailer.is_some() {
-                warn!(why, "Firecracker is not jailed: its cell alone keeps it apart");
-            }
-            Ok(None)
-        }
+impl Jail {
+    /// Plans a jail below the VM's state directory. The first two arguments of Firecracker name the VM, which the jailer tells
+    /// it.
+    pub(super) fn design(jailer: &Jailer, plan: &MachinePlan, firecracker_arguments: &[String]) -> Self {
+        let directory = directory(&plan.state_directory);
+        let name = jailer.firecracker.file_name().unwrap_or_default();
+        let root = directory.join(name).join(plan.vm.as_str()).join("root");
+        let user = user_of(&plan.vm);
+        let mut arguments: Vec<String> = [
+            ("--id", plan.vm.as_str().to_owned()),
+            ("--exec-file", jailer.firecracker.display().to_string()),
+            ("--uid", user.to_string()),
+            ("--gid", GROUP.to_string()),
+            ("--chroot-base-dir", directory.display().to_string()),
+            ("--resource-limit", format!("no-file={DESCRIPTORS_MAX}")),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect();
+        arguments.extend(cgroup_arguments(&limits(plan, &jailer.controllers)));
+        arguments.push("--".to_owned());
+        arguments.extend(firecracker_arguments.iter().skip(2).cloned());
+        let plan = JailPlan { program: jailer.program.clone(), arguments, root, user, group: GROUP };
+        Self { plan, directory, cgroup: jailer.cgroup.clone() }
     }
-}
 
-/// The jailer makes `/dev/kvm` below the state directory.
-fn check_place(state: &Path) -> Result<(), String> {
-    let told = |why: String| format!("`{}`: {why}", state.display());
-    let flags = rustix::fs::statvfs(state).map_err(|errno| told(errno.to_string()))?.f_flag;
-    judge_mount(flags).map_err(|why| told(why.to_owned()))
-}
-
-fn judge_mount(flags: StatVfsMountFlags) -> Result<(), &'static str> {
-    if flags.contains(StatVfsMountFlags::NODEV) {
-        return Err("its file system is mounted without devices (nodev)");
+    /// Makes the empty root in the place of an older one.
+    pub(super) fn make(&self) -> io::Result<()> {
+        banger_sys::files::remove_any(&self.directory)?;
+        std::fs::create_dir_all(&self.plan.root)
     }
-    if flags.contains(StatVfsMountFlags::NOEXEC) {
-        return Err("its file system is mounted without programs (noexec)");
-    }
-    Ok(())
-}
-
-/// A file that is somebody else's is not made readable behind their back.
-fn check_shared(binds: &[Bind]) -> Result<(), String> {
-    for Bind { from, .. } in binds.iter().filter(|bind| bind.access == Access::Read) {
-        let metadata = fs::metadata(from).map_err(|error| format!("`{}`: {error}", from.display()))?;
-        if metadata.uid() != 0 && metadata.mode() & 0o004 == 0 {
-            return Err(format!("`{}` must be owned by root or readable by everybody", from.display()));
-        }
-    }
-    Ok(())
-}
-
-/// Plans a jail below the VM's state directory. An older one is removed.
-pub(super) fn prepare(
-    jailer: PathBuf,
-    firecracker: &Path,
-    plan: &MachinePlan,
-    firecracker_arguments: &[String],
-) -> io::Result<Jail> {
-    let directory = directory(&plan.state_directory);
-    banger_sys::files::remove_any(&directory)?;
-    let program = firecracker.canonicalize()?;
-    let name = program.file_name().unwrap_or_default();
-    let root = directory.join(name).join(plan.vm.as_str()).join("root");
-    fs::create_dir_all(&root)?;
-    let user = user_of(&plan.vm);
-    let mut arguments: Vec<String> = [
-        ("--id", plan.vm.as_str().to_owned()),
-        ("--exec-file", program.display().to_string()),
-        ("--uid", user.to_string()),
-        ("--gid", GROUP.to_string()),
-        ("--chroot-base-dir", directory.display().to_string()),
-        ("--resource-limit", format!("no-file={DESCRIPTORS_MAX}")),
-    ]
-    .into_iter()
-    .flat_map(|(name, value)| [name.to_owned(), value])
-    .collect();
-    arguments.extend(cgroup_arguments(&limits(plan, &controllers())));
-    arguments.push("--".to_owned());
-    arguments.extend_from_slice(firecracker_arguments);
-    let plan = JailPlan { program: jailer, arguments, root, user, group: GROUP };
-    Ok(Jail { plan, directory })
 }
 
 /// Where the jail of a VM is.
 pub(super) fn directory(state: &Path) -> PathBuf {
     state.join("jail")
-}
-
-/// What is removed with a jailed machine.
-pub(super) fn leftovers(handle: &MachineHandle) -> Vec<PathBuf> {
-    let Some(jail) = &handle.jail else { return Vec::new() };
-    cgroup(&handle.vm).into_iter().chain([jail.clone()]).collect()
-}
-
-/// Where the cgroup of a jail is, on a host that has them.
-pub(super) fn cgroup(vm: &VmId) -> Option<PathBuf> {
-    HostTuning::look().unified_cgroup().map(|mount| mount.join(CGROUP).join(vm.as_str()))
 }
 
 /// Tells whether files of this user were a jail's.
@@ -232,13 +130,6 @@ fn user_of(vm: &VmId) -> u32 {
         .bytes()
         .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     FIRST_USER + hash % USERS
-}
-
-/// What cgroups of version 2 this host can limit by.
-fn controllers() -> Vec<String> {
-    let mount = HostTuning::look().unified_cgroup().map(Path::to_owned);
-    let text = mount.and_then(|mount| fs::read_to_string(mount.join("cgroup.controllers")).ok());
-    text.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 /// What the machine may use at most, as far as the host can limit it.

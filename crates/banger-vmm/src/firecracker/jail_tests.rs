@@ -1,4 +1,4 @@
-//! The jailer's words, and whether it is used: pure.
+//! The jailer's words, and whether it is used.
 
 use super::*;
 
@@ -54,53 +54,23 @@ fn each_vm_has_a_user_of_its_own_which_stays() {
 }
 
 #[test]
-fn the_jailer_is_used_by_root_where_it_is_and_the_user_allows_it() {
-    let facts = |jailer: Option<&str>, is_root| JailFacts { jailer: jailer.map(Into::into), is_root };
-    let chosen = |wish, facts: &JailFacts| match choose(wish, facts, Path::new("/"), &[]) {
-        Ok(Some(jailer)) => jailer.display().to_string(),
+fn the_jailer_is_used_where_it_can_be_and_the_user_allows_it() {
+    let jailer =
+        Jailer { program: "/j".into(), firecracker: "/f".into(), controllers: Vec::new(), cgroup: None };
+    let none = "only root with all capabilities can use it".to_owned();
+    let decided = |wish, found| match decide(wish, found) {
+        Ok(Some(jailer)) => jailer.program.display().to_string(),
         Ok(None) => "none".to_owned(),
         Err(error) => error.to_string(),
     };
-    let (good, user, bare) = (facts(Some("/j"), true), facts(Some("/j"), false), facts(None, true));
-    assert_eq!([&good, &user, &bare].map(|facts| chosen(JailWish::Auto, facts)), ["/j", "none", "none"]);
-    assert_eq!([&good, &user, &bare].map(|facts| chosen(JailWish::Never, facts)), ["none", "none", "none"]);
+    let wishes = [JailWish::Auto, JailWish::Never, JailWish::Always];
+    assert_eq!(wishes.map(|wish| decided(wish, Ok(&jailer))), ["/j", "none", "/j"]);
     assert_eq!(
-        [&good, &user, &bare].map(|facts| chosen(JailWish::Always, facts)),
+        wishes.map(|wish| decided(wish, Err(&none))),
         [
-            "/j",
-            "the VM cannot be built: the jailer is required for Firecracker, but only root with all capabilities can use it",
-            "the VM cannot be built: the jailer is required for Firecracker, but there is no `jailer` beside Firecracker"
+            "none",
+            "none",
+            "the VM cannot be built: the jailer is required for Firecracker, but only root with all capabilities can use it"
         ]
     );
-}
-
-#[test]
-fn a_place_without_devices_is_no_place_for_a_jail() {
-    judge_mount(StatVfsMountFlags::NOSUID | StatVfsMountFlags::RELATIME).unwrap();
-    assert!(judge_mount(StatVfsMountFlags::NODEV).unwrap_err().contains("nodev"));
-    assert!(judge_mount(StatVfsMountFlags::NOEXEC).unwrap_err().contains("noexec"));
-    assert!(check_place(Path::new("/no/such/place")).unwrap_err().contains("/no/such/place"));
-}
-
-#[test]
-fn a_jailer_belongs_to_the_firecracker_beside_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let release = directory.path().join("1.16.1");
-    fs::create_dir(&release).unwrap();
-    fs::write(release.join("firecracker"), "").unwrap();
-    std::os::unix::fs::symlink("1.16.1", directory.path().join("current")).unwrap();
-    let installed = directory.path().join("current/firecracker");
-    assert_eq!(jailer_of(&installed), None);
-    fs::write(release.join("jailer"), "").unwrap();
-    assert_eq!(jailer_of(&installed), Some(release.canonicalize().unwrap().join("jailer")));
-    // As in the archive.
-    for name in ["firecracker-v1.16.1-x86_64", "jailer-v1.16.1-x86_64", "fc"] {
-        fs::write(release.join(name), "").unwrap();
-    }
-    let name = |program: &str| {
-        jailer_of(&release.join(program)).map(|jailer| jailer.file_name().unwrap().to_owned())
-    };
-    assert_eq!(name("firecracker-v1.16.1-x86_64").unwrap(), "jailer-v1.16.1-x86_64");
-    // Which release this is nobody knows.
-    assert_eq!(name("fc"), None);
 }

@@ -11,25 +11,33 @@
 
 pub mod api;
 mod bell;
+mod beside;
+mod binds;
 pub(crate) mod cell;
 mod config;
 mod confine;
 mod control;
 mod driver;
-mod host_parts;
+mod host;
 mod jail;
+mod jail_host;
 mod metrics;
 mod names;
+mod orders;
 pub(crate) mod pager;
 mod places;
+mod plan;
 mod probe;
+mod ready;
+mod stand;
 mod start;
 mod version;
 mod vmm;
 
 pub use config::Tuning;
 pub use driver::Firecracker;
-pub use jail::{JailFacts, JailWish, jailer_of};
+pub use jail::JailWish;
+pub use jail_host::{JailFacts, jailer_of};
 pub(crate) use names::{CELL_ARGUMENT, LOG_FILE, NO_CONSOLE};
 pub use names::{JAILER_NAME, PROGRAM_NAME};
 pub use probe::{ProbeError, version_of};

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use banger_model::GuestNetwork;
 
 use super::driver::Firecracker;
-use super::start;
+use super::{stand, start};
 use crate::contract::{
     AdoptError, Machine, MachineHandle, MachinePlan, Network, RestorePlan, StartError, Vmm, VmmKind,
 };
@@ -32,7 +32,7 @@ impl Vmm for Firecracker {
 
     async fn adopt(&self, handle: &MachineHandle) -> Result<Option<Box<dyn Machine>>, AdoptError> {
         handle::check_format(handle)?;
-        let machine = start::adopt(handle).await?;
+        let machine = stand::adopt(handle).await?;
         Ok(machine.map(|machine| Box::new(machine) as Box<dyn Machine>))
     }
 

@@ -32,7 +32,7 @@ pub(in crate::firecracker) struct CellPlan {
 }
 
 /// How Firecracker's jailer is to be called.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::firecracker) struct JailPlan {
     /// The jailer.
     pub(in crate::firecracker) program: PathBuf,

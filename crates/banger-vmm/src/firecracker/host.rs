@@ -1,19 +1,69 @@
-//! What of the user's wishes this host can give now.
+//! What the host has for a machine now.
 
 use std::fs;
+use std::path::PathBuf;
 
 use banger_model::MemoryMib;
 use rustix::io_uring::io_uring_params;
 use tracing::warn;
 
 use super::api::{HugePages, IoEngine};
+use super::binds::binds;
 use super::config::{HostParts, Tuning};
+use super::driver::Firecracker;
+use super::jail::{JailWish, jail_wish};
+use super::jail_host::{JailFacts, Jailer};
+use super::places::Places;
+use crate::contract::{MachinePlan, RestorePlan};
 
 const HUGE_PAGE_KIB: u64 = 2048;
 const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 
-/// Looks at the host.
-pub(super) fn look(tuning: Tuning, memory: MemoryMib) -> HostParts {
+/// Devices that Firecracker opens, where they are there.
+const DEVICES: [&str; 3] = ["/dev/kvm", "/dev/net/tun", "/dev/userfaultfd"];
+
+/// What a machine's plan is resolved with.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    /// What of the user's wishes a boot can have.
+    pub(super) parts: HostParts,
+    pub(super) devices: Vec<PathBuf>,
+    /// The jailer, or why there can be no jail, in words.
+    pub(super) jailer: Result<Jailer, String>,
+}
+
+impl Host {
+    /// Looks at the host.
+    pub(super) fn look(driver: &Firecracker, plan: &MachinePlan, from: Option<&RestorePlan>) -> Self {
+        let devices = DEVICES.map(PathBuf::from).into_iter().filter(|device| device.exists());
+        Self {
+            // A snapshot has these parts from its machine.
+            parts: from.map_or_else(|| parts(driver.tuning, plan.memory), |_| HostParts::default()),
+            devices: devices.collect(),
+            jailer: jailer(driver, plan, from),
+        }
+    }
+}
+
+fn jailer(driver: &Firecracker, plan: &MachinePlan, from: Option<&RestorePlan>) -> Result<Jailer, String> {
+    let wish = jail_wish(driver.tuning.jailer, from);
+    if wish == JailWish::Never {
+        return Err("no jail is wanted".to_owned());
+    }
+    let facts = JailFacts::look(&driver.program);
+    let binds = binds(plan, from, &Places::of_plan(plan));
+    let jailer = Jailer::look(&facts, &driver.program, &plan.vm, &plan.state_directory, &binds);
+    if let Err(why) = &jailer
+        && wish == JailWish::Auto
+        && facts.is_root
+        && facts.jailer.is_some()
+    {
+        warn!(why, "Firecracker is not jailed: its cell alone keeps it apart");
+    }
+    jailer
+}
+
+fn parts(tuning: Tuning, memory: MemoryMib) -> HostParts {
     HostParts { io_engine: io_engine(tuning), huge_pages: huge_pages(tuning, memory) }
 }
 
@@ -68,7 +118,7 @@ mod tests {
 
     #[test]
     fn nothing_is_looked_at_that_nobody_asked_for() {
-        let parts = look(Tuning::default(), "512M".parse().unwrap());
+        let parts = parts(Tuning::default(), "512M".parse().unwrap());
         assert_eq!(parts, HostParts::default());
     }
 
