@@ -6,7 +6,7 @@ use banger_api::{BundleView, OperationView, PackBundle, PullBundle};
 use banger_model::{ByteCount, ImageName};
 use banger_sys::paths::Paths;
 
-use crate::args_image::PullImageArgs;
+use crate::args::image::PullImageArgs;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::args_vm::ProcessArgs;
+use crate::args::vm::ProcessArgs;
 
 /// Why a file gives no variables.
 #[derive(Debug, thiserror::Error)]

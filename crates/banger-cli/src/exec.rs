@@ -3,7 +3,7 @@
 use banger_api::{Client, VmView};
 use banger_sys::paths::Paths;
 
-use crate::args_vm::ExecArgs;
+use crate::args::vm::ExecArgs;
 use crate::ensure::ensure;
 use crate::environment_file;
 use crate::error::CliError;

@@ -8,7 +8,7 @@ use banger_model::{ByteCount, HostPath};
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
-use crate::args_image::{CacheCommand, ImageCommand, PullImageArgs, RegisterArgs};
+use crate::args::image::{CacheCommand, ImageCommand, PullImageArgs, RegisterArgs};
 use crate::bundle;
 use crate::ensure::ensure;
 use crate::error::CliError;

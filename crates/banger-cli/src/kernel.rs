@@ -4,7 +4,7 @@ use banger_api::{CatalogKernel, ImportKernel, KernelDetails, KernelView, PullReq
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
-use crate::args_kernel::{ImportArgs, KernelCommand};
+use crate::args::kernel::{ImportArgs, KernelCommand};
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;

@@ -6,9 +6,6 @@
 
 mod absence;
 mod args;
-mod args_image;
-mod args_kernel;
-mod args_vm;
 mod bundle;
 mod completion;
 mod cp;
@@ -61,9 +58,9 @@ use std::process::ExitCode;
 use banger_api::{DeleteVm, KillVm, StartVm, StopVm};
 use banger_sys::paths::Paths;
 
+use crate::args::image::ImageCommand;
+use crate::args::vm::VmCommand;
 use crate::args::{Cli, Command, DaemonCommand};
-use crate::args_image::ImageCommand;
-use crate::args_vm::VmCommand;
 use crate::error::CliError;
 use crate::form::Form;
 use crate::lifecycle::Action;

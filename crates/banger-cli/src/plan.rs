@@ -7,7 +7,7 @@ use banger_agent_proto::{EnvironmentVariable, ExecStart, WindowSize};
 use banger_api::CreateVm;
 use bytes::Bytes;
 
-use crate::args_vm::{ExecArgs, ProcessArgs, RunArgs};
+use crate::args::vm::{ExecArgs, ProcessArgs, RunArgs};
 use crate::escape_keys::EscapeKeys;
 
 /// Why arguments that are valid one by one are not valid together.

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::args::vm::VmCommand;
 use crate::args::{self, Command};
-use crate::args_vm::VmCommand;
 
 fn run_plan(arguments: &[&str]) -> Result<RunPlan, PlanError> {
     let arguments = ["banger", "vm", "run"].iter().chain(arguments);

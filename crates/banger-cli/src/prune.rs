@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use banger_api::{DeleteVm, VmView};
 use banger_sys::paths::Paths;
 
-use crate::args_vm::PruneArgs;
+use crate::args::vm::PruneArgs;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;

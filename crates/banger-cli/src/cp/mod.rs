@@ -24,7 +24,7 @@ use banger_tree::{Item, Owners, TreeReader, TreeWriter, WriterOptions};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::absence;
-use crate::args_vm::CpArgs;
+use crate::args::vm::CpArgs;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::exec::find;

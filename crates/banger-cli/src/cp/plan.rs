@@ -8,7 +8,7 @@ use banger_model::NameError;
 use bytes::Bytes;
 
 use crate::args::parse_vm;
-use crate::args_vm::CpArgs;
+use crate::args::vm::CpArgs;
 
 /// Stands for stdin or stdout.
 const STREAM: &str = "-";

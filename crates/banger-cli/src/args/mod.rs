@@ -1,14 +1,18 @@
 //! The command line: what can be typed. Names and sizes become types here, so that a bad one is refused before
 //! anything starts. What a combination of arguments means is decided in `plan`.
 
+pub(crate) mod image;
+pub(crate) mod kernel;
+pub(crate) mod vm;
+
 use std::ffi::OsString;
 
 use banger_model::{ImageName, NameError, VmName};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::args_image::{ImageCommand, PullImageArgs};
-use crate::args_kernel::KernelCommand;
-use crate::args_vm::VmCommand;
+use crate::args::image::{ImageCommand, PullImageArgs};
+use crate::args::kernel::KernelCommand;
+use crate::args::vm::VmCommand;
 use crate::setup::SetupCommand;
 use crate::version;
 
