@@ -4,7 +4,7 @@ use banger_api::{Client, CreateVm, DeleteVm, OperationView, VmView};
 use banger_sys::id::random_hex;
 use banger_sys::paths::Paths;
 
-use crate::args::vm::CreateArgs;
+use crate::args::create::CreateArgs;
 use crate::ensure::ensure;
 use crate::error::{CliError, Undone};
 use crate::form::Form;

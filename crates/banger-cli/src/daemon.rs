@@ -5,7 +5,7 @@ use banger_sys::paths::Paths;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::args::DaemonCommand;
+use crate::args::daemon::DaemonCommand;
 use crate::ensure::{self, nobody_listens};
 use crate::error::CliError;
 use crate::progress::Board;

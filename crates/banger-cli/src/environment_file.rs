@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::args::vm::ProcessArgs;
+use crate::args::process::ProcessArgs;
 
 /// Why a file gives no variables.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use banger_api::{Client, ClientError, EventView};
 use banger_sys::paths::Paths;
 use http_body_util::BodyExt as _;
 
-use crate::args::EventsArgs;
+use crate::args::daemon::EventsArgs;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::render;

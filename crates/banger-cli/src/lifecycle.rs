@@ -8,7 +8,7 @@ use banger_model::{KillSignal, VmState};
 use banger_sys::paths::Paths;
 use futures::future::join_all;
 
-use crate::args::vm::ManyVms;
+use crate::args::shared::ManyVms;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;

@@ -58,9 +58,10 @@ use std::process::ExitCode;
 use banger_api::{DeleteVm, KillVm, StartVm, StopVm};
 use banger_sys::paths::Paths;
 
+use crate::args::daemon::DaemonCommand;
 use crate::args::image::ImageCommand;
 use crate::args::vm::VmCommand;
-use crate::args::{Cli, Command, DaemonCommand};
+use crate::args::{Cli, Command};
 use crate::error::CliError;
 use crate::form::Form;
 use crate::lifecycle::Action;

@@ -3,7 +3,7 @@
 use banger_api::{OperationView, StageView};
 use banger_sys::paths::Paths;
 
-use crate::args::OperationCommand;
+use crate::args::daemon::OperationCommand;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;

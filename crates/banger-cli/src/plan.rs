@@ -7,7 +7,9 @@ use banger_agent_proto::{EnvironmentVariable, ExecStart, WindowSize};
 use banger_api::CreateVm;
 use bytes::Bytes;
 
-use crate::args::vm::{ExecArgs, ProcessArgs, RunArgs};
+use crate::args::create::RunArgs;
+use crate::args::process::ProcessArgs;
+use crate::args::vm::ExecArgs;
 use crate::escape_keys::EscapeKeys;
 
 /// Why arguments that are valid one by one are not valid together.

@@ -3,7 +3,7 @@
 use banger_api::{ListenerView, TransportProtocol, VmView};
 use banger_sys::paths::Paths;
 
-use crate::args::vm::AnyVms;
+use crate::args::shared::AnyVms;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;

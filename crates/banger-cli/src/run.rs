@@ -4,7 +4,7 @@ use banger_api::{Client, HostProcess, ImageDetails, VmView};
 use banger_sys::paths::Paths;
 use banger_sys::process::ProcessIdentity;
 
-use crate::args::vm::RunArgs;
+use crate::args::create::RunArgs;
 use crate::create::{delete, make};
 use crate::ensure::ensure;
 use crate::environment_file;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::absence;
+use crate::args::shared::parse_vm;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::exec::find;
@@ -105,7 +106,7 @@ fn quoted(path: &str) -> String {
 
 /// Connects stdin and stdout to a port of a VM.
 pub(crate) async fn proxy(paths: &Paths, host: &str, port: u16) -> Result<(), CliError> {
-    let typed = crate::args::parse_vm(host.strip_suffix(".vm").unwrap_or(host)).map_err(CliError::BadHost)?;
+    let typed = parse_vm(host.strip_suffix(".vm").unwrap_or(host)).map_err(CliError::BadHost)?;
     let client = ensure(paths).await?;
     let vm = find(&client, &typed).await?;
     let stream = match open(&client, &vm, port).await {

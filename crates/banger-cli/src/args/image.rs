@@ -6,7 +6,7 @@ use banger_model::{ByteCount, ImageName, KernelName, Sha256};
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 
-use crate::args::{AvailableArgs, JsonArgs, PullArgs};
+use crate::args::shared::{AvailableArgs, JsonArgs, PullArgs};
 use crate::completion;
 
 #[derive(Debug, Subcommand)]

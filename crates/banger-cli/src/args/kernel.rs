@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 
-use crate::args::{AvailableArgs, JsonArgs, PullArgs};
+use crate::args::shared::{AvailableArgs, JsonArgs, PullArgs};
 use crate::completion;
 
 #[derive(Debug, Subcommand)]

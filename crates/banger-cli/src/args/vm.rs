@@ -1,20 +1,15 @@
 //! The commands under `vm`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
-use banger_api::{CreateVm, PullImage, PullPolicy, SetVm, WaitFor};
-use banger_model::{
-    DiskBytes, IdempotencyKey, KernelName, KillSignal, MemoryMib, Ttl, TtlChange, VcpuCount, VmName,
-    WantedVmm,
-};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Subcommand, ValueEnum};
-use clap_complete::{ArgValueCandidates, ArgValueCompleter};
+use banger_model::KillSignal;
+use clap::{Args, Subcommand};
+use clap_complete::ArgValueCompleter;
 
-use crate::args::{JsonArgs, parse_image, parse_vm};
+use crate::args::create::{CreateArgs, RunArgs, SetArgs, WaitArgs};
+use crate::args::process::ProcessArgs;
+use crate::args::shared::{AnyVms, JsonArgs, ManyVms, OneVm};
 use crate::completion;
-use crate::escape_keys::EscapeKeys;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VmCommand {
@@ -161,6 +156,21 @@ pub(crate) enum VmCommand {
     },
 }
 
+const RUN_USAGE: &str =
+    "banger vm run [OPTIONS] [IMAGE [COMMAND...]]\n       banger vm run [OPTIONS] -- COMMAND...";
+
+const RUN_EXAMPLES: &str = "Examples:
+  banger vm run                             open a shell in a new VM
+  banger vm run --rm -- uname -a            run one command, then delete the VM
+  banger vm run --rm alpine:3.20 uname -a   run a command in a container image
+  banger vm run -d --name dev --memory 4G   start a VM and leave it running
+
+IMAGE is the name of a local image or of one in the catalog (`banger image list --all`), or the reference of a \
+container image, as in `alpine` or `ghcr.io/owner/app:v1`. An image that is not present is pulled.
+
+Exit status: that of the command; 128 + n if signal n ended it; 127 if it was not found; 126 if it cannot be \
+executed; 1 if banger failed; 2 for invalid arguments.";
+
 const EXEC_EXAMPLES: &str = "Examples:
   banger vm exec dev make test
   banger vm exec dev -e CI=1 -w /srv -- ./run --fast
@@ -193,180 +203,6 @@ CPU, MEM and DISK are what the VM takes from the host; 100% CPU is one processor
 used and total as the guest sees them. NET is received and sent. To list the processes in a VM, use \
 `banger exec dev ps aux`.";
 
-const RUN_USAGE: &str =
-    "banger vm run [OPTIONS] [IMAGE [COMMAND...]]\n       banger vm run [OPTIONS] -- COMMAND...";
-
-const RUN_EXAMPLES: &str = "Examples:
-  banger vm run                             open a shell in a new VM
-  banger vm run --rm -- uname -a            run one command, then delete the VM
-  banger vm run --rm alpine:3.20 uname -a   run a command in a container image
-  banger vm run -d --name dev --memory 4G   start a VM and leave it running
-
-IMAGE is the name of a local image or of one in the catalog (`banger image list --all`), or the reference of a \
-container image, as in `alpine` or `ghcr.io/owner/app:v1`. An image that is not present is pulled.
-
-Exit status: that of the command; 128 + n if signal n ended it; 127 if it was not found; 126 if it cannot be \
-executed; 1 if banger failed; 2 for invalid arguments.";
-
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
-pub(crate) struct RunArgs {
-    /// Delete the VM when the command or banger exits
-    #[arg(long)]
-    pub(crate) rm: bool,
-    /// Run the command in the background, without output, and print the name of the VM
-    #[arg(short, long)]
-    pub(crate) detach: bool,
-    #[command(flatten)]
-    pub(crate) sizing: SizingArgs,
-    #[command(flatten)]
-    pub(crate) process: ProcessArgs,
-    /// Program to run in place of the image's command; COMMAND becomes its arguments
-    #[arg(long, value_name = "PROGRAM")]
-    pub(crate) entrypoint: Option<OsString>,
-    /// Print JSON; needs --detach, because without it the output is the command's
-    #[arg(long, requires = "detach")]
-    pub(crate) json: bool,
-    /// Image, then a command with its arguments; after `--`, only the command
-    #[arg(value_name = "IMAGE|COMMAND", trailing_var_arg = true)]
-    pub(crate) words: Vec<OsString>,
-    /// The words stand behind `--`: all of them are the command. Set by `args::parse`
-    #[arg(skip)]
-    pub(crate) is_behind_dashes: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CreateArgs {
-    #[command(flatten)]
-    pub(crate) sizing: SizingArgs,
-    /// Create it without starting it
-    #[arg(long)]
-    pub(crate) no_start: bool,
-    #[command(flatten)]
-    pub(crate) json: JsonArgs,
-}
-
-/// When the image of a new VM is pulled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PullChoice {
-    /// Pull even if the image is already present
-    Always,
-    /// Pull if the image is not present
-    Missing,
-    /// Never pull
-    Never,
-}
-
-/// What a new VM is made of.
-#[derive(Debug, Args)]
-pub(crate) struct SizingArgs {
-    /// Name and hostname: a-z, 0-9 and `-` [default: a generated one]
-    #[arg(long, alias = "hostname", allow_hyphen_values = true)]
-    pub(crate) name: Option<VmName>,
-    /// Image, as in debian-bookworm, alpine or ghcr.io/owner/app:v1 [default: debian-bookworm, or the configured one]
-    #[arg(long, allow_hyphen_values = true, value_parser = parse_image, add = ArgValueCandidates::new(completion::images))]
-    pub(crate) image: Option<String>,
-    /// When to pull the image
-    #[arg(long, value_enum, default_value_t = PullChoice::Missing)]
-    pub(crate) pull: PullChoice,
-    /// Kernel [default: the image's]
-    #[arg(long, allow_hyphen_values = true, add = ArgValueCandidates::new(completion::kernels))]
-    pub(crate) kernel: Option<KernelName>,
-    /// Virtual processors, 1 to 32 [default: a quarter of the host's, 1 to 4]
-    #[arg(long, visible_alias = "cpus", allow_hyphen_values = true)]
-    pub(crate) vcpu: Option<VcpuCount>,
-    /// Memory, as in 512M or 2G [default: an eighth of the host's, 512M to 8G]
-    #[arg(short, long, allow_hyphen_values = true)]
-    pub(crate) memory: Option<MemoryMib>,
-    /// Size of `/` and of `/root`, each a disk that takes space only as it is written [default: 8G]
-    #[arg(long, allow_hyphen_values = true)]
-    pub(crate) disk_size: Option<DiskBytes>,
-    /// Size of `/`, if it differs from --disk-size
-    #[arg(long, allow_hyphen_values = true)]
-    pub(crate) overlay_size: Option<DiskBytes>,
-    /// Size of `/root`, if it differs from --disk-size
-    #[arg(long, allow_hyphen_values = true)]
-    pub(crate) work_size: Option<DiskBytes>,
-    #[command(flatten)]
-    pub(crate) wait: WaitArgs,
-    /// Delete the VM after this time, as in 90m, 8h or 7d; `vm touch` resets it [default: never]
-    #[arg(long)]
-    pub(crate) ttl: Option<Ttl>,
-    /// Create only one VM, even if the command is repeated with this key
-    #[arg(long, value_name = "KEY")]
-    pub(crate) idempotency_key: Option<IdempotencyKey>,
-    /// VMM (virtual machine monitor) [default: auto, or the configured one]
-    #[arg(long, value_parser = wanted_vmm())]
-    pub(crate) vmm: Option<WantedVmm>,
-}
-
-impl SizingArgs {
-    /// Returns the request for such a VM.
-    pub(crate) fn into_request(self, no_start: bool) -> CreateVm {
-        CreateVm {
-            name: self.name,
-            image: None,
-            image_source: self.image.map(|source| PullImage { source, ..PullImage::default() }),
-            pull: match self.pull {
-                PullChoice::Always => PullPolicy::Always,
-                PullChoice::Missing => PullPolicy::Missing,
-                PullChoice::Never => PullPolicy::Never,
-            },
-            kernel: self.kernel,
-            vcpus: self.vcpu,
-            memory: self.memory,
-            disk: self.disk_size,
-            overlay: self.overlay_size,
-            work: self.work_size,
-            no_start,
-            wait: self.wait.boundary(),
-            command_follows: false,
-            vmm: self.vmm,
-            ttl: self.ttl,
-            bound_to: None,
-            idempotency_key: self.idempotency_key,
-        }
-    }
-}
-
-/// What is to become of a VM.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
-pub(crate) struct SetArgs {
-    /// Virtual processors, 1 to 32
-    #[arg(long, visible_alias = "cpus", allow_hyphen_values = true)]
-    vcpu: Option<VcpuCount>,
-    /// Memory, as in 512M or 2G
-    #[arg(short, long, allow_hyphen_values = true)]
-    memory: Option<MemoryMib>,
-    /// Size of `/` and of `/root`, each a disk, as in 20G; disks can only grow
-    #[arg(long, allow_hyphen_values = true)]
-    disk_size: Option<DiskBytes>,
-    /// Size of `/`, if it differs from --disk-size
-    #[arg(long, allow_hyphen_values = true)]
-    overlay_size: Option<DiskBytes>,
-    /// Size of `/root`, if it differs from --disk-size
-    #[arg(long, allow_hyphen_values = true)]
-    work_size: Option<DiskBytes>,
-    /// Delete the VMs after this time, as in 90m, 8h or 7d; `none` for never
-    #[arg(long)]
-    ttl: Option<TtlChange>,
-}
-
-impl SetArgs {
-    /// Returns the request for this change.
-    pub(crate) fn request(&self) -> SetVm {
-        SetVm {
-            vcpus: self.vcpu,
-            memory: self.memory,
-            disk: self.disk_size,
-            overlay: self.overlay_size,
-            work: self.work_size,
-            ttl: self.ttl,
-        }
-    }
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Accepted and not needed: stopped VMs are always listed
@@ -384,28 +220,6 @@ pub(crate) struct PruneArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct WaitArgs {
-    /// Wait until commands can run (agent), or until services have started (system)
-    #[arg(long, value_enum, default_value_t = Wait::Agent)]
-    wait: Wait,
-}
-
-impl WaitArgs {
-    pub(crate) fn boundary(&self) -> WaitFor {
-        match self.wait {
-            Wait::Agent => WaitFor::Agent,
-            Wait::System => WaitFor::System,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Wait {
-    Agent,
-    System,
 }
 
 #[derive(Debug, Args)]
@@ -451,69 +265,4 @@ pub(crate) struct CpArgs {
     pub(crate) destination: OsString,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
-}
-
-/// How a command runs in the guest.
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
-pub(crate) struct ProcessArgs {
-    /// Set an environment variable; without a value, pass the one of this shell
-    #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
-    pub(crate) environment: Vec<OsString>,
-    /// Read environment variables from a file, a NAME=VALUE or NAME on each line
-    #[arg(long = "env-file", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub(crate) environment_files: Vec<PathBuf>,
-    /// Working directory of the command [default: the image's, or the user's home]
-    #[arg(short, long, value_name = "DIRECTORY")]
-    pub(crate) workdir: Option<OsString>,
-    /// User to run the command as: NAME or UID, with an optional :GROUP [default: the image's, or root]
-    #[arg(short, long)]
-    pub(crate) user: Option<String>,
-    /// Allocate a terminal [default: if stdin and stdout are terminals]
-    #[arg(short, long, conflicts_with = "no_tty")]
-    pub(crate) tty: bool,
-    /// Accepted and not needed: stdin is connected unless --no-stdin
-    #[arg(short, long, hide = true)]
-    pub(crate) interactive: bool,
-    /// Do not allocate a terminal
-    #[arg(short = 'T', long)]
-    pub(crate) no_tty: bool,
-    /// Do not connect stdin, as `ssh -n`; for loops such as `while read`
-    #[arg(short = 'n', long, conflicts_with_all = ["interactive", "tty"])]
-    pub(crate) no_stdin: bool,
-    /// Keys that leave a session on a terminal and end its command: a character to type before `.` at the beginning of
-    /// a line, or keys anywhere, as in `ctrl-p,ctrl-q`, or `none` [default: ~]
-    #[arg(long, visible_alias = "detach-keys", value_name = "KEYS")]
-    pub(crate) escape_keys: Option<EscapeKeys>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OneVm {
-    /// Name, ID, or unique beginning of an ID
-    #[arg(value_name = "VM", value_parser = parse_vm, add = ArgValueCandidates::new(completion::vms))]
-    pub(crate) vm: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ManyVms {
-    /// Names, IDs, or unique beginnings of IDs
-    #[arg(value_name = "VM", required = true, value_parser = parse_vm, add = ArgValueCandidates::new(completion::vms))]
-    pub(crate) vms: Vec<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AnyVms {
-    /// Names, IDs, or unique beginnings of IDs [default: all running VMs]
-    #[arg(value_name = "VM", value_parser = parse_vm, add = ArgValueCandidates::new(completion::vms))]
-    pub(crate) vms: Vec<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-fn wanted_vmm() -> impl TypedValueParser<Value = WantedVmm> {
-    PossibleValuesParser::new(WantedVmm::ALL.map(WantedVmm::as_str)).try_map(|text| text.parse::<WantedVmm>())
 }

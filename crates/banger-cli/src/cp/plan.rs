@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use banger_model::NameError;
 use bytes::Bytes;
 
-use crate::args::parse_vm;
+use crate::args::shared::parse_vm;
 use crate::args::vm::CpArgs;
 
 /// Stands for stdin or stdout.
@@ -157,7 +157,7 @@ impl GuestPath {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::JsonArgs;
+    use crate::args::shared::JsonArgs;
 
     fn plan(arguments: &[&str]) -> Result<CpPlan, CpPlanError> {
         let (destination, sources) = arguments.split_last().unwrap();

@@ -10,7 +10,7 @@ use banger_api::{Client, VmStats, VmView};
 use banger_sys::paths::Paths;
 use futures::future::join_all;
 
-use crate::args::vm::AnyVms;
+use crate::args::shared::AnyVms;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::figures::Figures;
 use super::{ask, table};
-use crate::args::vm::AnyVms;
+use crate::args::shared::AnyVms;
 use crate::error::CliError;
 use crate::render::{self, complain};
 use crate::signals::{Signals, Stop};
