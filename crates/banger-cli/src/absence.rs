@@ -6,19 +6,45 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use banger_api::{Client, ClientError, ErrorCode, EventView, VmView};
-use banger_guest::AgentError;
 use banger_model::VmState;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 
 /// A command that is over sooner asks nothing.
 const QUIET_TIME: Duration = Duration::from_secs(2);
 /// Between two tries to follow a daemon that went away.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why a stream to a guest gives nothing more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AbsenceError {
+    #[error("the guest of `{vm}` has not answered since {since}")]
+    Away { vm: String, since: String, source: CliError },
+    /// A stream through the daemon ended with it.
+    #[error("the daemon stopped, and the connection to VM `{vm}` was lost")]
+    DaemonGone { vm: String, source: CliError },
+    /// A stream broke, and its machine goes on.
+    #[error("the connection to VM `{vm}` was lost: its agent or the daemon restarted")]
+    AgentGone { vm: String, source: CliError },
+}
+
+impl From<AbsenceError> for CliError {
+    fn from(error: AbsenceError) -> Self {
+        let hint = match &error {
+            AbsenceError::Away { vm, .. } => {
+                format!("it may be busy and come back; see `banger vm logs {vm}`")
+            }
+            AbsenceError::DaemonGone { vm, .. } | AbsenceError::AgentGone { vm, .. } => {
+                format!("the VM is still running; enter it again with `banger vm exec {vm}`")
+            }
+        };
+        Self::failed(error).with_hint(hint)
+    }
+}
 
 /// Tells on stderr when the guest of a VM is away, and when it is back; for as long as it is polled.
 pub(crate) async fn tell(client: &Client, vm: &VmView) -> Infallible {
@@ -46,46 +72,44 @@ pub(crate) async fn is_away(client: &Client, vm: &VmView) -> bool {
 
 /// An error of a guest that may be away is told as that.
 pub(crate) async fn explain(client: &Client, vm: &VmView, error: CliError) -> CliError {
-    let may_be_away = match &error {
-        CliError::Agent(error) => matches!(error, AgentError::Silent { .. } | AgentError::Stalled { .. }),
-        CliError::Refused(body) => body.code == ErrorCode::OperationFailed,
-        CliError::Api(ClientError::Silent { .. }) => true,
-        CliError::Stream(error) => error.kind() == io::ErrorKind::TimedOut,
-        _ => false,
+    let may_be_away = match error.kind() {
+        Kind::Silent => true,
+        Kind::Refused(body) => body.code == ErrorCode::OperationFailed,
+        Kind::Usage
+        | Kind::Missing
+        | Kind::Lost
+        | Kind::Unreadable
+        | Kind::Command(_)
+        | Kind::Interrupted(_)
+        | Kind::Told(_)
+        | Kind::OutputClosed
+        | Kind::Failed => false,
     };
     if !may_be_away {
         return error;
     }
     match since(client, vm).await {
-        Some(since) => CliError::GuestAway {
-            vm: vm.name.to_string(),
-            since: clock_time(&since),
-            source: Box::new(error),
-        },
+        Some(since) => {
+            AbsenceError::Away { vm: vm.name.to_string(), since: clock_time(&since), source: error }.into()
+        }
         None => error,
     }
 }
 
 /// Says what a stream broke with that nothing else explains: the daemon, or the guest's agent.
 pub(crate) async fn after_break(client: &Client, vm: &VmView, error: CliError) -> CliError {
-    let is_break = match &error {
-        CliError::Agent(error) => matches!(error, AgentError::Broken { .. } | AgentError::NoExit),
-        CliError::Api(error) => matches!(error, ClientError::Broken { .. }),
-        CliError::TreeCutOff { .. } | CliError::Log { .. } | CliError::Stream(_) => true,
-        _ => false,
-    };
-    if !is_break {
+    if !matches!(error.kind(), Kind::Lost) {
         return error;
     }
-    let (name, source) = (vm.name.to_string(), Box::new(error));
+    let (name, source) = (vm.name.to_string(), error);
     match client.get::<VmView>(&format!("/v1/vms/{}", vm.id)).await {
         Err(ClientError::NotReachable { .. } | ClientError::Broken { .. }) => {
-            CliError::DaemonGone { vm: name, source }
+            AbsenceError::DaemonGone { vm: name, source }.into()
         }
         Ok(now) if now.state == VmState::Running && now.boot_id == vm.boot_id => {
-            CliError::AgentGone { vm: name, source }
+            AbsenceError::AgentGone { vm: name, source }.into()
         }
-        Ok(_) | Err(_) => *source,
+        Ok(_) | Err(_) => source,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::args::image::PullImageArgs;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
-use crate::image::absolute;
+use crate::host_path::absolute;
 use crate::operation::{self, Ended, OnStop};
 use crate::progress::Board;
 use crate::pull::pull;
@@ -51,7 +51,7 @@ pub(crate) async fn pack(
     let output = output.unwrap_or_else(|| format!("{name}.tar.zst").into());
     let request = PackBundle { output: absolute(&output)? };
     let client = ensure(paths).await?;
-    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut signals = Signals::listen()?;
     let mut progress = board.progress(None);
     let path = format!("/v1/images/{name}/bundle");
     let begin = async |_attempt| client.post::<OperationView>(&path, &request).await;

@@ -6,9 +6,10 @@ use banger_sys::paths::Paths;
 
 use crate::args::create::CreateArgs;
 use crate::ensure::ensure;
-use crate::error::{CliError, Undone};
+use crate::error::CliError;
 use crate::form::Form;
 use crate::image::with_our_docker;
+use crate::interruption::{Undone, interrupted};
 use crate::lifecycle::Action;
 use crate::operation::{self, Ended, OnStop};
 use crate::progress::{Board, Progress};
@@ -18,7 +19,7 @@ use crate::signals::Signals;
 /// Makes a VM and prints its name.
 pub(crate) async fn create(paths: &Paths, args: CreateArgs, board: &Board) -> Result<(), CliError> {
     let client = ensure(paths).await?;
-    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut signals = Signals::listen()?;
     let is_started = !args.no_start;
     let vm = make(&client, &args.sizing.into_request(args.no_start), &mut signals, board).await?;
     vm.1.finish(is_started.then_some(vm.0.name.as_str()));
@@ -48,8 +49,7 @@ pub(crate) async fn make(
         Ended::TooLate { operation, stop } => {
             let vm: VmView = operation::result(operation, "VM")?;
             delete(client, &vm, signals).await?;
-            let after = Some(format!("`{}`", vm.name));
-            Err(CliError::Interrupted { stop, after, undone: Undone::Yes })
+            Err(interrupted(stop, Some(vm.name.as_str()), Undone::Yes))
         }
     }
 }

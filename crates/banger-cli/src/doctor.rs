@@ -5,8 +5,9 @@ use banger_sys::paths::Paths;
 
 use crate::ensure::{EnsureError, ensure};
 use crate::error::{CliError, chain};
+use crate::painted::Colour;
 use crate::painted::{Paint, Painted};
-use crate::render::{self, Colour};
+use crate::render;
 
 /// Why the daemon could not tell.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,7 @@ pub(crate) async fn doctor(paths: &Paths, as_json: bool) -> Result<(), CliError>
         render::print_painted(&draw(&report, Colour::of_stdout()))?;
     }
     let has_failed = report.checks.iter().any(|check| check.outcome == CheckOutcome::Fail);
-    if has_failed { Err(CliError::Told) } else { Ok(()) }
+    if has_failed { Err(CliError::told()) } else { Ok(()) }
 }
 
 async fn ask(paths: &Paths) -> Result<DoctorReport, AskError> {

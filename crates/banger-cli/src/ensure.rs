@@ -22,6 +22,7 @@ use rustix::process::Signal;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::error::CliError;
 use crate::render::say;
 use crate::spawn::{self, SpawnError, Started};
 use crate::version::VERSION;
@@ -76,6 +77,13 @@ impl EnsureError {
             | Self::Peer { .. }
             | Self::NotListening { .. } => None,
         }
+    }
+}
+
+impl From<EnsureError> for CliError {
+    fn from(error: EnsureError) -> Self {
+        let hint = error.hint();
+        Self::failed(error).with_hint(hint)
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::args::process::ProcessArgs;
+use crate::error::{CliError, Kind};
 
 /// Why a file gives no variables.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,12 @@ pub(crate) enum EnvironmentFileError {
     Read { path: PathBuf, source: io::Error },
     #[error("`{}`, line {line}: `{}` is not a valid variable; use NAME=VALUE, or NAME", path.display(), text.display())]
     Line { path: PathBuf, line: usize, text: OsString },
+}
+
+impl From<EnvironmentFileError> for CliError {
+    fn from(error: EnvironmentFileError) -> Self {
+        Self::new(Kind::Usage, error)
+    }
 }
 
 /// Puts the variables of the files before those of the command line, which win over them.

@@ -6,10 +6,21 @@ use http_body_util::BodyExt as _;
 
 use crate::args::daemon::EventsArgs;
 use crate::ensure::ensure;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::render;
 
 const NEWLINE: u8 = b'\n';
+
+/// The daemon sent something that is not an event.
+#[derive(Debug, thiserror::Error)]
+#[error("the daemon sent an invalid event")]
+struct BadEvent(#[source] serde_json::Error);
+
+impl From<BadEvent> for CliError {
+    fn from(error: BadEvent) -> Self {
+        Self::new(Kind::Unreadable, error)
+    }
+}
 
 /// Prints events as they come. When the daemon goes away, its successor is asked for what came since.
 pub(crate) async fn events(paths: &Paths, args: &EventsArgs) -> Result<(), CliError> {
@@ -43,8 +54,7 @@ async fn print_stream(client: &Client, after: &mut Option<i64>, follow: bool) ->
         let Some(last) = waiting.iter().rposition(|byte| *byte == NEWLINE) else { continue };
         let rest = waiting.split_off(last + 1);
         for line in waiting.split(|byte| *byte == NEWLINE).filter(|line| !line.is_empty()) {
-            let event: EventView = serde_json::from_slice(line)
-                .map_err(|source| CliError::BadResult { what: "event", source })?;
+            let event: EventView = serde_json::from_slice(line).map_err(BadEvent)?;
             *after = Some(event.cursor);
         }
         render::print_json_text(&waiting)?;

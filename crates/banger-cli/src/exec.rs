@@ -23,7 +23,7 @@ pub(crate) async fn exec(paths: &Paths, mut args: ExecArgs, board: &Board) -> Re
     let vm = find(&client, &typed).await?;
     match plan {
         ExecPlan::Attached(process) => {
-            let mut signals = Signals::listen().map_err(CliError::Signals)?;
+            let mut signals = Signals::listen()?;
             session::attach(&client, &vm, &process, &mut signals).await
         }
         ExecPlan::Detached(process) => {

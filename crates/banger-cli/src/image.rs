@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_api::{ImageDetails, ImageView, PruneCache, PrunedCache, PullImage, RegisterImage};
-use banger_model::{ByteCount, HostPath};
+use banger_model::ByteCount;
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
@@ -13,6 +13,7 @@ use crate::bundle;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
+use crate::host_path::absolute;
 use crate::progress::Board;
 use crate::pull::pull;
 use crate::removal::{IMAGES, Removal, remove};
@@ -115,13 +116,6 @@ fn absolute_source(source: &str) -> Result<String, CliError> {
         }
     }
     Ok(source.to_owned())
-}
-
-/// Returns a path as the daemon can use it, which has a working directory of its own.
-pub(crate) fn absolute(path: &Path) -> Result<HostPath, CliError> {
-    let absolute = std::path::absolute(path).map_err(CliError::WorkingDirectory)?;
-    let text = absolute.to_str().and_then(|text| HostPath::try_from(text.to_owned()).ok());
-    text.ok_or_else(|| CliError::BadPath { path: path.to_owned() })
 }
 
 fn pruned_line(pruned: PrunedCache, is_dry_run: bool) -> String {

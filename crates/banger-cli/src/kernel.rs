@@ -8,7 +8,7 @@ use crate::args::kernel::{ImportArgs, KernelCommand};
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
-use crate::image::absolute;
+use crate::host_path::absolute;
 use crate::progress::Board;
 use crate::pull::pull;
 use crate::removal::{KERNELS, Removal, remove};

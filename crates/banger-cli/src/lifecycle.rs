@@ -15,7 +15,7 @@ use crate::form::Form;
 use crate::operation::{self, Attempt, Ended, OnStop};
 use crate::outcome::{Done, Outcome, tell};
 use crate::progress::Board;
-use crate::resolve::{ResolveError, Target, resolve};
+use crate::resolve::{Target, resolve};
 use crate::signals::Signals;
 
 /// What is done to VMs.
@@ -75,12 +75,7 @@ impl Action {
 
     /// Tells whether a VM that does not exist is as it should be.
     fn forgives(&self, error: &CliError) -> bool {
-        let Self::Delete { may_be_gone: true, .. } = self else { return false };
-        match error {
-            CliError::Resolve(ResolveError::Missing { .. }) => true,
-            CliError::Refused(body) => body.code == ErrorCode::NotFound,
-            _ => false,
-        }
+        matches!(self, Self::Delete { may_be_gone: true, .. }) && error.is_missing()
     }
 
     /// Begins it, or goes on with it.
@@ -205,7 +200,7 @@ async fn act_on(
     has_several: bool,
     board: &Board,
 ) -> Result<Done, CliError> {
-    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut signals = Signals::listen()?;
     let mut progress = board.progress(has_several.then_some(vm.name.as_str()));
     let begin = async |attempt| action.begin(client, vm, attempt).await;
     let ended = operation::follow(client, begin, &mut signals, action.on_stop(), &mut progress).await?;

@@ -8,6 +8,7 @@ mod absence;
 mod args;
 mod bundle;
 mod completion;
+mod console_text;
 mod cp;
 mod create;
 mod daemon;
@@ -22,7 +23,11 @@ mod exec;
 mod foreign;
 mod form;
 mod habits;
+#[cfg(test)]
+mod hints_tests;
+mod host_path;
 mod image;
+mod interruption;
 mod kernel;
 mod lifecycle;
 mod list;
@@ -53,10 +58,12 @@ mod terminal;
 mod usage;
 mod version;
 
+use std::io;
 use std::process::ExitCode;
 
-use banger_api::{DeleteVm, KillVm, StartVm, StopVm};
-use banger_sys::paths::Paths;
+use banger_api::{API_VERSION, DeleteVm, KillVm, StartVm, StopVm};
+use banger_sys::paths::{Paths, PathsError};
+use serde_json::json;
 
 use crate::args::daemon::DaemonCommand;
 use crate::args::image::ImageCommand;
@@ -66,6 +73,23 @@ use crate::error::CliError;
 use crate::form::Form;
 use crate::lifecycle::Action;
 use crate::progress::Board;
+
+/// No runtime could be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the runtime")]
+struct RuntimeError(#[source] io::Error);
+
+impl From<RuntimeError> for CliError {
+    fn from(error: RuntimeError) -> Self {
+        Self::failed(error)
+    }
+}
+
+impl From<PathsError> for CliError {
+    fn from(error: PathsError) -> Self {
+        Self::failed(error)
+    }
+}
 
 fn main() -> ExitCode {
     completion::answer();
@@ -86,19 +110,31 @@ fn main() -> ExitCode {
 /// Runs what needs no daemon at once, and the rest on a runtime of one thread.
 fn run(cli: Cli) -> Result<u8, CliError> {
     match cli.command {
-        Command::Version(args) => version::show(args.json).map(|()| 0),
+        Command::Version(args) => show_version(args.json).map(|()| 0),
         Command::Completion { shell } => completion::script(&shell).map(|()| 0),
         command => {
             let board = Board::new(cli.quiet);
             let paths = Paths::from_environment()?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(CliError::Runtime)?;
+            let runtime = runtime.map_err(RuntimeError)?;
             let result = runtime.block_on(dispatch(&paths, command, &board));
             // What still waits for the daemon or the guest must not keep us.
             runtime.shutdown_background();
             result
         }
     }
+}
+
+/// Prints the version.
+fn show_version(as_json: bool) -> Result<(), CliError> {
+    if as_json {
+        return render::print_json(&json!({
+            "version": version::VERSION,
+            "commit": version::COMMIT,
+            "api_version": API_VERSION,
+        }));
+    }
+    render::print(&format!("banger {}\n", version::line()))
 }
 
 async fn dispatch(paths: &Paths, command: Command, board: &Board) -> Result<u8, CliError> {
@@ -117,7 +153,7 @@ async fn dispatch(paths: &Paths, command: Command, board: &Board) -> Result<u8, 
         Command::Daemon(command) => daemon::run(paths, command, board).await?,
         Command::Setup(command) => setup::run(paths, command).await?,
         Command::Doctor(args) => doctor::doctor(paths, args.json).await?,
-        Command::Version(args) => version::show(args.json)?,
+        Command::Version(args) => show_version(args.json)?,
         Command::Completion { shell } => completion::script(&shell)?,
         Command::Proxy { host, port } => ssh::proxy(paths, &host, port).await?,
     }

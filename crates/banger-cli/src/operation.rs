@@ -5,7 +5,8 @@ use std::time::Duration;
 use banger_api::{Client, ClientError, ErrorCode, OperationKind, OperationState, OperationView};
 use serde::de::DeserializeOwned;
 
-use crate::error::{CliError, Undone};
+use crate::error::{CliError, Kind};
+use crate::interruption::{Undone, interrupted};
 use crate::progress::Progress;
 use crate::signals::{Signals, Stop};
 
@@ -31,6 +32,21 @@ const LOSSES_MAX: usize = 5;
 
 /// How long a daemon may take to hear the last that we say to it.
 const LAST_WORD_DEADLINE: Duration = Duration::from_secs(2);
+
+/// An operation of the daemon says less than it should.
+#[derive(Debug, thiserror::Error)]
+enum ResultError {
+    #[error("the daemon's answer has no {what}")]
+    Missing { what: &'static str },
+    #[error("the daemon's answer has an invalid {what}")]
+    Invalid { what: &'static str, source: serde_json::Error },
+}
+
+impl From<ResultError> for CliError {
+    fn from(error: ResultError) -> Self {
+        Self::new(Kind::Unreadable, error)
+    }
+}
 
 /// How an operation ended for us.
 #[derive(Debug)]
@@ -68,7 +84,7 @@ pub(crate) async fn follow(
                 Err(error) if is_lost(&error) => {
                     if let Some(stop) = stopped {
                         // The next daemon undoes what the last one left; nothing is begun anew.
-                        return Err(interrupted(stop, &operation, Undone::NotYet));
+                        return Err(left(stop, &operation, Undone::NotYet));
                     }
                     progress.note("the daemon stopped; continuing with its successor");
                     losses += 1;
@@ -85,7 +101,7 @@ pub(crate) async fn follow(
             },
             stop = signals.next() => {
                 if stopped.replace(stop).is_some() {
-                    return Err(interrupted(stop, &operation, Undone::NotYet));
+                    return Err(left(stop, &operation, Undone::NotYet));
                 }
                 stop_operation(client, &operation, stop, signals, on_stop, progress).await?;
             }
@@ -98,8 +114,8 @@ pub(crate) fn result<T: DeserializeOwned>(
     operation: OperationView,
     what: &'static str,
 ) -> Result<T, CliError> {
-    let result = operation.result.ok_or(CliError::NoResult { what })?;
-    serde_json::from_value(result).map_err(|source| CliError::BadResult { what, source })
+    let result = operation.result.ok_or(ResultError::Missing { what })?;
+    Ok(serde_json::from_value(result).map_err(|source| ResultError::Invalid { what, source })?)
 }
 
 /// The next daemon does not know the operations of the last one.
@@ -176,7 +192,7 @@ async fn begin_heard(
                         }
                     };
                     say_at_last(last_word, signals).await;
-                    return Err(CliError::Interrupted { stop, after: None, undone: Undone::NotYet });
+                    return Err(interrupted(stop, None, Undone::NotYet));
                 }
             }
         }
@@ -206,7 +222,7 @@ async fn stop_operation(
     progress: &mut Progress,
 ) -> Result<(), CliError> {
     match on_stop {
-        OnStop::Leave => Err(interrupted(stop, operation, Undone::GoesOn)),
+        OnStop::Leave => Err(left(stop, operation, Undone::GoesOn)),
         OnStop::Cancel => {
             progress.note("cancelling; press Ctrl-C again to stop waiting");
             let mut cancelled = std::pin::pin!(cancel(client, &operation.id));
@@ -215,7 +231,7 @@ async fn stop_operation(
                 stop = signals.next() => stop,
             };
             say_at_last(cancelled, signals).await;
-            Err(interrupted(stop, operation, Undone::NotYet))
+            Err(left(stop, operation, Undone::NotYet))
         }
     }
 }
@@ -225,15 +241,16 @@ fn conclude(operation: OperationView, stopped: Option<Stop>) -> Result<Ended, Cl
     match (operation.state, stopped) {
         (State::Succeeded, None) => Ok(Ended::Succeeded(operation)),
         (State::Succeeded, Some(stop)) => Ok(Ended::TooLate { operation, stop }),
-        (State::Cancelled, Some(stop)) => Err(interrupted(stop, &operation, Undone::Yes)),
+        (State::Cancelled, Some(stop)) => Err(left(stop, &operation, Undone::Yes)),
         (State::Failed | State::Cancelled | State::Running | State::Cancelling, _) => {
-            Err(operation.error.map_or(CliError::NoResult { what: "reason for the failure" }, |error| {
-                CliError::Refused(Box::new(error))
-            }))
+            Err(operation.error.map_or_else(
+                || ResultError::Missing { what: "reason for the failure" }.into(),
+                CliError::refused,
+            ))
         }
     }
 }
 
-fn interrupted(stop: Stop, operation: &OperationView, undone: Undone) -> CliError {
-    CliError::Interrupted { stop, after: Some(format!("`{}`", operation.target)), undone }
+fn left(stop: Stop, operation: &OperationView, undone: Undone) -> CliError {
+    interrupted(stop, Some(&operation.target), undone)
 }

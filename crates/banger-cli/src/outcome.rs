@@ -3,7 +3,7 @@
 use banger_api::OperationView;
 use serde_json::{Value, json};
 
-use crate::error::{CliError, chain};
+use crate::error::CliError;
 use crate::form::Form;
 use crate::render::{self, complain, say};
 
@@ -43,10 +43,9 @@ pub(crate) fn tell(done: &str, kind: &str, outcomes: &[Outcome], form: Form) -> 
             Ok(what) => tell_done(done, outcome, what, form)?,
             Err(error) => {
                 complain((outcomes.len() > 1).then_some(outcome.target.as_str()), error);
-                worst = match (worst, error) {
-                    (Ok(()), CliError::Interrupted { stop, .. }) => Err(CliError::ToldStop(*stop)),
-                    (Err(CliError::ToldStop(stop)), _) => Err(CliError::ToldStop(stop)),
-                    (_, _) => Err(CliError::Told),
+                worst = match worst {
+                    Ok(()) => Err(error.told_already()),
+                    Err(told) => Err(told),
                 };
             }
         }
@@ -78,7 +77,6 @@ fn as_value(kind: &str, outcome: &Outcome) -> Value {
             ];
             parts.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect()
         }
-        Err(CliError::Refused(body)) => json!({ "target": target, "ok": false, "error": body }),
-        Err(error) => json!({ "target": target, "ok": false, "error": { "message": chain(error) } }),
+        Err(error) => json!({ "target": target, "ok": false, "error": error.to_json() }),
     }
 }

@@ -2,14 +2,43 @@
 //! reach the terminal as such.
 
 use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use crate::foreign;
-use crate::render::Colour;
 
 /// Longest message; more of it is of no use on a terminal.
 const MESSAGE_CHARS_MAX: usize = 4096;
 /// Most lines of one message.
 const MESSAGE_LINES_MAX: usize = 40;
+
+/// Whether escape sequences may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colour {
+    On,
+    Off,
+}
+
+impl Colour {
+    /// For what goes to stdout.
+    pub(crate) fn of_stdout() -> Self {
+        Self::when(io::stdout().is_terminal())
+    }
+
+    /// For what goes to stderr.
+    pub(crate) fn of_stderr() -> Self {
+        Self::when(io::stderr().is_terminal())
+    }
+
+    fn when(is_terminal: bool) -> Self {
+        let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if is_terminal && !is_refused && !is_dumb() { Self::On } else { Self::Off }
+    }
+}
+
+/// Tells whether the terminal understands no escape sequences.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
 
 /// A colour, which repeats a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

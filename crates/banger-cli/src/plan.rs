@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::args::create::RunArgs;
 use crate::args::process::ProcessArgs;
 use crate::args::vm::ExecArgs;
+use crate::error::{CliError, Kind};
 use crate::escape_keys::EscapeKeys;
 
 /// Why arguments that are valid one by one are not valid together.
@@ -30,6 +31,12 @@ pub(crate) enum PlanError {
     DetachedTerminal,
     #[error("`{}` is not a valid variable; use NAME=VALUE, or NAME to pass the variable of this shell", .0.display())]
     NoVariable(OsString),
+}
+
+impl From<PlanError> for CliError {
+    fn from(error: PlanError) -> Self {
+        Self::new(Kind::Usage, error)
+    }
 }
 
 /// What `vm run` does.

@@ -78,7 +78,7 @@ mod tests {
         let answers = [
             Answer { target: "dev".into(), id: "0123456789abcdef".into(), result: Ok(listeners) },
             Answer { target: "idle".into(), id: "1123456789abcdef".into(), result: Ok(Vec::new()) },
-            Answer { target: "gone".into(), id: "gone".into(), result: Err(CliError::Told) },
+            Answer { target: "gone".into(), id: "gone".into(), result: Err(CliError::told()) },
         ];
         assert_eq!(listening(&answers), "0123456789abcdef\n");
         insta::assert_snapshot!(table(&answers), @r"

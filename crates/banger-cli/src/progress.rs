@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use banger_api::{OperationView, StagePartView, StageView};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::painted::{Colour, is_dumb};
 use crate::painted::{Paint, Painted};
-use crate::render::{Colour, bytes, is_dumb, say, seconds};
+use crate::render::{bytes, say, seconds};
 
 /// How often the live line is drawn while nothing happens.
 const TICK: Duration = Duration::from_millis(100);

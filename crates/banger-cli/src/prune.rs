@@ -15,6 +15,21 @@ use crate::painted::Painted;
 use crate::progress::Board;
 use crate::render::{self, say, say_painted};
 
+/// Why nobody could be asked.
+#[derive(Debug, thiserror::Error)]
+enum PruneError {
+    #[error("cannot ask for confirmation without a terminal; use `--yes`")]
+    NoTerminal,
+    #[error("cannot read the answer")]
+    Read(#[source] io::Error),
+}
+
+impl From<PruneError> for CliError {
+    fn from(error: PruneError) -> Self {
+        Self::failed(error)
+    }
+}
+
 /// Lists what would go, asks, and deletes it. A VM that is started meanwhile stays: the daemon refuses to delete it.
 pub(crate) async fn prune(paths: &Paths, args: &PruneArgs, board: &Board) -> Result<(), CliError> {
     let form = Form::of(args.json, board);
@@ -43,7 +58,7 @@ fn is_prunable(vm: &VmView) -> bool {
 
 fn confirm(vms: &[VmView]) -> Result<bool, CliError> {
     if !io::stdin().is_terminal() {
-        return Err(CliError::NoConfirmation);
+        return Err(PruneError::NoTerminal.into());
     }
     let mut question = Painted::default();
     for line in vm_table(vms, jiff::Timestamp::now()).lines() {
@@ -51,7 +66,7 @@ fn confirm(vms: &[VmView]) -> Result<bool, CliError> {
     }
     say_painted(&question.push("Delete these VMs with their disks? [y/N] "));
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(CliError::Stream)?;
+    io::stdin().lock().read_line(&mut answer).map_err(PruneError::Read)?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 

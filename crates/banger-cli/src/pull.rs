@@ -24,7 +24,7 @@ pub(crate) async fn pull(
     board: &Board,
 ) -> Result<(), CliError> {
     let client = ensure(paths).await?;
-    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut signals = Signals::listen()?;
     let mut progress = board.progress(None);
     let target: OnceCell<(OperationKind, String)> = OnceCell::new();
     let begin = async |attempt| {

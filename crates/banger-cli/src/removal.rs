@@ -54,8 +54,8 @@ pub(crate) async fn remove<N: Into<String>>(
         let client = &client;
         async move {
             let result = match remove_one(client, what, &name, has_several, board).await {
-                Err(CliError::Refused(body)) if wish.may_be_gone && body.code == ErrorCode::NotFound => {
-                    Ok(Done { was_already: true, notes: vec![body.message], ..Done::default() })
+                Err(error) if wish.may_be_gone && error.is_missing() => {
+                    Ok(Done { was_already: true, notes: vec![error.to_string()], ..Done::default() })
                 }
                 result => result,
             };
@@ -72,7 +72,7 @@ async fn remove_one(
     has_several: bool,
     board: &Board,
 ) -> Result<Done, CliError> {
-    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut signals = Signals::listen()?;
     let mut progress = board.progress(has_several.then_some(name));
     let path = format!("{}/{name}/delete", what.route);
     let begin = async |attempt| match client.post(&path, &()).await {

@@ -3,7 +3,7 @@
 //! wrote its parts (see `foreign`); what a command in a guest writes goes through `stdio` as it is.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,42 +11,13 @@ use tabwriter::TabWriter;
 
 use crate::error::CliError;
 use crate::foreign;
-use crate::painted::Painted;
+use crate::painted::{Colour, Painted};
 
 /// Most characters of a cell of a table, and of a value of a sheet; JSON has all of them.
 const CELL_CHARS_MAX: usize = 200;
 const VALUE_CHARS_MAX: usize = 4096;
 /// Moves to the top left corner and clears what is below (`console_codes(4)`).
 const CLEAR: &str = "\u{1b}[H\u{1b}[J";
-
-/// Whether escape sequences may be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Colour {
-    On,
-    Off,
-}
-
-impl Colour {
-    /// For what goes to stdout.
-    pub(crate) fn of_stdout() -> Self {
-        Self::when(io::stdout().is_terminal())
-    }
-
-    /// For what goes to stderr.
-    pub(crate) fn of_stderr() -> Self {
-        Self::when(io::stderr().is_terminal())
-    }
-
-    fn when(is_terminal: bool) -> Self {
-        let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if is_terminal && !is_refused && !is_dumb() { Self::On } else { Self::Off }
-    }
-}
-
-/// Tells whether the terminal understands no escape sequences.
-pub(crate) fn is_dumb() -> bool {
-    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
-}
 
 /// Writes lines of data.
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
@@ -73,10 +44,16 @@ pub(crate) fn print_json_text(bytes: &[u8]) -> Result<(), CliError> {
 
 /// Writes data as JSON.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), CliError> {
-    let mut text = serde_json::to_string_pretty(value)
-        .map_err(|source| CliError::BadResult { what: "value", source })?;
+    let mut text = serde_json::to_string_pretty(value).map_err(CliError::failed)?;
     text.push('\n');
     print_json_text(text.as_bytes())
+}
+
+/// Writes data as one line of JSON.
+pub(crate) fn print_json_line(value: &impl Serialize) -> Result<(), CliError> {
+    let mut line = serde_json::to_string(value).map_err(CliError::failed)?;
+    line.push('\n');
+    print_json_text(line.as_bytes())
 }
 
 fn write_out(bytes: &[u8]) -> Result<(), CliError> {

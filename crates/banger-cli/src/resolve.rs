@@ -3,6 +3,8 @@
 
 use banger_api::VmView;
 
+use crate::error::{CliError, Kind};
+
 /// Why something typed means no VM.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ResolveError {
@@ -12,12 +14,13 @@ pub(crate) enum ResolveError {
     Ambiguous { typed: String, names: Vec<String> },
 }
 
-impl ResolveError {
-    pub(crate) fn hint(&self) -> String {
-        match self {
-            Self::Missing { .. } => "see `banger vm list`".to_owned(),
-            Self::Ambiguous { .. } => "use a name, or more of the ID".to_owned(),
-        }
+impl From<ResolveError> for CliError {
+    fn from(error: ResolveError) -> Self {
+        let (kind, hint) = match &error {
+            ResolveError::Missing { .. } => (Kind::Missing, "see `banger vm list`"),
+            ResolveError::Ambiguous { .. } => (Kind::Failed, "use a name, or more of the ID"),
+        };
+        Self::new(kind, error).with_hint(hint.to_owned())
     }
 }
 

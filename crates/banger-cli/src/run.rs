@@ -30,7 +30,7 @@ pub(crate) async fn run(paths: &Paths, mut args: RunArgs, board: &Board) -> Resu
             .map(|us| HostProcess { pid: us.pid, start_ticks: us.start_ticks });
     }
     let client = ensure(paths).await?;
-    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut signals = Signals::listen()?;
     let (vm, progress) = make(&client, &plan.create, &mut signals, board).await?;
     progress.finish(Some(vm.name.as_str()));
     let (process, after) = match plan.then {
@@ -78,7 +78,7 @@ async fn remove(
         Err(error) => Err(error.into()),
     };
     match deleted {
-        Ok(()) => ended.map_err(|error| CliError::Deleted(Box::new(error))),
+        Ok(()) => ended.map_err(CliError::without_hint),
         Err(error) => {
             complain(Some(&format!("cannot delete `{}`", vm.name)), &error);
             ended.map(|status| if status == 0 { DELETE_FAILED } else { status })

@@ -11,7 +11,7 @@
 //! at once. The end of the session ends the command.
 
 use std::collections::VecDeque;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
@@ -25,13 +25,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::absence;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::escape_keys::{self, EscapeKeys, Typed, Watcher};
 use crate::foreign;
 use crate::plan::{self, Process};
 use crate::render::say;
 use crate::screen::Screen;
-use crate::signals::{Signals, Stop};
+use crate::signals::{Signals, SignalsError, Stop};
 use crate::stdio::{Input, Output, OutputSender, Piece};
 use crate::terminal::{self, RawTerminal};
 use crate::version::VERSION;
@@ -83,6 +83,41 @@ enum End {
     Left,
 }
 
+/// Why a session failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SessionError {
+    #[error("cannot set up the terminal")]
+    Terminal(#[source] io::Error),
+    #[error("the VM `{vm}` stopped while its command ran")]
+    VmStopped { vm: String, source: CliError },
+    /// The daemon knows how the guest ended.
+    #[error("{}", ended_under_command(vm, ending))]
+    GuestEnded { vm: String, ending: EndingView },
+}
+
+impl From<SessionError> for CliError {
+    fn from(error: SessionError) -> Self {
+        let hint = match &error {
+            SessionError::Terminal(_) => None,
+            SessionError::VmStopped { vm, .. } => Some(format!("banger vm logs {vm}")),
+            SessionError::GuestEnded { vm, ending } if ending.starts_again => {
+                Some(format!("banger vm exec {vm}"))
+            }
+            SessionError::GuestEnded { vm, .. } => Some(format!("banger vm show {vm}")),
+        };
+        Self::failed(error).with_hint(hint)
+    }
+}
+
+fn ended_under_command(vm: &str, ending: &EndingView) -> String {
+    let EndingView { why, starts_again } = ending;
+    if *starts_again {
+        format!("the command in VM `{vm}` ended with its guest, which starts again: {why}")
+    } else {
+        format!("the command in VM `{vm}` ended with its guest: {why}")
+    }
+}
+
 /// Runs a process in a VM and returns its exit status.
 pub(crate) async fn attach(
     client: &Client,
@@ -100,10 +135,10 @@ pub(crate) async fn attach(
         Err(error) => return Err(explain(client, vm, error).await),
     };
     let raw = match size {
-        Some(_) => RawTerminal::enter().map_err(CliError::Terminal)?,
+        Some(_) => RawTerminal::enter().map_err(SessionError::Terminal)?,
         None => None,
     };
-    let output = Output::open().map_err(CliError::Terminal)?;
+    let output = Output::open().map_err(SessionError::Terminal)?;
     let mut screen = (size.is_some() && std::io::stdout().is_terminal()).then(Screen::default);
     let stdin = match (process.has_stdin, size) {
         (false, _) => Stdin::Nothing,
@@ -269,7 +304,7 @@ async fn carry_input(
 ) -> Result<End, CliError> {
     let has_terminal = stdin == Stdin::Typed;
     if stdin != Stdin::Nothing && terminal::may_read_stdin() {
-        let mut stdin = Input::open().map_err(CliError::Terminal)?;
+        let mut stdin = Input::open().map_err(SessionError::Terminal)?;
         let waiting_max = if has_terminal { TYPED_BYTES_MAX } else { 1 };
         let (mut waiting, mut waiting_bytes) = (VecDeque::new(), 0);
         let mut is_open = true;
@@ -314,7 +349,7 @@ async fn carry_input(
 }
 
 async fn carry_signals(input: ExecInput, has_terminal: bool, signals: &mut Signals) -> Result<End, CliError> {
-    let mut resized = signal(SignalKind::window_change()).map_err(CliError::Signals)?;
+    let mut resized = signal(SignalKind::window_change()).map_err(SignalsError)?;
     let mut count = 0;
     let mut leaving: Option<(Instant, Stop)> = None;
     loop {
@@ -357,7 +392,7 @@ fn status_of(end: End) -> Result<u8, CliError> {
             })
         }
         End::Failed { reason, message } => Err(command_failed(reason, message)),
-        End::OutputGone => Err(CliError::OutputClosed),
+        End::OutputGone => Err(CliError::output_closed()),
         End::Stopped(stop) => Ok(stop.exit_status()),
         End::Left => Ok(LEFT),
     }
@@ -369,25 +404,27 @@ fn command_failed(reason: Reason, message: String) -> CliError {
         Reason::NotExecutable => 126,
         Reason::Unspecified | Reason::NoSuchUser | Reason::BadWorkingDirectory | Reason::Other => 1,
     };
-    CliError::CommandFailed { message, status }
+    CliError::new(Kind::Command(status), message)
 }
 
 /// A broken connection often means that the guest has ended: then how it did is the error.
 async fn explain(client: &Client, vm: &VmView, error: CliError) -> CliError {
-    let CliError::Agent(error) = error else { return error };
+    if !error.is_of_agent() {
+        return error;
+    }
     if let Some(boot_id) = &vm.boot_id {
         let path = format!("/v1/vms/{}/ending?boot_id={boot_id}", vm.id);
         if let Ok(Some(ending)) = client.get::<Option<EndingView>>(&path).await {
-            return CliError::GuestEnded { vm: vm.name.to_string(), ending };
+            return SessionError::GuestEnded { vm: vm.name.to_string(), ending }.into();
         }
     }
     let path = format!("/v1/vms/{}", vm.id);
     match client.get::<VmView>(&path).await.map(|vm| vm.state) {
         Ok(VmState::Stopped | VmState::Stopping | VmState::Failed) => {
-            CliError::VmStopped { vm: vm.name.to_string(), source: error }
+            SessionError::VmStopped { vm: vm.name.to_string(), source: error }.into()
         }
         Ok(VmState::Created | VmState::Starting | VmState::Running) | Err(_) => {
-            absence::after_break(client, vm, CliError::Agent(error)).await
+            absence::after_break(client, vm, error).await
         }
     }
 }

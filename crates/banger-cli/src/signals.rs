@@ -5,6 +5,19 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::error::CliError;
+
+/// The signals cannot be listened to.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for signals")]
+pub(crate) struct SignalsError(#[source] pub(crate) io::Error);
+
+impl From<SignalsError> for CliError {
+    fn from(error: SignalsError) -> Self {
+        Self::failed(error)
+    }
+}
+
 /// A signal that asks us to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -42,7 +55,11 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Starts to listen. A signal that our caller ignores (`nohup`, a job in the background) stays ignored.
-    pub(crate) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> Result<Self, SignalsError> {
+        Self::listen_to_all().map_err(SignalsError)
+    }
+
+    fn listen_to_all() -> io::Result<Self> {
         let ignored = ignored_signals();
         let listen = |stop: Stop| {
             let is_ignored = ignored & (1 << (stop.number() - 1)) != 0;

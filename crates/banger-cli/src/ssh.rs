@@ -2,6 +2,7 @@
 //! the host key that the daemon gave the VM and no other.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::process::Command;
 
 use banger_agent_proto::{EnvironmentVariable, STREAM_PORT};
 use banger_api::{Client, SshAccess, VmView};
+use banger_model::NameError;
 use banger_sys::host::find_program;
 use banger_sys::paths::Paths;
 use bytes::Bytes;
@@ -17,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use crate::absence;
 use crate::args::shared::parse_vm;
 use crate::ensure::ensure;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::exec::find;
 use crate::plan::{Process, is_locale};
 use crate::session::{self, CONNECT_DEADLINE};
@@ -31,6 +33,36 @@ const ANSWER_BYTES_MAX: usize = 1024;
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 32 * 1024;
 
+/// Why a guest cannot be entered by ssh.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SshError {
+    #[error("the program `ssh` is not installed")]
+    Missing,
+    #[error("cannot run `ssh`")]
+    Run(#[source] io::Error),
+    #[error("VM `{vm}` has no ssh server, so ssh options cannot be used")]
+    NoServer { vm: String },
+    #[error("the guest cannot connect to {target}: {answer}")]
+    Refused { target: String, answer: String },
+    #[error(transparent)]
+    Host(NameError),
+    #[error("the connection to the guest was lost")]
+    Stream(#[source] io::Error),
+}
+
+impl From<SshError> for CliError {
+    fn from(error: SshError) -> Self {
+        let (kind, hint) = match &error {
+            SshError::Missing => (Kind::Failed, Some("sudo apt-get install openssh-client".to_owned())),
+            SshError::NoServer { vm } => (Kind::Failed, Some(format!("banger vm exec {vm} -- <command>"))),
+            SshError::Stream(error) if error.kind() == io::ErrorKind::TimedOut => (Kind::Silent, None),
+            SshError::Stream(_) => (Kind::Lost, None),
+            SshError::Run(_) | SshError::Refused { .. } | SshError::Host(_) => (Kind::Failed, None),
+        };
+        Self::new(kind, error).with_hint(hint)
+    }
+}
+
 /// Becomes ssh; returns only when that fails, or when the guest has no ssh server: then the agent lets us in.
 pub(crate) async fn ssh(paths: &Paths, typed: &str, arguments: &[OsString]) -> Result<u8, CliError> {
     let client = ensure(paths).await?;
@@ -41,21 +73,21 @@ pub(crate) async fn ssh(paths: &Paths, typed: &str, arguments: &[OsString]) -> R
         return enter_without_ssh(&client, &vm, arguments).await;
     }
     let access: SshAccess = client.get(&format!("/v1/vms/{}/ssh", vm.id)).await?;
-    let program = find_program("ssh").ok_or(CliError::NoSsh)?;
-    let ours = std::env::current_exe().map_err(CliError::Ssh)?;
+    let program = find_program("ssh").ok_or(SshError::Missing)?;
+    let ours = std::env::current_exe().map_err(SshError::Run)?;
     let mut command = Command::new(program);
     command.args(ssh_arguments(&ours, &access, &vm, &guest.locale, arguments));
     if is_terminal_type(&guest.terminal_type) {
         command.env("TERM", OsStr::from_bytes(&guest.terminal_type));
     }
-    Err(CliError::Ssh(command.exec()))
+    Err(SshError::Run(command.exec()).into())
 }
 
 async fn enter_without_ssh(client: &Client, vm: &VmView, words: &[OsString]) -> Result<u8, CliError> {
     if words.first().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-")) {
-        return Err(CliError::NoSshServer { vm: vm.name.to_string() });
+        return Err(SshError::NoServer { vm: vm.name.to_string() }.into());
     }
-    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut signals = Signals::listen()?;
     session::attach(client, vm, &Process::in_place_of_ssh(words), &mut signals).await
 }
 
@@ -106,7 +138,7 @@ fn quoted(path: &str) -> String {
 
 /// Connects stdin and stdout to a port of a VM.
 pub(crate) async fn proxy(paths: &Paths, host: &str, port: u16) -> Result<(), CliError> {
-    let typed = parse_vm(host.strip_suffix(".vm").unwrap_or(host)).map_err(CliError::BadHost)?;
+    let typed = parse_vm(host.strip_suffix(".vm").unwrap_or(host)).map_err(SshError::Host)?;
     let client = ensure(paths).await?;
     let vm = find(&client, &typed).await?;
     let stream = match open(&client, &vm, port).await {
@@ -133,14 +165,14 @@ async fn open(
         read_line(&mut stream).await
     };
     let answer = match tokio::time::timeout(CONNECT_DEADLINE, greet).await {
-        Ok(answer) => answer.map_err(CliError::Stream)?,
-        Err(elapsed) => return Err(CliError::Stream(elapsed.into())),
+        Ok(answer) => answer.map_err(SshError::Stream)?,
+        Err(elapsed) => return Err(SshError::Stream(elapsed.into()).into()),
     };
     if answer == "OK" {
         return Ok(stream);
     }
     let answer = answer.strip_prefix("ERR ").unwrap_or("it gave no answer").to_owned();
-    Err(CliError::StreamRefused { target, answer })
+    Err(SshError::Refused { target, answer }.into())
 }
 
 /// Reads one line byte by byte: what comes after it is not ours.
@@ -160,8 +192,8 @@ async fn read_line(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Str
 /// Ends when the guest has nothing more to say.
 async fn splice(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), CliError> {
     let (mut from_guest, mut to_guest) = tokio::io::split(stream);
-    let mut stdin = Input::open().map_err(CliError::Stream)?;
-    let output = Output::open().map_err(CliError::Stream)?;
+    let mut stdin = Input::open().map_err(SshError::Stream)?;
+    let output = Output::open().map_err(SshError::Stream)?;
     let sender = output.sender();
     let up = async {
         while let Some(bytes) = stdin.next().await {
@@ -187,7 +219,7 @@ async fn splice(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), CliEr
     };
     drop(sender);
     output.finish().await.map_err(CliError::output)?;
-    carried.map_err(CliError::Stream)
+    Ok(carried.map_err(SshError::Stream)?)
 }
 
 #[cfg(test)]

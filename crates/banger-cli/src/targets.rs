@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::error::{CliError, chain};
+use crate::error::CliError;
 use crate::render::complain;
 use crate::resolve::{ResolveError, Target, resolve};
 
@@ -64,8 +64,7 @@ async fn ask<T: DeserializeOwned>(client: &Client, vm: &VmView, what: &str) -> R
 pub(crate) fn as_json<T: Serialize>(answers: &[Answer<T>], name: &str) -> Vec<Value> {
     let value = |answer: &Answer<T>| match &answer.result {
         Ok(value) => json!({ "target": answer.target, "ok": true, name: value }),
-        Err(CliError::Refused(body)) => json!({ "target": answer.target, "ok": false, "error": body }),
-        Err(error) => json!({ "target": answer.target, "ok": false, "error": { "message": chain(error) } }),
+        Err(error) => json!({ "target": answer.target, "ok": false, "error": error.to_json() }),
     };
     answers.iter().map(value).collect()
 }
@@ -76,7 +75,7 @@ pub(crate) fn tell_failures<T>(answers: &[Answer<T>]) -> Result<(), CliError> {
     for answer in answers {
         if let Err(error) = &answer.result {
             complain((answers.len() > 1).then_some(answer.target.as_str()), error);
-            outcome = Err(CliError::Told);
+            outcome = Err(CliError::told());
         }
     }
     outcome

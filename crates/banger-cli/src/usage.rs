@@ -9,8 +9,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::error::USAGE;
 use crate::habits;
+use crate::painted::Colour;
 use crate::painted::Painted;
-use crate::render::{Colour, say_painted};
+use crate::render::say_painted;
 
 /// What is wrong, and what to do.
 #[derive(Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub(crate) fn script(shell: &str) -> Result<(), CliError> {
     if let Some(shell) = Shells::builtins().completer(shell) {
         shell
             .write_registration(VARIABLE, "banger", "banger", "banger", &mut script)
-            .map_err(CliError::Output)?;
+            .map_err(CliError::output)?;
     }
     render::print(&String::from_utf8_lossy(&script))
 }

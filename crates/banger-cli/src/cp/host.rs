@@ -7,6 +7,7 @@ use banger_tree::{Item, TreeReader, TreeWriter, batches};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
 
+use super::error::CopyError;
 use crate::error::CliError;
 
 /// How long a thread may take to put things right when it is not wanted any more.
@@ -32,7 +33,7 @@ impl Work {
             drop(ended);
             done
         });
-        done.await.unwrap_or_else(|error| Err(CliError::Runtime(std::io::Error::other(error))))
+        done.await.unwrap_or_else(|error| Err(CopyError::Worker(error).into()))
     }
 
     /// Waits for the end of all threads, whose queues are gone.

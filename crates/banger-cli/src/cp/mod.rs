@@ -7,6 +7,7 @@
 //! ```
 //! Every queue is short, so the slowest part sets the pace and memory stays the same for any size.
 
+mod error;
 mod host;
 mod meter;
 mod plan;
@@ -33,11 +34,10 @@ use crate::render;
 use crate::session::CONNECT_DEADLINE;
 use crate::signals::Signals;
 use crate::version::VERSION;
+pub(crate) use error::CopyError;
 use host::Work;
 use meter::{Meter, Tally};
-pub(crate) use plan::CpPlanError;
 use plan::{CpPlan, GuestPath, Place, Sources};
-pub(crate) use tar_input::TarError;
 
 /// Batches that wait between two parts.
 const QUEUE_MAX: usize = 4;
@@ -104,7 +104,7 @@ async fn tell_absence(guests: Vec<Guest>) -> Infallible {
 /// Copies; returns the exit status.
 pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8, CliError> {
     let plan = CpPlan::of(&args, rustix::process::geteuid().is_root())?;
-    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut signals = Signals::listen()?;
     let opened = async {
         // What is here is looked at first: a mistake in it costs nothing.
         let here = open_here(&plan)?;
@@ -124,7 +124,7 @@ pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8,
         stop = signals.next() => {
             work.abandoned().await;
             meter.clear();
-            return Err(CliError::CopyInterrupted { stop, files: meter.tally().files });
+            return Err(CopyError::Interrupted { status: stop.exit_status(), files: meter.tally().files }.into());
         }
     };
     let tally = match (tally, guests.as_slice()) {
@@ -182,7 +182,7 @@ async fn open_guests(client: &Client, plan: &CpPlan, here: Here) -> Result<(Sour
         Place::Guest(path) => {
             let vm = find(client, &path.vm).await?;
             if from.contains(&vm.id) {
-                return Err(CliError::SameVm { vm: vm.name.to_string() });
+                return Err(CopyError::SameVm { vm: vm.name.to_string() }.into());
             }
             Sink::Guest(path.clone(), Box::new(Guest::enter(client, &vm).await?))
         }
@@ -272,9 +272,9 @@ async fn take(plan: &CpPlan, sink: Sink, receiver: Receiver<Vec<Item>>, work: &W
 /// What a guest refuses is told as its own words about the VM, and what it sends wrongly with what was asked for.
 fn guest_error(path: &GuestPath, error: AgentError) -> CliError {
     match error {
-        AgentError::Refused { message, .. } => CliError::GuestFiles { vm: path.vm.clone(), message },
+        AgentError::Refused { message, .. } => CopyError::Files { vm: path.vm.clone(), message }.into(),
         error @ (AgentError::NotAsked { .. } | AgentError::TreeCutOff | AgentError::BadPath { .. }) => {
-            CliError::GuestTree { what: path.text(), source: error }
+            CopyError::Tree { what: path.text(), source: error }.into()
         }
         other => other.into(),
     }

@@ -9,13 +9,14 @@ use bytes::Bytes;
 
 use crate::args::shared::parse_vm;
 use crate::args::vm::CpArgs;
+use crate::error::{CliError, Kind};
 
 /// Stands for stdin or stdout.
 const STREAM: &str = "-";
 
 /// Why arguments of `vm cp` are not valid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum CpPlanError {
+pub(super) enum CpPlanError {
     #[error("neither the source nor the destination is in a VM; a path in a VM is VM:PATH")]
     NoVm,
     #[error("`{}` looks like a path in a VM, but {source}; for a file on the host, use `./{}`", argument.display(), argument.display())]
@@ -30,6 +31,12 @@ pub(crate) enum CpPlanError {
     ZeroByte,
     #[error("only root can keep owners on the host; leave out `--archive`")]
     OwnersNeedRoot,
+}
+
+impl From<CpPlanError> for CliError {
+    fn from(error: CpPlanError) -> Self {
+        Self::new(Kind::Usage, error)
+    }
 }
 
 /// Where something is.

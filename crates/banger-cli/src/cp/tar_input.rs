@@ -12,7 +12,7 @@ use crate::error::CliError;
 
 /// Why stdin is not a valid tar that can be written anywhere.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TarError {
+pub(super) enum TarError {
     #[error("stdin is not a valid tar")]
     Read(#[source] io::Error),
     #[error("the tar contains `{path}`, which leads out of the destination")]
@@ -22,6 +22,12 @@ pub(crate) enum TarError {
     /// Whoever takes the items is gone, and tells why.
     #[error("nobody takes it")]
     SinkGone,
+}
+
+impl From<TarError> for CliError {
+    fn from(error: TarError) -> Self {
+        Self::failed(error)
+    }
 }
 
 /// Reads the tree.

@@ -9,6 +9,7 @@ use bytes::{Buf as _, Bytes};
 use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc::Receiver;
 
+use super::error::CopyError;
 use super::host::Work;
 use crate::error::CliError;
 
@@ -72,7 +73,7 @@ fn append_all(tar: &mut Builder<impl io::Write>, items: &mut Items) -> Result<()
             Item::Data { .. } | Item::FileEnd { .. } | Item::FileBroken | Item::Skipped(_) => {}
         }
     }
-    Err(CliError::TreeCutOff { what: "-".to_owned() })
+    Err(CopyError::CutOff { what: "-".to_owned() }.into())
 }
 
 /// An output that can be closed to whatever still comes.
@@ -224,6 +225,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::error::Kind;
 
     fn name(name: &str) -> EntryName {
         EntryName::new(name.as_bytes()).unwrap()
@@ -297,7 +299,7 @@ mod tests {
         drop(sender);
         let mut output = Vec::new();
         let items = Items { receiver, batch: VecDeque::new(), mode_bits: 0o777 };
-        assert!(matches!(write_tar(items, &mut output), Err(CliError::TreeCutOff { .. })));
+        assert!(matches!(write_tar(items, &mut output).unwrap_err().kind(), Kind::Lost));
         assert_eq!(output, b"");
     }
 }

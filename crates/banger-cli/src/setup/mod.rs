@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use banger_sys::paths::Paths;
 use clap::{Args, Subcommand};
 
-use crate::error::{CliError, Undone};
+use crate::error::CliError;
+use crate::interruption::{Undone, interrupted};
 use crate::render::print;
 use crate::signals::Signals;
 
@@ -57,14 +58,14 @@ pub(crate) enum SetupError {
     Install(InstallError),
 }
 
-impl SetupError {
-    /// The next command to type.
-    pub(crate) fn hint(&self) -> Option<String> {
-        match self {
-            Self::Catalog(CatalogError::Version { .. }) => Some("banger setup firecracker".to_owned()),
-            Self::Catalog(CatalogError::Damaged(_) | CatalogError::Architecture { .. }) => None,
-            Self::Install(error) => hint_of_install(error),
-        }
+impl From<SetupError> for CliError {
+    fn from(error: SetupError) -> Self {
+        let hint = match &error {
+            SetupError::Catalog(CatalogError::Version { .. }) => Some("banger setup firecracker".to_owned()),
+            SetupError::Catalog(CatalogError::Damaged(_) | CatalogError::Architecture { .. }) => None,
+            SetupError::Install(error) => hint_of_install(error),
+        };
+        Self::failed(error).with_hint(hint)
     }
 }
 
@@ -112,11 +113,11 @@ fn hint_of_install(error: &InstallError) -> Option<String> {
 pub(crate) async fn run(paths: &Paths, command: SetupCommand) -> Result<(), CliError> {
     match command {
         SetupCommand::Firecracker(args) => {
-            let mut signals = Signals::listen().map_err(CliError::Signals)?;
+            let mut signals = Signals::listen()?;
             let program = tokio::select! {
-                program = firecracker(paths, args) => program.map_err(CliError::Setup)?,
+                program = firecracker(paths, args) => program?,
                 stop = signals.next() => {
-                    return Err(CliError::Interrupted { stop, after: None, undone: Undone::Yes });
+                    return Err(interrupted(stop, None, Undone::Yes));
                 }
             };
             print(&format!("{}\n", program.display()))

@@ -1,23 +1,25 @@
 //! `vm stats`: what VMs use.
 
+mod ask;
 mod figures;
 mod table;
 mod watch;
 
 use std::time::Duration;
 
-use banger_api::{Client, VmStats, VmView};
+use banger_api::{Client, VmView};
 use banger_sys::paths::Paths;
 use futures::future::join_all;
 
 use crate::args::shared::AnyVms;
 use crate::ensure::ensure;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::form::Form;
 use crate::progress::Board;
 use crate::render::{self, complain};
 use crate::resolve::Target;
 use crate::targets::{Answer, as_json, choose, tell_failures};
+use ask::ask;
 use figures::Figures;
 
 /// Between the two looks that make a rate, when there is only one answer.
@@ -67,17 +69,13 @@ async fn look(client: &Client, (typed, found): Target<'_>) -> Answer<Figures> {
     Answer::of(vm, result)
 }
 
-async fn ask(client: &Client, vm: &VmView, query: &str) -> Result<VmStats, CliError> {
-    Ok(client.get(&format!("/v1/vms/{}/stats{query}", vm.id)).await?)
-}
-
 /// Tells which guests gave no figures; returns whether there was one.
 fn tell_silent(answers: &[Answer<Figures>]) -> bool {
     let mut is_any = false;
     for figures in answers.iter().filter_map(|answer| answer.result.as_ref().ok()) {
         if let Some(why) = &figures.stats.guest_error {
-            let vm = figures.stats.name.to_string();
-            complain(None, &CliError::GuestSilent { why: why.clone(), vm });
+            let hint = format!("banger vm logs {}", figures.stats.name);
+            complain(None, &CliError::new(Kind::Silent, why.clone()).with_hint(hint));
             is_any = true;
         }
     }

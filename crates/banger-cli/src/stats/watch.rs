@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use banger_api::{Client, ClientError, VmStats, VmView};
+use banger_api::{Client, VmStats, VmView};
 use banger_model::{VmId, VmName};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::ask::ask;
 use super::figures::Figures;
-use super::{ask, table};
+use super::table;
 use crate::args::shared::AnyVms;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
+use crate::painted;
 use crate::render::{self, complain};
 use crate::signals::{Signals, Stop};
 use crate::targets::choose;
@@ -40,7 +42,7 @@ struct Watch {
 
 /// Shows figures until a signal comes.
 pub(super) async fn watch(client: &Client, wanted: &AnyVms) -> Result<u8, CliError> {
-    let mut signals = Signals::listen().map_err(CliError::Signals)?;
+    let mut signals = Signals::listen()?;
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut watch = Watch::default();
@@ -83,7 +85,7 @@ impl Watch {
         self.latest.retain(|id, _| shown.iter().any(|(shown, _)| shown == id));
         self.shown = shown;
         // All that were typed are gone: there will never be anything to show again.
-        if self.shown.is_empty() && !wanted.vms.is_empty() { Err(CliError::Told) } else { Ok(()) }
+        if self.shown.is_empty() && !wanted.vms.is_empty() { Err(CliError::told()) } else { Ok(()) }
     }
 
     fn take(&mut self, id: VmId, answer: Result<VmStats, CliError>, as_json: bool) -> Result<(), CliError> {
@@ -98,27 +100,37 @@ impl Watch {
                 self.latest.insert(id, figures);
                 Ok(())
             }
-            // It went away between the list and the question: the next list tells.
-            Err(CliError::Refused(_)) => {
-                self.latest.remove(&id);
-                Ok(())
-            }
-            // One VM's answer that makes no sense costs no other's.
-            Err(error @ CliError::Api(ClientError::Unreadable { .. })) => {
-                if self.told.insert(id.to_string()) {
-                    complain(None, &error);
+            Err(error) => match error.kind() {
+                // It went away between the list and the question: the next list tells.
+                Kind::Refused(_) => {
+                    self.latest.remove(&id);
+                    Ok(())
                 }
-                self.latest.remove(&id);
-                Ok(())
-            }
-            Err(error) => Err(error),
+                // One VM's answer that makes no sense costs no other's.
+                Kind::Unreadable => {
+                    if self.told.insert(id.to_string()) {
+                        complain(None, &error);
+                    }
+                    self.latest.remove(&id);
+                    Ok(())
+                }
+                Kind::Usage
+                | Kind::Missing
+                | Kind::Silent
+                | Kind::Lost
+                | Kind::Command(_)
+                | Kind::Interrupted(_)
+                | Kind::Told(_)
+                | Kind::OutputClosed
+                | Kind::Failed => Err(error),
+            },
         }
     }
 
     fn draw(&self) -> Result<(), CliError> {
         let known: Vec<_> = self.shown.iter().filter_map(|(id, _)| self.latest.get(id)).collect();
         let table = table::table(&known);
-        if !std::io::stdout().is_terminal() || render::is_dumb() {
+        if !std::io::stdout().is_terminal() || painted::is_dumb() {
             return render::print(&format!("{table}\n"));
         }
         let size = terminal::size();
@@ -134,9 +146,7 @@ fn question(client: Client, vm: VmView) -> Asked {
 }
 
 fn print_line(figures: &Figures) -> Result<(), CliError> {
-    let line =
-        serde_json::to_string(figures).map_err(|source| CliError::BadResult { what: "value", source })?;
-    render::print_json_text(format!("{line}\n").as_bytes())
+    render::print_json_line(figures)
 }
 
 /// Cuts a text to the size of a terminal: what does not fit would scroll the picture away.
