@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use banger_api::{BundleView, OperationView, PackBundle, PullBundle};
+use banger_client::{Ended, OnStop, result};
 use banger_model::{ByteCount, ImageName};
 use banger_sys::paths::Paths;
 
@@ -11,7 +12,7 @@ use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
 use crate::host_path::absolute;
-use crate::operation::{self, Ended, OnStop};
+use crate::operation;
 use crate::progress::Board;
 use crate::pull::pull;
 use crate::render::bytes;
@@ -57,7 +58,7 @@ pub(crate) async fn pack(
     let begin = async |_attempt| client.post::<OperationView>(&path, &request).await;
     let ended = operation::follow(&client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
     let (Ended::Succeeded(operation) | Ended::TooLate { operation, .. }) = ended;
-    let bundle: BundleView = operation::result(operation, "bundle")?;
+    let bundle: BundleView = result(operation, "bundle")?;
     progress.finish(Some(&bundle.path));
     Form::of(as_json, board).print(&bundle, &bundle.path, || line(&bundle))
 }

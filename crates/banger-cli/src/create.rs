@@ -1,6 +1,7 @@
 //! `vm create`, and the making of a VM for `vm run`.
 
 use banger_api::{Client, CreateVm, DeleteVm, OperationView, VmView};
+use banger_client::{Action, Ended, OnStop, Undone, result};
 use banger_sys::id::random_hex;
 use banger_sys::paths::Paths;
 
@@ -9,9 +10,8 @@ use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
 use crate::image::with_our_docker;
-use crate::interruption::{Undone, interrupted};
-use crate::lifecycle::Action;
-use crate::operation::{self, Ended, OnStop};
+use crate::interruption::interrupted;
+use crate::operation;
 use crate::progress::{Board, Progress};
 use crate::render;
 use crate::signals::Signals;
@@ -44,10 +44,10 @@ pub(crate) async fn make(
     match operation::follow(client, begin, signals, OnStop::Cancel, &mut progress).await? {
         Ended::Succeeded(operation) => {
             operation.notes.iter().for_each(|note| render::say(note));
-            Ok((operation::result(operation, "VM")?, progress))
+            Ok((result(operation, "VM")?, progress))
         }
         Ended::TooLate { operation, stop } => {
-            let vm: VmView = operation::result(operation, "VM")?;
+            let vm: VmView = result(operation, "VM")?;
             delete(client, &vm, signals).await?;
             Err(interrupted(stop, Some(vm.name.as_str()), Undone::Yes))
         }
@@ -56,7 +56,7 @@ pub(crate) async fn make(
 
 /// Deletes a VM. A signal while it works leaves the rest to the daemon.
 pub(crate) async fn delete(client: &Client, vm: &VmView, signals: &mut Signals) -> Result<(), CliError> {
-    let delete = Action::Delete { request: DeleteVm::default(), may_be_gone: false };
+    let delete = Action::Delete(DeleteVm::default());
     let begin = async |attempt| delete.begin(client, vm, attempt).await;
     let mut progress = Board::Quiet.progress(None);
     operation::follow(client, begin, signals, OnStop::Leave, &mut progress).await?;

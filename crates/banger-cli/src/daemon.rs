@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::args::daemon::DaemonCommand;
-use crate::ensure::{self, nobody_listens};
 use crate::error::CliError;
 use crate::progress::Board;
 use crate::render::{self, ago, bytes};
+use banger_client::{EnsureError, end, end_silent, nobody_listens};
 
 /// Runs the command.
 pub(crate) async fn run(paths: &Paths, command: DaemonCommand, board: &Board) -> Result<(), CliError> {
@@ -18,7 +18,7 @@ pub(crate) async fn run(paths: &Paths, command: DaemonCommand, board: &Board) ->
         Ok(info) => Some(info),
         Err(error) if nobody_listens(&error) => None,
         Err(ClientError::Silent { .. }) if matches!(command, DaemonCommand::Stop { force: true, .. }) => {
-            ensure::end_silent(paths).await?;
+            end_silent(paths).await?;
             return tell_stopped(&command, board, "killed the daemon; VMs keep running");
         }
         Err(error) => return Err(error.into()),
@@ -30,7 +30,7 @@ pub(crate) async fn run(paths: &Paths, command: DaemonCommand, board: &Board) ->
             let Some(info) = info else {
                 return tell_stopped(&command, board, "the daemon is not running");
             };
-            ensure::end(&client, &info, force).await.map_err(unwrap_refusal)?;
+            end(&client, &info, force).await.map_err(unwrap_refusal)?;
             tell_stopped(&command, board, "stopped the daemon; VMs keep running")
         }
     }
@@ -51,9 +51,9 @@ fn tell_stopped(command: &DaemonCommand, board: &Board, sentence: &str) -> Resul
 }
 
 /// What the daemon refuses is told in its own words.
-fn unwrap_refusal(error: ensure::EnsureError) -> CliError {
+fn unwrap_refusal(error: EnsureError) -> CliError {
     match error {
-        ensure::EnsureError::Ask { source } => source.into(),
+        EnsureError::Ask { source } => source.into(),
         other => other.into(),
     }
 }

@@ -3,11 +3,12 @@
 use banger_api::{CheckOutcome, CheckView, ClientError, DoctorReport};
 use banger_sys::paths::Paths;
 
-use crate::ensure::{EnsureError, ensure};
+use crate::ensure::{self, ensure};
 use crate::error::{CliError, chain};
 use crate::painted::Colour;
 use crate::painted::{Paint, Painted};
 use crate::render;
+use banger_client::EnsureError;
 
 /// Why the daemon could not tell.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +38,7 @@ async fn ask(paths: &Paths) -> Result<DoctorReport, AskError> {
 
 fn unreachable_daemon(error: &AskError) -> DoctorReport {
     let fix = match error {
-        AskError::Ensure(error) => error.hint(),
+        AskError::Ensure(error) => ensure::hint(error),
         AskError::Ask(_) => None,
     };
     let check =

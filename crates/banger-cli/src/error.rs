@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use std::io;
 
 use banger_api::{ClientError, ErrorBody, ErrorCode};
+use banger_client::GuestError;
 use banger_guest::AgentError;
 use serde_json::{Value, json};
 
@@ -240,6 +241,15 @@ impl From<ClientError> for CliError {
             ClientError::NotReachable { .. } | ClientError::Unwritable { .. } => (Kind::Failed, None),
         };
         Self::new(kind, error).with_hint(hint.map(str::to_owned))
+    }
+}
+
+impl From<GuestError> for CliError {
+    fn from(error: GuestError) -> Self {
+        match error {
+            GuestError::Client(error) => error.into(),
+            GuestError::Agent(error) => error.into(),
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! The hints of all errors, side by side.
 
 use banger_api::ClientError;
+use banger_client::EnsureError;
 use banger_guest::AgentError;
 
 use crate::absence::AbsenceError;
 use crate::cp::CopyError;
-use crate::ensure::EnsureError;
 use crate::error::CliError;
 use crate::session::SessionError;
 use crate::ssh::SshError;

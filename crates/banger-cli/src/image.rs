@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_api::{ImageDetails, ImageView, PruneCache, PrunedCache, PullImage, RegisterImage};
+use banger_client::Removable;
 use banger_model::ByteCount;
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use crate::form::Form;
 use crate::host_path::absolute;
 use crate::progress::Board;
 use crate::pull::pull;
-use crate::removal::{IMAGES, Removal, remove};
+use crate::removal::{Removal, remove};
 use crate::render::{self, ago, bytes};
 
 /// How long the daemon may take to remove what may be many gigabytes.
@@ -38,7 +39,7 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
         }
         ImageCommand::Delete { names, force, json } => {
             let wish = Removal { may_be_gone: force, as_json: json.json };
-            remove(paths, IMAGES, names, wish, board).await
+            remove(paths, Removable::Image, names, wish, board).await
         }
         ImageCommand::Show { name, json } => {
             let image: ImageDetails = ensure(paths).await?.get(&format!("/v1/images/{name}")).await?;

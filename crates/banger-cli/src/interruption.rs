@@ -1,18 +1,9 @@
 //! What a user is told whose signal interrupted work: what became of it.
 
+use banger_client::Undone;
+
 use crate::error::{CliError, Kind};
 use crate::signals::Stop;
-
-/// What became of the work that a signal interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Undone {
-    /// It is undone.
-    Yes,
-    /// We left before it was.
-    NotYet,
-    /// It goes on without us.
-    GoesOn,
-}
 
 /// Returns the error of work that a signal interrupted; `target` is what it was about, where that is known.
 pub(crate) fn interrupted(stop: Stop, target: Option<&str>, undone: Undone) -> CliError {

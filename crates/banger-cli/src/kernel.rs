@@ -1,6 +1,7 @@
 //! `kernel list|show|pull|import|delete|catalog`.
 
 use banger_api::{CatalogKernel, ImportKernel, KernelDetails, KernelView, PullRequest};
+use banger_client::Removable;
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
@@ -11,7 +12,7 @@ use crate::form::Form;
 use crate::host_path::absolute;
 use crate::progress::Board;
 use crate::pull::pull;
-use crate::removal::{KERNELS, Removal, remove};
+use crate::removal::{Removal, remove};
 use crate::render::{self, ago, bytes};
 
 /// Runs the command.
@@ -30,7 +31,7 @@ pub(crate) async fn run(paths: &Paths, command: KernelCommand, board: &Board) ->
         KernelCommand::Import(args) => import(paths, args, board).await,
         KernelCommand::Delete { names, force, json } => {
             let wish = Removal { may_be_gone: force, as_json: json.json };
-            remove(paths, KERNELS, names, wish, board).await
+            remove(paths, Removable::Kernel, names, wish, board).await
         }
         KernelCommand::Catalog(args) => {
             let kernels: Vec<CatalogKernel> = ensure(paths).await?.get("/v1/catalog/kernels").await?;

@@ -43,13 +43,11 @@ mod prune;
 mod pull;
 mod removal;
 mod render;
-mod resolve;
 mod run;
 mod screen;
 mod session;
 mod setup;
 mod signals;
-mod spawn;
 mod ssh;
 mod stats;
 mod stdio;
@@ -62,6 +60,7 @@ use std::io;
 use std::process::ExitCode;
 
 use banger_api::{API_VERSION, DeleteVm, KillVm, StartVm, StopVm};
+use banger_client::Action;
 use banger_sys::paths::{Paths, PathsError};
 use serde_json::json;
 
@@ -71,7 +70,7 @@ use crate::args::vm::VmCommand;
 use crate::args::{Cli, Command};
 use crate::error::CliError;
 use crate::form::Form;
-use crate::lifecycle::Action;
+use crate::lifecycle::Missing;
 use crate::progress::Board;
 
 /// No runtime could be started.
@@ -177,28 +176,30 @@ async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result
         }
         VmCommand::Start { vms, wait } => {
             let action = Action::Start(StartVm { wait: wait.boundary() });
-            lifecycle::act(paths, &action, &vms, board).await?;
+            lifecycle::act(paths, &action, Missing::Fails, &vms, board).await?;
         }
         VmCommand::Stop { vms, grace } => {
             let action = Action::Stop(StopVm { grace_secs: grace.grace });
-            lifecycle::act(paths, &action, &vms, board).await?;
+            lifecycle::act(paths, &action, Missing::Fails, &vms, board).await?;
         }
         VmCommand::Restart { vms, grace } => {
             let action = Action::Restart(StopVm { grace_secs: grace.grace });
-            lifecycle::act(paths, &action, &vms, board).await?;
+            lifecycle::act(paths, &action, Missing::Fails, &vms, board).await?;
         }
         VmCommand::Kill { vms, signal } => {
-            lifecycle::act(paths, &Action::Kill(KillVm { signal }), &vms, board).await?;
+            lifecycle::act(paths, &Action::Kill(KillVm { signal }), Missing::Fails, &vms, board).await?;
         }
         VmCommand::Delete { vms, force } => {
-            let action = Action::Delete { request: DeleteVm::default(), may_be_gone: force };
-            lifecycle::act(paths, &action, &vms, board).await?;
+            let missing = if force { Missing::IsFine } else { Missing::Fails };
+            lifecycle::act(paths, &Action::Delete(DeleteVm::default()), missing, &vms, board).await?;
         }
         VmCommand::Prune(args) => prune::prune(paths, &args, board).await?,
         VmCommand::Set { vms, change } => {
-            lifecycle::act(paths, &Action::Set(change.request()), &vms, board).await?;
+            lifecycle::act(paths, &Action::Set(change.request()), Missing::Fails, &vms, board).await?;
         }
-        VmCommand::Touch { vms } => lifecycle::act(paths, &Action::Touch, &vms, board).await?,
+        VmCommand::Touch { vms } => {
+            lifecycle::act(paths, &Action::Touch, Missing::Fails, &vms, board).await?;
+        }
         VmCommand::Logs { vm, follow, raw, vmm } => {
             let which = match (vmm, follow) {
                 (true, _) => logs::LogOf::Vmm,

@@ -1,13 +1,13 @@
 //! `operation list|show|cancel`.
 
 use banger_api::{OperationView, StageView};
+use banger_client::cancel;
 use banger_sys::paths::Paths;
 
 use crate::args::daemon::OperationCommand;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
-use crate::operation;
 use crate::progress::Board;
 use crate::render::{self, seconds};
 
@@ -24,7 +24,7 @@ pub(crate) async fn run(paths: &Paths, command: OperationCommand, board: &Board)
             Form::of(json.json, board).print(&operation, &operation.id, || sheet(&operation))
         }
         OperationCommand::Cancel { id, json } => {
-            let operation = operation::cancel(&client, &id).await?;
+            let operation = cancel(&client, &id).await?;
             let told = || format!("{} {}\n", word(&operation.state), operation.id);
             Form::of(json.json, board).print(&operation, &operation.id, told)
         }

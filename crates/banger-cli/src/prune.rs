@@ -3,13 +3,14 @@
 use std::io::{self, BufRead as _, IsTerminal as _};
 
 use banger_api::{DeleteVm, VmView};
+use banger_client::Action;
 use banger_sys::paths::Paths;
 
 use crate::args::vm::PruneArgs;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
-use crate::lifecycle::{self, Action};
+use crate::lifecycle::{self, Missing};
 use crate::list::vm_table;
 use crate::painted::Painted;
 use crate::progress::Board;
@@ -47,8 +48,8 @@ pub(crate) async fn prune(paths: &Paths, args: &PruneArgs, board: &Board) -> Res
         return Ok(());
     }
     let targets = stopped.iter().map(|vm| (vm.name.as_str(), Ok(vm))).collect();
-    let action = Action::Delete { request: DeleteVm { only_stopped: true }, may_be_gone: true };
-    lifecycle::act_on_all(&client, &action, targets, form, board).await
+    let action = Action::Delete(DeleteVm { only_stopped: true });
+    lifecycle::act_on_all(&client, (&action, Missing::IsFine), targets, form, board).await
 }
 
 /// A VM without a machine on which nobody works.

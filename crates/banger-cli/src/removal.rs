@@ -2,32 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use banger_api::{Client, ClientError, ErrorCode, OperationKind};
+use banger_api::Client;
+use banger_client::{Ended, OnStop, Removable};
 use banger_sys::paths::Paths;
 use futures::future::join_all;
 
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
-use crate::operation::{self, Attempt, Ended, OnStop};
+use crate::operation;
 use crate::outcome::{Done, Outcome, tell};
 use crate::progress::Board;
 use crate::signals::Signals;
-
-/// What can be removed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Removable {
-    /// Where the daemon has them.
-    route: &'static str,
-    /// What JSON calls one.
-    kind: &'static str,
-    kind_of_removal: OperationKind,
-}
-
-pub(crate) const KERNELS: Removable =
-    Removable { route: "/v1/kernels", kind: "kernel", kind_of_removal: OperationKind::KernelDelete };
-pub(crate) const IMAGES: Removable =
-    Removable { route: "/v1/images", kind: "image", kind_of_removal: OperationKind::ImageDelete };
 
 /// How they are removed.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +21,14 @@ pub(crate) struct Removal {
     /// One that does not exist is fine.
     pub(crate) may_be_gone: bool,
     pub(crate) as_json: bool,
+}
+
+/// What JSON calls one.
+fn kind(what: Removable) -> &'static str {
+    match what {
+        Removable::Image => "image",
+        Removable::Kernel => "kernel",
+    }
 }
 
 /// Removes those that nobody uses; the others stay, and make the exit status 1.
@@ -62,7 +56,7 @@ pub(crate) async fn remove<N: Into<String>>(
             Outcome { id: name.clone(), target: name, result }
         }
     });
-    tell("deleted", what.kind, &join_all(each).await, Form::of(wish.as_json, board))
+    tell("deleted", kind(what), &join_all(each).await, Form::of(wish.as_json, board))
 }
 
 async fn remove_one(
@@ -74,14 +68,7 @@ async fn remove_one(
 ) -> Result<Done, CliError> {
     let mut signals = Signals::listen()?;
     let mut progress = board.progress(has_several.then_some(name));
-    let path = format!("{}/{name}/delete", what.route);
-    let begin = async |attempt| match client.post(&path, &()).await {
-        // The daemon that went away has removed it.
-        Err(ClientError::Refused(body)) if attempt == Attempt::Again && body.code == ErrorCode::NotFound => {
-            Ok(operation::finished(what.kind_of_removal, name, None))
-        }
-        begun => begun,
-    };
+    let begin = async |attempt| what.begin(client, name, attempt).await;
     let ended = operation::follow(client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
     match ended {
         Ended::Succeeded(_) | Ended::TooLate { .. } => Ok(Done::default()),

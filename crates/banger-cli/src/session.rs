@@ -16,9 +16,9 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
 use banger_agent_proto::exec_failed::Reason;
-use banger_agent_proto::{CONTROL_PORT, HelloReply, HelloRequest, WindowSize};
+use banger_agent_proto::{HelloReply, HelloRequest, WindowSize};
 use banger_api::{Client, EndingView, VmView};
-use banger_guest::{AgentClient, AgentError, ExecEvent, ExecInput, ExecOutput, ExecSession, ExitOutcome};
+use banger_guest::{AgentError, ExecEvent, ExecInput, ExecOutput, ExecSession, ExitOutcome};
 use banger_model::VmState;
 use bytes::Bytes;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,15 +34,7 @@ use crate::screen::Screen;
 use crate::signals::{Signals, SignalsError, Stop};
 use crate::stdio::{Input, Output, OutputSender, Piece};
 use crate::terminal::{self, RawTerminal};
-use crate::version::VERSION;
 
-/// How long the daemon may take to let us in: it knows how long a guest may take, and waits for the next boot of one that
-/// reboots.
-pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(120);
-/// How long the guest's agent may take to say who it is: one that hangs is reported soon.
-const HELLO_DEADLINE: Duration = Duration::from_secs(5);
-/// How long the guest may take to start a command: it may boot beside it.
-const START_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a signal may wait for a place among the messages to the command.
 const SIGNAL_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a command that was asked to end by SIGTERM or SIGHUP may take.
@@ -208,17 +200,10 @@ pub(crate) async fn ask_for_ssh(client: &Client, vm: &VmView) -> Result<HelloRep
         locale: plan::locale(|name| std::env::var_os(name)),
         ..HelloRequest::default()
     };
-    let asked = async { Ok(connect(client, vm).await?.hello_for(VERSION, request, HELLO_DEADLINE).await?) };
-    match asked.await {
+    match banger_client::hello(client, vm, request).await {
         Ok(hello) => Ok(hello),
-        Err(error) => Err(absence::explain(client, vm, error).await),
+        Err(error) => Err(absence::explain(client, vm, error.into()).await),
     }
-}
-
-async fn connect(client: &Client, vm: &VmView) -> Result<AgentClient, CliError> {
-    let path = format!("/v1/vms/{}/channel?port={CONTROL_PORT}", vm.id);
-    let stream = client.upgrade(&path, CONNECT_DEADLINE).await?;
-    Ok(AgentClient::connect(stream).await?)
 }
 
 async fn start(
@@ -228,25 +213,11 @@ async fn start(
     terminal: Option<WindowSize>,
     detached: bool,
 ) -> Result<ExecSession, CliError> {
-    match open(client, vm, process, terminal, detached).await {
-        Ok(session) => Ok(session),
-        Err(error) => Err(absence::explain(client, vm, error).await),
-    }
-}
-
-async fn open(
-    client: &Client,
-    vm: &VmView,
-    process: &Process,
-    terminal: Option<WindowSize>,
-    detached: bool,
-) -> Result<ExecSession, CliError> {
-    let agent = connect(client, vm).await?;
     let message = process.start(terminal, detached, |name| std::env::var_os(name));
-    // Asked at once, not one after the other: a command in a running VM costs one round trip.
-    let hello = agent.hello(VERSION, HELLO_DEADLINE);
-    let (_, session) = tokio::try_join!(hello, agent.exec(message, START_DEADLINE))?;
-    Ok(session)
+    match banger_client::start(client, vm, message).await {
+        Ok(session) => Ok(session),
+        Err(error) => Err(absence::explain(client, vm, error.into()).await),
+    }
 }
 
 /// Carries everything both ways until the session ends.

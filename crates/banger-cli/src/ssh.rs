@@ -10,6 +10,7 @@ use std::process::Command;
 
 use banger_agent_proto::{EnvironmentVariable, STREAM_PORT};
 use banger_api::{Client, SshAccess, VmView};
+use banger_client::CONNECT_DEADLINE;
 use banger_model::NameError;
 use banger_sys::host::find_program;
 use banger_sys::paths::Paths;
@@ -22,7 +23,7 @@ use crate::ensure::ensure;
 use crate::error::{CliError, Kind};
 use crate::exec::find;
 use crate::plan::{Process, is_locale};
-use crate::session::{self, CONNECT_DEADLINE};
+use crate::session;
 use crate::signals::Signals;
 use crate::stdio::{Input, Output, Piece};
 

@@ -2,15 +2,25 @@
 //! others back.
 
 use banger_api::{Client, VmView};
+use banger_client::{ResolveError, Target, resolve};
 use banger_model::VmState;
 use futures::future::join_all;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::render::complain;
-use crate::resolve::{ResolveError, Target, resolve};
+
+impl From<ResolveError> for CliError {
+    fn from(error: ResolveError) -> Self {
+        let (kind, hint) = match &error {
+            ResolveError::Missing { .. } => (Kind::Missing, "see `banger vm list`"),
+            ResolveError::Ambiguous { .. } => (Kind::Failed, "use a name, or more of the ID"),
+        };
+        Self::new(kind, error).with_hint(hint.to_owned())
+    }
+}
 
 /// What came of one target.
 pub(crate) struct Answer<T> {

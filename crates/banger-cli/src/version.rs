@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 /// Version of the program.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = banger_client::VERSION;
 
 /// Commit it was built from, where the build told.
 pub(crate) const COMMIT: Option<&str> = option_env!("BANGER_COMMIT");

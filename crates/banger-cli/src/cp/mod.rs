@@ -17,7 +17,7 @@ mod tar_output;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use banger_agent_proto::{CONTROL_PORT, ReadTreeRequest, WriteTreeStart};
+use banger_agent_proto::{ReadTreeRequest, WriteTreeStart};
 use banger_api::{Client, VmView};
 use banger_guest::{AgentClient, AgentError};
 use banger_sys::paths::Paths;
@@ -31,9 +31,7 @@ use crate::error::CliError;
 use crate::exec::find;
 use crate::progress::Board;
 use crate::render;
-use crate::session::CONNECT_DEADLINE;
 use crate::signals::Signals;
-use crate::version::VERSION;
 pub(crate) use error::CopyError;
 use host::Work;
 use meter::{Meter, Tally};
@@ -43,8 +41,6 @@ use plan::{CpPlan, GuestPath, Place, Sources};
 const QUEUE_MAX: usize = 4;
 /// How long a guest that is there may neither give nor take anything.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How long the guest's agent may take to say who it is.
-const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// Exit status when something that should have come did not.
 const INCOMPLETE: u8 = 1;
 
@@ -72,16 +68,9 @@ struct Guest {
 
 impl Guest {
     async fn enter(client: &Client, vm: &VmView) -> Result<Self, CliError> {
-        let entered = async {
-            let path = format!("/v1/vms/{}/channel?port={CONTROL_PORT}", vm.id);
-            let stream = client.upgrade(&path, CONNECT_DEADLINE).await?;
-            let agent = AgentClient::connect(stream).await?;
-            agent.hello(VERSION, HELLO_DEADLINE).await?;
-            Ok(agent)
-        };
-        match entered.await {
+        match banger_client::enter(client, vm).await {
             Ok(agent) => Ok(Self { agent, client: client.clone(), vm: vm.clone() }),
-            Err(error) => Err(absence::explain(client, vm, error).await),
+            Err(error) => Err(absence::explain(client, vm, error.into()).await),
         }
     }
 

@@ -10,11 +10,12 @@ mod test_release;
 
 use std::path::PathBuf;
 
+use banger_client::Undone;
 use banger_sys::paths::Paths;
 use clap::{Args, Subcommand};
 
 use crate::error::CliError;
-use crate::interruption::{Undone, interrupted};
+use crate::interruption::interrupted;
 use crate::render::print;
 use crate::signals::Signals;
 

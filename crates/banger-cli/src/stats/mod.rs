@@ -8,6 +8,7 @@ mod watch;
 use std::time::Duration;
 
 use banger_api::{Client, VmView};
+use banger_client::Target;
 use banger_sys::paths::Paths;
 use futures::future::join_all;
 
@@ -17,7 +18,6 @@ use crate::error::{CliError, Kind};
 use crate::form::Form;
 use crate::progress::Board;
 use crate::render::{self, complain};
-use crate::resolve::Target;
 use crate::targets::{Answer, as_json, choose, tell_failures};
 use ask::ask;
 use figures::Figures;

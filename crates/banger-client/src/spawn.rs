@@ -21,7 +21,8 @@ const LINE_BYTES_MAX: u64 = 16 * 1024;
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SpawnError {
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
+pub enum SpawnError {
     #[error("the program `bangerd` is neither beside `banger` nor on PATH")]
     Missing,
     #[error("cannot start `{}`", program.display())]
@@ -32,16 +33,6 @@ pub(crate) enum SpawnError {
     Ended { log: PathBuf },
     #[error("the daemon was not ready within {} s", .deadline.as_secs())]
     NotReady { deadline: Duration, log: PathBuf },
-}
-
-impl SpawnError {
-    pub(crate) fn hint(&self) -> Option<String> {
-        match self {
-            Self::Missing => Some("install `bangerd` beside `banger`, or name it in BANGERD".to_owned()),
-            Self::Ended { log } | Self::NotReady { log, .. } => Some(format!("see `{}`", log.display())),
-            Self::Start { .. } | Self::Refused { .. } => None,
-        }
-    }
 }
 
 /// What became of a start.

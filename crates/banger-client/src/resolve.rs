@@ -3,32 +3,22 @@
 
 use banger_api::VmView;
 
-use crate::error::{CliError, Kind};
-
 /// Why something typed means no VM.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ResolveError {
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
+pub enum ResolveError {
     #[error("there is no VM `{typed}`")]
     Missing { typed: String },
     #[error("`{typed}` matches several VMs: {}", .names.join(", "))]
     Ambiguous { typed: String, names: Vec<String> },
 }
 
-impl From<ResolveError> for CliError {
-    fn from(error: ResolveError) -> Self {
-        let (kind, hint) = match &error {
-            ResolveError::Missing { .. } => (Kind::Missing, "see `banger vm list`"),
-            ResolveError::Ambiguous { .. } => (Kind::Failed, "use a name, or more of the ID"),
-        };
-        Self::new(kind, error).with_hint(hint.to_owned())
-    }
-}
-
 /// A thing that was typed, and the VM that it means.
-pub(crate) type Target<'a> = (&'a str, Result<&'a VmView, ResolveError>);
+pub type Target<'a> = (&'a str, Result<&'a VmView, ResolveError>);
 
 /// Returns the VM of each thing typed, in that order; a VM that was typed twice comes once.
-pub(crate) fn resolve<'a>(typed: &'a [String], vms: &'a [VmView]) -> Vec<Target<'a>> {
+#[must_use]
+pub fn resolve<'a>(typed: &'a [String], vms: &'a [VmView]) -> Vec<Target<'a>> {
     let mut targets: Vec<Target<'a>> = Vec::new();
     for text in typed {
         let found = find(text, vms);

@@ -1,0 +1,259 @@
+//! Makes sure that a daemon of the right version listens: starts one where none does, replaces one that is older than
+//! this program or whose file was replaced, and leaves one alone that is at work.
+//!
+//! ```text
+//! connect ─ nobody ─▶ start bangerd ─ ready ─▶ connect
+//!    │                    └─ `already running`: another command was faster ─▶ connect
+//!    └─ somebody ─▶ judge ─ keep ─▶ done
+//!                     ├─ replace ─▶ shut down, wait for its end ─▶ start bangerd
+//!                     └─ refuse
+//! ```
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use banger_api::{API_VERSION, Client, ClientError, DaemonInfo, ErrorCode};
+use banger_sys::files::{FileError, create_private_directory};
+use banger_sys::paths::Paths;
+use banger_sys::process::ProcessIdentity;
+use rustix::process::Signal;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::VERSION;
+use crate::spawn::{self, SpawnError, Started};
+
+/// How long a daemon may take to be ready, and to end.
+const DAEMON_DEADLINE: Duration = Duration::from_secs(10);
+/// Between two tries while another command starts the daemon.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Why there is no daemon to speak to.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
+pub enum EnsureError {
+    #[error("cannot create the daemon's directory")]
+    RuntimeDirectory { source: FileError },
+    #[error(transparent)]
+    Spawn(SpawnError),
+    #[error("cannot connect to the daemon")]
+    Ask { source: ClientError },
+    #[error("the daemon is banger {daemon}, newer than this banger {VERSION}, and uses another API version")]
+    Newer { daemon: String },
+    #[error(
+        "the daemon is banger {daemon} and uses another API version than this banger {VERSION}; it is busy, so it was not replaced"
+    )]
+    AtWork { daemon: String },
+    #[error("the daemon (process {pid}) does not stop")]
+    DoesNotEnd { pid: u32 },
+    #[error("cannot wait for the end of the daemon (process {pid})")]
+    Watch { pid: u32, source: io::Error },
+    #[error("cannot find out which process owns the socket `{}`", socket.display())]
+    Peer { socket: PathBuf, source: io::Error },
+    #[error("the daemon reports that it is already running, but does not listen on `{}`", socket.display())]
+    NotListening { socket: PathBuf },
+}
+
+/// What to do about a daemon that listens.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Keep,
+    /// It is older, but at work.
+    KeepForNow,
+    Replace,
+    Newer,
+    AtWork,
+}
+
+fn judge(info: &DaemonInfo, our_version: &str, our_api: u32) -> Verdict {
+    let theirs = version_numbers(&info.version);
+    let ours = version_numbers(our_version);
+    let speaks_ours = info.api_version == our_api;
+    if theirs > ours && !speaks_ours && !info.is_outdated {
+        return Verdict::Newer;
+    }
+    if speaks_ours && theirs >= ours && !info.is_outdated {
+        return Verdict::Keep;
+    }
+    match (info.work_in_progress, speaks_ours) {
+        (0, _) => Verdict::Replace,
+        (_, true) => Verdict::KeepForNow,
+        (_, false) => Verdict::AtWork,
+    }
+}
+
+fn version_numbers(version: &str) -> Vec<u64> {
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    core.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+}
+
+/// Is told of a daemon of another version that is busy, so that it was not replaced.
+pub type OnKept = fn(&DaemonInfo);
+
+/// Returns a client of a daemon of the right version; starts or replaces the daemon where that is needed, and again when
+/// it goes away.
+///
+/// # Errors
+/// [`EnsureError`].
+pub async fn ensure(paths: &Paths, on_kept: OnKept) -> Result<Client, EnsureError> {
+    let client = reach(paths, on_kept).await?;
+    let paths = paths.clone();
+    Ok(client.with_successor(move || {
+        let paths = paths.clone();
+        async move { reach(&paths, on_kept).await.is_ok() }
+    }))
+}
+
+async fn reach(paths: &Paths, on_kept: OnKept) -> Result<Client, EnsureError> {
+    let socket = paths.daemon_socket();
+    let client = Client::new(&socket);
+    let deadline = Instant::now() + DAEMON_DEADLINE;
+    loop {
+        match client.get::<DaemonInfo>("/v1/info").await {
+            Ok(info) if accept(&client, &info, on_kept).await? => return Ok(client),
+            Ok(_ended) => {}
+            Err(error) if nobody_listens(&error) => {}
+            // It died with our connection in its queue. To ask who is there changes nothing, so it is asked again.
+            Err(ClientError::Broken { .. }) if Instant::now() < deadline => {
+                sleep(RETRY_PAUSE).await;
+                continue;
+            }
+            Err(source) => return Err(EnsureError::Ask { source }),
+        }
+        create_private_directory(&paths.runtime)
+            .map_err(|source| EnsureError::RuntimeDirectory { source })?;
+        match spawn::start(paths, DAEMON_DEADLINE).await.map_err(EnsureError::Spawn)? {
+            Started::Ready => {}
+            Started::AlreadyRunning if Instant::now() < deadline => sleep(RETRY_PAUSE).await,
+            Started::AlreadyRunning => return Err(EnsureError::NotListening { socket }),
+        }
+    }
+}
+
+/// Returns whether the error means that no daemon is there.
+#[must_use]
+pub fn nobody_listens(error: &ClientError) -> bool {
+    match error {
+        ClientError::NotReachable { source, .. } => {
+            matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+        }
+        _ => false,
+    }
+}
+
+/// Tells whether this daemon stays; one that does not has ended after this.
+async fn accept(client: &Client, info: &DaemonInfo, on_kept: OnKept) -> Result<bool, EnsureError> {
+    match judge(info, VERSION, API_VERSION) {
+        Verdict::Keep => Ok(true),
+        Verdict::KeepForNow => {
+            on_kept(info);
+            Ok(true)
+        }
+        Verdict::Replace => match end(client, info, false).await {
+            Ok(()) => Ok(false),
+            // Somebody gave it work in the meantime.
+            Err(EnsureError::Ask { source: ClientError::Refused(body) })
+                if body.code != ErrorCode::Unauthorized =>
+            {
+                if info.api_version != API_VERSION {
+                    return Err(EnsureError::AtWork { daemon: info.version.clone() });
+                }
+                on_kept(info);
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        },
+        Verdict::Newer => Err(EnsureError::Newer { daemon: info.version.clone() }),
+        Verdict::AtWork => Err(EnsureError::AtWork { daemon: info.version.clone() }),
+    }
+}
+
+/// Asks the daemon to end and waits until its process has.
+///
+/// # Errors
+/// [`EnsureError`]; [`EnsureError::Ask`] when it refuses because it is busy.
+pub async fn end(client: &Client, info: &DaemonInfo, force: bool) -> Result<(), EnsureError> {
+    let pid = info.pid;
+    let watch = |source| EnsureError::Watch { pid, source };
+    let process = match ProcessIdentity::of(pid) {
+        Some(identity) => identity.open().map_err(watch)?,
+        None => None,
+    };
+    let path = format!("/v1/shutdown?force={force}");
+    client.post::<serde_json::Value>(&path, &()).await.map_err(|source| EnsureError::Ask { source })?;
+    let Some(process) = process else { return Ok(()) };
+    match timeout(DAEMON_DEADLINE, process.ended()).await {
+        Ok(ended) => ended.map_err(watch),
+        Err(_elapsed) => Err(EnsureError::DoesNotEnd { pid }),
+    }
+}
+
+/// Ends a daemon that does not answer. Its process is known from its socket.
+///
+/// # Errors
+/// [`EnsureError`].
+pub async fn end_silent(paths: &Paths) -> Result<(), EnsureError> {
+    let socket = paths.daemon_socket();
+    let peer = UnixStream::connect(&socket).await.and_then(|stream| stream.peer_cred());
+    let peer = peer.map_err(|source| EnsureError::Peer { socket: socket.clone(), source })?;
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+    let watch = |source| EnsureError::Watch { pid, source };
+    let Some(identity) = ProcessIdentity::of(pid) else { return Ok(()) };
+    let Some(process) = identity.open().map_err(watch)? else { return Ok(()) };
+    process.signal(Signal::KILL).map_err(watch)?;
+    match timeout(DAEMON_DEADLINE, process.ended()).await {
+        Ok(ended) => ended.map_err(watch),
+        Err(_elapsed) => Err(EnsureError::DoesNotEnd { pid }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(version: &str, api_version: u32, is_outdated: bool, work_in_progress: u32) -> Verdict {
+        let info = DaemonInfo {
+            version: version.into(),
+            api_version,
+            pid: 1,
+            started_at: String::new(),
+            is_outdated,
+            work_in_progress,
+            resident_bytes: 0,
+        };
+        judge(&info, "0.10.0", 2)
+    }
+
+    #[test]
+    fn a_daemon_that_is_as_new_as_we_are_stays() {
+        assert_eq!(verdict("0.10.0", 2, false, 0), Verdict::Keep);
+        assert_eq!(verdict("0.11.0", 2, false, 3), Verdict::Keep);
+    }
+
+    #[test]
+    fn an_older_or_replaced_one_is_replaced_when_it_rests() {
+        assert_eq!(verdict("0.9.0", 2, false, 0), Verdict::Replace);
+        assert_eq!(verdict("0.9.0", 1, false, 0), Verdict::Replace);
+        assert_eq!(verdict("0.10.0", 2, true, 0), Verdict::Replace);
+    }
+
+    #[test]
+    fn one_at_work_stays_while_we_understand_each_other() {
+        assert_eq!(verdict("0.9.0", 2, false, 1), Verdict::KeepForNow);
+        assert_eq!(verdict("0.10.0", 2, true, 1), Verdict::KeepForNow);
+        assert_eq!(verdict("0.9.0", 1, false, 1), Verdict::AtWork);
+    }
+
+    #[test]
+    fn a_newer_one_that_speaks_another_version_is_left_alone() {
+        assert_eq!(verdict("0.11.0", 3, false, 0), Verdict::Newer);
+        assert_eq!(verdict("0.11.0", 3, false, 1), Verdict::Newer);
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(version_numbers("0.10.0") > version_numbers("0.9.9"));
+        assert!(version_numbers("1.0.0-rc.1") >= version_numbers("1.0.0"));
+    }
+}

@@ -1,0 +1,26 @@
+//! What every client of the daemon does, whatever it shows to its user: it makes sure of a daemon, begins operations and
+//! follows them through the end of a daemon, finds the VMs that are meant, and enters guests. Nothing here writes to a
+//! terminal, and no error names a command to type: that is the user's interface.
+
+mod action;
+mod ensure;
+mod guest;
+mod operation;
+mod pull;
+mod removal;
+mod resolve;
+mod spawn;
+
+pub use action::Action;
+pub use ensure::{EnsureError, OnKept, end, end_silent, ensure, nobody_listens};
+pub use guest::{CONNECT_DEADLINE, GuestError, enter, hello, start};
+pub use operation::{
+    Attempt, Ended, FollowError, Note, OnStop, ResultError, Stops, Undone, Watcher, cancel, follow, result,
+};
+pub use pull::Pull;
+pub use removal::Removable;
+pub use resolve::{ResolveError, Target, resolve};
+pub use spawn::SpawnError;
+
+/// Version of this client; a daemon that is older is replaced.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

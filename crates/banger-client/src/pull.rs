@@ -1,0 +1,48 @@
+//! Pulling and importing of images and kernels: all are an operation whose target is the name of what comes.
+
+use std::cell::OnceCell;
+
+use banger_api::{Client, ClientError, ErrorCode, OperationKind, OperationView};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::operation::{self, Attempt};
+
+/// One pull, begun as often as daemons go away in its middle.
+#[derive(Debug)]
+pub struct Pull<'a, R> {
+    client: &'a Client,
+    route: &'a str,
+    request: &'a R,
+    /// What the first daemon said.
+    begun: OnceCell<(OperationKind, String)>,
+}
+
+impl<'a, R: Serialize> Pull<'a, R> {
+    /// Makes a pull that is not begun yet. What comes is found behind the part of `route` before its colon.
+    pub fn new(client: &'a Client, route: &'a str, request: &'a R) -> Self {
+        Self { client, route, request, begun: OnceCell::new() }
+    }
+
+    /// Begins it, or says what a daemon that went away has got.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn begin(&self, attempt: Attempt) -> Result<OperationView, ClientError> {
+        let begun = self.client.post::<OperationView>(self.route, self.request).await;
+        match (begun, attempt, self.begun.get()) {
+            (Err(ClientError::Refused(body)), Attempt::Again, Some((kind, target)))
+                if body.code == ErrorCode::AlreadyExists =>
+            {
+                let collection = self.route.split(':').next().unwrap_or(self.route);
+                let result = self.client.get::<Value>(&format!("{collection}/{target}")).await?;
+                Ok(operation::finished(*kind, target, Some(result)))
+            }
+            (Ok(begun), _, _) => {
+                let _first = self.begun.set((begun.kind, begun.target.clone()));
+                Ok(begun)
+            }
+            (refused, _, _) => refused,
+        }
+    }
+}
