@@ -1,9 +1,9 @@
-//! Random commands on real guests while the daemon is killed again and again: after each kill the next command finds
-//! every VM, rows and processes agree, and what runs takes commands. Then one daemon lives through as many commands as there
-//! is time for, and has neither more descriptors nor more memory afterwards.
+//! Random commands on real guests while the daemon is killed again and again: after each kill the next command finds every
+//! VM, rows and processes agree, and running guests accept commands. Then one daemon runs as many commands as there is time
+//! for, and has neither more descriptors nor more memory afterwards.
 //!
-//! `make soak` runs it; `BANGER_SOAK_GUEST_KILLS` or `BANGER_SOAK_MINUTES` say how long, `BANGER_SOAK_SEED` which way. The
-//! seed is printed first.
+//! `make soak` runs it; `BANGER_SOAK_GUEST_KILLS` or `BANGER_SOAK_MINUTES` set the duration, `BANGER_SOAK_SEED` the
+//! sequence. The seed is printed first.
 
 #![allow(
     clippy::expect_used,
@@ -26,15 +26,15 @@ const VERBS: [&str; 6] = ["create", "start", "stop", "restart", "kill", "delete"
 /// Longest life of a daemon: a boot takes some seconds without hardware virtualisation.
 const LIFE_MS_MAX: u64 = 6000;
 const COMMANDS: usize = 2;
-/// How much of the time daemons are killed; then one lives.
+/// Share of the time in which daemons are killed; after that one daemon stays.
 const KILLING_SHARE: f64 = 0.7;
-/// How long the last daemon lives at least.
+/// Minimum life of the last daemon.
 const CALM_MIN: Duration = Duration::from_secs(20);
-/// What an allocator may keep of what was used for a while.
+/// Memory that an allocator may keep after temporary use.
 const GROWTH_MIB_MAX: f64 = 6.0;
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Descriptors and memory of a daemon that is at rest.
+/// Descriptors and memory of an idle daemon.
 #[derive(Clone, Copy, Debug)]
 struct Figures {
     descriptors: usize,
@@ -95,7 +95,7 @@ fn kill_under_load(home: &Home, rng: &mut Rng, place: &str) {
     });
 }
 
-/// Gives commands until the time is over; returns how many.
+/// Runs commands until the time is over; returns their number.
 fn commands_for(home: &Home, mut rng: Rng, time: Duration) -> usize {
     let begin = Instant::now();
     let mut count = 0;
@@ -106,7 +106,7 @@ fn commands_for(home: &Home, mut rng: Rng, time: Duration) -> usize {
     count
 }
 
-/// One daemon lives through many commands. What it needs once is not counted: it has done each of them before.
+/// One daemon runs many commands. Resources that it needs only once are not counted, because it has run each command before.
 fn live_long(home: &Home, rng: &mut Rng, time: Duration) -> (Figures, Figures, usize) {
     for verb in VERBS {
         act(home, NAMES[0], verb);
@@ -129,7 +129,7 @@ fn live_long(home: &Home, rng: &mut Rng, time: Duration) -> (Figures, Figures, u
     (before, at_rest(home, before.descriptors), commands)
 }
 
-/// Waits a while for the last connections to close, which no event tells of.
+/// Waits for the last connections to close, which no event reports.
 fn at_rest(home: &Home, descriptors_max: usize) -> Figures {
     let status: Value = serde_json::from_str(&home.text(&["daemon", "status", "--json"])).unwrap();
     let directory = format!("/proc/{}/fd", status["pid"]);
@@ -152,7 +152,7 @@ fn delete_all(home: &Home) {
     home.assert_nothing_left();
 }
 
-/// One command of a user; it may be refused, and it may lose its daemon.
+/// One command of a user, which may be refused, and may lose its daemon.
 fn command(home: &Home, rng: &mut Rng) {
     act(home, NAMES[rng.usize(..NAMES.len())], VERBS[rng.usize(..VERBS.len())]);
 }
@@ -170,7 +170,7 @@ fn vms(home: &Home) -> Vec<Value> {
     serde_json::from_str(&home.text(&["vm", "list", "--json"])).unwrap()
 }
 
-/// Rows, processes and files agree, and what runs takes commands.
+/// Checks that rows, processes and files agree, and that running guests accept commands.
 fn look_at(home: &Home, place: &str) {
     let vms = vms(home);
     let mut running = 0;

@@ -1,4 +1,4 @@
-//! One command in one guest: what goes in comes out, and nothing is left behind.
+//! Single commands in a guest: input and output pass unchanged, and nothing is left behind.
 
 use banger_smoke::Home;
 use banger_smoke::harness::Scenario;
@@ -62,7 +62,7 @@ fn detach_run() {
     let vm = home.show("dev");
     assert_eq!(vm["state"], "running", "{vm}");
     assert_eq!(home.text(&["vm", "exec", "dev", "--", "hostname"]), "dev\n");
-    // A second one of this name is refused, and the first is not touched by that.
+    // A second VM with this name is refused, which does not affect the first.
     let again = home.banger(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]).run();
     assert_eq!(again.status, 1, "{again:?}");
     assert!(again.stderr.contains("a VM named `dev` already exists"), "{again:?}");
@@ -76,10 +76,10 @@ fn vm_exec() {
         let arguments: Vec<&str> = ["vm", "exec", "dev", "--"].iter().chain(command).copied().collect();
         home.banger(&arguments)
     };
-    // Arguments are a list to the end: nothing splits or expands them.
+    // Arguments stay a list to the end: nothing splits or expands them.
     let arguments = exec(&["printf", "%s|", "a b", "", "$HOME", "it's", "\"q\"", "two\nlines", "*"]).run();
     assert_eq!(arguments.stdout, "a b||$HOME|it's|\"q\"|two\nlines|*|");
-    // The statuses of a shell.
+    // The statuses that a shell would return.
     for (command, status) in [
         (&["sh", "-c", "exit 42"][..], 42),
         (&["sh", "-c", "kill -9 $$"], 137),
@@ -89,14 +89,14 @@ fn vm_exec() {
     ] {
         assert_eq!(exec(command).run().status, status, "{command:?}");
     }
-    // Two streams out, one in, byte for byte.
+    // Two output streams and one input stream, byte for byte.
     let streams = exec(&["sh", "-c", "echo out; echo err >&2"]).run();
     assert_eq!((streams.stdout.as_str(), streams.stderr.as_str()), ("out\n", "err\n"));
     let megabyte: Vec<u8> =
         (0..1_000_000_u32).map(|number| b'a' + u8::try_from(number % 26).unwrap()).collect();
     let echoed = exec(&["cat"]).stdin(&megabyte).run();
     assert_eq!(echoed.stdout.as_bytes(), megabyte, "stdin came back changed");
-    // The environment and the place of a command.
+    // The environment and working directory of a command.
     let place = home.text(&[
         "vm",
         "exec",
@@ -113,6 +113,6 @@ fn vm_exec() {
         "echo $GREETING; pwd; id -un",
     ]);
     assert_eq!(place, "hello there\n/tmp\nnobody\n");
-    // A background process does not hold the command's end back.
+    // A background process does not delay the command's end.
     assert_eq!(exec(&["sh", "-c", "sleep 1000 & echo hi"]).run().stdout, "hi\n");
 }

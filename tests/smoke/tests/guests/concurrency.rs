@@ -1,4 +1,4 @@
-//! Many callers at once: nobody disturbs, repeats or loses another's work.
+//! Many concurrent callers do not disturb, repeat or lose each other's work.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -60,7 +60,7 @@ fn concurrent_run() {
     home.assert_nothing_left();
 }
 
-/// S1 to S13, B1, B2: nobody knows the image yet, and everybody wants it.
+/// S1 to S13, B1, B2: the image is not there yet, and everybody wants it.
 fn first_runs() {
     let home = Home::empty();
     let names = ["a", "b", "c"];
@@ -73,7 +73,7 @@ fn first_runs() {
         assert_eq!((answer.status, answer.stdout), (0, format!("{name}\n")), "{}", answer.stderr);
     }
     home.assert_nothing_left();
-    // One image and one kernel, whole, and nothing half beside them: whoever came second has waited for the first.
+    // One image and one kernel, both complete, and nothing partial beside them: later callers waited for the first.
     for (kind, name) in [("images", "debian-bookworm"), ("kernels", "debian-12")] {
         let found: Vec<_> = fs::read_dir(home.path().join("state").join(kind))
             .unwrap()
@@ -143,18 +143,18 @@ fn daemon_killed_under_load() {
     let guest = |script: &str| home.text(&["vm", "exec", "runs", "--", "sh", "-c", script]);
     let _ = home.text(&["vm", "exec", "-d", "runs", "--", "sh", "-c", "exec sleep 1004"]);
     let before = home.show("runs");
-    // A command, a stop and a create are in their middle.
+    // A command, a stop and a create are in progress.
     let exec = home.banger(&["vm", "exec", "runs", "--", "sh", "-c", "echo begun; exec sleep 1005"]).start();
     let mut half = home.banger(&["vm", "create", "--memory", "512M", "--name", "half"]).start();
     let mut lines = BufReader::new(half.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("boot guest")), "the guest never began to boot");
     let daemon = Pid::from_raw(home.daemon_pid().unwrap()).unwrap();
     kill_process(daemon, Signal::KILL).unwrap();
-    // A create goes on with the next daemon; a command's connection has gone, and its caller is told.
+    // A create continues with the next daemon; a command's connection is gone, and its caller gets an error.
     let told: Vec<String> = lines.map(Result::unwrap).collect();
     assert_eq!(half.wait().unwrap().code(), Some(0), "{told:?}");
     assert_ne!(Answer::from(exec.wait_with_output().unwrap()).status, 0);
-    // One VM is as it was, and the other is there once and whole.
+    // One VM is unchanged, and the other exists once and is complete.
     let list: Vec<Value> = serde_json::from_str(&home.text(&["vm", "list", "--json"])).unwrap();
     assert!(list.iter().all(|vm| vm["pending"].is_null() && vm["state"] == "running"), "{list:?}");
     assert_eq!(list.len(), 2, "{list:?}");

@@ -1,5 +1,4 @@
-//! A container image as the root of a machine: without systemd, without sshd, with a config that says how its processes
-//! start.
+//! A container image as the root of a machine, without systemd and sshd, and with process settings in its config.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -43,7 +42,7 @@ fn container_image() {
     assert_eq!(again.status, 1);
     assert!(again.stderr.contains("already pulled"), "{again:?}");
 
-    // Its entry point with its command, as it says; the caller's words instead of them, in the same surroundings.
+    // Its entry point with its command, as configured; or the caller's words in their place, in the same environment.
     let run = ["vm", "run", "-q", "--rm", "--image", "tiny", "--memory", "512M"];
     assert_eq!(home.text(&run), "entry cmd A=image 1000:1000 /srv\n");
     let script = r#"echo "$A $(id -u) $(pwd) $HOME""#;
@@ -52,14 +51,14 @@ fn container_image() {
     let ours = ["-e", "A=ours", "--user", "root", "--workdir", "/tmp", "--", "sh", "-c", script];
     assert_eq!(with(&ours), "ours 0 /tmp /root\n");
 
-    // The agent is its init and its door.
+    // The agent is its init and handles its sessions.
     let _ = home.text(&["vm", "run", "-q", "-d", "--image", "tiny", "--name", "t", "--memory", "512M"]);
     let guest = |words: &[&str]| home.text(&[&["vm", "exec", "t", "--user", "root", "--"], words].concat());
     assert_eq!(guest(&["hostname"]), "t\n");
     assert!(!guest(&["ps"]).contains("{init}"), "busybox's init was not started");
     let ssh = home.banger(&["vm", "ssh", "t", "--", "id -u; pwd; exit 5"]).run();
     assert_eq!((ssh.stdout.as_str(), ssh.status), ("0\n/srv\n", 5), "{ssh:?}");
-    // What it writes survives a stop and a start.
+    // Files that it writes survive a stop and a start.
     let _ = guest(&["sh", "-c", "echo kept > /kept; echo home > /root/home"]);
     let _ = home.text(&["vm", "stop", "-q", "t"]);
     let _ = home.text(&["vm", "start", "-q", "t"]);
@@ -93,7 +92,7 @@ fn first_process() {
     let mut service = home.banger(&run).start();
     let mut output = std::io::BufReader::new(service.stdout.take().unwrap());
     assert_eq!(next_line(&mut output), "GET\n");
-    // A pid file of the image's command has numbers that count for whoever comes later.
+    // The numbers in a pid file of the image's command are valid for later commands.
     let exec = |script: &str| home.banger(&["vm", "exec", "s", "--", "sh", "-c", script]).run();
     let script = "until [ -s ~/service.pid ]; do sleep 0.1; done; kill -HUP $(cat ~/service.pid); pwd";
     assert_eq!(exec(script).stdout, "/not/there\n");
@@ -102,7 +101,7 @@ fn first_process() {
     assert_eq!(ended.status, 137);
     assert!(ended.stderr.contains("the image's command"), "{ended:?}");
     assert_eq!(service.wait().unwrap().code(), Some(9));
-    // The machine is there still, with the agent as its first process.
+    // The machine still runs, with the agent as its first process.
     assert_eq!(exec("echo $$; grep -c '^PPid:.0$' /proc/1/status").stdout.lines().last(), Some("1"));
     for user in ["4294967295", "-1:0", "0:2147483648"] {
         let refused = home.banger(&["vm", "exec", &format!("--user={user}"), "s", "--", "id"]).run();
@@ -112,7 +111,7 @@ fn first_process() {
     home.assert_nothing_left();
 }
 
-/// Puts into a root what an image has.
+/// Prepares the root of an image.
 type Prepare = fn(&Path);
 
 fn odd_root() {
@@ -143,7 +142,7 @@ fn odd_root() {
         fs::write(root.join("root/of-image"), "").unwrap();
     };
     let script = "cd ~ && ls of-image && echo x > mine && echo x > /tmp/t && echo x > /run/r && mount";
-    // Where an engine's directory is empty or missing it is one that the engine can use.
+    // An engine's directory that is empty or missing becomes one that the engine can use.
     let roots = [(bootc, true), (absolute, false), (loops_and_files, false)];
     for (number, (prepare, is_bound)) in roots.into_iter().enumerate() {
         let (layout, name) = (home.path().join(format!("layout{number}")), format!("odd{number}"));
@@ -178,7 +177,7 @@ fn write_program(path: &Path, text: &str) {
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-/// Makes an image of busybox that tells what its config says.
+/// Makes a busybox image that prints what its config sets.
 pub(crate) fn make_layout(layout: &Path) {
     let config = [
         "--config.entrypoint",
@@ -196,7 +195,7 @@ pub(crate) fn make_layout(layout: &Path) {
     make_image(layout, &config, |root| write_program(&root.join("entry"), entry));
 }
 
-/// Makes an image of busybox, with `umoci`.
+/// Makes a busybox image with `umoci`.
 fn make_image(layout: &Path, config: &[&str], prepare: impl Fn(&Path)) {
     let image = format!("{}:v1", layout.display());
     let bundle = layout.with_extension("bundle");

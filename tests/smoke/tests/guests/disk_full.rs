@@ -1,4 +1,4 @@
-//! A guest that fills the host's disk: it stands still and says so, goes on when there is room, and can be ended.
+//! A guest that fills the host's disk is paused and reported, resumes when there is space, and can be ended.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -20,11 +20,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
 )
 .needs(Need::Root)];
 
-/// What is taken from the disk beside the guest, to be given back.
+/// Space that is taken from the disk beside the guest, to be returned later.
 const BALLAST_BYTES: usize = 50 << 20;
 
 fn disk_full() {
-    // Namespaces belong to threads: everything below, with the processes it starts, sees the small disk.
+    // Namespaces belong to threads: everything below, including the processes that it starts, sees the small disk.
     let scenario = std::thread::spawn(|| {
         let home = Home::ready();
         home.configure("");
@@ -76,7 +76,7 @@ fn pause_and_go_on(home: &Home) {
     let refused = home.banger(&["vm", "exec", "dev", "--", "true"]).run();
     assert_eq!(refused.status, 1, "{refused:?}");
     assert!(refused.stderr.contains("is paused (host disk full)"), "{refused:?}");
-    // The next daemon starts on the full disk and finds the guest as it is.
+    // The next daemon starts on the full disk and finds the guest in the same state.
     kill_process(Pid::from_raw(home.daemon_pid().unwrap()).unwrap(), Signal::KILL).unwrap();
     assert!(heard("vm_paused").contains("host disk full"));
     fs::remove_file(ballast).unwrap();

@@ -1,4 +1,4 @@
-//! Guests that end, by themselves or by force, and what is told of it.
+//! Guests that end, by themselves or by force, and the reports about their end.
 
 use std::io::{BufRead as _, BufReader};
 
@@ -34,7 +34,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure("init_commands", 5, "the first command may speak to the init", init_commands),
 ];
 
-/// Runs something in a guest that does not outlive it.
+/// Runs a command in a guest that the command ends.
 fn last_command(home: &Home, vm: &str, script: &str) -> Answer {
     let answer = home.banger(&["vm", "exec", vm, "--", "sh", "-c", &format!("{script}; sleep 1000")]).run();
     assert_eq!(answer.status, 1, "{answer:?}");
@@ -52,7 +52,7 @@ fn guest_reboots() {
     let mut events = home.banger(&["events"]).start();
     let mut lines = BufReader::new(events.stdout.take().unwrap()).lines();
     let mut wait_for = |part: &str| lines.by_ref().map(Result::unwrap).any(|line| line.contains(part));
-    // The init ends the command first, and that is what its caller hears of.
+    // The init ends the command first, and that is what its caller sees.
     let reboot = "echo kept > /root/file; reboot; sleep 1000";
     let told = home.banger(&["vm", "exec", "dev", "--", "sh", "-c", reboot]).run();
     assert!(told.status > 128 && told.stderr.contains("the guest reboots"), "{told:?}");
@@ -63,7 +63,7 @@ fn guest_reboots() {
     let after = home.show("dev");
     assert_eq!((&after["id"], &after["last_error"]), (&before["id"], &serde_json::Value::Null), "{after}");
     assert_ne!(after["boot_id"], before["boot_id"]);
-    // Nobody is there when it happens: the next daemon finds the guest's last word.
+    // No daemon runs when it happens: the next daemon finds the guest's last message.
     let qemu = machine(&home, "dev");
     let exec = home.banger(&["vm", "exec", "-d", "dev", "--", "sh", "-c", "sleep 1; reboot -f"]).run();
     assert_eq!(exec.status, 0, "{exec:?}");
@@ -71,10 +71,10 @@ fn guest_reboots() {
     let ended = rustix::process::pidfd_open(qemu, rustix::process::PidfdFlags::empty()).unwrap();
     let mut ended = [rustix::event::PollFd::new(&ended, rustix::event::PollFlags::IN)];
     rustix::event::poll(&mut ended, None).unwrap();
-    // It would go on with the next daemon.
+    // It would continue with the next daemon.
     events.kill().unwrap();
     events.wait().unwrap();
-    // Whoever comes first waits for nothing but the boot.
+    // The first caller waits only for the boot.
     let _ = home.text(&["vm", "restart", "-q", "dev"]);
     let again = home.show("dev");
     assert_eq!(
@@ -96,7 +96,7 @@ fn guest_powers_off() {
         assert_eq!((&vm["state"], &vm["last_error"]), (&"stopped".into(), &serde_json::Value::Null), "{vm}");
         let _ = home.text(&["vm", "start", "-q", "dev"]);
     }
-    // A machine that something on the host ends is another matter.
+    // A machine that a process of the host ends is a different case.
     let qemu = machine(&home, "dev");
     let mut exec = home.banger(&["vm", "exec", "dev", "--", "sh", "-c", "echo begun; sleep 1000"]).start();
     let mut line = String::new();
@@ -119,7 +119,7 @@ fn everything_killed() {
     assert_eq!((ssh.stdout.as_str(), ssh.status), ("root\n", 0), "{ssh:?}");
     let after = home.show("dev");
     assert_eq!((&after["state"], &after["boot_id"]), (&"running".into(), &before), "{after}");
-    // What it starts can be killed for want of memory, it itself not.
+    // Processes that it starts can be killed for lack of memory, but not the process itself.
     assert_eq!(
         guest("cat /proc/self/oom_score_adj; cat /proc/$(pgrep -f '^@banger-agent')/oom_score_adj"),
         "0\n-1000\n"

@@ -1,4 +1,4 @@
-//! What goes wrong is told in one sentence with the next command to type, and nothing is left or lost.
+//! Errors are reported in one sentence with the next command to type, and nothing is left behind or lost.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader};
@@ -48,7 +48,7 @@ fn invalid_name() {
     }
     let too_long = "a".repeat(64);
     refuse_at_once(&home, &["--name", &too_long], "63");
-    // A name that is taken is the one thing that only the daemon knows.
+    // That a name is taken is the one error that only the daemon can find.
     let _ = home.text(&["vm", "create", "-q", "--no-start", "--name", "dev"]);
     let answer = home.banger(&["vm", "run", "--name", "dev", "--", "true"]).run();
     assert_eq!(answer.status, 1);
@@ -88,7 +88,7 @@ fn invalid_spec() {
     home.assert_nothing_left();
 }
 
-/// One clear sentence, before even a daemon is started.
+/// One clear sentence, before a daemon is even started.
 fn refuse_at_once(home: &Home, arguments: &[&str], sentence: &str) {
     let call: Vec<&str> = ["vm", "run", "--rm"].iter().chain(arguments).copied().collect();
     let answer = home.banger(&call).run();
@@ -113,7 +113,7 @@ fn damaged_image() {
     let home = Home::ready();
     let rootfs = home.path().join("state/images/debian-bookworm/rootfs.ext4");
     let copy = rootfs.with_extension("copy");
-    // The file is a hard link: cut a copy, not everybody's image.
+    // The file is a hard link, so a copy is truncated, not the image that all scenarios share.
     fs::write(&copy, "cut").unwrap();
     fs::rename(&copy, &rootfs).unwrap();
     let answer = home.banger(&["vm", "run", "--rm", "--", "true"]).run();
@@ -128,7 +128,7 @@ fn guest_cannot_boot() {
     let _ = home.text(&["vm", "create", "-q", "--no-start", "--memory", "512M", "--name", "dev"]);
     let rootfs = home.path().join("state/images/debian-bookworm/rootfs.ext4");
     let size = fs::metadata(&rootfs).unwrap().len();
-    // A root of the right size that is no file system: the agent cannot mount it.
+    // A root of the right size that is not a file system, so the agent cannot mount it.
     fs::remove_file(&rootfs).unwrap();
     OpenOptions::new().write(true).create_new(true).open(&rootfs).unwrap().set_len(size).unwrap();
     let answer = home.banger(&["vm", "start", "dev"]).run();
@@ -136,7 +136,7 @@ fn guest_cannot_boot() {
     assert!(answer.stderr.contains("ended before it was ready"), "{answer:?}");
     assert!(answer.stderr.contains("banger-agent: cannot"), "the console is missing: {answer:?}");
     assert!(answer.stderr.contains("banger vm logs dev"), "{answer:?}");
-    // The VM is kept for its log.
+    // The VM is kept because of its log.
     assert_eq!(home.show("dev")["state"], "failed");
     assert!(home.text(&["vm", "logs", "dev"]).contains("banger-agent: cannot"));
     assert_eq!(home.machines(), [""; 0]);
@@ -157,14 +157,14 @@ fn silent_guest() {
     assert!(answer.stderr.contains("banger vm logs dev"), "{answer:?}");
     assert_eq!(home.show("dev")["state"], "failed");
     assert_eq!(home.machines(), [""; 0]);
-    // With its time it boots: nothing of it is lost.
+    // With enough time it boots, so nothing of it was lost.
     home.configure("disk_floor = '0'\n");
     let _ = home.text(&["daemon", "stop"]);
     let _ = home.text(&["vm", "start", "-q", "dev"]);
     assert_eq!(home.text(&["vm", "exec", "dev", "--", "hostname"]), "dev\n");
 }
 
-/// The VMs' directory is a tiny file system of its own, in a mount namespace of this scenario's own thread.
+/// The VMs' directory is a tiny file system of its own, in a mount namespace of this scenario's thread.
 fn full_disk() {
     let scenario = std::thread::spawn(|| {
         let home = Home::ready();

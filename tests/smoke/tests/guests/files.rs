@@ -1,4 +1,4 @@
-//! Files into guests, out of them, and from one to another.
+//! Files to guests, from guests, and from one guest to another.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
@@ -22,7 +22,7 @@ fn vm_cp() {
     let at = |path: &str| host.path().join(path).display().to_string();
     let cp = |from: &str, to: &str| home.banger(&["vm", "cp", from, to]).run();
     let guest = |vm: &str, script: &str| home.text(&["vm", "exec", vm, "--", "sh", "-c", script]);
-    // A tree with everything that is kept.
+    // A tree with everything that a copy preserves.
     fs::create_dir_all(at("tree/sub dir")).unwrap();
     fs::write(at("tree/sub dir/run"), "#!/bin/sh\necho it runs\n").unwrap();
     fs::set_permissions(at("tree/sub dir/run"), Permissions::from_mode(0o4750)).unwrap();
@@ -50,7 +50,7 @@ fn vm_cp() {
         fs::metadata(at("back/large")).unwrap().modified().unwrap(),
         fs::metadata(at("tree/large")).unwrap().modified().unwrap()
     );
-    // What a guest would like the host to do: links out, programs with root's rights, devices.
+    // What a hostile guest would try on the host: links out, set-user-id programs, devices.
     guest(
         "dev",
         "mkdir evil && cd evil && ln -s /etc passwd-dir && cp /bin/true suid && chmod 6755 suid && \
@@ -67,7 +67,7 @@ fn vm_cp() {
     assert_eq!(answer.status, 1, "{answer:?}");
     assert!(answer.stderr.contains("already exists and is not a directory"), "{answer:?}");
     assert!(!std::path::Path::new("/etc/banger-was-here").exists());
-    // A full disk is told, and leaves no part of the file.
+    // A full disk is reported, and no partial file is left.
     let answer = cp(&at("tree/large"), "dev:/dev/shm/x/");
     assert!(answer.stderr.contains("dev: there is no directory `/dev/shm/x`"), "{answer:?}");
     guest("dev", "mkdir /tmp/small && mount -t tmpfs -o size=1M tmpfs /tmp/small");

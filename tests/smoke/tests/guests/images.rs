@@ -1,4 +1,4 @@
-//! Images that somebody brings as files: registered, promoted, handed on as one file, deleted.
+//! Images from files: registered, promoted, passed on as one file, deleted.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
 ];
 
-/// Pulls the image `tiny`, whose entry point is not for a root that was registered.
+/// Pulls the image `tiny`, whose entry point does not apply to a registered root.
 fn pull_tiny(home: &Home) {
     let layout = home.path().join("layout");
     make_layout(&layout);
@@ -47,7 +47,7 @@ fn image_register() {
     let refused = home.banger(&["image", "delete", "-q", "mine"]).run();
     assert_eq!(refused.status, 1);
     assert!(refused.stderr.contains("is used by VM `m`"), "{refused:?}");
-    // Under a running VM, which goes on with the copies when it starts again.
+    // Done under a running VM, which uses the copies when it starts again.
     assert_eq!(home.text(&["image", "promote", "-q", "mine"]), "mine\n");
     fs::remove_file(&rootfs).unwrap();
     assert_eq!(guest("cat /srv/kept"), "kept\n");
@@ -74,7 +74,7 @@ fn image_bundle() {
     assert!(other.stderr.contains(&format!("its sha256 is {digest}, not 000")), "{other:?}");
     assert!(!home.path().join("state/images/again").exists());
     assert_eq!(home.text(&[&pull[..], &[digest]].concat()), "again\n");
-    // It runs what the first one's config says.
+    // It runs the command in the config of the first image.
     let run = ["vm", "run", "-q", "--rm", "--image", "again", "--memory", "512M"];
     assert_eq!(home.text(&run), "entry cmd A=image 1000:1000 /srv\n");
     home.assert_nothing_left();

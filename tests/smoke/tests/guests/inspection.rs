@@ -1,4 +1,4 @@
-//! What can be seen of a guest from outside.
+//! The information about a guest that is available from outside.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 fn vm_ports() {
     let home = Home::ready();
     create(&home, &["--wait", "system"]);
-    // A server of the user's, and the image's sshd, whoever holds its socket.
+    // A server of the user's, and the image's sshd, whichever process holds its socket.
     let server = "use Socket; socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(8080, INADDR_ANY)); \
         listen(S, 1); print qq(up\n); $| = 1; sleep 1000";
     let _ = home.text(&["vm", "exec", "-d", "dev", "--", "perl", "-e", server]);
@@ -37,7 +37,7 @@ fn vm_ports() {
 fn vm_stats() {
     let home = Home::ready();
     create(&home, &[]);
-    // Figures of both sides.
+    // Figures from both sides.
     let stats = json(&home, &["vm", "stats", "--json"]);
     let of = |name: &str| {
         stats.as_array().unwrap().iter().find(|one| one["target"] == name).unwrap()["stats"].clone()
@@ -50,7 +50,7 @@ fn vm_stats() {
     let mounts: Vec<_> =
         dev["guest"]["file_systems"].as_array().unwrap().iter().map(|one| &one["mount_point"]).collect();
     assert_eq!(mounts, ["/", "/root"]);
-    // A guest that hangs: the host's figures come, in time, and those of the other VM with them.
+    // With a guest that hangs, the host's figures arrive in time, together with those of the other VM.
     let machine = Pid::from_raw(i32::try_from(home.show("dev")["pid"].as_i64().unwrap()).unwrap()).unwrap();
     kill_process(machine, Signal::STOP).unwrap();
     let begun = Instant::now();
@@ -87,7 +87,7 @@ fn has_port(ports: &Value, port: u64) -> bool {
     ports[0]["ports"].as_array().unwrap().iter().any(|found| found["port"] == port)
 }
 
-/// Tries again while a program in the guest comes up: nothing tells of that from outside.
+/// Tries again while a program in the guest starts, which is not visible from outside.
 fn loop_until<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! Kernels that somebody brings: Debian's own package, unpacked as a root file system has it, boots real guests.
+//! Kernels of the user: Debian's own package, and a root file system unpacked from it, boot real guests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
 ];
 
-/// Runs a program of the host and returns what it wrote.
+/// Runs a program of the host and returns its output.
 fn host(directory: &Path, program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).current_dir(directory).output().expect(program);
     assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
@@ -61,7 +61,7 @@ fn own_kernel_boots_and_stays() {
     let refused = home.banger(&["kernel", "delete", "-q", name]).run();
     assert_eq!(refused.status, 1);
     assert!(refused.stderr.contains("is used by VM `own`"), "{refused:?}");
-    // Replaced under a running VM, whose files stay its own.
+    // Replaced under a running VM, whose own files stay.
     let force = ["kernel", "import", "-q", "--force", "--name", name, "--from", package.to_str().unwrap()];
     assert_eq!(home.text(&force).trim(), name);
     assert_eq!(guest("echo 3 > /proc/sys/vm/drop_caches; modprobe nbd && grep -c ^nbd /proc/modules"), "1\n");
@@ -90,7 +90,7 @@ fn without_pvh_entry() {
     home.assert_nothing_left();
 }
 
-/// Takes the note away that tells of the entry (name `Xen`, type 18).
+/// Removes the note that describes the entry (name `Xen`, type 18).
 fn hide_pvh_entry(path: &Path) {
     let mut kernel = fs::read(path).unwrap();
     let note = [&18_u32.to_le_bytes()[..], b"Xen\0"].concat();

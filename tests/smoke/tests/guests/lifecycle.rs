@@ -1,4 +1,4 @@
-//! A VM's life over several commands.
+//! The life of a VM over several commands.
 
 use banger_smoke::Home;
 use banger_smoke::harness::Scenario;
@@ -50,7 +50,7 @@ fn vm_restart() {
     assert_ne!(second["boot_id"], first["boot_id"]);
     assert_ne!(second["pid"], first["pid"]);
     assert_eq!(guest("cat /root/file; pgrep -c -f '^sleep 1003'; true"), "kept\n0\n");
-    // The host key is the VM's, not the boot's: ssh does not ask again.
+    // The host key belongs to the VM, not to the boot, so ssh does not ask again.
     let ssh = home.banger(&["vm", "ssh", "dev", "--", "hostname"]).run();
     assert_eq!((ssh.stdout.as_str(), ssh.status), ("dev\n", 0), "{ssh:?}");
 }
@@ -60,7 +60,7 @@ fn vm_kill() {
     let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
     let guest = |script: &str| home.text(&["vm", "exec", "dev", "--", "sh", "-c", script]);
     guest("echo more > /root/file; sync");
-    // A machine that hangs does not hold it up.
+    // A machine that hangs does not delay it.
     kill_process(machine(&home, "dev"), Signal::STOP).unwrap();
     let _ = home.text(&["vm", "kill", "-q", "dev"]);
     let vm = home.show("dev");

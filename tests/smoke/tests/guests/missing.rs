@@ -1,5 +1,5 @@
-//! Scenarios that cannot be written before banger has what they are about. They are listed and counted as missing; one
-//! leaves this list when its feature comes.
+//! Scenarios that cannot be written before banger has the feature. They are listed and counted as missing; a scenario leaves
+//! this list when its feature is added.
 
 use banger_smoke::harness::Missing;
 

@@ -1,6 +1,6 @@
-//! What a guest reaches, and what it does not. The scenario has two network namespaces of its own, joined by a cable:
-//! the host's, in which banger runs, and a neighbour's. A thread that has left the machine's network takes along what
-//! it starts.
+//! The destinations that a guest can and cannot reach. The scenario has two network namespaces of its own, joined by a
+//! cable: the host's, in which banger runs, and a neighbour's. A thread that has left the machine's network namespace takes
+//! along the processes that it starts.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -23,16 +23,16 @@ pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
 const HOST: &str = "192.0.2.1";
 const NEIGHBOUR: &str = "192.0.2.2";
 
-/// What clouds tell their machines' credentials by.
+/// The address from which machines in clouds get their credentials.
 const METADATA: &str = "169.254.169.254";
 
-/// A port of the guest, which a program of the host may want, too.
+/// A port of the guest that a program of the host may want as well.
 const GUEST_PORT: u16 = 8126;
 
-/// Bytes that are fetched and sent in one go.
+/// Number of bytes that are fetched and sent in one go.
 const BYTES: usize = 8 << 20;
 
-/// Asks the neighbour by UDP and tells whatever comes back, until the end is told.
+/// Queries the neighbour by UDP and prints whatever comes back, until it is told to end.
 const LISTEN: &str = r#"use Socket; $| = 1;
 socket(my $s, PF_INET, SOCK_DGRAM, 17); bind($s, sockaddr_in(8126, INADDR_ANY)) or die;
 send($s, "question", 0, sockaddr_in(9000, inet_aton("192.0.2.2")));
@@ -71,10 +71,10 @@ fn be_the_neighbour(
     serve(METADATA, 80, "credentials");
     serve_bulk(NEIGHBOUR, 8082);
     answer_twice(is_asked, over);
-    // The namespace lives as long as this thread, or a socket of it.
+    // The namespace lives as long as this thread, or a socket in it.
 }
 
-/// Answers a question twice: at once, and when the host is done.
+/// Answers a query twice: at once, and when the host is done.
 fn answer_twice(is_asked: &Sender<()>, over: &Receiver<()>) {
     let socket = UdpSocket::bind((NEIGHBOUR, 9000)).unwrap();
     let mut question = [0; 100];
@@ -100,7 +100,7 @@ fn be_the_host(
     ip("address add 192.0.2.1/24 dev cable0");
     ip("link set cable0 up");
     ip("route add default via 192.0.2.2 dev cable0");
-    // A range that the kernel takes for its own, without an address of an interface.
+    // A range that the kernel regards as its own, without an address of an interface.
     ip("route add local 203.0.113.0/24 dev lo");
     for (address, port) in [("127.0.0.1", 8080), ("127.0.0.1", 8081), (HOST, 8081), ("203.0.113.7", 8081)] {
         serve(address, port, "from the host");
@@ -125,7 +125,7 @@ fn be_the_host(
     );
     carry_much(&home);
     hear_only_answers(&home, asked, is_over);
-    // Root in the guest sends what it likes, even packets to the host's loopback.
+    // Root in the guest sends whatever it likes, even packets to the host's loopback.
     let _ = home.text(&[
         "vm",
         "exec",
@@ -146,7 +146,7 @@ fn be_the_host(
     refuse(&home, &["http://192.0.2.1:8081/"]);
 }
 
-/// Ends the network's process, as a host short of memory does, and waits for the next one.
+/// Kills the network process, as a host short of memory does, and waits for the next one.
 fn come_back(home: &Home) {
     let mut events = home.banger(&["events"]).start();
     let mut lines = BufReader::new(events.stdout.take().unwrap()).lines().map(Result::unwrap);
@@ -169,7 +169,7 @@ fn carry_much(home: &Home) {
     assert_eq!(home.text(&["vm", "exec", "dev", "--", "sh", "-ec", &script]), format!("{BYTES}\nsame\n"));
 }
 
-/// What programs of the host send to each other, the guest does not hear, and it takes no port away from them.
+/// The guest does not receive datagrams between programs of the host, and takes no port from them.
 fn hear_only_answers(home: &Home, asked: &Receiver<()>, is_over: &Sender<()>) {
     let guest = home.banger(&["vm", "exec", "dev", "--", "perl", "-e", LISTEN]);
     let guest = std::thread::spawn(move || guest.run());
@@ -181,7 +181,7 @@ fn hear_only_answers(home: &Home, asked: &Receiver<()>, is_over: &Sender<()>) {
     ports.push(GUEST_PORT);
     for address in ["127.0.0.1", HOST] {
         for port in &ports {
-            // A refusal of an earlier one may be told here.
+            // A refusal of an earlier datagram may be reported here.
             let _ = socket.send_to(b"secret", (address, *port));
         }
     }
@@ -190,14 +190,14 @@ fn hear_only_answers(home: &Home, asked: &Receiver<()>, is_over: &Sender<()>) {
     assert_eq!(heard.stdout, "answer\nend\n", "{heard:?}");
 }
 
-/// Returns the UDP ports that programs of this thread's network have.
+/// Returns the UDP ports in use by programs in this thread's network namespace.
 fn bound_udp_ports() -> Vec<u16> {
     let table = std::fs::read_to_string("/proc/thread-self/net/udp").unwrap();
     let port = |line: &str| u16::from_str_radix(line.split_whitespace().nth(1)?.rsplit_once(':')?.1, 16).ok();
     table.lines().skip(1).filter_map(port).collect()
 }
 
-/// Asks for all of them at once.
+/// Requests all of them at once.
 fn refuse(home: &Home, urls: &[&str]) {
     let ask = "for url in \"$@\"; do curl -sS -m 3 \"$url\" & done; wait";
     let answer = home.banger(&[&["vm", "exec", "dev", "--", "sh", "-c", ask, "sh"], urls].concat()).run();
@@ -231,7 +231,7 @@ fn serve(address: &str, port: u16, text: &'static str) {
     });
 }
 
-/// Gives much, and gives back what it is sent.
+/// Sends a lot of data, and echoes what it receives.
 fn serve_bulk(address: &str, port: u16) {
     let listener = TcpListener::bind((address, port)).unwrap();
     std::thread::spawn(move || {

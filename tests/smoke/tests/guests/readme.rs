@@ -16,7 +16,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
 
 const README: &str = include_str!("../../../../README.md");
 
-/// A command of the tour, and the lines that the README shows below it.
+/// A command of the tour, and the output that the README shows below it.
 struct Step {
     command: String,
     lines: Vec<String>,
@@ -55,7 +55,7 @@ fn steps() -> Vec<Step> {
     steps
 }
 
-/// The part of a line that is the same on every host: all of it, or its first word where figures follow.
+/// Returns the part of a line that is the same on every host: all of it, or its first word if figures follow.
 fn stable(line: &str) -> Option<&str> {
     let is_figure = |text: &str| text.contains(|c: char| c.is_ascii_digit());
     let first = line.split(' ').next().unwrap_or_default();
@@ -66,13 +66,13 @@ fn stable(line: &str) -> Option<&str> {
     }
 }
 
-/// Columns are as wide as the figures in them.
+/// The width of columns depends on the figures in them.
 fn one_space(text: &str) -> String {
     let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns what it printed, on stdout and stderr.
+/// Returns the command's output, stdout and stderr.
 fn shell(home: &Home, here: &Path, command: &str) -> String {
     let path = format!("{}:{}", programs().display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("sh");

@@ -17,8 +17,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 fn bare_run() {
     let home = Home::ready();
     let mut terminal = Terminal::start(home.banger(&["vm", "run", "--rm", "--name", "sh"]), 97, 31);
-    // Each answer is spelt so that the echo of the typed line cannot be taken for it, and each line is typed at a
-    // prompt: what a person types ahead is the guest's own affair.
+    // Each answer is spelt so that the echo of the typed line cannot be mistaken for it, and each line is typed at a prompt,
+    // because the guest decides what becomes of lines that are typed ahead.
     let at_prompt = |terminal: &mut Terminal, line: &str| {
         terminal.wait_for("# ");
         terminal.type_keys(line);
@@ -61,14 +61,14 @@ fn session() {
         terminal.wait_for("# ");
         terminal
     };
-    // A guest that hangs is left by two keys.
+    // Two keys leave a guest that hangs.
     let mut terminal = enter();
     kill_process(machine, Signal::STOP).unwrap();
     terminal.type_keys("\r~.");
     terminal.wait_for("closed the session in VM `dev`");
     assert_eq!(terminal.wait(), 255);
     kill_process(machine, Signal::CONT).unwrap();
-    // A machine that dies under an editor takes nothing of the terminal along.
+    // A machine that dies while an editor runs leaves the terminal in order.
     let mut terminal = enter();
     terminal.type_keys("printf '\\033[?1049h\\033[?1000h\\033[?25led''itor'; sleep 1000\r");
     terminal.wait_for("editor");

@@ -1,4 +1,4 @@
-//! What may die without taking more with it.
+//! Processes that may die without affecting others.
 
 use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ fn daemon_killed() {
     assert_eq!(line, "begun\n");
     let before = home.show("dev");
     kill(home.daemon_pid().unwrap(), Signal::KILL);
-    // The run in progress is told; the VM goes on, and the next command finds it.
+    // The command in progress gets an error; the VM keeps running, and the next command finds it.
     assert_eq!(run.wait().unwrap().code(), Some(1));
     let after = home.show("dev");
     assert_eq!((&after["state"], &after["pid"]), (&before["state"], &before["pid"]), "{after}");
@@ -68,7 +68,7 @@ fn daemon_killed() {
     assert_eq!(after["boot_id"], boot_id.trim());
 }
 
-/// B40, and promise 4: whoever looks sees no kernel or a whole one.
+/// B40, and promise 4: a reader sees no kernel or a complete one.
 fn pull_killed() {
     let home = Home::empty();
     let is_pulled = || {
@@ -93,7 +93,7 @@ fn pull_killed() {
 fn client_killed() {
     let home = Home::ready();
     let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
-    // The command and its child hold a lock; it is free when both are gone.
+    // The command and its child hold a lock, which is free when both are gone.
     let script = "exec 9>/run/held; flock 9; (sleep 1001 & wait) & echo begun; wait";
     let mut exec = home.banger(&["vm", "exec", "dev", "--", "sh", "-c", script]).start();
     let mut line = String::new();
@@ -102,7 +102,7 @@ fn client_killed() {
     kill(i32::try_from(exec.id()).unwrap(), Signal::KILL);
     exec.wait().unwrap();
     let _ = home.text(&["vm", "exec", "dev", "--", "flock", "-w", "60", "/run/held", "true"]);
-    // A detached one stays.
+    // A detached command stays.
     let _ = home.text(&["vm", "exec", "-d", "dev", "--", "sleep", "1002"]);
     assert_eq!(home.text(&["vm", "exec", "dev", "--", "pgrep", "-c", "-f", "^sleep 1002"]), "1\n");
 }
@@ -115,10 +115,10 @@ fn machine_dies() {
     let told = home.banger(&["vm", "exec", "dev", "--", "sh", "-c", crash]).run();
     assert_eq!(told.status, 1, "{told:?}");
     assert!(told.stderr.contains("the guest's kernel panicked: sysrq triggered crash"), "{told:?}");
-    // Following ends with the machine, and shows its last words.
+    // Following ends with the machine, and shows its last lines.
     let console = banger_smoke::Answer::from(follower.wait_with_output().unwrap());
     assert!(console.stdout.contains("sysrq triggered crash"), "{console:?}");
-    // The end of the machine is an event of the daemon; a command of the same VM waits for the lock of its record.
+    // The end of the machine is an event of the daemon; a command for the same VM waits for the lock of its row.
     let _ = home.text(&["vm", "start", "-q", "dev"]);
     assert_eq!(home.text(&["vm", "exec", "dev", "--", "hostname"]), "dev\n");
 }
@@ -132,24 +132,24 @@ fn guest_hangs() {
         lines.by_ref().map(Result::unwrap).any(|line| line.contains(&format!("\"kind\":\"{kind}\"")))
     };
     let machine = Pid::from_raw(i32::try_from(home.show("dev")["pid"].as_i64().unwrap()).unwrap()).unwrap();
-    // The guest's clock falls behind while it is away; without that it would be a poor test under some VMMs.
+    // The guest's clock falls behind while it is stopped; some VMMs would hide that, so the clock is set back.
     let _ = home.text(&["vm", "exec", "dev", "--", "date", "-s", "@1000000000"]);
     let begun = Instant::now();
     kill_process(machine, Signal::STOP).unwrap();
     assert!(heard("vm_unresponsive"));
     let took = begun.elapsed();
-    // The promise is 5 s, and `make bench` measures it; the rest is for a host that does other things as well.
+    // The promise is 5 s, and `make bench` measures it; the rest is for a host that does other work as well.
     assert!(took < Duration::from_secs(7), "told after {took:?}");
     let table = home.text(&["vm", "list"]);
     assert!(table.contains("unresponsive"), "{table}");
     kill_process(machine, Signal::CONT).unwrap();
     assert!(heard("vm_responsive"));
-    // The clock is set beside the event: its own command waits for neither.
+    // The clock is set concurrently with the event, so the guest waits for it here.
     let wait = "until [ $(date +%s) -gt 1500000000 ]; do sleep 0.1; done; date +%s";
     let guest: u64 = home.text(&["vm", "exec", "dev", "--", "sh", "-c", wait]).trim().parse().unwrap();
     let host = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     assert!(host.abs_diff(guest) <= 5, "guest {guest}, host {host}");
-    // One that hangs for good can still be ended.
+    // A guest that hangs for good can still be ended.
     kill_process(machine, Signal::STOP).unwrap();
     assert!(heard("vm_unresponsive"));
     let _ = home.text(&["vm", "kill", "-q", "dev"]);

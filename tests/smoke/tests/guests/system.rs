@@ -16,7 +16,7 @@ fn system() {
     assert_eq!(guest("systemctl is-system-running"), "running\n");
     assert_eq!(guest("systemctl --failed --no-legend --plain"), "");
     assert_eq!(guest("hostname; cat /etc/hostname"), "sys\nsys\n");
-    // What a developer looks for first.
+    // The first things that a developer looks for.
     assert_eq!(
         guest(
             "for tool in git curl jq gcc make ip ps sshd ssh; do command -v $tool >/dev/null || echo $tool; done"
@@ -24,7 +24,7 @@ fn system() {
         ""
     );
     assert_eq!(guest("echo 'int main(void){return 7;}' > a.c && gcc a.c && ./a.out; echo $?"), "7\n");
-    // Its disks: /root is its own, container engines' directories are no overlay.
+    // Its disks: /root is its own, container engines' directories are not on an overlay.
     assert_eq!(
         guest("findmnt -no FSTYPE /root; findmnt -no FSTYPE /; findmnt -no FSTYPE /var/lib/docker"),
         "ext4\noverlay\next4\n"
@@ -34,7 +34,7 @@ fn system() {
         "755 root:root\n700 root:root\n600 root:root\n"
     );
     assert_eq!(guest("modprobe dm_mod && grep -c ^dm_mod /proc/modules"), "1\n");
-    // The clock is the host's.
+    // The clock agrees with the host's.
     let guest_time: u64 = guest("date +%s").trim().parse().unwrap();
     let host_time = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     assert!(host_time.abs_diff(guest_time) <= 5, "guest {guest_time}, host {host_time}");

@@ -1,4 +1,4 @@
-//! As whom banger runs.
+//! The users as which banger runs.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -36,7 +36,7 @@ fn no_root() {
         fs::copy(programs().join(program), place("bin").join(program)).unwrap();
     }
     fs::create_dir(place("user")).unwrap();
-    // Images and kernels are hard links: the user gets copies, so that the owner of everybody's files stays.
+    // Images and kernels are hard links: the user gets copies, so that the owner of the shared files stays.
     run(Command::new("cp").args(["-r", "--sparse=always"]).arg(place("state")).arg(place("state.user")));
     fs::remove_dir_all(place("state")).unwrap();
     fs::rename(place("state.user"), place("state")).unwrap();
@@ -64,12 +64,12 @@ fn no_root() {
     assert_eq!(home.processes(), [0; 0]);
 }
 
-/// The daemon and the machine live on for long after the command that started them.
+/// The daemon and the machine keep running long after the command that started them.
 fn nothing_inherited() {
     let home = Home::ready();
     let file = fs::File::create(home.path().join("lock")).unwrap();
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    // As a shell's `9>lock` and `3>&1 |`: open in every program that it starts.
+    // As with a shell's `9>lock` and `3>&1 |`: open in every program that it starts.
     let (reader, writer) = rustix::pipe::pipe().unwrap();
     let banger = banger_smoke::Banger::new(
         home.path(),
