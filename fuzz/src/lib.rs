@@ -1,4 +1,4 @@
-//! What the targets share: a place for files, and a look at what is in it.
+//! Shared parts of the targets: a directory for files, and a check of its contents.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use banger_ext4::{EntryBody, Ext4Reader, ReadError};
 use tempfile::TempDir;
 
-/// No file of a fuzzed file system is read further than this.
+/// Maximum number of bytes that are read from a file of a fuzzed file system.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Name of the file that is parsed.
 const INPUT: &str = "input";
 
-/// A directory of one run, in memory.
+/// Makes a directory in memory for one run.
 #[must_use]
 pub fn place() -> TempDir {
     tempfile::tempdir_in("/dev/shm").expect("a directory in memory")
 }
 
-/// Puts the bytes into a file.
+/// Writes the bytes to a file.
 #[must_use]
 pub fn file(place: &TempDir, bytes: &[u8]) -> PathBuf {
     let path = place.path().join(INPUT);
@@ -25,7 +25,7 @@ pub fn file(place: &TempDir, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Fails when something stands beside the input and the directory that was given.
+/// Fails if there is anything besides the input and the given directory.
 pub fn assert_only_inside(place: &TempDir) {
     for entry in fs::read_dir(place.path()).expect("it is there") {
         let name = entry.expect("it can be read").file_name();
@@ -33,10 +33,10 @@ pub fn assert_only_inside(place: &TempDir) {
     }
 }
 
-/// Reads everything that a file system has.
+/// Reads everything that a file system contains.
 ///
 /// # Errors
-/// [`ReadError`]: what was damaged first.
+/// [`ReadError`]: the first damage that was found.
 pub fn read_all(disk: &Path) -> Result<(), ReadError> {
     let reader = Ext4Reader::open(disk)?;
     for entry in reader.tree(b"")? {

@@ -1,1 +1,1 @@
-//! What ARCHITECTURE.md says of the code is compared with the code by the tests of this package; it has no code of its own.
+//! The tests of this package compare ARCHITECTURE.md with the code; the package has no code of its own.

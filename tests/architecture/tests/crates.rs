@@ -1,5 +1,5 @@
-//! The table of crates in ARCHITECTURE.md against `cargo metadata`: every crate has a row, and uses only what its row names.
-//! What only a crate's own tests use is not asked: they may join what the crate keeps apart.
+//! Compares the table of crates in ARCHITECTURE.md with `cargo metadata`: every crate has a row, and uses only crates that
+//! its row names. Dependencies of a crate's own tests are not checked, because tests may join what the crates keep apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,14 +7,14 @@ use std::path::Path;
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
-/// The crates that a crate may use, by names as they stand in the table: `model`, `tests/smoke`.
+/// The crates that a crate may use, by their names in the table: `model`, `tests/smoke`.
 type Rules = BTreeMap<String, BTreeSet<String>>;
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// Returns a crate's name as the second and third column write it.
+/// Returns a crate's name as it appears in the second and third column.
 fn short(name: &str) -> String {
     name.trim_matches('`').trim_start_matches("banger-").trim_start_matches("tests/").to_owned()
 }
@@ -36,7 +36,7 @@ fn rules(text: &str) -> Rules {
     rows.into_iter().map(|(name, may_use)| (name, allowed(may_use, &all))).collect()
 }
 
-/// Reads a cell: nothing, names, or all but some names.
+/// Reads a cell: nothing, names, or all except some names.
 fn allowed(cell: &str, all: &BTreeSet<String>) -> BTreeSet<String> {
     let names = |text: &str| -> BTreeSet<String> {
         text.replace(" and ", ", ")
@@ -52,7 +52,7 @@ fn allowed(cell: &str, all: &BTreeSet<String>) -> BTreeSet<String> {
     }
 }
 
-/// Returns the arrows that no row allows, as `from → to`, and crates without a row.
+/// Returns the dependencies that no row allows, as `from → to`, and crates without a row.
 fn broken(rules: &Rules, used: &Rules) -> Vec<String> {
     let mut broken = Vec::new();
     for (name, uses) in used {

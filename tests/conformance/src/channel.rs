@@ -8,13 +8,13 @@ use tokio::net::UnixStream;
 use crate::guest::CHANNEL_DEADLINE;
 use crate::suite::Subject;
 
-/// How many streams are open at once.
+/// Number of streams that are open at once.
 const STREAMS: usize = 64;
 
-/// Not a whole number of anything that a channel cuts bytes into.
+/// Not a multiple of any size into which a channel splits bytes.
 const BYTES: usize = 1_000_003;
 
-/// Bytes in which every place can be told from every other, for each stream in another way.
+/// Bytes in which every position can be distinguished from every other, in a different way for each stream.
 fn pattern(stream: usize, bytes: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (stream as u64 + 1).wrapping_mul(0xd134_2543_de82_ef95);
     (0..bytes)
@@ -27,7 +27,7 @@ fn pattern(stream: usize, bytes: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Sends bytes and reads them back, both at once.
+/// Sends bytes and reads them back at the same time.
 async fn exchange(stream: UnixStream, bytes: &[u8]) {
     let (mut input, mut output) = stream.into_split();
     let send = async { output.write_all(bytes).await.unwrap() };
@@ -46,7 +46,7 @@ async fn exchange(stream: UnixStream, bytes: &[u8]) {
 pub(crate) async fn integrity(subject: Subject) {
     let rig = subject.rig();
     let machine = subject.vmm.start(&rig.plan).await.unwrap();
-    // The first connects at once: it waits for the guest.
+    // The first exchange connects at once and waits for the guest.
     exchange(subject.guest.echo(machine.as_ref()).await, &pattern(0, BYTES)).await;
     exchange(subject.guest.echo(machine.as_ref()).await, &pattern(1, 1)).await;
     machine.kill().await.unwrap();
@@ -90,7 +90,7 @@ pub(crate) async fn after_a_pause(subject: Subject) {
         machine.resume().await.unwrap();
         exchange(subject.guest.echo(machine.as_ref()).await, &pattern(3, 100_000)).await;
     }
-    // A resume of what runs breaks nothing.
+    // Resuming a running machine breaks nothing.
     machine.resume().await.unwrap();
     exchange(subject.guest.echo(machine.as_ref()).await, b"after").await;
     machine.kill().await.unwrap();

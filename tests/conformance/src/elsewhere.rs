@@ -1,5 +1,5 @@
-//! Machines that another process has started: the test program starts itself again, and that process ends when its machine
-//! runs. A program with a suite calls [`play`] before anything else.
+//! Machines that another process has started: the test program starts itself again, and that process exits once its machine
+//! runs. A program with a suite calls [`play`] first of all.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,10 +16,10 @@ use crate::suite::{Driver, Subject};
 /// The suite's name follows.
 const ARGUMENT: &str = "start-elsewhere";
 
-/// Starts a machine and leaves it, if the arguments ask for it. `find` returns a suite's driver and guest by its name.
+/// Starts a machine and leaves it, if the arguments request that. `find` returns a suite's driver and guest by name.
 ///
 /// # Panics
-/// When it does not start.
+/// If the machine does not start.
 pub fn play(
     arguments: &[OsString],
     find: impl FnOnce(&str) -> Option<(Driver, Arc<dyn Guest>)>,
@@ -30,12 +30,12 @@ pub fn play(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     drop(runtime.block_on(driver().start(&rig.plan)).unwrap());
     println!("{}", rig.plan.state_directory.display());
-    // The machine's files stay as well: whoever takes it over removes them.
+    // The machine's files stay as well, until the process that takes the machine over removes them.
     std::mem::forget(rig);
     Some(ExitCode::SUCCESS)
 }
 
-/// A machine whose starter has gone is taken over by a process that knows its state directory only.
+/// A machine whose starter has exited is taken over by a process that knows only its state directory.
 pub(crate) async fn adoption(subject: Subject) {
     let program = std::env::current_exe().unwrap();
     let started =
@@ -51,7 +51,7 @@ pub(crate) async fn adoption(subject: Subject) {
     assert!(!is_alive(&found));
     let runtime = found.channel_socket.parent().unwrap();
     assert_eq!(std::fs::read_dir(runtime).unwrap().count(), 0);
-    // As a rig has it: `vms/<id>` in one directory with everything.
+    // The layout of a rig: `vms/<id>` in one directory that contains everything.
     let directory = state.ancestors().nth(2).unwrap();
     assert!(directory.starts_with(std::env::temp_dir()), "{}", directory.display());
     std::fs::remove_dir_all(directory).unwrap();

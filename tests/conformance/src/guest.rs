@@ -1,4 +1,4 @@
-//! What the suite wants of a guest.
+//! The suite's requirements for a guest.
 
 use std::time::Duration;
 
@@ -11,32 +11,32 @@ use crate::rig::Rig;
 /// How long a guest may take until it answers on its channel.
 pub const CHANNEL_DEADLINE: Duration = Duration::from_secs(120);
 
-/// What a guest does in a test.
+/// The behaviour of a guest in a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Does {
-    /// It writes the line of [`crate::LINE`] to its console. What else it does does not matter.
+    /// It writes [`crate::LINE`] to its console. The rest of its behaviour does not matter.
     Run,
-    /// It writes the line, and then nothing: nobody in it answers.
+    /// It writes the line, and then nothing more; it never answers.
     Halt,
-    /// It writes the line of [`crate::LINE`] to its console and ends its machine.
+    /// It writes [`crate::LINE`] to its console and ends its machine.
     End,
     /// It writes a dot to its console again and again.
     Tick,
-    /// For each drive it writes a line with its first bytes, and whether it could be written.
+    /// For each drive it writes a line with the drive's first bytes, and whether the drive is writable.
     Drives,
-    /// It sends back what comes, on every stream.
+    /// It echoes everything that it receives, on every stream.
     Echo,
 }
 
-/// A guest that machines of the suite run.
+/// A guest that the suite's machines run.
 #[async_trait]
 pub trait Guest: Send + Sync {
-    /// Tells whether it can do this. What it cannot is left out of the suite.
+    /// Tells whether the guest supports this. Tests of unsupported behaviour are left out of the suite.
     fn can(&self, does: Does) -> bool;
 
-    /// Makes the places and the plan of a new VM.
+    /// Makes the directories and the plan of a new VM.
     fn rig(&self, does: Does) -> Rig;
 
-    /// Opens a stream to the guest that sends back what comes.
+    /// Opens a stream to the guest that echoes everything.
     async fn echo(&self, machine: &dyn Machine) -> UnixStream;
 }

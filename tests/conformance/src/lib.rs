@@ -1,5 +1,5 @@
-//! The VMM contract as tests. [`suite`] takes a driver and a guest: every driver has to pass all of it with every guest
-//! that can do what a test needs.
+//! The VMM contract as tests. [`suite`] takes a driver and a guest: every driver must pass all of it with every guest that
+//! supports what a test needs.
 
 #![allow(
     clippy::cast_possible_truncation,

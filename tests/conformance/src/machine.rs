@@ -12,7 +12,7 @@ use crate::suite::Subject;
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(60);
 
-/// The guest resets its machine after its line: the machine ends by itself.
+/// The guest resets its machine after its line, so the machine ends by itself.
 pub(crate) async fn console_then_end(subject: Subject) {
     let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
@@ -31,7 +31,7 @@ pub(crate) async fn console_then_end(subject: Subject) {
     machine.kill().await.unwrap();
 }
 
-/// The handle on disk is the machine's, and killing removes what was there.
+/// The handle on disk describes the machine, and killing the machine removes its files.
 pub(crate) async fn kill(subject: Subject) {
     let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
@@ -48,7 +48,7 @@ pub(crate) async fn kill(subject: Subject) {
     machine.kill().await.unwrap();
 }
 
-/// A guest that says nothing costs a caller its deadline and no more; a caller hears of the machine's end.
+/// A guest that never answers costs a caller at most its deadline; a caller is notified of the machine's end.
 pub(crate) async fn silent_guest(subject: Subject) {
     let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
@@ -62,7 +62,7 @@ pub(crate) async fn silent_guest(subject: Subject) {
     assert!(matches!(connected, Err(ConnectError::MachineEnded)), "{connected:?}");
 }
 
-/// A dropped machine runs on, is taken over by its handle, ends under its new owner.
+/// A dropped machine keeps running, is taken over through its handle, and ends under its new owner.
 pub(crate) async fn adoption(subject: Subject) {
     let (vmm, rig) = (&subject.vmm, subject.rig());
     let first = vmm.start(&rig.plan).await.unwrap();
@@ -80,7 +80,7 @@ pub(crate) async fn adoption(subject: Subject) {
     assert!(vmm.adopt(&found).await.unwrap().is_none());
 }
 
-/// A machine that ended while nobody looked leaves nothing behind after it was asked for.
+/// A machine that ended unobserved leaves nothing behind once it was looked up.
 pub(crate) async fn ended_unseen(subject: Subject) {
     let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
@@ -93,7 +93,7 @@ pub(crate) async fn ended_unseen(subject: Subject) {
     assert_eq!(rig.runtime_names(), [""; 0]);
 }
 
-/// A handle whose process id was given to another process means a machine that has ended.
+/// A handle whose process ID now belongs to another process describes a machine that has ended.
 pub(crate) async fn stranger(subject: Subject) {
     let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
@@ -106,7 +106,7 @@ pub(crate) async fn stranger(subject: Subject) {
     assert!(vmm.adopt(&wrong).await.is_err());
 }
 
-/// A start that is given up leaves no process, wherever it was given up.
+/// A start that is cancelled leaves no process, wherever it was cancelled.
 pub(crate) async fn cancelled_start(subject: Subject) {
     let (vmm, rig) = (&subject.vmm, subject.rig());
     for pause in [0, 1, 5, 20, 50, 100] {
@@ -118,7 +118,7 @@ pub(crate) async fn cancelled_start(subject: Subject) {
     }
 }
 
-/// Two machines run side by side; one's end is not the other's.
+/// Two machines run side by side, and the end of one does not affect the other.
 pub(crate) async fn two_at_once(subject: Subject) {
     let (vmm, one, other) = (&subject.vmm, subject.rig(), subject.rig());
     let (first, second) = tokio::join!(vmm.start(&one.plan), vmm.start(&other.plan));
@@ -130,7 +130,7 @@ pub(crate) async fn two_at_once(subject: Subject) {
     second.kill().await.unwrap();
 }
 
-/// A machine that no handle tells of is found by its state directory.
+/// A machine without a handle is found by its state directory.
 pub(crate) async fn orphan(subject: Subject) {
     let (vmm, rig) = (&subject.vmm, subject.rig());
     let machine = vmm.start(&rig.plan).await.unwrap();
@@ -142,7 +142,7 @@ pub(crate) async fn orphan(subject: Subject) {
     assert_eq!(machine.ended().await, MachineEnd::Signaled(9));
 }
 
-/// Each plan that cannot be carried out is refused in its own words.
+/// Each plan that cannot be carried out is refused with an error of its own.
 pub(crate) async fn bad_plans(subject: Subject) {
     let (vmm, rig) = (&subject.vmm, subject.rig());
     let reason = |result: Result<Box<dyn Machine>, StartError>| match result {
@@ -166,7 +166,7 @@ pub(crate) async fn bad_plans(subject: Subject) {
     assert_eq!(rig.processes(), [0; 0]);
 }
 
-/// A file that is no kernel is refused in the VMM's words.
+/// A file that is not a kernel is refused with the VMM's message.
 pub(crate) async fn no_kernel(subject: Subject) {
     let mut rig = subject.rig();
     rig.plan.kernel.vmlinux = rig.path("initramfs");
@@ -180,7 +180,7 @@ pub(crate) async fn no_kernel(subject: Subject) {
     assert_eq!(rig.processes(), [0; 0]);
 }
 
-/// The processes of the network live and end with the machine.
+/// The network processes live and end with the machine.
 pub(crate) async fn network(subject: Subject) {
     let mut rig = subject.rig();
     rig.plan.network = Network::UserMode { mac: "52:54:00:12:34:56".into() };
@@ -193,7 +193,7 @@ pub(crate) async fn network(subject: Subject) {
     assert!(!companions.iter().any(ProcessIdentity::is_alive));
 }
 
-/// Shared drives are read-only for the guest, its own are not; both files show it.
+/// Shared drives are read-only for the guest, its own drives are not; both files show it.
 pub(crate) async fn drives(subject: Subject) {
     let rig = subject.rig();
     let machine = subject.vmm.start(&rig.plan).await.unwrap();

@@ -1,4 +1,4 @@
-//! Pause, resume, figures.
+//! Pause, resume and figures.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ async fn grows(console: &Path) {
 }
 
 async fn stands_still(console: &Path) {
-    // What was written before may still be on its way.
+    // Earlier output may still be in transit.
     tokio::time::sleep(A_WHILE).await;
     let before = length(console);
     tokio::time::sleep(A_WHILE).await;
@@ -86,7 +86,7 @@ pub(crate) async fn drive_stats(subject: Subject) {
     until_console_says(&machine.handle().console_log, ": refused").await;
     until_console_says(&machine.handle().console_log, ": written").await;
     let drives = machine.stats().await.unwrap().drives.expect("the VMM counts");
-    // One sector is read of each of two drives, and one written.
+    // One sector is read from each of two drives, and one is written.
     assert_eq!((drives.read_bytes, drives.reads), (1024, 2), "{drives:?}");
     assert_eq!(drives.written_bytes, 512, "{drives:?}");
     assert_eq!(machine.stats().await.unwrap().drives, Some(drives), "asked again, they are the same");

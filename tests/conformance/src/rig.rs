@@ -13,19 +13,20 @@ pub const LINE: &str = "hello from a tiny guest";
 /// The file that the guest boots as its kernel.
 const GUEST: &str = "guest.elf";
 
-/// One VM's places.
+/// The directories of one VM.
 #[derive(Debug)]
 pub struct Rig {
-    /// What is started.
+    /// The plan of the machine.
     pub plan: MachinePlan,
     directory: TempDir,
 }
 
 impl Rig {
-    /// Makes places with a base and an overlay whose first bytes are `base` and `over`, and a kernel that `write` writes.
+    /// Makes the directories, a base and an overlay whose first bytes are `base` and `over`, and a kernel written by
+    /// `write`.
     ///
     /// # Panics
-    /// When there is no room.
+    /// If the files cannot be written.
     pub fn with_kernel(write: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::Builder::new().prefix("vmm,").tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
@@ -64,22 +65,22 @@ impl Rig {
         Self { plan, directory }
     }
 
-    /// A path among its files.
+    /// Returns the path of one of its files.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// The directory of all VMs.
+    /// Returns the directory of all VMs.
     #[must_use]
     pub fn state_root(&self) -> PathBuf {
         self.path("vms")
     }
 
-    /// Names of what lies in the runtime directory.
+    /// Returns the names of the files in the runtime directory.
     ///
     /// # Panics
-    /// When it cannot be read.
+    /// If the directory cannot be read.
     #[must_use]
     pub fn runtime_names(&self) -> Vec<String> {
         let mut names: Vec<_> = std::fs::read_dir(&self.plan.runtime_directory)
@@ -90,10 +91,10 @@ impl Rig {
         names
     }
 
-    /// Processes whose command line names this rig or its VM.
+    /// Returns the processes whose command line names this rig or its VM.
     ///
     /// # Panics
-    /// When `/proc` cannot be read.
+    /// If `/proc` cannot be read.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {
         let directory = self.directory.path().to_str().unwrap().replace(',', ",,");
@@ -109,10 +110,10 @@ impl Rig {
     }
 }
 
-/// Waits for a condition that no event tells, as the content of a file that another process writes.
+/// Waits for a condition that no event reports, such as the content of a file that another process writes.
 ///
 /// # Panics
-/// When it is not met within half a minute.
+/// If it is not met within half a minute.
 pub async fn until(what: &str, mut is_met: impl FnMut() -> bool) {
     let wait = async {
         while !is_met() {
@@ -124,10 +125,10 @@ pub async fn until(what: &str, mut is_met: impl FnMut() -> bool) {
         .unwrap_or_else(|_late| panic!("never happened: {what}"));
 }
 
-/// Waits until a console log has a text.
+/// Waits until a console log contains a text.
 ///
 /// # Panics
-/// When it has not within half a minute.
+/// If it does not within half a minute.
 pub async fn until_console_says(log: &Path, line: &str) {
     until(&format!("`{line}` on the console"), || {
         std::fs::read_to_string(log).is_ok_and(|text| text.contains(line))
@@ -135,15 +136,15 @@ pub async fn until_console_says(log: &Path, line: &str) {
     .await;
 }
 
-/// Tells whether a machine's process runs.
+/// Tells whether a machine's process is running.
 #[must_use]
 pub fn is_alive(handle: &MachineHandle) -> bool {
     ProcessIdentity::from(handle.process).is_alive()
 }
 
 impl Drop for Rig {
-    /// What the programs said is gone with the directory, so a test that fails shows it. Machines outlive their owner: those of
-    /// a test that fails end here.
+    /// The programs' output is deleted with the directory, so a failing test prints it. Machines outlive their owner; those
+    /// of a failing test are ended here.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;

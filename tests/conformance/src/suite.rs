@@ -1,4 +1,4 @@
-//! All tests of the contract, with what each wants of its guest.
+//! All tests of the contract, each with the behaviour that it needs from its guest.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::guest::{Does, Guest};
 use crate::trials::trial;
 use crate::{channel, elsewhere, machine, orders};
 
-/// Makes a driver.
+/// A constructor of a driver.
 pub type Driver = fn() -> Arc<dyn Vmm>;
 
-/// What a test works with.
+/// The subject of a test.
 pub(crate) struct Subject {
     pub(crate) vmm: Arc<dyn Vmm>,
     pub(crate) guest: Arc<dyn Guest>,
@@ -73,7 +73,7 @@ pub fn suite(name: &str, driver: Driver, guest: &Arc<dyn Guest>) -> Vec<Trial> {
 }
 
 impl Subject {
-    /// The places of a new VM.
+    /// Makes the directories of a new VM.
     pub(crate) fn rig(&self) -> crate::Rig {
         self.guest.rig(self.does)
     }

@@ -1,4 +1,4 @@
-//! Tests as values: a test that cannot run here says so by name.
+//! Tests as values: a test that cannot run here is reported by name.
 
 use libtest_mimic::{Failed, Trial};
 
@@ -17,7 +17,7 @@ where
     })
 }
 
-/// Makes a trial that does not run, with the reason in its name.
+/// Makes a trial that is skipped, with the reason in its name.
 #[must_use]
 pub fn skipped(name: &str, why: &str) -> Trial {
     eprintln!("skipped: {name}: {why}");

@@ -1,6 +1,7 @@
-//! Cold starts on hardware virtualisation, printed as JSON: one by one, and 20 and 100 at once, with the memory of each VM.
-//! Without hardware virtualisation it prints why it measures nothing; `BANGER_BENCH_ANYWAY=1` measures all the same, to try
-//! the measurement itself. `BANGER_BENCH_RUNS` sets how many single runs (at least 5), `BANGER_BENCH_AT_ONCE` the crowds.
+//! Cold starts on hardware virtualisation, printed as JSON: one at a time, and 20 and 100 at once, with the memory of each
+//! VM. Without hardware virtualisation it prints the reason and measures nothing; `BANGER_BENCH_ANYWAY=1` measures anyway,
+//! to test the measurement itself. `BANGER_BENCH_RUNS` sets the number of single runs (at least 5), `BANGER_BENCH_AT_ONCE`
+//! the sizes of the groups.
 
 #![allow(
     clippy::expect_used,
@@ -20,14 +21,14 @@ use banger_sys::paths::Paths;
 use serde_json::{Value, json};
 
 const MEMORY_MIB: u64 = 256;
-/// What the goals allow: `docs/benchmarks.md`.
+/// The limits of the goals: `docs/benchmarks.md`.
 const RUN_GOAL: Duration = Duration::from_millis(250);
 const BESIDE_GUEST_GOAL_KIB: u64 = 5 * 1024;
-/// The host keeps at least so much for itself while a crowd runs.
+/// Memory that the host keeps for itself while a group runs.
 const KEPT_MIB: u64 = 1024;
 
 fn main() {
-    // `cargo test --benches` asks whether there is anything to list: there is not.
+    // `cargo test --benches` asks for a list of tests; there is none.
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
@@ -41,7 +42,7 @@ fn main() {
     let crowds = crowds.split(',').map(|size| size.trim().parse().expect("BANGER_BENCH_AT_ONCE: numbers"));
     let home = Home::ready();
     use_installed_firecracker(&home);
-    // The first finds its files on the disk, the others in memory.
+    // The first run reads its files from the disk, the others from memory.
     let first = timed(|| run_true(&home));
     let mut whole: Vec<_> = (0..runs).map(|_| timed(|| run_true(&home))).collect();
     let (mut hello, mut done) = (Vec::new(), Vec::new());
@@ -76,8 +77,8 @@ fn main() {
     println!("{figures:#}");
 }
 
-/// The home of the measurement is a new one: it uses the Firecracker that `BANGER_FIRECRACKER` names, or that its user has
-/// installed by `banger setup firecracker`. Without either the daemon looks on `PATH`, as always.
+/// Installs Firecracker in the measurement's new home: the one that `BANGER_FIRECRACKER` names, or that its user has
+/// installed by `banger setup firecracker`. Without either the daemon searches `PATH`, as always.
 fn use_installed_firecracker(home: &Home) {
     let installed =
         Paths::from_environment().ok().map(|paths| paths.firecracker_current().join("firecracker"));
@@ -89,7 +90,7 @@ fn use_installed_firecracker(home: &Home) {
     std::fs::write(config.join("config.toml"), text).expect("the home can be written");
 }
 
-/// Starts so many VMs in one moment, and runs a command in each as soon as it answers.
+/// Starts this many VMs at the same moment, and runs a command in each as soon as it answers.
 fn crowd(home: &Home, size: usize) -> Value {
     let needed_mib = size as u64 * MEMORY_MIB + KEPT_MIB;
     if needed_mib > host::memory_mib() {
@@ -152,7 +153,7 @@ fn delete(home: &Home, name: &str) {
     let _ = home.text(&["vm", "delete", "-q", name]);
 }
 
-/// Returns what a VM's processes hold, from its handle and the kernel's account of each process.
+/// Returns the memory of a VM's processes, from its handle and the kernel's figures for each process.
 fn memory_of(home: &Home, name: &str) -> Value {
     let vm = home.show(name);
     let id = vm["id"].as_str().expect("an id");

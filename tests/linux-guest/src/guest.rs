@@ -27,19 +27,20 @@ use tokio::sync::Mutex;
 const DISK_BYTES: u64 = 1 << 30;
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Keeps the image's init from beginning: what is tested is the VMM, and an init would only take time from it.
+/// Keeps the image's init from starting, because the VMM is tested and an init would only take time from it.
 const INIT_DELAY_MILLIS: u32 = 600_000;
 
-/// Our kernel and image. They are pulled when the first machine is made.
+/// Our kernel and image, which are pulled when the first machine is made.
 #[derive(Debug, Default)]
 pub struct LinuxGuest {
     home: OnceLock<Home>,
-    /// VMs whose guests know already who they are.
+    /// VMs whose guests were identified already.
     identified: Mutex<HashSet<VmId>>,
 }
 
 impl LinuxGuest {
-    /// Where kernel and image are, with an initramfs that has the agent of this build: a start puts it there.
+    /// Returns the state directory with kernel and image. The initramfs contains this build's agent, because a start puts it
+    /// there.
     fn state(&self) -> PathBuf {
         let home = self.home.get_or_init(|| {
             let home = Home::ready();
@@ -49,7 +50,7 @@ impl LinuxGuest {
         home.path().join("state")
     }
 
-    /// Connects to the guest's agent. The first caller tells it who it is: before that it runs no command.
+    /// Connects to the guest's agent. The first caller identifies the guest, because it runs no command before that.
     async fn client(&self, machine: &dyn Machine) -> AgentClient {
         let stream = machine.connect(CONTROL_PORT, CHANNEL_DEADLINE).await.expect("the agent answers");
         let client = AgentClient::connect(stream).await.expect("the agent speaks HTTP/2");
@@ -94,7 +95,7 @@ impl Guest for LinuxGuest {
             drive(DriveRole::Work, &work),
         ];
         rig.plan.memory = "512M".parse().unwrap();
-        // The kernel writes its command line to the console, where it is told to write more than errors.
+        // The kernel writes its command line to the console if its log level includes more than errors.
         rig.plan.kernel_arguments = vec!["loglevel=6".to_owned(), format!("conformance.line=\"{LINE}\"")];
         if does == Does::End {
             // Without a first process the kernel panics, and resets its machine.
@@ -121,7 +122,7 @@ impl Guest for LinuxGuest {
             let _ = input.stdin_end().await;
         });
         tokio::spawn(async move {
-            // Held: a connection ends with its last client.
+            // Kept, because a connection ends with its last client.
             let _client = client;
             while let Ok(Some(event)) = output.next().await {
                 if let ExecEvent::Stdout(bytes) = event

@@ -1,6 +1,6 @@
-//! A real Linux guest, our kernel and image, where the contract's tests have a guest as parameter; and what the measurements of
-//! cold starts need: whether there is hardware virtualisation, a VMM's memory beside its guest's, the middle and the end of a
-//! row of times.
+//! A real Linux guest, with our kernel and image, for the contract's tests, which take the guest as a parameter. Also
+//! helpers for the measurement of cold starts: whether there is hardware virtualisation, the memory of a VMM besides its
+//! guest's, and percentiles of times.
 
 mod guest;
 mod memory;
@@ -12,7 +12,7 @@ use banger_sys::host::{self, Virtualization};
 pub use guest::LinuxGuest;
 pub use memory::{MachineMemory, beside_guest};
 
-/// Returns why guests do not run on the processor itself here; `None`: they do.
+/// Returns the reason why guests do not run directly on the processor here; `None` if they do.
 #[must_use]
 pub fn why_no_hardware() -> Option<&'static str> {
     match host::virtualization() {
@@ -25,7 +25,7 @@ pub fn why_no_hardware() -> Option<&'static str> {
     }
 }
 
-/// Returns the time below which `percent` of the times lie; nought of none.
+/// Returns the time below which `percent` of the times lie; zero if there are none.
 #[must_use]
 pub fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();

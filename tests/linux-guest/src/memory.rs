@@ -1,16 +1,17 @@
-//! A VMM's memory, told apart from that of its guest. Source: `proc_pid_smaps(5)`.
+//! The memory of a VMM, separated from that of its guest. Source: `proc_pid_smaps(5)`.
 
-/// Memory of a VMM's process, in KiB. Pages that several processes share count for each in part.
+/// Memory of a VMM's process in KiB. Pages that several processes share count proportionally.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MachineMemory {
-    /// What the guest's memory takes.
+    /// Memory of the guest.
     pub guest_kib: u64,
-    /// What everything else takes.
+    /// All other memory.
     pub beside_guest_kib: u64,
 }
 
-/// Sums up `smaps` of a VMM whose guest has so much memory. A mapping that is at least half as large as the guest's memory is
-/// a part of it: a VMM maps it in one piece or two, around the hole for devices below 4 GiB, and nothing else near that size.
+/// Sums up `smaps` of a VMM whose guest has `guest_kib` of memory. A mapping at least half as large as the guest's memory is
+/// part of it, because a VMM maps it in one or two pieces, around the hole for devices below 4 GiB, and maps nothing else
+/// near that size.
 #[must_use]
 pub fn beside_guest(smaps: &str, guest_kib: u64) -> MachineMemory {
     let mut memory = MachineMemory::default();

@@ -1,4 +1,4 @@
-//! The VMM contract with a real Linux guest: under QEMU, translated where it has to be, and under Firecracker where the
+//! The VMM contract with a real Linux guest: under QEMU, with translation if necessary, and under Firecracker if the
 //! processor has hardware virtualisation. `BANGER_FIRECRACKER` names a Firecracker that is not on `PATH`.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]

@@ -1,8 +1,8 @@
-//! Figures on real guests, printed as JSON: medians of several runs, both sides of a comparison in turn in the same
-//! run. `BANGER_BENCH_RUNS` sets how many (at least 5).
+//! Figures on real guests, printed as JSON: medians of several runs, with both sides of a comparison alternating in the same
+//! run. `BANGER_BENCH_RUNS` sets the number of runs (at least 5).
 //!
-//! The bare side is what nobody can be faster than: the same VMM program with the same kernel, initramfs, drives and
-//! memory, until the guest's agent answers the handshake of its channel.
+//! The bare side is a lower bound: the same VMM program with the same kernel, initramfs, drives and memory, until the
+//! guest's agent answers the handshake of its channel.
 
 #![allow(
     clippy::expect_used,
@@ -26,26 +26,26 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 const MEMORY: &str = "512M";
-/// What the goal allows on top of a bare run: 5 %, or this, whichever is more.
+/// The goal's allowance on top of a bare run: 5 %, or this, whichever is more.
 const ALLOWANCE: Duration = Duration::from_millis(150);
 /// The VM whose machine the bare runs repeat.
 const BARE: &str = "bare";
-/// What `CREATES` creates at once may take of what they take in a row.
+/// Maximum time of `CREATES` concurrent creates, as a share of the time of sequential ones.
 const AT_ONCE_GOAL: f64 = 0.6;
 const CREATES: usize = 4;
 const CREATE_TURNS: usize = 3;
-/// How long a guest may hang before it is told.
+/// Maximum time until a hanging guest is reported.
 const HANG_GOAL: Duration = Duration::from_secs(5);
 
 fn main() {
-    // `cargo test --benches` asks whether there is anything to list: there is not.
+    // `cargo test --benches` asks for a list of tests; there is none.
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
     let runs = std::env::var("BANGER_BENCH_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(7).max(5);
     let home = Home::ready();
     let bare = BareGuest::prepare(&home);
-    // One of each first, so that both find their files in memory.
+    // One run of each first, so that both find their files in memory.
     run_true(&home);
     bare.boot();
     let mut whole = Vec::new();
@@ -90,7 +90,7 @@ fn run_true(home: &Home) -> Duration {
     begin.elapsed()
 }
 
-/// Creates that many VMs in a row and at once, by turns: the medians.
+/// Returns the medians for that many creates, sequential and concurrent, alternating.
 fn creates(home: &Home) -> (Duration, Duration) {
     let create = || {
         let mut create = home.banger(&["vm", "create", "-q", "--memory", MEMORY]).start();
@@ -133,7 +133,8 @@ fn exec_round_trip(home: &Home, runs: usize) -> Duration {
     median(&mut times)
 }
 
-/// From the moment at which a machine stops to the event that tells it, at another time of the daemon's round each time.
+/// Returns the longest time from the moment a machine is stopped to the event that reports it, stopping it at a different
+/// time of the daemon's round each time.
 fn hang_told(home: &Home, runs: usize) -> Duration {
     let _ = home.text(&["vm", "run", "-q", "-d", "--name", "hang", "--memory", MEMORY]);
     let machine = home.show("hang")["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
@@ -166,7 +167,7 @@ fn daemon_memory(home: &Home) -> f64 {
     (bytes / 1024.0 / 1024.0 * 10.0).round() / 10.0
 }
 
-/// The drives of a VM that has been stopped, and the VMM's command line as the driver writes it.
+/// The drives of a stopped VM, and the VMM's command line as the driver writes it.
 struct BareGuest {
     directory: tempfile::TempDir,
     arguments: Vec<String>,
@@ -175,7 +176,7 @@ struct BareGuest {
 }
 
 impl BareGuest {
-    /// Takes the command line from a machine of banger's own, so that both sides run the same guest.
+    /// Takes the command line from a machine of banger, so that both sides run the same guest.
     fn prepare(home: &Home) -> Self {
         let directory = tempfile::tempdir_in("/var/tmp").expect("a temporary directory");
         let _ = home.text(&["vm", "run", "-q", "-d", "--name", BARE, "--memory", MEMORY]);
@@ -221,7 +222,8 @@ impl BareGuest {
     }
 }
 
-/// Replaces what only the driver can give: inherited sockets and memory become paths, the VM's drives copies.
+/// Replaces arguments that only the driver can provide: inherited sockets and memory become paths, the VM's drives become
+/// copies.
 fn stand_alone(argument: &str, state: &Path, directory: &Path) -> String {
     let path = |name: &str| directory.join(name).display().to_string();
     let mut text = argument.replace(&state.join("console.log").display().to_string(), &path("console.log"));

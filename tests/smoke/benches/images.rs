@@ -1,9 +1,9 @@
 //! Container images from a real registry on loopback, printed as JSON: `banger image pull` against `skopeo copy`, `umoci
-//! unpack` and `mke2fs -d`, by turns in the same run, for few large and for many small files.
-//! `BANGER_BENCH_RUNS` sets how many turns.
+//! unpack` and `mke2fs -d`, alternating in the same run, for few large and for many small files. `BANGER_BENCH_RUNS` sets
+//! the number of turns.
 //!
-//! Both sides end with an ext4 on stable storage. Ours is more: it has a work-seed, and the sha256 of the root in its
-//! manifest.
+//! Both sides end with an ext4 image on stable storage. Ours does more: it has a work-seed, and its manifest has the sha256
+//! of the root.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -29,7 +29,7 @@ const RUNS_DEFAULT: usize = 3;
 const DISKS_GOAL: Duration = Duration::from_millis(50);
 const MEMORY_GOAL_KIB: u64 = 256 << 10;
 
-/// What a pull of twice the bytes and twice the files may take: twice, and some noise.
+/// Maximum growth of the time for twice the bytes and twice the files: twice, plus some noise.
 const GROWTH_GOAL: f64 = 2.3;
 
 /// An image to measure with.
@@ -48,7 +48,7 @@ const DOUBLE: Shape =
 const SMALL_FILES: Shape =
     Shape { name: "100000_small_files", files: 100_000, bytes: 100_000_000, is_compared: true };
 
-/// What was measured with one image: medians, and the most memory.
+/// The figures of one image: medians, and the peak memory.
 struct Figures {
     ours: Duration,
     theirs: Option<Duration>,
@@ -59,7 +59,7 @@ struct Figures {
 }
 
 fn main() {
-    // `cargo test --benches` asks whether there is anything to list: there is not.
+    // `cargo test --benches` asks for a list of tests; there is none.
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
@@ -149,7 +149,7 @@ fn pull(home: &Home, registry: &Registry, tag: &str) -> Duration {
     begin.elapsed()
 }
 
-/// What the disks of a VM of this image take to make.
+/// Returns the times of making the disks of a VM with this image.
 fn disk_times(home: &Home) -> Vec<Duration> {
     for _ in 0..5 {
         let answer = home.banger(&["vm", "create", "-q", "--no-start", "--image", "v1"]).run();
@@ -166,7 +166,7 @@ fn disk_times(home: &Home) -> Vec<Duration> {
     times
 }
 
-/// The way without banger, down to a synced file system.
+/// Does the same without banger, up to a synced file system.
 fn tools(work: &Path, registry: &Registry) -> Duration {
     let (layout, bundle, disk) = (work.join("copy"), work.join("bundle"), work.join("disk.ext4"));
     let image = format!("{}:v1", layout.display());
@@ -195,7 +195,7 @@ fn tools(work: &Path, registry: &Registry) -> Duration {
     took
 }
 
-/// Makes `v1` of three layers, and `v2` that has one small layer more.
+/// Makes `v1` with three layers, and `v2` with one small layer more.
 fn make_layout(work: &Path, shape: &Shape) -> PathBuf {
     let layout = work.join("layout");
     run(Command::new("umoci").args(["init", "--layout"]).arg(&layout));
@@ -219,7 +219,7 @@ fn make_layout(work: &Path, shape: &Shape) -> PathBuf {
     layout
 }
 
-/// Puts a layer on top of `v1`.
+/// Adds a layer on top of `v1`.
 fn add_layer(work: &Path, layout: &Path, tag: &str, fill: impl FnOnce(&Path)) {
     let (root, archive) = (work.join("layer"), work.join("layer.tar"));
     fs::create_dir(&root).expect("a directory");
@@ -238,7 +238,7 @@ fn add_layer(work: &Path, layout: &Path, tag: &str, fill: impl FnOnce(&Path)) {
     fs::remove_file(archive).expect("it can be removed");
 }
 
-/// Numbers that look random and are the same in every run (xorshift).
+/// Pseudo-random numbers that are the same in every run (xorshift).
 struct Numbers(u64);
 
 impl Numbers {

@@ -1,4 +1,4 @@
-//! What the documents say of tests stays true: each test, scenario and figure that they name is there.
+//! The documents' statements about tests stay true: each test, scenario and figure that they name exists.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// All Rust sources below a directory.
+/// Collects all Rust sources below a directory.
 fn sources(directory: &Path, found: &mut String) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -19,7 +19,7 @@ fn sources(directory: &Path, found: &mut String) {
     }
 }
 
-/// Names in backticks that could be those of a function: lower case, with an underscore.
+/// Returns the names in backticks that could be names of functions: lower case, with an underscore.
 fn names(text: &str) -> Vec<&str> {
     let is_name = |word: &&str| {
         word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
@@ -29,7 +29,7 @@ fn names(text: &str) -> Vec<&str> {
 
 #[test]
 fn every_test_scenario_and_figure_that_the_documents_name_exists() {
-    // The fuzz targets are listed where they are built.
+    // The fuzz targets are listed in the manifest that builds them.
     let mut code = fs::read_to_string(workspace().join("fuzz/Cargo.toml")).unwrap();
     for directory in ["crates", "tests"] {
         sources(&workspace().join(directory), &mut code);

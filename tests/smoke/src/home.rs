@@ -1,5 +1,5 @@
-//! Places for scenarios. The kernel and the image are pulled once per checkout, on an empty state, and every home
-//! has them as hard links: as whole and as separate as a copy, at no cost.
+//! Homes for scenarios. The kernel and the image are pulled once per checkout, into an empty state, and every home has them
+//! as hard links, which are as complete and separate as copies, at no cost.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Banger;
 
-/// The directory for the homes of a scenario that the harness runs: it looks at those that a failure has left.
+/// The directory for the homes of a scenario that the harness runs. The harness examines those that a failure left there.
 pub(crate) const ROOM: &str = "BANGER_SMOKE_ROOM";
-/// Where the harness has pulled kernel and image.
+/// The directory into which the harness has pulled kernel and image.
 pub(crate) const PULLED: &str = "BANGER_SMOKE_PULLED";
 
-/// How much room the host's disk has is no matter of scenarios, but for those about it.
+/// Free disk space of the host is irrelevant to scenarios, except for those about it.
 const WITHOUT_FLOOR: &str = "disk_floor = '0'\n";
 
-/// A `BANGER_HOME` of its own; dropping it ends its daemon and VMs, and removes it. A scenario of the harness that fails
-/// leaves it, for the harness to look at and to clear.
+/// A `BANGER_HOME` of its own; dropping it ends its daemon and VMs, and removes it. A failing scenario of the harness leaves
+/// it, so that the harness can examine and clear it.
 #[derive(Debug)]
 pub struct Home {
     directory: tempfile::TempDir,
@@ -29,7 +29,7 @@ pub struct Home {
 /// Returns the directory of the built programs.
 ///
 /// # Panics
-/// When they are not built.
+/// If they are not built.
 #[must_use]
 pub fn programs() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -45,13 +45,13 @@ pub fn programs() -> PathBuf {
 }
 
 impl Home {
-    /// A home without kernel and image.
+    /// Makes a home without kernel and image.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// If it cannot be made.
     #[must_use]
     pub fn empty() -> Self {
-        // Short, because sockets live below it: a socket's path has at most 107 bytes.
+        // The path is short, because sockets are below it and a socket's path has at most 107 bytes.
         let (place, prefix) = match std::env::var_os(ROOM) {
             Some(room) => (PathBuf::from(room), "h"),
             None => (PathBuf::from("/var/tmp"), "bs"),
@@ -63,18 +63,18 @@ impl Home {
         home
     }
 
-    /// Gives it this configuration instead of the one that it has; a daemon that runs keeps the old one.
+    /// Replaces the configuration; a running daemon keeps the old one.
     ///
     /// # Panics
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn configure(&self, text: &str) {
         configure(self.path(), text);
     }
 
-    /// A home that has the default kernel and image.
+    /// Makes a home that has the default kernel and image.
     ///
     /// # Panics
-    /// When they cannot be pulled.
+    /// If they cannot be pulled.
     #[must_use]
     pub fn ready() -> Self {
         let home = Self::empty();
@@ -85,7 +85,7 @@ impl Home {
         home
     }
 
-    /// Where it is.
+    /// Returns the path of the home.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
@@ -97,10 +97,10 @@ impl Home {
         Banger::new(self.path(), arguments)
     }
 
-    /// Calls `banger` and returns what it wrote to stdout.
+    /// Calls `banger` and returns its stdout.
     ///
     /// # Panics
-    /// When it fails.
+    /// If it fails.
     #[must_use]
     pub fn text(&self, arguments: &[&str]) -> String {
         let answer = self.banger(arguments).run();
@@ -108,16 +108,16 @@ impl Home {
         answer.stdout
     }
 
-    /// Returns what `banger vm show --json` says of a VM.
+    /// Returns the output of `banger vm show --json` for a VM.
     ///
     /// # Panics
-    /// When there is no such VM.
+    /// If there is no such VM.
     #[must_use]
     pub fn show(&self, vm: &str) -> serde_json::Value {
         serde_json::from_str(&self.text(&["vm", "show", "--json", vm])).expect("JSON")
     }
 
-    /// Returns the process of this home's daemon, if it runs.
+    /// Returns the process of this home's daemon, if it is running.
     #[must_use]
     pub fn daemon_pid(&self) -> Option<i32> {
         let answer = self.banger(&["daemon", "status", "--json"]).run();
@@ -132,20 +132,20 @@ impl Home {
         processes.map(|(_pid, line)| line).filter(|line| line.contains("qemu-system")).collect()
     }
 
-    /// Returns the ids of the processes that carry the networks of this home's machines.
+    /// Returns the IDs of this home's network processes.
     #[must_use]
     pub fn networks(&self) -> Vec<i32> {
         let processes = processes_of(self.path()).into_iter();
         processes.filter(|(_pid, line)| line.contains("network-gate")).map(|(pid, _line)| pid).collect()
     }
 
-    /// Returns the ids of this home's processes: its daemon, its machines, and the commands that use it.
+    /// Returns the IDs of this home's processes: its daemon, its machines, and the commands that use it.
     #[must_use]
     pub fn processes(&self) -> Vec<i32> {
         processes_of(self.path()).into_iter().map(|(pid, _line)| pid).collect()
     }
 
-    /// Returns the names of the files that VMs have left.
+    /// Returns the names of files that VMs have left behind.
     #[must_use]
     pub fn leftovers(&self) -> Vec<PathBuf> {
         ["state/vms", "run/vms"]
@@ -155,10 +155,10 @@ impl Home {
             .collect()
     }
 
-    /// Fails when a machine, a row or a file of a VM is left.
+    /// Fails if a machine, a row or a file of a VM is left.
     ///
     /// # Panics
-    /// When something is left.
+    /// If something is left.
     pub fn assert_nothing_left(&self) {
         assert_eq!(self.text(&["vm", "list", "--json"]).trim(), "[]");
         assert_eq!(self.machines(), [""; 0]);
@@ -183,7 +183,7 @@ impl Drop for Home {
     }
 }
 
-/// Ends everything of a home whose scenario did not: politely, as far as that goes within the deadline, then by force.
+/// Ends all processes of a home whose scenario did not: in order if that is possible within the deadline, then by force.
 pub(crate) fn clear(home: &Path, deadline: Duration) {
     let call = |arguments: &[&str]| Banger::new(home, arguments).run_within(deadline);
     let vms: Vec<serde_json::Value> =
@@ -194,7 +194,7 @@ pub(crate) fn clear(home: &Path, deadline: Duration) {
     let _ = call(&["daemon", "stop", "--force"]);
     for (pid, _line) in processes_of(home) {
         if let Some(pid) = Pid::from_raw(pid) {
-            // Gone meanwhile is as good.
+            // It may have ended meanwhile.
             let _ = kill_process(pid, Signal::KILL);
         }
     }
@@ -220,7 +220,7 @@ fn processes_of(home: &Path) -> Vec<(i32, String)> {
     found
 }
 
-/// Returns a home into which kernel and image were pulled by this checkout's programs, once.
+/// Returns a home into which this checkout's programs have pulled kernel and image, once.
 pub(crate) fn pulled() -> &'static Path {
     static HOME: OnceLock<PathBuf> = OnceLock::new();
     HOME.get_or_init(|| {
@@ -257,7 +257,7 @@ fn link_tree(from: &Path, to: &Path) -> std::io::Result<()> {
         if entry.file_type()?.is_dir() {
             link_tree(&entry.path(), &target)?;
         } else if fs::hard_link(entry.path(), &target).is_err() {
-            // Another file system: a copy is as good, only slower.
+            // On another file system, a copy serves as well, only slower.
             fs::copy(entry.path(), &target)?;
         }
     }

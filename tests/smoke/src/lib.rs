@@ -1,6 +1,6 @@
-//! Real guests: the built programs, driven as a user drives them, never a service's insides. [`Home`] is a place of
-//! its own for one scenario, so that it can run on a developer's machine and leave their VMs alone; [`harness`] runs
-//! scenarios.
+//! Tests with real guests: the built programs are driven as a user drives them, never through a service's internals.
+//! [`Home`] is a home for one scenario, so that it can run on a developer's machine without affecting other VMs; [`harness`]
+//! runs scenarios.
 
 #![allow(
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! Compares what `make bench` has measured with what was recorded. Ratios and memory only: times are of the machine and of
-//! its mood, but both sides of a ratio had the same.
+//! Compares the measurements of `make bench` with the record. Only ratios and memory are compared, because times depend on
+//! the machine and its load, which are the same for both sides of a ratio.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,68 +7,66 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What was recorded, for one way of running guests.
+/// The record for one way of running guests.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
     /// VMM and accelerator, as `banger vm show` names them.
     pub vm: String,
-    /// What is compared, by the name that the figure has in the output of `make bench`.
+    /// Compared figures, by their names in the output of `make bench`.
     pub figures: BTreeMap<String, Recorded>,
 }
 
-/// One figure. Smaller is better.
+/// One recorded figure. Smaller is better.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct Recorded {
-    /// Its value.
     pub value: f64,
-    /// How much it differs between runs of one build, as a part of the value.
+    /// How much it differs between runs of one build, as a share of the value.
     pub noise: f64,
 }
 
-/// What came of one figure.
+/// The result for one figure.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct Finding {
-    /// Its name.
     pub name: String,
-    /// What was recorded.
     pub recorded: Recorded,
-    /// How it is now.
     pub change: Change,
 }
 
-/// How a figure is now.
+/// The comparison of a figure with the record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
     /// Within the noise.
     Same(f64),
-    /// Better than noise can make it: the record can be renewed.
+    /// Better by more than the noise: the record can be updated.
     Better(f64),
-    /// Worse than noise can make it.
+    /// Worse by more than the noise.
     Worse(f64),
-    /// It was not measured.
+    /// The figure was not measured.
     Missing,
 }
 
-/// Why nothing was compared.
+/// The reason why nothing was compared.
 #[derive(Debug, thiserror::Error)]
 pub enum RegressionError {
-    /// The measurement is no JSON.
+    /// The measurement is not valid JSON.
     #[error("the output of `make bench` cannot be read")]
     Unreadable(#[source] serde_json::Error),
-    /// It is of another kind of machine.
+    /// The measurement is for another kind of machine.
     #[error("guests ran with `{found}`, and what was recorded is of `{recorded}`")]
     OtherVm {
-        /// In the measurement.
+        /// The machine in the measurement.
         found: String,
-        /// In the record.
+        /// The machine in the record.
         recorded: String,
     },
 }
 
 impl Change {
-    /// Whether a build with this may go on.
+    /// Tells whether a build with this result passes.
     #[must_use]
     pub fn is_good(self) -> bool {
         match self {
@@ -91,7 +89,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Compares each recorded figure with the output of `make bench`, which is one JSON object after the other.
+/// Compares each recorded figure with the output of `make bench`, which is a sequence of JSON objects.
 ///
 /// # Errors
 /// [`RegressionError`].

@@ -19,19 +19,18 @@ pub struct Banger {
     stdin: Option<Vec<u8>>,
 }
 
-/// What came of it.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct Answer {
-    /// Exit status; 128 + n when signal n ended it.
+    /// Exit status; 128 + n if signal n ended it.
     pub status: i32,
-    /// What it wrote to stdout.
     pub stdout: String,
-    /// What it wrote to stderr.
     pub stderr: String,
 }
 
 impl Banger {
-    /// A call in this home.
+    /// Prepares a call in this home.
     #[must_use]
     pub fn new(home: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(programs().join("banger"));
@@ -39,24 +38,24 @@ impl Banger {
         Self { command, shown: format!("banger {}", arguments.join(" ")), stdin: None }
     }
 
-    /// Feeds this to its stdin.
+    /// Sets its stdin.
     #[must_use]
     pub fn stdin(mut self, bytes: &[u8]) -> Self {
         self.stdin = Some(bytes.to_vec());
         self
     }
 
-    /// Sets a variable of its environment.
+    /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// Runs it to its end, and says so on stderr: a failed scenario shows its course.
+    /// Runs the call to its end, and prints it on stderr, so that a failed scenario shows its course.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn run(self) -> Answer {
         let (shown, begin) = (self.shown.clone(), Instant::now());
@@ -66,10 +65,10 @@ impl Banger {
         answer
     }
 
-    /// Runs it to its end, or ends it after this time.
+    /// Runs the call to its end, or kills it after this time.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn run_within(self, deadline: Duration) -> Answer {
         let child = self.start();
@@ -88,10 +87,10 @@ impl Banger {
         Answer::from(output)
     }
 
-    /// Starts it and returns the process.
+    /// Starts the call and returns the process.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn start(mut self) -> Child {
         let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
@@ -104,7 +103,7 @@ impl Banger {
             .expect("`banger` can be started");
         if let (Some(bytes), Some(mut pipe)) = (self.stdin, child.stdin.take()) {
             std::thread::spawn(move || {
-                // A program that does not read its stdin is fine.
+                // It is not an error if a program does not read its stdin.
                 let _ = pipe.write_all(&bytes);
             });
         }

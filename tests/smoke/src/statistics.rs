@@ -1,14 +1,14 @@
-//! What benchmarks make of their times.
+//! Statistics of measured times.
 
 use std::time::Duration;
 
-/// Returns the median, the later of the two in the middle; sorts the times. Nothing measured is no time.
+/// Returns the median, or the later of the two in the middle; sorts the times. Returns zero if there are none.
 pub fn median(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// Rounds a ratio to three digits behind the point.
+/// Rounds a ratio to three decimal places.
 #[must_use]
 pub fn three_digits(ratio: f64) -> f64 {
     (ratio * 1000.0).round() / 1000.0

@@ -1,4 +1,4 @@
-//! A terminal with a program in it: what a person at a keyboard sees and types.
+//! A terminal with a running program, as a person at a keyboard sees it and types into it.
 //! Source: `pty(7)`.
 
 use std::fs::File;
@@ -31,7 +31,7 @@ impl Terminal {
     /// Starts `banger` on a terminal of this size.
     ///
     /// # Panics
-    /// When there is no terminal.
+    /// If there is no terminal.
     #[must_use]
     pub fn start(banger: Banger, columns: u16, rows: u16) -> Self {
         let master =
@@ -59,7 +59,7 @@ impl Terminal {
         let (sender, output) = channel();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // The read fails when the last program on the terminal has gone.
+            // The read fails when the last program on the terminal has ended.
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
                 if sender.send(buffer.get(..count).unwrap_or_default().to_vec()).is_err() {
                     break;
@@ -69,18 +69,18 @@ impl Terminal {
         Self { master: File::from(master), child, output, seen: String::new(), read_to: 0 }
     }
 
-    /// Types.
+    /// Types these keys.
     ///
     /// # Panics
-    /// When the terminal has gone.
+    /// If the terminal is gone.
     pub fn type_keys(&mut self, keys: &str) {
         self.master.write_all(keys.as_bytes()).expect("the terminal takes keys");
     }
 
-    /// Waits until this text appears behind what was waited for before.
+    /// Waits until this text appears after the text that was waited for before.
     ///
     /// # Panics
-    /// When it does not.
+    /// If it does not appear.
     pub fn wait_for(&mut self, text: &str) {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -104,10 +104,10 @@ impl Terminal {
         set_size(&self.master, columns, rows);
     }
 
-    /// Waits for the program's end and returns its exit status.
+    /// Waits for the end of the program and returns its exit status.
     ///
     /// # Panics
-    /// When it cannot be waited for.
+    /// If it cannot be waited for.
     #[must_use]
     pub fn wait(mut self) -> i32 {
         status_number(self.child.wait().expect("the program can be waited for"))

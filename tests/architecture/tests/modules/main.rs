@@ -1,8 +1,8 @@
-//! The modules of a crate use each other one way: no file uses a file that, by whatever detour, uses it.
+//! The modules of a crate use each other one way: no file uses a file that uses it, directly or indirectly.
 //!
-//! A file uses another where it names something that stands there. A name is followed through `use` and re-exports to the file that
-//! defines it, so that a `mod.rs` that only lists its children is no detour. Tests are not asked, and neither are methods: a call
-//! names no file.
+//! A file uses another if it names an item that is defined there. A name is followed through `use` and re-exports to the
+//! file that defines it, so a `mod.rs` that only lists its children causes no circle. Tests are not checked, and neither are
+//! methods, because a call does not name a file.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ use source::{Arrows, Crate};
 /// Crates that still have circles. It can only become shorter: a crate without one is struck off.
 const STILL_IN_CIRCLES: &[&str] = &["banger-daemon", "banger-image"];
 
-/// Returns the circles among files: sets of files each of which reaches all others.
+/// Returns the circles among files: sets of files in which each file reaches all others.
 fn circles(arrows: &Arrows) -> Vec<BTreeSet<PathBuf>> {
     let reached = |from: &PathBuf| {
         let mut reached = BTreeSet::new();
@@ -53,7 +53,7 @@ fn circles(arrows: &Arrows) -> Vec<BTreeSet<PathBuf>> {
     circles.into_iter().collect()
 }
 
-/// Draws the arrows inside each circle of a crate.
+/// Formats the dependencies inside each circle of a crate.
 fn drawn_circles(root: &Path) -> Vec<String> {
     let arrows = Crate::read(root).arrows();
     let folder = root.parent().unwrap();
@@ -97,7 +97,7 @@ fn no_file_uses_a_file_that_uses_it() {
     }
 }
 
-/// Writes a crate of these files and draws its circles.
+/// Writes a crate with these files and formats its circles.
 fn drawn(files: &[(&str, &str)]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in files {

@@ -1,4 +1,4 @@
-//! The paths that code names, those inside macros among them.
+//! The paths that code names, including those inside macros.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ impl<'ast> Visit<'ast> for Mentions {
         syn::visit::visit_path(self, path);
     }
 
-    /// Who may see an item is no use of them.
+    /// The visibility of an item is not a use of the module that it names.
     fn visit_vis_restricted(&mut self, _visibility: &'ast syn::VisRestricted) {}
 
     fn visit_macro(&mut self, call: &'ast syn::Macro) {

@@ -1,4 +1,4 @@
-//! The modules of a crate, read from its files, and which of them names what of which.
+//! The modules of a crate, read from its files, and the names that they use from each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,10 +8,10 @@ use syn::visit::Visit;
 
 use crate::mentions::Mentions;
 
-/// For each file, the files that it uses, each with a name that it takes from there.
+/// For each file, the files that it uses, each with one of the names it uses from there.
 pub(crate) type Arrows = BTreeMap<PathBuf, BTreeMap<PathBuf, String>>;
 
-/// A path of names from the crate's root.
+/// A path of names, starting at the crate's root.
 pub(crate) type Names = Vec<String>;
 
 #[derive(Default)]
@@ -19,12 +19,12 @@ struct Module {
     file: PathBuf,
     children: BTreeSet<String>,
     defined: BTreeSet<String>,
-    /// What `use` brings in, by its name here; `None` leads out of the crate.
+    /// Names that `use` imports, by their local name; `None` if they come from outside the crate.
     imports: BTreeMap<String, Option<Names>>,
     globs: Vec<Names>,
-    /// Paths as they are written in the code, imports apart.
+    /// Paths that the code contains, without imports.
     mentions: BTreeSet<Names>,
-    /// Names that are imported without being offered to others.
+    /// Names that are imported but not re-exported.
     private_imports: BTreeSet<String>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Crate {
     modules: BTreeMap<Names, Module>,
 }
 
-/// Returns whether an item is compiled for tests only.
+/// Tells whether an item is compiled for tests only.
 pub(crate) fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let syn::Meta::List(list) = &attribute.meta else { return false };
@@ -53,7 +53,7 @@ impl Crate {
         read
     }
 
-    /// Adds a file, whose children stand in `folder`.
+    /// Adds a file whose child modules are in `folder`.
     fn add_file(&mut self, names: &[String], file: &Path, folder: &Path) {
         let text = fs::read_to_string(file).unwrap();
         let parsed = syn::parse_file(&text).unwrap();
@@ -95,7 +95,7 @@ impl Crate {
         self.modules.insert(names.to_vec(), module);
     }
 
-    /// Returns the module where a path ends that was written in `here`, and whether it ends at the module itself.
+    /// Returns the module in which a path written in `here` ends, and whether it ends at the module itself.
     fn find(&self, here: &Names, written: &[String], depth: u8) -> Option<(&Module, bool)> {
         let module = self.modules.get(here)?;
         let (first, rest) = written.split_first()?;
@@ -118,7 +118,7 @@ impl Crate {
         }
     }
 
-    /// Returns where a path leads that starts at a module.
+    /// Returns the module to which a path leads that starts at a module.
     fn follow(&self, at: &Names, path: &[String], depth: u8) -> Option<(&Module, bool)> {
         let module = self.modules.get(at)?;
         let Some((first, rest)) = path.split_first() else { return Some((module, true)) };
@@ -151,7 +151,7 @@ impl Crate {
         if offers { self.follow(at, path, depth) } else { None }
     }
 
-    /// Returns the arrows between files, each with a name that makes it.
+    /// Returns the dependencies between files, each with a name that causes it.
     pub(crate) fn arrows(&self) -> Arrows {
         let mut arrows = Arrows::new();
         for (names, module) in &self.modules {
@@ -159,7 +159,7 @@ impl Crate {
             for written in module.mentions.iter().cloned().chain(imports) {
                 let is_import = module.private_imports.contains(&written[0]) && written.len() == 1;
                 let Some((target, is_module)) = self.find(names, &written, 16) else { continue };
-                // Importing a module is no use of it; what is named through it is.
+                // Importing a module is not a use of it; naming something through it is.
                 if target.file == module.file || (is_import && is_module) {
                     continue;
                 }
@@ -217,7 +217,7 @@ impl Module {
         self.imports.insert(name, absolute.map(|path| [vec!["crate".to_owned()], path].concat()));
     }
 
-    /// Returns an import's path from the root, or nothing where it leads out of the crate.
+    /// Returns an import's path from the root; `None` if it leads out of the crate.
     fn absolute(&self, here: &[String], path: &[String]) -> Option<Names> {
         let (first, rest) = path.split_first()?;
         let mut base = here.to_vec();

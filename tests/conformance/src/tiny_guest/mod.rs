@@ -1,8 +1,8 @@
-//! A guest of a few hundred instructions: an ELF file that can be entered in two ways, by the PVH boot protocol where the
-//! VMM looks for its note, and by Linux' own where it does not (Firecracker before 1.12). It writes a line to the serial
-//! port, then does what the test wants of a guest: nothing, an end, ticks, drives, an echo for streams.
-//! Source of the note: Xen's `docs/misc/pvh.pandoc`: 32-bit protected mode, flat segments, interrupts off, entry from
-//! note 18. The other entry is the ELF file's own: 64-bit mode.
+//! A guest of a few hundred instructions: an ELF file with two entries, one for the PVH boot protocol, used by VMMs that
+//! look for its note, and one for Linux' own protocol, used by those that do not (Firecracker before 1.12). It writes a line
+//! to the serial port and then behaves as the test requires: nothing, an end, ticks, drives, an echo for streams. Source of
+//! the note: Xen's `docs/misc/pvh.pandoc`: 32-bit protected mode, flat segments, interrupts off, entry from note 18. The
+//! other entry is the ELF file's own: 64-bit mode.
 #![allow(
     unsafe_code,
     reason = "the guest's code is data of this program, which only the linker knows the place of"
@@ -30,26 +30,26 @@ const HEADERS_BYTES: usize = 64 + 2 * 56;
 const NOTE_BYTES: usize = 12 + 4 + 8;
 const PHYS32_ENTRY: u32 = 18;
 
-/// Where the code has its mode and its line.
+/// Offsets of the mode and the line in the code.
 const MODE_OFFSET: usize = 8;
 const LINE_OFFSET: usize = 16;
 const LINE_BYTES_MAX: usize = 46;
 /// The entry of Linux' 64-bit boot protocol.
 const LINUX_ENTRY: u32 = LOAD_ADDRESS + 64;
 
-/// How a VMM may enter the guest.
+/// The entry through which a VMM may start the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// By the PVH boot protocol, or by Linux' where the VMM does not know the former.
+    /// The PVH boot protocol, or Linux' if the VMM does not support the former.
     Any,
-    /// By Linux' boot protocol only: there is no note of the other.
+    /// Linux' boot protocol only: the file has no note for the other.
     Linux,
 }
 
 /// The tiny guest.
 #[derive(Clone, Copy, Debug)]
 pub struct TinyGuest {
-    /// Whether its machine leads streams to it by vsock: it speaks nothing else.
+    /// Whether its machine delivers streams by vsock, which is all that the guest supports.
     pub has_vsock: bool,
 }
 
@@ -74,7 +74,7 @@ impl Guest for TinyGuest {
 /// Writes the guest as a kernel.
 ///
 /// # Panics
-/// When the file cannot be written.
+/// If the file cannot be written.
 pub fn write(path: &Path, line: &str, does: Does, entry: Entry) {
     std::fs::write(path, elf(line, does, entry)).expect("the guest can be written");
 }
@@ -119,7 +119,7 @@ fn program_header(file: &mut Vec<u8>, kind: u32, offset: usize, bytes: usize) {
     }
 }
 
-/// As `guest.s` has it.
+/// The numbers that `guest.s` uses.
 fn mode(does: Does) -> u32 {
     match does {
         Does::Run | Does::Halt => 0,

@@ -1,4 +1,4 @@
-//! `bench-check <record> <measurement>`: fails when a figure is worse than what was recorded, beyond its noise.
+//! `bench-check <record> <measurement>`: fails if a figure is worse than recorded by more than its noise.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! Which scenarios run, how many at once, and how much is told: from the arguments of `cargo test` and from the
-//! environment, where `make smoke` puts its own.
+//! Selects which scenarios run, how many at once, and how much is printed, from the arguments of `cargo test` and from the
+//! environment, where `make smoke` puts its own settings.
 
 use std::num::NonZero;
 
@@ -7,25 +7,25 @@ use libtest_mimic::Arguments;
 
 use super::scenario::{Missing, Scenario};
 
-/// More at once are of no use to a host.
+/// More at once would not make a host faster.
 const JOBS_MAX: usize = 8;
 
-/// What the caller wants.
+/// The caller's selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wishes {
-    /// How many scenarios run at once.
+    /// Number of scenarios that run at once.
     pub(super) jobs: usize,
-    /// Names; none: all.
+    /// Names; if there are none, all scenarios run.
     pub(super) names: Vec<String>,
-    /// A part of a name, or all of it.
+    /// A part of a name, or a whole name.
     pub(super) filter: Option<Filter>,
-    /// Parts of names that do not run.
+    /// Parts of names that are skipped.
     pub(super) skip: Vec<String>,
-    /// Only list them.
+    /// Whether the scenarios are only listed.
     pub(super) list: bool,
-    /// Whether the output of what passed is shown.
+    /// Whether the output of passed scenarios is shown.
     pub(super) is_verbose: bool,
-    /// Whether a line for each scenario that passed is too much.
+    /// Whether the lines of passed scenarios are suppressed.
     pub(super) is_quiet: bool,
 }
 
@@ -35,7 +35,7 @@ pub(super) enum Filter {
     Whole(String),
 }
 
-/// Why nothing runs.
+/// The reason why nothing runs.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ChooseError {
     #[error("`{0}` is not a number of jobs; it can be 1 to 8, as in JOBS=4")]
@@ -77,12 +77,12 @@ impl Wishes {
         })
     }
 
-    /// Whether all scenarios were asked for.
+    /// Tells whether all scenarios were requested.
     pub(super) fn is_everything(&self) -> bool {
         self.names.is_empty() && self.filter.is_none() && self.skip.is_empty()
     }
 
-    /// Returns the scenarios that were asked for. A name that does not exist is an error, never an empty run.
+    /// Returns the requested scenarios. An unknown name is an error, never an empty run.
     pub(super) fn choose<'a>(
         &self,
         scenarios: &'a [Scenario],

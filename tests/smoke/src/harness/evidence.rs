@@ -1,5 +1,5 @@
-//! What a failed scenario has left in its homes: the logs and events that tell why. Whole files are kept below
-//! `target`, their ends are shown.
+//! Evidence from the homes of a failed scenario: the logs and events that show the cause. Whole files are kept below
+//! `target`; their ends are printed.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use crate::{Banger, home};
 
-/// How much of each file is shown.
+/// Number of lines that are shown of each file.
 const LINES_SHOWN: usize = 40;
-/// How long a daemon that may be damaged gets to answer.
+/// How long a daemon that may be damaged has to answer.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Keeps the files of all homes below this room, and returns what a reader should see of them.
+/// Keeps the files of all homes below this room, and returns the excerpts to print.
 pub(super) fn gather(room: &Path, keep: &Path) -> String {
     let mut shown = String::new();
     for home in homes(room) {
@@ -42,7 +42,7 @@ pub(super) fn gather(room: &Path, keep: &Path) -> String {
     shown
 }
 
-/// Ends what runs in the homes below this room, by their own daemon where it answers.
+/// Ends all processes in the homes below this room, through their own daemon if it answers.
 pub(super) fn clear(room: &Path) {
     for home in homes(room) {
         home::clear(&home, DEADLINE);

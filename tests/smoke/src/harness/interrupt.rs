@@ -1,4 +1,4 @@
-//! Ctrl-C: the scenarios that run are ended, their homes are cleared as after any failure, and no further one begins.
+//! Ctrl-C: running scenarios are killed, their homes are cleared as after any failure, and no further one starts.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// The process groups of the scenarios that run.
+/// The process groups of the running scenarios.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups(Arc<Inner>);
 
@@ -19,7 +19,7 @@ struct Inner {
 }
 
 impl Groups {
-    /// Listens for Ctrl-C from now on. The second one ends the harness itself at once.
+    /// Listens for Ctrl-C from now on. The second one kills the harness itself at once.
     pub(super) fn listen(&self) {
         let mut signals = Signals::new([SIGINT, SIGTERM]).expect("signals can be listened to");
         let groups = self.clone();
@@ -44,7 +44,7 @@ impl Groups {
         }
     }
 
-    /// Notes a group; one that begins after the interrupt is ended at once.
+    /// Adds a group; one that starts after the interrupt is killed at once.
     pub(super) fn add(&self, group: Pid) {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner).insert(group);
         if self.is_interrupted() {

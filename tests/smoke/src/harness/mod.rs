@@ -1,5 +1,5 @@
-//! Runs scenarios: each in a process of its own with an output of its own, several at once, the long ones first, and
-//! reports what came of them.
+//! Runs scenarios, each in a process of its own with an output of its own, several at once, the long ones first, and reports
+//! the results.
 //!
 //! ```text
 //! choose ─▶ schedule ─▶ pool: pure scenarios side by side, the repodir chain as one of them

@@ -1,4 +1,4 @@
-//! One scenario, in a process and a process group of its own. Its output goes to a file, so nothing of it is lost or
+//! One scenario, in a process and a process group of its own. Its output goes to a file, so that nothing of it is lost or
 //! mixed with that of others, whatever it starts and however it ends.
 
 use std::fs::{self, File};
@@ -13,16 +13,16 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::interrupt::Groups;
 
-/// How a process ended, and all that it wrote.
+/// The end of a process, with all its output.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// `None`: well.
+    /// The failure; absent if it succeeded.
     pub(super) failure: Option<String>,
-    /// Both its streams, in order.
+    /// Both output streams, in order.
     pub(super) output: String,
 }
 
-/// Runs it to its end, or ends it and what it has started when its time is over.
+/// Runs the process to its end, or kills it and its children after the deadline.
 pub(super) fn run(mut command: Command, output: &Path, deadline: Duration, groups: &Groups) -> Ended {
     let failure = match start(&mut command, output) {
         Err(error) => Some(format!("cannot be started: {error}")),
@@ -98,7 +98,7 @@ mod tests {
         let ended = shell(&script, Duration::from_secs(1));
         assert_eq!(ended.failure.as_deref(), Some("did not end within 1 s"));
         assert_eq!(ended.output, "begun\n");
-        // Its child had the lock as well: it is free when both are gone.
+        // Its child held the lock as well, so it is free only when both are gone.
         let free = Command::new("flock").args(["-w", "60"]).arg(&held).arg("true").status().unwrap();
         assert!(free.success());
     }

@@ -1,4 +1,4 @@
-//! What is told of a run: a line for each scenario as it ends, a summary with times, JUnit XML.
+//! The report of a run: a line for each scenario as it ends, a summary with times, JUnit XML.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,18 +8,18 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::scenario::{Missing, Scenario};
 
-/// What came of one scenario.
+/// The result of one scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Passed,
     Failed(String),
     /// The host lacks something.
     Skipped(&'static str),
-    /// The run was interrupted before it.
+    /// The run was interrupted before the scenario started.
     NotRun,
 }
 
-/// One scenario that is done with.
+/// One finished scenario.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome<'a> {
     pub(super) scenario: &'a Scenario,
@@ -28,7 +28,7 @@ pub(super) struct Outcome<'a> {
     pub(super) output: String,
 }
 
-/// All of a run.
+/// The results of a run.
 #[derive(Debug)]
 pub(super) struct Results<'a> {
     pub(super) outcomes: Vec<Outcome<'a>>,
@@ -38,7 +38,7 @@ pub(super) struct Results<'a> {
 }
 
 impl Outcome<'_> {
-    /// Its line, with its whole output when that is wanted or needed.
+    /// Returns the scenario's line, with its whole output if requested or needed.
     pub(super) fn shown(&self, with_output: bool) -> String {
         let mut text = format!("{}\n", self.line());
         let is_failure = matches!(self.verdict, Verdict::Failed(_));
@@ -68,7 +68,7 @@ impl Results<'_> {
         })
     }
 
-    /// All scenarios, the longest first, then what is missing, then the figures in one line.
+    /// Lists all scenarios, the longest first, then the missing ones, then the figures in one line.
     pub(super) fn summary(&self) -> String {
         let mut text = String::from("\nsummary\n");
         let mut outcomes: Vec<&Outcome<'_>> = self.outcomes.iter().collect();
@@ -82,7 +82,7 @@ impl Results<'_> {
         text + &self.figures()
     }
 
-    /// The figures of the run in one line.
+    /// Returns the figures of the run in one line.
     pub(super) fn figures(&self) -> String {
         let count =
             |is: fn(&Verdict) -> bool| self.outcomes.iter().filter(|found| is(&found.verdict)).count();
@@ -108,7 +108,7 @@ impl Results<'_> {
         text
     }
 
-    /// The same as JUnit XML, a suite for each class.
+    /// Returns the results as JUnit XML, one suite for each class.
     pub(super) fn junit(&self) -> String {
         let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
         for outcome in &self.outcomes {
@@ -147,7 +147,7 @@ fn skipped(why: &str) -> TestCaseStatus {
     status
 }
 
-/// All scenarios with what they prove, and those that are missing.
+/// Lists all scenarios with their claims, and those that are missing.
 pub(super) fn list(scenarios: &[&Scenario], missing: &[Missing]) -> String {
     let mut text = String::new();
     for scenario in scenarios {

@@ -1,19 +1,19 @@
-//! What a scenario is.
+//! The description of a scenario.
 
 use banger_sys::host::{Virtualization, virtualization};
 
-/// Beside what a scenario may run.
+/// Which other scenarios may run at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Beside anything.
+    /// Any others.
     Pure,
-    /// After the one before it in its chain, whose repository it goes on with.
+    /// Not those of its chain: it runs after the one before it, whose repository it continues with.
     Repodir,
-    /// Alone, after all others: it looks at the whole host, at times, or acts on every VM that there is.
+    /// None, and it runs after all others: it examines the whole host, measures times, or acts on all VMs.
     Global,
 }
 
-/// What a host must have for a scenario.
+/// A requirement of a scenario for the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Root, to make namespaces with networks and mounts, and to become another user.
@@ -22,52 +22,52 @@ pub enum Need {
     Virtualization,
 }
 
-/// Something that banger promises, and how it is seen on a real guest.
+/// A promise of banger that is tested on a real guest.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    /// Its name, unique.
+    /// Unique name.
     pub name: &'static str,
-    /// Beside what it may run.
+    /// Which others may run at the same time.
     pub class: Class,
-    /// What it proves, as a claim.
+    /// The claim that it proves.
     pub proves: &'static str,
-    /// What the host must have.
+    /// The requirement for the host.
     pub need: Option<Need>,
-    /// Roughly how long it takes alone, in seconds: the long ones begin first.
+    /// Approximate time that it takes alone, in seconds: the long ones start first.
     pub seconds: u32,
-    /// The scenario itself; it panics when the claim is false.
+    /// The scenario itself; it panics if the claim is false.
     pub run: fn(),
 }
 
 /// A scenario that cannot be written yet. It is listed, and never counted as passed.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct Missing {
-    /// Its name.
     pub name: &'static str,
-    /// What banger lacks.
+    /// The feature that banger lacks.
     pub feature: &'static str,
 }
 
 impl Scenario {
-    /// A scenario that may run beside anything.
+    /// Makes a scenario that may run beside any other.
     #[must_use]
     pub const fn pure(name: &'static str, seconds: u32, proves: &'static str, run: fn()) -> Self {
         Self { name, class: Class::Pure, proves, need: None, seconds, run }
     }
 
-    /// A scenario of the chain that shares a repository.
+    /// Makes a scenario of the chain that shares a repository.
     #[must_use]
     pub const fn repodir(name: &'static str, seconds: u32, proves: &'static str, run: fn()) -> Self {
         Self { name, class: Class::Repodir, proves, need: None, seconds, run }
     }
 
-    /// A scenario that runs alone.
+    /// Makes a scenario that runs alone.
     #[must_use]
     pub const fn global(name: &'static str, seconds: u32, proves: &'static str, run: fn()) -> Self {
         Self { name, class: Class::Global, proves, need: None, seconds, run }
     }
 
-    /// The same, where the host has this.
+    /// Adds a requirement for the host.
     #[must_use]
     pub const fn needs(mut self, need: Need) -> Self {
         self.need = Some(need);
@@ -76,7 +76,7 @@ impl Scenario {
 }
 
 impl Class {
-    /// Its name.
+    /// Returns the requirement's name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ impl Class {
 }
 
 impl Need {
-    /// Says why this host does not have it; `None` when it does.
+    /// Returns why this host does not meet the requirement; `None` if it does.
     #[must_use]
     pub fn missing_here(self) -> Option<&'static str> {
         match self {

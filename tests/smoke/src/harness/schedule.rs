@@ -1,4 +1,4 @@
-//! In which order scenarios run.
+//! The order in which scenarios run.
 
 use std::collections::VecDeque;
 
@@ -7,17 +7,17 @@ use super::scenario::{Class, Scenario};
 /// Scenarios that run one after the other.
 pub(super) type Chain<'a> = Vec<&'a Scenario>;
 
-/// Two phases: what runs side by side, then what runs alone.
+/// Two phases: scenarios that run side by side, then those that run alone.
 #[derive(Debug, Default)]
 pub(super) struct Schedule<'a> {
-    /// Each free job takes the first.
+    /// Each free job takes the first one.
     pub(super) pool: VecDeque<Chain<'a>>,
     /// After the pool.
     pub(super) alone: Chain<'a>,
 }
 
 impl<'a> Schedule<'a> {
-    /// Puts the longest first: what begins last decides when the pool is empty, so that should be short.
+    /// Puts the longest first, because the last one to start decides when the pool is empty, and should be short.
     pub(super) fn of(scenarios: &[&'a Scenario]) -> Self {
         let of_class = |class: Class| scenarios.iter().copied().filter(move |found| found.class == class);
         let chain: Chain<'a> = of_class(Class::Repodir).collect();

@@ -1,4 +1,4 @@
-//! The whole: what `cargo test` and `make smoke` start.
+//! The entry point of `cargo test` and `make smoke`.
 
 use std::collections::HashSet;
 use std::fs::{self, Permissions};
@@ -19,26 +19,26 @@ use super::scenario::{Class, Missing, Scenario};
 use super::schedule::{Chain, Schedule};
 use crate::home::{self, PULLED, ROOM};
 
-/// The scenario that this process is to run.
+/// The scenario that this process should run.
 const ONE: &str = "BANGER_SMOKE_ONE";
 /// The directory that the scenarios of a chain share.
 const SHARED: &str = "BANGER_SMOKE_SHARED";
-/// How long one scenario may take. The longest takes a sixth of it without hardware virtualisation.
+/// Deadline of one scenario. The longest takes a sixth of it without hardware virtualisation.
 const DEADLINE: Duration = Duration::from_mins(8);
 
-/// Scenarios, and those that cannot be written yet.
+/// Scenarios, including those that cannot be written yet.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct Suite<'a> {
-    /// What can run.
     pub scenarios: &'a [Scenario],
-    /// What cannot.
+    /// Scenarios that cannot be written yet.
     pub missing: &'a [Missing],
 }
 
 /// Returns the directory that the scenarios of the repodir chain share; it lives as long as the chain.
 ///
 /// # Panics
-/// Outside such a scenario.
+/// If called outside such a scenario.
 #[must_use]
 pub fn shared_directory() -> PathBuf {
     std::env::var_os(SHARED)
@@ -47,7 +47,7 @@ pub fn shared_directory() -> PathBuf {
 }
 
 impl Suite<'_> {
-    /// Runs what the caller asks for, or the one scenario that this process was started for.
+    /// Runs the requested scenarios, or the one that this process was started for.
     #[must_use]
     pub fn main(&self) -> ExitCode {
         if let Ok(name) = std::env::var(ONE) {
@@ -106,7 +106,7 @@ fn run_all<'a>(wishes: &Wishes, chosen: &[&'a Scenario], missing: &'a [Missing])
         for _ in 0..wishes.jobs {
             scope.spawn(|| {
                 loop {
-                    // The lock is let go before the chain runs.
+                    // The lock is released before the chain runs.
                     let next = pool.lock().expect("no job panics with it").pop_front();
                     let Some(chain) = next else { break };
                     run.chain(&chain);
@@ -127,9 +127,9 @@ fn run_all<'a>(wishes: &Wishes, chosen: &[&'a Scenario], missing: &'a [Missing])
     if results.is_good() { ExitCode::SUCCESS } else { ExitCode::from(101) }
 }
 
-/// What the scenarios of a run have in common.
+/// Data that the scenarios of a run share.
 struct Run<'a> {
-    /// Where reports and evidence go.
+    /// Directory of reports and evidence.
     target: PathBuf,
     pulled: PathBuf,
     is_verbose: bool,
@@ -139,7 +139,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Gets kernel and image, once for all.
+    /// Pulls kernel and image once for all scenarios.
     fn prepare(wishes: &Wishes) -> Self {
         let pulled = home::pulled().to_owned();
         let target = pulled.with_file_name("smoke-report");
@@ -179,8 +179,8 @@ impl<'a> Run<'a> {
             let verdict = Verdict::Skipped(why);
             return Outcome { scenario, verdict, took: Duration::ZERO, output: String::new() };
         }
-        // Short, because sockets live below it: a socket's path has at most 107 bytes.
-        // Other users may pass through: a home may be one of theirs.
+        // The path is short, because sockets are below it and a socket's path has at most 107 bytes. Other users may
+        // traverse it, because a home may belong to one of them.
         let mode = Permissions::from_mode(0o711);
         let room = tempfile::Builder::new().prefix("bs").permissions(mode).tempdir_in("/var/tmp");
         let room = room.expect("a temporary directory");
