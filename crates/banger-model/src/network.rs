@@ -9,7 +9,8 @@ pub enum NetworkAttachment {
     /// A socket that carries Ethernet frames, each behind its length in four bytes, most significant first. The network lives
     /// as long as it is open.
     Stream,
-    /// A tap. The network lives as long as the socket by which it was handed over is open.
+    /// A tap, with a second descriptor (a pidfd) behind it: that of the machine's process. The network lives as long as that
+    /// process.
     Tap,
 }
 

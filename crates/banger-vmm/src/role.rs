@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use crate::firecracker::{CELL_ARGUMENT, cell, pager};
+use crate::firecracker::{CELL_ARGUMENT, JOIN_ARGUMENT, cell, pager};
 
 /// Plays the role that the arguments (without the program's name) ask for, to its end. `None`: they ask for none.
 #[must_use]
@@ -14,20 +14,25 @@ pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let is = |word: &OsStr, wanted: &str| word == wanted;
     match words.as_slice() {
         [role, ..] if is(role, CELL_ARGUMENT) => Some(cell::run()),
+        [role, pid, start_ticks, mtu] if is(role, JOIN_ARGUMENT) => {
+            Some(told(cell::join(pid, start_ticks, mtu)))
+        }
         [role, listener] if is(role, pager::ARGUMENT) => Some(told(pager::run(listener))),
         _ => None,
     }
 }
 
 /// Standard error is the machine's `vmm.log`.
-fn told(result: std::io::Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+fn told<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    eprint!("{error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprint!(": {error}");
+        cause = error.source();
     }
+    eprintln!();
+    ExitCode::FAILURE
 }
 
 #[cfg(test)]

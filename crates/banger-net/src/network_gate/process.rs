@@ -20,7 +20,7 @@ use super::{handshake, tap};
 use crate::user_network::passt;
 use crate::user_network::sockets::make_room;
 
-/// Plays the network of the machine whose socket is stdin, until the machine or passt has gone.
+/// Plays the network of the machine that is handed over by the socket on stdin, until the machine or passt has gone.
 ///
 /// # Errors
 /// When the host's addresses cannot be read, passt cannot be started, or it ended before the machine.
@@ -31,14 +31,20 @@ pub(crate) fn run(attachment: NetworkAttachment, passt: &Path, directory: &Path)
     std::thread::Builder::new().name("passt".to_owned()).spawn(move || end_with(passt))?;
     let directory = directory.to_owned();
     std::thread::Builder::new().name("logs".to_owned()).spawn(move || keep_short(&directory))?;
-    let Some(attached) = receive(&giver)? else { return Ok(()) };
-    match attachment {
-        NetworkAttachment::Stream => {
-            let machine = UnixStream::from(attached);
+    let mut received = receive(&giver)?.into_iter();
+    match (attachment, received.next(), received.next()) {
+        (_, None, _) => Ok(()),
+        (NetworkAttachment::Stream, Some(machine), _) => {
+            let machine = UnixStream::from(machine);
             make_room(&machine)?;
             stand_between(&machine, &network, outward, &inward)
         }
-        NetworkAttachment::Tap => tap::stand_between(&giver, attached, network, outward, inward),
+        (NetworkAttachment::Tap, Some(tap), Some(machine)) => {
+            tap::stand_between(&machine, tap, network, outward, inward)
+        }
+        (NetworkAttachment::Tap, Some(_tap), None) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "a tap came without its machine's process"))
+        }
     }
 }
 
@@ -51,17 +57,19 @@ fn end_with(mut passt: Child) {
     std::process::exit(1);
 }
 
-/// Waits for what the machine is attached by. `None`: the machine never came.
-fn receive(giver: &UnixStream) -> io::Result<Option<OwnedFd>> {
+/// Waits for what the machine is attached by. Nothing comes when the machine never does.
+fn receive(giver: &UnixStream) -> io::Result<Vec<OwnedFd>> {
     let mut byte = [0];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut message = RecvAncillaryBuffer::new(&mut space);
     recvmsg(giver, &mut [IoSliceMut::new(&mut byte)], &mut message, RecvFlags::CMSG_CLOEXEC)?;
-    let attached = message.drain().find_map(|part| match part {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    Ok(attached)
+    let mut received = Vec::new();
+    for part in message.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = part {
+            received.extend(descriptors);
+        }
+    }
+    Ok(received)
 }
 
 fn stand_between(
@@ -127,6 +135,7 @@ fn carry_in(
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Read as _;
 
     use banger_sys::socket::hand_over;
@@ -174,13 +183,15 @@ mod tests {
     fn what_is_handed_over_is_received_and_a_machine_that_never_comes_is_nothing() {
         let (giver, gate) = UnixStream::pair().unwrap();
         let (mut one, other) = UnixStream::pair().unwrap();
-        hand_over(&giver, other).unwrap();
-        let received = receive(&gate).unwrap().unwrap();
-        (&UnixStream::from(received)).write_all(b"frame").unwrap();
+        let process = File::open("/dev/null").unwrap();
+        hand_over(&giver, &[other.as_fd(), process.as_fd()]).unwrap();
+        let mut received = receive(&gate).unwrap();
+        assert_eq!(received.len(), 2);
+        (&UnixStream::from(received.remove(0))).write_all(b"frame").unwrap();
         let mut text = [0; 5];
         one.read_exact(&mut text).unwrap();
         assert_eq!(&text, b"frame");
         drop(giver);
-        assert!(receive(&gate).unwrap().is_none());
+        assert!(receive(&gate).unwrap().is_empty());
     }
 }

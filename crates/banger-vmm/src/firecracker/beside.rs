@@ -11,7 +11,7 @@ use banger_sys::launch::{Inherited, Launch, Started, launch};
 use banger_sys::process::ProcessIdentity;
 use banger_sys::socket;
 
-use super::confine::Lifelines;
+use super::confine::Ends;
 use super::driver::Firecracker;
 use super::pager;
 use super::places::Places;
@@ -24,7 +24,7 @@ const PAGER: &str = "pager";
 #[derive(Default)]
 pub(super) struct Beside {
     pub(super) companions: Companions,
-    pub(super) lifelines: Lifelines,
+    pub(super) ends: Ends,
     pub(super) pager: Option<ProcessIdentity>,
 }
 
@@ -39,13 +39,13 @@ pub(super) fn start(driver: &Firecracker, plan: &FirecrackerPlan) -> Result<Besi
     if plan.has_network {
         let network = driver.network.launch(NetworkAttachment::Tap, &places.state, &errors)?;
         beside.companions.add(NETWORK, network.process);
-        beside.lifelines.gate = Some(network.socket.into());
+        beside.ends.gate = Some(network.socket.into());
     }
     if let Some(memory) = &plan.paged_memory {
         let (process, lifeline) = start_pager(driver, memory, places, &errors)?;
         beside.pager = Some(process.identity);
         beside.companions.add(PAGER, process);
-        beside.lifelines.pager = Some(lifeline);
+        beside.ends.pager = Some(lifeline);
     }
     Ok(beside)
 }

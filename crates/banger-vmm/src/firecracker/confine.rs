@@ -68,12 +68,12 @@ impl Confined {
     }
 }
 
-/// Sockets that stay open as long as Firecracker lives.
+/// Sockets to the processes beside a machine, for its cell.
 #[derive(Default)]
-pub(super) struct Lifelines {
-    /// To the network's gate.
+pub(super) struct Ends {
+    /// To the network's gate, which waits for its tap.
     pub(super) gate: Option<OwnedFd>,
-    /// To the pager.
+    /// To the pager: open as long as Firecracker lives.
     pub(super) pager: Option<OwnedFd>,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Lifelines {
 pub(super) async fn in_cell(
     driver: &Firecracker,
     plan: &FirecrackerPlan,
-    lifelines: Lifelines,
+    ends: Ends,
 ) -> Result<Confined, StartError> {
     let failed = |source| StartError::Spawn { program: PROGRAM_NAME, source };
     let places = &plan.places;
@@ -97,9 +97,9 @@ pub(super) async fn in_cell(
         binds: plan.seen(),
         cover: places.state.clone(),
         talk: inherited.add(far_talk),
-        gate: lifelines.gate.map(|gate| inherited.add(gate)),
+        gate: ends.gate.map(|gate| inherited.add(gate)),
         mtu: driver.network.mtu(),
-        pager: lifelines.pager.map(|pager| inherited.add(pager)),
+        pager: ends.pager.map(|pager| inherited.add(pager)),
         jail: plan.jail().map(|jail| jail.plan.clone()),
     };
     let log = |path: &Path| File::options().append(true).open(path);

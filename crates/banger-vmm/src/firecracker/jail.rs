@@ -50,7 +50,7 @@ pub enum JailWish {
 
 /// Returns the wish that counts for a machine.
 pub(super) fn jail_wish(wish: JailWish, from: Option<&RestorePlan>) -> JailWish {
-    // A jailer keeps one socket open for Firecracker, and a pager needs a second beside the network's.
+    // The jailer closes the socket by which a pager sees the machine's end.
     let has_pager = from.is_some_and(|from| from.memory == MemorySource::Pager);
     if has_pager { JailWish::Never } else { wish }
 }

@@ -13,15 +13,20 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use super::control::FirecrackerControl;
+use super::driver::Firecracker;
+use super::network::Restart;
 use super::places::Places;
 use super::{bell, jail_host, metrics};
-use crate::contract::{AdoptError, MachineHandle};
+use crate::contract::{AdoptError, Machine as _, MachineHandle};
 use crate::machine::{Listener, Presence, RunningMachine};
 
 /// How often what Firecracker has counted is added up, so that its file stays small: it grows by a line a minute.
 const METRICS_PERIOD: Duration = Duration::from_secs(600);
 
-pub(super) async fn adopt(handle: &MachineHandle) -> Result<Option<RunningMachine>, AdoptError> {
+pub(super) async fn adopt(
+    driver: &Firecracker,
+    handle: &MachineHandle,
+) -> Result<Option<RunningMachine>, AdoptError> {
     let places = Places::of_handle(handle);
     let failed = |source| AdoptError::Open { vm: handle.vm.clone(), source };
     let bell = watch::Sender::new(Listener::Unknown);
@@ -29,24 +34,24 @@ pub(super) async fn adopt(handle: &MachineHandle) -> Result<Option<RunningMachin
     let answering = bell::answer(listen_async(&places.bell).map_err(failed)?, bell.clone());
     let adopted =
         RunningMachine::adopt(handle, leftovers(handle, &places), control, Presence::Rung(bell)).await?;
-    Ok(adopted.map(|machine| attend(machine, handle, &places, answering)))
+    Ok(adopted.map(|machine| attend(machine, driver, &places, answering)))
 }
 
 /// Makes a machine of a process that was just started. The agent rings on the socket.
 pub(super) fn stand(
+    driver: &Firecracker,
     process: Started,
-    handle: &MachineHandle,
-    places: &Places,
+    handle: MachineHandle,
     bell_socket: UnixListener,
     listener: Listener,
 ) -> RunningMachine {
+    let places = Places::of_handle(&handle);
     let bell = watch::Sender::new(listener);
     let answering = bell::answer(bell_socket, bell.clone());
-    let control = Box::new(FirecrackerControl::new(handle, bell.clone()));
-    let leftovers = leftovers(handle, places);
-    let machine =
-        RunningMachine::of_started(handle.clone(), process, leftovers, control, Presence::Rung(bell));
-    attend(machine, handle, places, answering)
+    let control = Box::new(FirecrackerControl::new(&handle, bell.clone()));
+    let leftovers = leftovers(&handle, &places);
+    let machine = RunningMachine::of_started(handle, process, leftovers, control, Presence::Rung(bell));
+    attend(machine, driver, &places, answering)
 }
 
 /// What goes with a machine.
@@ -59,18 +64,19 @@ pub(super) fn leftovers(handle: &MachineHandle, places: &Places) -> Vec<PathBuf>
 /// Adds what is done for a machine for as long as it is held.
 fn attend(
     machine: RunningMachine,
-    handle: &MachineHandle,
+    driver: &Firecracker,
     places: &Places,
     answering: AbortOnDropHandle<()>,
 ) -> RunningMachine {
-    // A tap cannot be made anew from outside the cell.
+    let restart = Restart::new(driver, machine.handle(), places);
+    let (process, pager) = (machine.handle().process, machine.handle().pager);
     let machine = machine
-        .with_network(None)
+        .with_network(Some(Box::new(restart)))
         .with_task(answering)
         .with_log(places.vmm_log.clone())
         .with_task(add_up_metrics(places.clone()));
-    match handle.pager {
-        Some(pager) => machine.with_task(end_without(pager.into(), handle.process.into())),
+    match pager {
+        Some(pager) => machine.with_task(end_without(pager.into(), process.into())),
         None => machine,
     }
 }

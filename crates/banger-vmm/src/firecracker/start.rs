@@ -100,7 +100,7 @@ async fn run(driver: &Firecracker, plan: &FirecrackerPlan) -> Result<RunningMach
         }
     };
     match attempt.boot(plan).await {
-        Ok(listener) => Ok(attempt.stand(listener)),
+        Ok(listener) => Ok(attempt.stand(driver, listener)),
         Err(error) => {
             attempt.undo().await;
             Err(error)
@@ -113,9 +113,9 @@ async fn make(driver: &Firecracker, plan: &FirecrackerPlan) -> Result<Attempt, S
     let places = &plan.places;
     prepare_files(plan)?;
     let bell = listen_async(&places.bell).map_err(StartError::preparing(&places.bell))?;
-    let Beside { companions, lifelines, pager } = beside::start(driver, plan)?;
+    let Beside { companions, ends, pager } = beside::start(driver, plan)?;
     let appears = ready::watch_directory(&places.runtime).map_err(StartError::preparing(&places.runtime))?;
-    let confined = confine::in_cell(driver, plan, lifelines).await?;
+    let confined = confine::in_cell(driver, plan, ends).await?;
     let handle = MachineHandle {
         format_version: handle::FORMAT_VERSION,
         vm: plan.vm.clone(),
@@ -224,10 +224,10 @@ impl Attempt {
         clean_up(&[], leftovers(&handle, &places)).await;
     }
 
-    fn stand(self, listener: Listener) -> RunningMachine {
-        let Self { confined, companions, handle, places, bell, .. } = self;
+    fn stand(self, driver: &Firecracker, listener: Listener) -> RunningMachine {
+        let Self { confined, companions, handle, bell, .. } = self;
         companions.release();
         confined.undo.release();
-        stand(confined.process, &handle, &places, bell, listener)
+        stand(driver, confined.process, handle, bell, listener)
     }
 }

@@ -32,7 +32,7 @@ impl Vmm for Firecracker {
 
     async fn adopt(&self, handle: &MachineHandle) -> Result<Option<Box<dyn Machine>>, AdoptError> {
         handle::check_format(handle)?;
-        let machine = stand::adopt(handle).await?;
+        let machine = stand::adopt(self, handle).await?;
         Ok(machine.map(|machine| Box::new(machine) as Box<dyn Machine>))
     }
 

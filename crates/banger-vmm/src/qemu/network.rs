@@ -1,6 +1,7 @@
 //! The network of a QEMU machine: QEMU listens for it, and listens again when it has gone.
 
 use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::machine::RestartNetwork;
 pub(super) fn join(gate: &UnixStream, places: &Places) -> Result<(), StartError> {
     let failed = || StartError::preparing(&places.network);
     let machine = UnixStream::connect(&places.network).map_err(failed())?;
-    hand_over(gate, machine).map_err(failed())
+    hand_over(gate, &[machine.as_fd()]).map_err(failed())
 }
 
 /// Returns what starts the machine's network again. `None`: an older version started the machine, and its QEMU listens for

@@ -91,11 +91,11 @@ fn enter() -> Result<std::process::ExitCode, CellError> {
 
 /// Makes the cell, waits for the daemon, and becomes Firecracker.
 fn furnish_and_become(plan: CellPlan, mut talk: UnixStream) -> Result<Infallible, CellError> {
-    // Both were inherited open across an exec and are handed on the same way: their closing is Firecracker's end.
-    let [gate, _pager] = [plan.gate, plan.pager].map(|end| end.map(inherited).map(ManuallyDrop::new));
-    if let Some(gate) = &gate {
+    // It was inherited open across an exec and is handed on the same way: its closing is Firecracker's end.
+    let _pager = plan.pager.map(inherited).map(ManuallyDrop::new);
+    if let Some(gate) = plan.gate.map(inherited) {
         let owner = plan.jail.as_ref().map_or(rustix::process::geteuid().as_raw(), |jail| jail.user);
-        tap::make_for(gate, owner, plan.mtu).map_err(CellError::Tap)?;
+        tap::make_for(&gate, owner, plan.mtu).map_err(CellError::Tap)?;
     }
     let furnished = if let Some(jail) = &plan.jail {
         jail::furnish(jail, &plan.binds, &plan.program)
@@ -110,8 +110,7 @@ fn furnish_and_become(plan: CellPlan, mut talk: UnixStream) -> Result<Infallible
     talk.read_exact(&mut go).map_err(CellError::Daemon)?;
     drop(talk);
     if let Some(jail) = plan.jail {
-        let lifeline = gate.map(|gate| gate.try_clone()).transpose().map_err(CellError::Limit)?;
-        let source = jail::become_jailer(&jail, lifeline);
+        let source = jail::become_jailer(&jail);
         return Err(CellError::Start { program: jail.program, source });
     }
     let source = Command::new(PROGRAM).arg0(ARGUMENT_ZERO).args(plan.arguments).env_clear().exec();

@@ -3,7 +3,6 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -62,12 +61,7 @@ fn allow(jail: &JailPlan, bind: &Bind) -> io::Result<()> {
     }
 }
 
-/// Becomes the jailer, which becomes Firecracker. The jailer closes what it inherits but for the standard streams, so the
-/// socket that has to stay open as long as Firecracker lives is its standard input, from which it never reads a byte.
-pub(super) fn become_jailer(jail: &JailPlan, lifeline: Option<OwnedFd>) -> io::Error {
-    Command::new(&jail.program)
-        .args(&jail.arguments)
-        .env_clear()
-        .stdin(lifeline.map_or_else(Stdio::null, Stdio::from))
-        .exec()
+/// Becomes the jailer, which becomes Firecracker. The jailer closes what it inherits but for the standard streams.
+pub(super) fn become_jailer(jail: &JailPlan) -> io::Error {
+    Command::new(&jail.program).args(&jail.arguments).env_clear().stdin(Stdio::null()).exec()
 }

@@ -16,11 +16,13 @@ mod enter;
 mod identity;
 mod inside;
 mod jail;
+mod join;
 mod plan;
 mod root;
 mod tap;
 
 pub(crate) use enter::run;
 pub(super) use inside::*;
+pub(crate) use join::run as join;
 pub(super) use plan::*;
 pub(super) use tap::NAME as TAP;

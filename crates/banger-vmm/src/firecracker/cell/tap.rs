@@ -11,10 +11,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use banger_sys::socket::hand_over;
 use rustix::net::{AddressFamily, SocketType, socket};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 /// Firecracker's tap.
 pub(in crate::firecracker) const NAME: &str = "tap0";
@@ -33,7 +34,7 @@ const NO_IPV6: &str = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
 
 /// Why there is no network.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TapError {
+pub(crate) enum TapError {
     #[error("cannot make the interface `{name}`")]
     Make { name: &'static str, source: io::Error },
     #[error("cannot set up the interface `{name}`")]
@@ -52,17 +53,28 @@ pub(super) fn make_for(gate: &OwnedFd, owner: u32, mtu: u32) -> Result<(), TapEr
     let guest = open_tap(NAME, libc::IFF_VNET_HDR).map_err(make(NAME))?;
     set(&guest, TUNSETOWNER, libc::c_ulong::from(owner)).map_err(make(NAME))?;
     set(&guest, TUNSETPERSIST, 1).map_err(make(NAME))?;
-    let uplink = open_tap(UPLINK, 0).map_err(make(UPLINK))?;
     let control = control_socket().map_err(make(BRIDGE))?;
     let mut bridge = name_bytes(BRIDGE);
     ioctl(control.as_raw_fd(), SIOCBRADDBR, bridge.as_mut_ptr().cast()).map_err(make(BRIDGE))?;
-    for name in [NAME, UPLINK] {
-        join_bridge(&control, name).map_err(|source| TapError::SetUp { name, source })?;
+    let set_up = |name| move |source| TapError::SetUp { name, source };
+    join_bridge(&control, NAME).map_err(set_up(NAME))?;
+    for name in [BRIDGE, NAME] {
+        bring_up(&control, name, mtu).map_err(set_up(name))?;
     }
-    for name in [BRIDGE, NAME, UPLINK] {
-        bring_up(&control, name, mtu).map_err(|source| TapError::SetUp { name, source })?;
-    }
-    hand_over(gate, &uplink).map_err(TapError::HandOver)
+    let process =
+        pidfd_open(getpid(), PidfdFlags::empty()).map_err(|errno| TapError::HandOver(errno.into()))?;
+    hand_over_uplink(gate, process.as_fd(), mtu)
+}
+
+/// Makes the other tap of the namespace that this process is in, and gives it to the gate with Firecracker's process. The tap
+/// goes with the gate.
+pub(super) fn hand_over_uplink(gate: impl AsFd, process: BorrowedFd<'_>, mtu: u32) -> Result<(), TapError> {
+    let set_up = |source| TapError::SetUp { name: UPLINK, source };
+    let uplink = open_tap(UPLINK, 0).map_err(|source| TapError::Make { name: UPLINK, source })?;
+    let control = control_socket().map_err(set_up)?;
+    join_bridge(&control, UPLINK).map_err(set_up)?;
+    bring_up(&control, UPLINK, mtu).map_err(set_up)?;
+    hand_over(gate, &[uplink.as_fd(), process]).map_err(TapError::HandOver)
 }
 
 fn open_tap(name: &str, more_flags: libc::c_int) -> io::Result<File> {

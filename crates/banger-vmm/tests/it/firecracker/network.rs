@@ -8,10 +8,13 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use banger_conformance::{Does, Guest as _, LINE, skipped, trial, until_console_says};
+use banger_model::NetworkTrouble;
+use banger_sys::process::ProcessIdentity;
 use banger_vmm::firecracker::Firecracker;
-use banger_vmm::{Network, Vmm as _};
+use banger_vmm::{Machine, Network, Vmm as _, handle};
 use libtest_mimic::Trial;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
@@ -69,7 +72,25 @@ async fn a_tap_leads_to_the_world_and_not_to_the_host(driver: Firecracker) {
         assert!(fetched.stdout.is_empty() && !fetched.status.success(), "{address}: {fetched:?}");
     }
     assert!(fetch(NEIGHBOUR, 8080).status.success());
+    a_network_that_was_killed_comes_back(machine.as_ref()).await;
+    let fetched = fetch(NEIGHBOUR, 8080);
+    assert_eq!(String::from_utf8_lossy(&fetched.stdout).trim(), "16 from the network", "{fetched:?}");
     machine.kill().await.unwrap();
+}
+
+/// Kills what carries a machine's network, and waits until it is told to be gone and to be back.
+pub(super) async fn a_network_that_was_killed_comes_back(machine: &dyn Machine) {
+    let mut network = machine.network();
+    let first = ProcessIdentity::from(machine.handle().companions[0]);
+    first.kill().unwrap();
+    for told in [Some(NetworkTrouble::Restarting), None] {
+        let changed =
+            tokio::time::timeout(Duration::from_secs(60), network.wait_for(|trouble| *trouble == told));
+        changed.await.expect("the network is started again").unwrap();
+    }
+    let state = machine.handle().console_log.parent().unwrap();
+    let second = ProcessIdentity::from(handle::load(state).unwrap().unwrap().companions[0]);
+    assert!(second != first && second.is_alive());
 }
 
 /// Prints how much came, and its begin.

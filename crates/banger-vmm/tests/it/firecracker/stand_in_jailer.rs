@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use banger_conformance::{Does, Guest as _, Rig, skipped, trial, until};
 use banger_sys::tuning::HostTuning;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
-use banger_vmm::{MachineEnd, StartError, Vmm as _};
+use banger_vmm::{MachineEnd, Network, StartError, Vmm as _};
 use libtest_mimic::Trial;
 
+use super::network::a_network_that_was_killed_comes_back;
 use super::{GUEST, IN_CELL, driver_of};
 
 /// What the stand-in says it is, in the rig's directory.
@@ -33,6 +34,7 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("stand_in_jailer::a_program_without_a_version_is_told", no_version),
         trial("stand_in_jailer::a_start_that_fails_leaves_no_cgroup", no_cgroup_is_left),
         trial("stand_in_jailer::a_start_that_is_given_up_leaves_no_cgroup", given_up),
+        trial("stand_in_jailer::a_network_that_was_killed_is_started_again", network),
         trial("stand_in_jailer::a_jailer_that_fails_is_done_without_where_it_need_not_be", done_without),
     ]
 }
@@ -160,6 +162,20 @@ async fn untested() {
     assert_eq!(rig.processes(), [machine.handle().process.pid]);
     machine.kill().await.unwrap();
     assert_eq!(machine.ended().await, MachineEnd::Signaled(9));
+    nothing_is_left(&rig);
+}
+
+async fn network() {
+    let mut rig = GUEST.rig(Does::Run);
+    rig.plan.network = Network::UserMode { mac: "52:54:00:12:34:56".into() };
+    let machine = driver(&rig, r#"{"firecracker_version":"1.16.1"}"#).start(&rig.plan).await.unwrap();
+    a_network_that_was_killed_comes_back(machine.as_ref()).await;
+    let devices = std::fs::read_to_string(format!("/proc/{}/net/dev", machine.handle().process.pid)).unwrap();
+    for device in ["bridge0:", "tap0:", "tap1:"] {
+        assert!(devices.contains(device), "{devices}");
+    }
+    machine.kill().await.unwrap();
+    // It sees the machine's end by itself, whoever else ends it.
     nothing_is_left(&rig);
 }
 
