@@ -25,10 +25,16 @@ pub struct PullRequest {
 #[serde(deny_unknown_fields)]
 pub struct PullImage {
     /// Name in the catalog; a reference, as in `alpine:3.20` or `ghcr.io/owner/image@sha256:…`; or with an absolute path
-    /// `oci:<directory>[:<tag>]`, `oci-archive:<file>[:<tag>]` or `docker-archive:<file>[:<name>]`.
+    /// `oci:<directory>[:<tag>]`, `oci-archive:<file>[:<tag>]` or `docker-archive:<file>[:<name>]`. A path of `-` is the
+    /// archive that `input` leads to.
     #[schema(min_length = 1)]
     pub source: String,
-    /// What an image from elsewhere is called here; made of its source when absent.
+    /// Absolute path of the file that stands for `-` in the source; it may be that of a descriptor of the caller
+    /// (`/proc/<pid>/fd/<number>`), which stays open until the operation ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<HostPath>,
+    /// What an image from elsewhere is called here; made of its source when absent, or of the name that an archive of
+    /// `input` gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<ImageName>,
     /// Kernel that the VMs of an image from elsewhere boot unless told otherwise.

@@ -22,6 +22,9 @@ pub struct DaemonInfo {
     pub work_in_progress: u32,
     /// Bytes of memory that it holds (resident set).
     pub resident_bytes: u64,
+    /// Bytes of the disk that stay free (`disk_floor`); absent when that is a share of the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_floor_bytes: Option<u64>,
 }
 
 /// What a VM gets when nothing is said.

@@ -102,6 +102,7 @@ mod tests {
             is_outdated: false,
             work_in_progress: 1,
             resident_bytes: 12 << 20,
+            disk_floor_bytes: None,
         };
         insta::assert_snapshot!(sheet(Some(&info), "2026-01-01T00:00:09Z".parse().unwrap()), @r"
         state       running

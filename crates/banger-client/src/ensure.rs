@@ -221,6 +221,7 @@ mod tests {
             is_outdated,
             work_in_progress,
             resident_bytes: 0,
+            disk_floor_bytes: None,
         };
         judge(&info, "0.10.0", 2)
     }

@@ -55,9 +55,9 @@ pub use kernel::{
 pub use limits::{OverLimit, PullLimits};
 pub use linked_file::LinkedFile;
 pub use oci::{
-    CacheError, CredentialsError, DocumentError, FlattenError, LayerError, LayerReadError, LocalImageError,
-    OciPull, OciPullError, OciSource, OciSourceError, PlainHttp, Prune, Pruned, Reference, ReferenceError,
-    RegistryError,
+    ArchiveInput, CacheError, CredentialsError, DocumentError, FlattenError, LayerError, LayerReadError,
+    LocalImageError, OciPull, OciPullError, OciSource, OciSourceError, PlainHttp, Prune, Pruned, Reference,
+    ReferenceError, RegistryError,
 };
 pub use progress::{Progress, Stage, StagePart};
 pub use pull::{PullError, Removal, Replace, Users};

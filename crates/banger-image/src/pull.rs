@@ -196,6 +196,18 @@ pub enum PullError {
         /// Why.
         source: Box<OciPullError>,
     },
+    /// The archive on standard input cannot be used.
+    #[error("cannot pull an image from standard input")]
+    Input {
+        /// Why.
+        source: Box<OciPullError>,
+    },
+    /// The archive on standard input does not say what its image is called.
+    #[error("the archive on standard input does not name its image")]
+    Unnamed {
+        /// What was asked for.
+        source_text: String,
+    },
     /// The image could not be made of a bundle.
     #[error("cannot pull the image `{name}`")]
     Bundle {
@@ -221,6 +233,16 @@ pub enum PullError {
         name: String,
         /// What was asked for, as a command under `banger image` without the name.
         command: String,
+    },
+    /// The image is here, and the kernel that its VMs boot is not.
+    #[error("the image `{image}` is pulled, but its kernel `{kernel}` is not")]
+    KernelOfImage {
+        /// The image.
+        image: String,
+        /// The kernel.
+        kernel: String,
+        /// Why it is not.
+        source: Box<PullError>,
     },
     /// It was made and could not take its place.
     #[error("cannot publish the {kind} `{name}`")]
@@ -248,11 +270,16 @@ impl PullError {
             Self::Local { source, .. } => source.hint(),
             Self::Kernel { source, .. } => source.hint(),
             Self::Image { source, .. } => source.hint(),
-            Self::Oci { source, .. } => source.hint(),
+            Self::Oci { source, .. } | Self::Input { source } => source.hint(),
+            Self::Unnamed { source_text } => Some(format!("banger image pull {source_text} --name <name>")),
             Self::Bundle { source, .. } => source.hint(),
             Self::OtherSource { source_text, .. } => {
                 Some(format!("banger image pull {source_text} --name <name>, then use that name"))
             }
+            Self::KernelOfImage { kernel, source, .. } => Some(match **source {
+                Self::NotInCatalog { .. } => format!("banger kernel import --name {kernel} <file>"),
+                _ => format!("banger kernel pull {kernel}; the image need not be pulled again"),
+            }),
             Self::NameOfCatalog { command, .. } => Some(format!("banger image {command} --name <name>")),
             Self::TooLittleSpace { .. } | Self::DiskFull { .. } => Some(BelowFloor::HINT.to_owned()),
             Self::Refresh { .. }
@@ -353,22 +380,11 @@ impl<M: Manifest> Pulls<M> {
         replace: Replace,
         build: Build<'_>,
     ) -> Result<Artifact<M>, PullError> {
-        self.pull_needing(self.bytes_needed, name, replace, build).await
-    }
-
-    /// Makes it, where it is known how many free bytes that needs to begin.
-    pub(crate) async fn pull_needing(
-        &self,
-        bytes_needed: u64,
-        name: &M::Name,
-        replace: Replace,
-        build: Build<'_>,
-    ) -> Result<Artifact<M>, PullError> {
         let held = self.lock(name).await;
         if replace == Replace::Never && self.usable(name)?.is_some() {
             return Err(PullError::AlreadyPulled { kind: M::KIND, name: name.to_string() });
         }
-        self.make(held, bytes_needed, name, Successor::Other, build).await
+        self.make(held, self.bytes_needed, name, Successor::Other, build).await
     }
 
     /// Makes it out of what somebody brings.

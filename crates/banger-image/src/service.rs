@@ -21,7 +21,7 @@ use crate::kernel::{
     KernelSource, is_stale, kernel_catalog, refresh_initramfs,
 };
 use crate::limits::PullLimits;
-use crate::oci::{CacheError, OciImages, OciPull, OciSource, Patience, PlainHttp, Prune, Pruned};
+use crate::oci::{ArchiveInput, CacheError, OciImages, OciPull, OciSource, Patience, Prune, Pruned};
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Pulls, Removal, Replace, Successor, Users};
 use crate::store::{Store, StoreError};
@@ -373,7 +373,7 @@ impl ImageService {
     /// the cache.
     ///
     /// # Errors
-    /// [`PullError::AlreadyPulled`] unless it may be replaced; [`PullError::NameOfCatalog`] before anything is made.
+    /// [`PullError::NameTaken`] unless it may be replaced; [`PullError::NameOfCatalog`] before anything is made.
     pub async fn pull_oci(
         &self,
         wanted: &OciPull,
@@ -382,7 +382,26 @@ impl ImageService {
     ) -> Result<Image, PullError> {
         self.check_oci_name(wanted)?;
         let build: Build<'_> = Box::new(move |staged| Box::pin(self.build_oci(wanted, staged, progress)));
-        self.images.pull_needing(OCI_BYTES_NEEDED, &wanted.name, replace, build).await
+        self.images.import(OCI_BYTES_NEEDED, &wanted.name, replace, build).await
+    }
+
+    /// Opens an archive that came through standard input, and returns the name that its image carries.
+    ///
+    /// # Errors
+    /// [`PullError::Input`]; [`PullError::Unnamed`] when the image carries none.
+    pub async fn name_input(
+        &self,
+        source: &OciSource,
+        input: PathBuf,
+        bytes_max: Option<u64>,
+        progress: &Progress,
+    ) -> Result<(ArchiveInput, ImageName), PullError> {
+        progress.stage("read archive", source.to_string());
+        let directory = self.images.store.directory();
+        let opened = self.oci.name_input(source, input, directory, bytes_max).await;
+        let (input, name) = opened.map_err(|error| PullError::Input { source: Box::new(error) })?;
+        let unnamed = || PullError::Unnamed { source_text: source.to_string() };
+        Ok((input, name.ok_or_else(unnamed)?))
     }
 
     /// Refuses a name that is one of the catalog's: who asks for that name later would get something else.
@@ -396,7 +415,7 @@ impl ImageService {
     /// Makes an image out of a bundle. Dropping the future gives up.
     ///
     /// # Errors
-    /// As [`ImageService::check_bundle`]; [`PullError::AlreadyPulled`] unless it may be replaced.
+    /// As [`ImageService::check_bundle`]; [`PullError::NameTaken`] unless it may be replaced.
     pub async fn pull_bundle(
         &self,
         wanted: &BundlePull,
@@ -405,7 +424,7 @@ impl ImageService {
     ) -> Result<Image, PullError> {
         self.check_bundle(wanted)?;
         let build: Build<'_> = Box::new(move |staged| Box::pin(self.build_bundle(wanted, staged, progress)));
-        self.images.pull_needing(BUNDLE_BYTES_NEEDED, &wanted.name, replace, build).await
+        self.images.import(BUNDLE_BYTES_NEEDED, &wanted.name, replace, build).await
     }
 
     /// Refuses a bundle at once that must not be pulled.
@@ -546,15 +565,8 @@ impl ImageService {
                         self.build_bundle(&wanted, staged, progress).await
                     }
                     EntrySource::Oci(reference) => {
-                        let wanted = OciPull {
-                            source: OciSource::Registry(reference.clone()),
-                            name,
-                            kernel: entry.kernel.clone(),
-                            plain_http: PlainHttp::default(),
-                            docker_directory: None,
-                            search_path: None,
-                            bytes_max: None,
-                        };
+                        let source = OciSource::Registry(reference.clone());
+                        let wanted = OciPull::of(source, name, entry.kernel.clone());
                         self.build_oci(&wanted, staged, progress).await
                     }
                 }

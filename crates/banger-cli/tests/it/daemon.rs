@@ -47,6 +47,8 @@ pub(crate) struct Script {
     pub(crate) answers: BTreeMap<String, Value>,
     /// What every operation warns of.
     pub(crate) warnings: Vec<String>,
+    /// What every operation tells at its end.
+    pub(crate) notes: Vec<String>,
     /// Requests that get no answer.
     pub(crate) silent: Vec<String>,
     pub(crate) log: Vec<u8>,
@@ -94,6 +96,7 @@ impl Daemon {
             errors: BTreeMap::new(),
             answers: BTreeMap::new(),
             warnings: Vec::new(),
+            notes: Vec::new(),
             silent: Vec::new(),
             log: b"[    0.000000] Linux version 6.1\n".to_vec(),
             events: VecDeque::new(),
@@ -167,6 +170,7 @@ pub(crate) fn info() -> DaemonInfo {
         is_outdated: false,
         work_in_progress: 0,
         resident_bytes: 9 << 20,
+        disk_floor_bytes: None,
     }
 }
 
@@ -273,16 +277,14 @@ async fn answer(
         ]))
         .into_response(),
         ("POST", ["kernels"]) => {
-            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
-            let request: Value = serde_json::from_slice(&body).unwrap();
+            let request = json_of(request).await;
             let target = request["name"].as_str().unwrap_or("void-6.12.68_1");
             let result = Some(json!({ "asked": request }));
             let kind = OperationKind::KernelImport;
             Json(shared.begin(kind, target, OperationState::Succeeded, result)).into_response()
         }
         ("POST", ["images"]) => {
-            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
-            let request: Value = serde_json::from_slice(&body).unwrap();
+            let request = json_of(request).await;
             let target = request["name"].as_str().unwrap().to_owned();
             let result = Some(json!({ "asked": request }));
             let kind = OperationKind::ImageRegister;
@@ -293,12 +295,18 @@ async fn answer(
             Json(shared.begin(kind, name, OperationState::Succeeded, None)).into_response()
         }
         ("POST", ["images:pull" | "kernels:pull"]) => {
-            let operation =
-                shared.begin(OperationKind::ImagePull, "debian-bookworm", OperationState::Succeeded, None);
-            Json(operation).into_response()
+            let request = json_of(request).await;
+            let result = Some(json!({ "asked": request }));
+            let kind = OperationKind::ImagePull;
+            Json(shared.begin(kind, "debian-bookworm", OperationState::Succeeded, result)).into_response()
         }
         _ => refuse(error(ErrorCode::UnknownMethod, &line)),
     }
+}
+
+async fn json_of(request: Request) -> Value {
+    let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+    serde_json::from_slice(&body).unwrap()
 }
 
 fn ending(shared: &Shared, query: &BTreeMap<String, String>) -> Response {
@@ -470,6 +478,10 @@ impl Shared {
             total_bytes: None,
             parts: Vec::new(),
         };
+        let (warnings, notes) = {
+            let script = self.script.lock().unwrap();
+            (script.warnings.clone(), script.notes.clone())
+        };
         let view = OperationView {
             id: format!("op-{}", operations.len()),
             kind,
@@ -477,11 +489,11 @@ impl Shared {
             state,
             revision: 1,
             stages: vec![step("disks", Some(120)), step("boot", state.is_final().then_some(900))],
-            warnings: self.script.lock().unwrap().warnings.clone(),
+            warnings,
             result,
             error: None,
             was_already: false,
-            notes: Vec::new(),
+            notes,
         };
         operations.insert(view.id.clone(), watch::Sender::new(view.clone()));
         view

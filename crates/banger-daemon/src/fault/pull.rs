@@ -12,6 +12,7 @@ impl Fault for PullError {
             PullError::AlreadyPulled { .. } | PullError::NameTaken { .. } => ErrorCode::AlreadyExists,
             PullError::InUse { .. } => ErrorCode::Conflict,
             PullError::NameOfCatalog { .. }
+            | PullError::Unnamed { .. }
             | PullError::OtherSource { .. }
             | PullError::Promote { source: PromoteError::Managed { .. }, .. } => ErrorCode::BadRequest,
             PullError::Bundle { source, .. } if matches!(**source, BundlePullError::Unchecked) => {
@@ -29,6 +30,8 @@ impl Fault for PullError {
             | PullError::Kernel { .. }
             | PullError::Image { .. }
             | PullError::Oci { .. }
+            | PullError::Input { .. }
+            | PullError::KernelOfImage { .. }
             | PullError::Bundle { .. }
             | PullError::Refresh { .. }
             | PullError::Publish { .. } => ErrorCode::OperationFailed,

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::extract::State;
 use banger_api::{API_VERSION, DaemonInfo, DoctorReport, ErrorBody, ErrorCode, VmDefaults};
+use banger_model::DiskFloor;
 use serde::Deserialize;
 use tracing::info;
 
@@ -32,6 +33,10 @@ pub(super) async fn info(State(state): State<ApiState>) -> Json<DaemonInfo> {
         is_outdated: state.program.is_outdated(),
         work_in_progress: work_in_progress(&state),
         resident_bytes: state.program.resident_bytes(),
+        disk_floor_bytes: match state.config.disk_floor {
+            DiskFloor::Share => None,
+            DiskFloor::Bytes(bytes) => Some(bytes),
+        },
     })
 }
 

@@ -20,6 +20,18 @@ pub enum ImageOperationError {
     /// The key of a bundle makes no sense.
     #[error(transparent)]
     MinisignKey(MinisignKeyError),
+    /// The caller did not say where its standard input is.
+    #[error("`{source_text}` is an archive on standard input, and the request has no `input` with its path")]
+    NoInput {
+        /// The source.
+        source_text: String,
+    },
+    /// The caller has sent its standard input along, which nobody reads.
+    #[error("`{source_text}` is not an archive on standard input, so that `input` must be left out")]
+    NeedlessInput {
+        /// The source.
+        source_text: String,
+    },
     /// There is no such image.
     #[error("there is no local image `{name}`")]
     NotHere {

@@ -35,6 +35,8 @@ impl Fault for ImageOperationError {
             | Self::Location(_)
             | Self::MinisignKey(_)
             | Self::NoName { .. }
+            | Self::NoInput { .. }
+            | Self::NeedlessInput { .. }
             | Self::TwoImages
             | Self::TwoKernels
             | Self::NoKernel
@@ -70,6 +72,8 @@ impl Fault for ImageOperationError {
             Self::Source(_)
             | Self::Location(_)
             | Self::MinisignKey(_)
+            | Self::NoInput { .. }
+            | Self::NeedlessInput { .. }
             | Self::TwoImages
             | Self::TwoKernels
             | Self::NoKernelFile

@@ -78,12 +78,26 @@ impl ImageOperations {
                 let progress = progress_of(&task);
                 let pulled = async {
                     let image = pull(&images, &progress).await?;
-                    images.ensure_kernel(&image.manifest.kernel, &progress).await
+                    get_kernel(&images, &image, &progress).await
                 };
-                task.unless_cancelled(pulled).await?.map(drop).map_err(ImageOperationError::Pull)
+                task.unless_cancelled(pulled).await?.map_err(ImageOperationError::Pull)
             })
         })
     }
+}
+
+/// Gets the kernel that the VMs of an image boot.
+pub(super) async fn get_kernel(
+    images: &ImageService,
+    image: &Image,
+    progress: &Progress,
+) -> Result<(), PullError> {
+    let kernel = &image.manifest.kernel;
+    images.ensure_kernel(kernel, progress).await.map(drop).map_err(|error| PullError::KernelOfImage {
+        image: image.manifest.name.to_string(),
+        kernel: kernel.to_string(),
+        source: Box::new(error),
+    })
 }
 
 /// A way to pull an image.

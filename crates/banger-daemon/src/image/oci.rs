@@ -1,13 +1,18 @@
 //! Container images: pulling one, and the cache of what registries gave.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use banger_api::{CreateVm, OperationView, PruneCache, PrunedCache, PullImage, PullPolicy};
-use banger_image::{Kind, OciPull, OciSource, PlainHttp, Prune, PullError, PullWhen, kernel_catalog};
+use banger_api::{CreateVm, OperationKind, OperationView, PruneCache, PrunedCache, PullImage, PullPolicy};
+use banger_image::{
+    ArchiveInput, Kind, OciPull, OciSource, PlainHttp, Prune, PullError, PullWhen, Replace, kernel_catalog,
+};
 use banger_model::{ImageName, KernelName};
 
 use super::error::ImageOperationError;
-use super::images::ImageOperations;
+use super::images::{ImageOperations, get_kernel};
+use super::work::{finish, progress_of};
 use crate::boot_source::WantedImage;
 
 impl ImageOperations {
@@ -16,12 +21,48 @@ impl ImageOperations {
         &self,
         request: &PullImage,
     ) -> Result<OperationView, ImageOperationError> {
-        let wanted = self.parse(request)?;
+        let kernel = self.kernel(request.kernel.as_ref())?;
+        if request.name.is_none()
+            && let source = source_of(request)?
+            && let Some(input) = input_of(request, &source)?
+        {
+            return Ok(self.pull_unnamed(source, input, kernel, request));
+        }
+        let wanted = oci_pull(request, kernel)?;
         self.images.check_oci_name(&wanted).map_err(ImageOperationError::Pull)?;
         let replace = self.replace(&wanted.name, request.force)?;
         Ok(self.begin_pull(&wanted.name.clone(), move |images, progress| {
             Box::pin(async move { images.pull_oci(&wanted, replace, progress).await })
         }))
+    }
+
+    /// Begins to pull an archive on standard input, whose name is in it: the operation finds out what it is about.
+    fn pull_unnamed(
+        &self,
+        source: OciSource,
+        input: PathBuf,
+        kernel: KernelName,
+        request: &PullImage,
+    ) -> OperationView {
+        let images = Arc::clone(&self.images);
+        let (force, bytes_max, target) = (request.force, request.max_bytes, source.to_string());
+        self.operations.begin(OperationKind::ImagePull, &target, |task| {
+            finish(async move {
+                let progress = progress_of(&task);
+                let pulled = async {
+                    let (input, name) = images.name_input(&source, input, bytes_max, &progress).await?;
+                    task.set_target(name.as_str());
+                    let wanted =
+                        OciPull { bytes_max, input: Some(input), ..OciPull::of(source, name, kernel) };
+                    if force {
+                        images.refuse_used_image(&wanted.name)?;
+                    }
+                    let image = images.pull_oci(&wanted, Replace::when(force), &progress).await?;
+                    get_kernel(&images, &image, &progress).await
+                };
+                task.unless_cancelled(pulled).await?.map_err(ImageOperationError::Pull)
+            })
+        })
     }
 
     /// Empties the cache of what registries gave, or tells what that would remove.
@@ -32,10 +73,6 @@ impl ImageOperations {
         let prune = if request.dry_run { Prune::DryRun } else { Prune::Remove };
         let pruned = self.images.prune_cache(prune).await.map_err(ImageOperationError::Cache)?;
         Ok(PrunedCache { blobs: pruned.blobs, bytes: pruned.bytes })
-    }
-
-    fn parse(&self, request: &PullImage) -> Result<OciPull, ImageOperationError> {
-        oci_pull(request, self.kernel(request.kernel.as_ref())?)
     }
 
     /// Returns the kernel that is meant. One that is neither here nor to be had is refused before anything is pulled.
@@ -79,8 +116,23 @@ pub(crate) fn wanted_image(
     }
 }
 
+fn source_of(request: &PullImage) -> Result<OciSource, ImageOperationError> {
+    request.source.parse().map_err(ImageOperationError::Source)
+}
+
+/// Returns the file that stands for `-` in the source; nothing where that has a path of its own.
+fn input_of(request: &PullImage, source: &OciSource) -> Result<Option<PathBuf>, ImageOperationError> {
+    let source_text = source.to_string();
+    match (request.input.as_ref().map(|path| path.as_path().to_owned()), source.is_standard_input()) {
+        (None, true) => Err(ImageOperationError::NoInput { source_text }),
+        (Some(_), false) => Err(ImageOperationError::NeedlessInput { source_text }),
+        (input, _) => Ok(input),
+    }
+}
+
 fn oci_pull(request: &PullImage, kernel: KernelName) -> Result<OciPull, ImageOperationError> {
-    let source: OciSource = request.source.parse().map_err(ImageOperationError::Source)?;
+    let source = source_of(request)?;
+    let input = input_of(request, &source)?;
     let name = match &request.name {
         Some(name) => name.clone(),
         None => source.default_name().map_err(|error| ImageOperationError::NoName {
@@ -89,13 +141,12 @@ fn oci_pull(request: &PullImage, kernel: KernelName) -> Result<OciPull, ImageOpe
         })?,
     };
     Ok(OciPull {
-        source,
-        name,
-        kernel,
+        input: input.map(ArchiveInput::at),
         plain_http: if request.insecure_http { PlainHttp::Allowed } else { PlainHttp::OnLoopback },
         search_path: request.search_path.as_ref().map(OsString::from),
         docker_directory: request.docker_config.clone().map(Into::into),
         bytes_max: request.max_bytes,
+        ..OciPull::of(source, name, kernel)
     })
 }
 

@@ -2,6 +2,7 @@
 //! + Filesystem Changeset Format"), layouts in a tar, and what is both. A compressed one is unpacked first.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use super::digest::BlobDigest;
 use super::documents::{ConfigDocument, DocumentError, LAYERS_MAX, null_is_default};
 use super::layer::Layer;
-use super::layout::{LocalImage, LocalImageError, read_document};
+use super::local_image::{LocalImage, LocalImageError, read_document};
 use super::platform::Platform;
 use super::reference::Reference;
 use crate::blocking::Cancelled;
@@ -26,6 +27,10 @@ const MEMBERS_MAX: usize = 1 << 16;
 /// Links that lead to links.
 const LINKS_MAX: usize = 4;
 const CHUNK_BYTES: usize = 256 << 10;
+const TAR_BLOCK_BYTES: usize = 512;
+/// What a header has there, in every form since 1988.
+const TAR_MAGIC: &[u8] = b"ustar";
+const TAR_MAGIC_AT: std::ops::Range<usize> = 257..262;
 /// The list of images in an archive of docker.
 pub(super) const MANIFEST: &str = "manifest.json";
 
@@ -52,10 +57,10 @@ enum Member {
 }
 
 /// Where a compressed archive is unpacked to, and how much of it.
-pub(crate) struct Scratch<'s> {
-    pub(crate) directory: &'s Path,
+pub(super) struct Scratch<'s> {
+    pub(super) directory: &'s Path,
     /// For an archive of this many packed bytes.
-    pub(crate) allowance: &'s dyn Fn(u64) -> Allowance,
+    pub(super) allowance: &'s dyn Fn(u64) -> Allowance,
 }
 
 /// An archive with the places of its members.
@@ -67,13 +72,14 @@ pub(super) struct Archive {
 }
 
 impl Archive {
+    /// Opens what is in a file. `path` is what the file is called in errors.
     pub(super) fn open(
         path: &Path,
+        file: File,
         scratch: &Scratch<'_>,
         cancelled: &Cancelled,
     ) -> Result<Self, LocalImageError> {
         let failed = |source| LocalImageError::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(failed)?;
         let mut start = [0; 6];
         let count = file.read_at(&mut start, 0).map_err(failed)?;
         let compression =
@@ -88,6 +94,11 @@ impl Archive {
         };
         let members = if count == 0 { BTreeMap::new() } else { index(path, &file)? };
         Ok(Self { path: path.to_owned(), file, members })
+    }
+
+    /// Returns the error for an archive that is of no kind: it may be the first part of one.
+    pub(super) fn unknown(&self) -> LocalImageError {
+        no_archive(&self.path, &self.file)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -124,6 +135,11 @@ impl Archive {
         let file = File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
             .map_err(|source| LocalImageError::Read { path: self.path.clone(), source })?;
         Ok((file, offset, size))
+    }
+
+    /// Returns the names of the image with a name in docker's list, or of the only one.
+    pub(super) fn names(&self, name: Option<&str>) -> Result<Vec<String>, LocalImageError> {
+        Ok(self.choose(self.archived()?, name)?.repo_tags)
     }
 
     /// Opens an image of docker's list.
@@ -189,7 +205,13 @@ fn unpack(
     let mut reader = compression.buffered(BufReader::with_capacity(CHUNK_BYTES, cancelled.reader(packed)));
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
-        let count = reader.read(&mut chunk).map_err(failed)?;
+        let count = reader.read(&mut chunk).map_err(|error| {
+            if is_early_end(&error) {
+                LocalImageError::CutOff { path: path.to_owned() }
+            } else {
+                failed(error)
+            }
+        })?;
         if count == 0 {
             return Ok(file);
         }
@@ -200,17 +222,48 @@ fn unpack(
     }
 }
 
-fn index(path: &Path, mut file: &File) -> Result<BTreeMap<PathBuf, Member>, LocalImageError> {
-    let damaged = |_error: io::Error| LocalImageError::NoArchive { path: path.to_owned() };
-    file.seek(SeekFrom::Start(0)).map_err(damaged)?;
+/// Tells whether a reader found that there should be more.
+fn is_early_end(error: &io::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Returns the error for a file that is no archive: what begins as a tar and does not end as one is the first part of one.
+fn no_archive(path: &Path, file: &File) -> LocalImageError {
+    let path = path.to_owned();
+    let mut block = [0; TAR_BLOCK_BYTES];
+    let size = file.metadata().map_or(0, |metadata| metadata.len());
+    let begins = file.read_exact_at(&mut block, 0).is_ok() && block.get(TAR_MAGIC_AT) == Some(TAR_MAGIC);
+    let last = size.saturating_sub(block.len() as u64);
+    let ends = file.read_exact_at(&mut block, last).is_ok() && block.iter().all(|byte| *byte == 0);
+    if begins && !ends { LocalImageError::CutOff { path } } else { LocalImageError::NoArchive { path } }
+}
+
+fn index(path: &Path, file: &File) -> Result<BTreeMap<PathBuf, Member>, LocalImageError> {
+    let no_archive = |_error: io::Error| no_archive(path, file);
+    let read = |source| LocalImageError::Read { path: path.to_owned(), source };
+    let mut start = file;
+    start.seek(SeekFrom::Start(0)).map_err(read)?;
+    let size = file.metadata().map_err(read)?.len();
     let mut tar = tar::Archive::new(file);
     let mut members = BTreeMap::new();
-    for member in tar.entries_with_seek().map_err(damaged)?.take(MEMBERS_MAX) {
-        let member = member.map_err(damaged)?;
-        let name = normal(&member.path().map_err(damaged)?);
+    for member in tar.entries_with_seek().map_err(no_archive)?.take(MEMBERS_MAX) {
+        let member = member.map_err(no_archive)?;
+        let name = normal(&member.path().map_err(no_archive)?);
         let found = match (member.header().entry_type(), member.link_name()) {
             (tar::EntryType::Regular, _) => {
-                Member::File { offset: member.raw_file_position(), size: member.size() }
+                let (offset, bytes) = (member.raw_file_position(), member.size());
+                if offset.saturating_add(bytes) > size {
+                    return Err(LocalImageError::CutOff { path: path.to_owned() });
+                }
+                Member::File { offset, size: bytes }
             }
             (tar::EntryType::Symlink, Ok(Some(target))) => {
                 Member::Link(normal(&name.parent().unwrap_or(Path::new("")).join(target)))

@@ -1,107 +1,29 @@
-//! Images on this host: layouts (OCI image spec, "Image Layout") as a directory or in one tar, and the archives of `docker
-//! save`. What is asked for says where to look first; what is there decides.
+//! Image layouts (OCI image spec, "Image Layout"), as a directory or in one tar.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read as _};
+use std::path::PathBuf;
 
-use super::archive::{Archive, MANIFEST, Scratch, is_same};
+use super::archive::{Archive, is_same};
 use super::digest::BlobDigest;
 use super::documents::{
     ConfigDocument, Descriptor, Document, DocumentError, ImageDocument, Search, candidates,
 };
 use super::layer::Layer;
+use super::local_image::{LocalImage, LocalImageError, read_document};
 use super::platform::Platform;
-use crate::blocking::Cancelled;
-use crate::limits::OverLimit;
 
-const DOCUMENT_BYTES_MAX: u64 = 8 << 20;
-const INDEX: &str = "index.json";
+/// The list of images in a layout.
+pub(super) const INDEX: &str = "index.json";
 
-/// Why an image on this host cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
-pub enum LocalImageError {
-    #[error("cannot read `{}`", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("`{}` is not an OCI image layout, neither as a directory nor in a tar", path.display())]
-    NoLayout { path: PathBuf },
-    #[error("`{}` is neither an archive of `docker save` nor an OCI image layout in a tar", path.display())]
-    NoArchive { path: PathBuf },
-    #[error("`{}` is compressed with {name}, which is not supported", path.display())]
-    UnknownCompression { path: PathBuf, name: &'static str },
-    #[error("cannot unpack `{}`", path.display())]
-    Unpack { path: PathBuf, source: io::Error },
-    #[error("`{}` is larger than allowed", path.display())]
-    Limit { path: PathBuf, source: OverLimit },
-    #[error("`{}` has several images: {}", path.display(), .names.join(", "))]
-    Several { path: PathBuf, names: Vec<String> },
-    #[error("`{}` has no image `{name}`; it has {}", path.display(), .names.join(", "))]
-    NotThere { path: PathBuf, name: String, names: Vec<String> },
-    #[error("`{}` has no `{name}`", path.display())]
-    Lacks { path: PathBuf, name: String },
-    #[error("`{name}` in `{}` does not match its digest", path.display())]
-    WrongDigest { path: PathBuf, name: String },
-    #[error("cannot use the image in `{}`", path.display())]
-    Document { path: PathBuf, source: DocumentError },
-}
-
-/// An image that is here.
+/// A layout, by where its files are.
 #[derive(Debug)]
-pub(crate) struct LocalImage {
-    pub(crate) config: ConfigDocument,
-    pub(crate) layers: Vec<Layer>,
-    /// Which image it is.
-    pub(crate) digest: BlobDigest,
-}
-
-/// Opens an image of a layout, which is a directory or a tar. A tar that has no layout may be an archive of docker.
-pub(crate) fn open_layout(
-    path: &Path,
-    tag: Option<&str>,
-    wanted: &Platform,
-    scratch: &Scratch<'_>,
-    cancelled: &Cancelled,
-) -> Result<LocalImage, LocalImageError> {
-    if path.is_dir() {
-        return Place::Directory(path.to_owned()).image(tag, wanted);
-    }
-    let archive = match Archive::open(path, scratch, cancelled) {
-        Err(LocalImageError::NoArchive { path }) => return Err(LocalImageError::NoLayout { path }),
-        Err(LocalImageError::Read { path, source }) if source.kind() == io::ErrorKind::NotFound => {
-            return Err(LocalImageError::NoLayout { path });
-        }
-        opened => opened?,
-    };
-    if !archive.has(INDEX) && archive.has(MANIFEST) {
-        return archive.image(tag, wanted);
-    }
-    Place::Archive(archive).image(tag, wanted)
-}
-
-/// Opens an image of an archive of docker. A tar that has no list of docker's may be a layout.
-pub(crate) fn open_archive(
-    path: &Path,
-    name: Option<&str>,
-    wanted: &Platform,
-    scratch: &Scratch<'_>,
-    cancelled: &Cancelled,
-) -> Result<LocalImage, LocalImageError> {
-    let archive = Archive::open(path, scratch, cancelled)?;
-    match (archive.has(MANIFEST), archive.has(INDEX)) {
-        (true, _) => archive.image(name, wanted),
-        (false, true) => Place::Archive(archive).image(name, wanted),
-        (false, false) => Err(LocalImageError::NoArchive { path: path.to_owned() }),
-    }
-}
-
-/// Where the files of a layout are.
-enum Place {
+pub(super) enum Layout {
     Directory(PathBuf),
     Archive(Archive),
 }
 
-impl Place {
+impl Layout {
     fn path(&self) -> PathBuf {
         match self {
             Self::Directory(path) => path.clone(),
@@ -135,7 +57,7 @@ impl Place {
     }
 
     /// Finds the image with a tag, or the only one there is, through lists of images.
-    fn image(&self, tag: Option<&str>, wanted: &Platform) -> Result<LocalImage, LocalImageError> {
+    pub(super) fn image(&self, tag: Option<&str>, wanted: &Platform) -> Result<LocalImage, LocalImageError> {
         let builds = self.index()?;
         let mut search = Search::among(self.choose(&builds, tag, wanted)?);
         while let Some(build) = search.next() {
@@ -148,6 +70,13 @@ impl Place {
             }
         }
         Err(self.unusable(DocumentError::NotAnImage))
+    }
+
+    /// Returns the names of the image with a tag, or of the only one, whole ones first.
+    pub(super) fn names(&self, tag: Option<&str>, wanted: &Platform) -> Result<Vec<String>, LocalImageError> {
+        let builds = self.index()?;
+        let chosen = self.choose(&builds, tag, wanted)?;
+        Ok(chosen.into_iter().flat_map(Descriptor::names).map(str::to_owned).collect())
     }
 
     fn look(
@@ -242,15 +171,3 @@ impl Place {
         Ok(text)
     }
 }
-
-pub(super) fn read_document(source: impl Read) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    if source.take(DOCUMENT_BYTES_MAX).read_to_end(&mut text)? as u64 == DOCUMENT_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large for a document"));
-    }
-    Ok(text)
-}
-
-#[cfg(test)]
-#[path = "layout_tests.rs"]
-mod tests;

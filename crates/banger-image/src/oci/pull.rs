@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use banger_ext4::{Ext4Reader, Ext4Writer, Journal};
 use banger_model::{BelowFloor, ImageName, KernelName};
-use banger_sys::files::StagedDirectory;
+use banger_sys::files::{FileError, StagedDirectory, create_private_directory};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
 use super::archive::Scratch;
@@ -25,14 +25,15 @@ use super::download::{DownloadError, below_floor, fetch};
 use super::flatten::{FlattenError, LayerError, add_layer};
 use super::layer::{Layer, LayerReadError};
 use super::layer_progress::LayerProgress;
-use super::layout::{LocalImage, LocalImageError, open_archive, open_layout};
 use super::left_out::LeftOut;
+use super::local::{ArchiveInput, Input, Local, Place, open_archive, open_layout};
+use super::local_image::{LocalImage, LocalImageError};
 use super::patience::Patience;
 use super::platform::Platform;
 use super::reference::Reference;
 use super::registry::{PlainHttp, RawManifest, Registry, RegistryOptions};
 use super::registry_error::RegistryError;
-use super::source::OciSource;
+use super::source::{OciSource, local_name};
 use super::system::{complete, distro_of, init_of, process_of};
 use crate::blocking::{Cancelled, run_blocking};
 use crate::digest::FileRecord;
@@ -59,6 +60,8 @@ const TRIES_MAX: u32 = 2;
 pub struct OciPull {
     /// From where.
     pub source: OciSource,
+    /// The file that stands for `-` in the source.
+    pub input: Option<ArchiveInput>,
     /// What the local image is called.
     pub name: ImageName,
     /// The kernel that its VMs boot where nobody names another.
@@ -73,6 +76,23 @@ pub struct OciPull {
     pub bytes_max: Option<u64>,
 }
 
+impl OciPull {
+    /// A pull with nothing out of the ordinary.
+    #[must_use]
+    pub fn of(source: OciSource, name: ImageName, kernel: KernelName) -> Self {
+        Self {
+            source,
+            input: None,
+            name,
+            kernel,
+            plain_http: PlainHttp::default(),
+            docker_directory: None,
+            search_path: None,
+            bytes_max: None,
+        }
+    }
+}
+
 /// Why an image could not be pulled.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
@@ -83,6 +103,8 @@ pub enum OciPullError {
     Registry(RegistryError),
     #[error(transparent)]
     Local(LocalImageError),
+    #[error(transparent)]
+    Directory(FileError),
     #[error(transparent)]
     Cache(CacheError),
     #[error("cannot write a layer into the cache")]
@@ -103,15 +125,12 @@ impl OciPullError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Registry(error) => error.hint(),
-            Self::Local(LocalImageError::Limit { source, .. }) => source.hint(),
-            Self::Local(LocalImageError::UnknownCompression { path, .. }) => {
-                Some(format!("unpack `{}` and pull what comes out", path.display()))
-            }
+            Self::Local(error) => error.hint(),
             Self::Limit(over) => over.hint(),
             Self::Flatten(error) => error.hint(),
             Self::Write(error) => below_floor(error).map(|_| BelowFloor::HINT.to_owned()),
             Self::Credentials(error) => error.hint(),
-            Self::Local(_) | Self::Cache(_) | Self::Finish(_) | Self::Incomplete => None,
+            Self::Directory(_) | Self::Cache(_) | Self::Finish(_) | Self::Incomplete => None,
         }
     }
 }
@@ -221,22 +240,63 @@ impl OciImages {
         Ok(Some(resolved.digest))
     }
 
+    /// Opens an archive on standard input and returns the name that its image carries, if it does. A compressed archive is
+    /// unpacked into a file without a name in the directory, and only this once.
+    pub(crate) async fn name_input(
+        &self,
+        source: &OciSource,
+        input: PathBuf,
+        directory: &Path,
+        bytes_max: Option<u64>,
+    ) -> Result<(ArchiveInput, Option<ImageName>), OciPullError> {
+        let Ok((open, path, name)) = of_this_host(source) else {
+            return Ok((ArchiveInput::at(input), None));
+        };
+        create_private_directory(directory).map_err(OciPullError::Directory)?;
+        let local = self.open_local(open, Place { path, file: input }, directory, bytes_max).await?;
+        let opened = Arc::clone(&local);
+        let names = run_blocking(move |_| opened.names(name.as_deref(), &Platform::of_guests()));
+        let name = local_name(&names.await.map_err(OciPullError::Local)?);
+        Ok((ArchiveInput(Input::Opened(local)), name))
+    }
+
     async fn resolve(&self, wanted: &OciPull, staged: &Path) -> Result<Resolved, OciPullError> {
         let platform = Platform::of_guests();
-        let (open, path, name): (OpenLocal, _, _) = match &wanted.source {
-            OciSource::Registry(reference) => return self.resolve_remote(reference, wanted, &platform).await,
-            OciSource::Layout { path, tag } => (open_layout, path.clone(), tag.clone()),
-            OciSource::Archive { file, name } => (open_archive, file.clone(), name.clone()),
+        let (open, path, name) = match of_this_host(&wanted.source) {
+            Ok(local) => local,
+            Err(reference) => return self.resolve_remote(reference, wanted, &platform).await,
         };
-        let (limits, floor) = (self.rules.limits.with_bytes_max(wanted.bytes_max), self.rules.floor);
-        let directory = staged.to_owned();
+        let local = match &wanted.input {
+            Some(ArchiveInput(Input::Opened(local))) => Arc::clone(local),
+            Some(ArchiveInput(Input::File(file))) => {
+                let place = Place { path, file: file.clone() };
+                self.open_local(open, place, staged, wanted.bytes_max).await?
+            }
+            None => {
+                let place = Place { file: path.clone(), path };
+                self.open_local(open, place, staged, wanted.bytes_max).await?
+            }
+        };
+        let image = run_blocking(move |_| local.image(name.as_deref(), &platform));
+        let LocalImage { config, layers, digest } = image.await.map_err(OciPullError::Local)?;
+        Ok(Resolved { config, digest, layers: Layers::Local(layers) })
+    }
+
+    async fn open_local(
+        &self,
+        open: OpenLocal,
+        place: Place,
+        directory: &Path,
+        bytes_max: Option<u64>,
+    ) -> Result<Arc<Local>, OciPullError> {
+        let (limits, floor) = (self.rules.limits.with_bytes_max(bytes_max), self.rules.floor);
+        let directory = directory.to_owned();
         let local = run_blocking(move |cancelled| {
             let allowance = |packed| Allowance::new(limits, floor, directory.clone(), packed);
             let scratch = Scratch { directory: &directory, allowance: &allowance };
-            open(&path, name.as_deref(), &platform, &scratch, cancelled)
+            open(&place, &scratch, cancelled)
         });
-        let LocalImage { config, layers, digest } = local.await.map_err(OciPullError::Local)?;
-        Ok(Resolved { config, digest, layers: Layers::Local(layers) })
+        local.await.map(Arc::new).map_err(OciPullError::Local)
     }
 
     async fn resolve_remote(
@@ -489,9 +549,17 @@ impl OciImages {
     }
 }
 
-/// Opens an image on this host.
-type OpenLocal =
-    fn(&Path, Option<&str>, &Platform, &Scratch<'_>, &Cancelled) -> Result<LocalImage, LocalImageError>;
+/// Opens a layout or an archive of this host.
+type OpenLocal = fn(&Place, &Scratch<'_>, &Cancelled) -> Result<Local, LocalImageError>;
+
+/// Returns how a source of this host is opened, where it is, and which image of it is meant; the reference of any other one.
+fn of_this_host(source: &OciSource) -> Result<(OpenLocal, PathBuf, Option<String>), &Reference> {
+    match source {
+        OciSource::Registry(reference) => Err(reference),
+        OciSource::Layout { path, tag } => Ok((open_layout, path.clone(), tag.clone())),
+        OciSource::Archive { file, name } => Ok((open_archive, file.clone(), name.clone())),
+    }
+}
 
 /// What is known of a root once it is written.
 struct RootFacts {

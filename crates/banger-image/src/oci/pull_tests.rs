@@ -30,6 +30,7 @@ fn service(home: &Path) -> Arc<ImageService> {
 fn wanted(fake: &FakeRegistry, home: &Path, name: &str, tag: &str) -> OciPull {
     OciPull {
         source: format!("{}/team/app:{tag}", fake.host).parse().unwrap(),
+        input: None,
         name: name.parse().unwrap(),
         kernel: "debian-12".parse().unwrap(),
         plain_http: PlainHttp::OnLoopback,
@@ -146,7 +147,7 @@ async fn sixteen_callers_of_one_missing_image_fetch_each_blob_once() {
                     assert!(read(&image, "layer-2").is_some());
                     made += 1;
                 }
-                Err(error) => assert!(matches!(error, PullError::AlreadyPulled { .. }), "{error:?}"),
+                Err(error) => assert!(matches!(error, PullError::NameTaken { .. }), "{error:?}"),
             }
         }
         assert_eq!(made, if are_names_different { 16 } else { 1 });
@@ -328,6 +329,7 @@ async fn pull_until_killed() {
     let home = Path::new(home);
     let wanted = |name: &str, tag: &str| OciPull {
         source: format!("{host}/team/app:{tag}").parse().unwrap(),
+        input: None,
         name: name.parse().unwrap(),
         kernel: "debian-12".parse().unwrap(),
         plain_http: PlainHttp::OnLoopback,
@@ -489,3 +491,29 @@ async fn a_pull_keeps_the_floor_and_sizes_without_sense_do_not_overflow() {
 
 #[path = "by_source_tests.rs"]
 mod by_source;
+
+#[tokio::test]
+async fn an_archive_on_standard_input_gives_the_image_its_name() {
+    let home = tempfile::tempdir().unwrap();
+    let service = service(home.path());
+    let file = home.path().join("input");
+    let tar = crate::oci::test_layers::saved(&json!(["team/app:v1"]));
+    std::fs::write(&file, gzip(&tar)).unwrap();
+    let source: OciSource = "docker-archive:-".parse().unwrap();
+    let named = service.name_input(&source, file.clone(), None, &Progress::silent()).await;
+    let (input, name) = named.unwrap();
+    assert_eq!(name.as_str(), "app-v1");
+    // Opened once: what becomes of the file does not matter any more.
+    std::fs::remove_file(&file).unwrap();
+    let wanted =
+        OciPull { input: Some(input), ..OciPull::of(source.clone(), name, "debian-12".parse().unwrap()) };
+    let image = pull(&service, &wanted).await.unwrap();
+    assert!(image.manifest.origin.starts_with("docker-archive:- (sha256:"), "{}", image.manifest.origin);
+    assert!(read(&image, "a").is_some());
+    std::fs::write(&file, crate::oci::test_layers::saved(&Value::Null)).unwrap();
+    let unnamed = service.name_input(&source, file.clone(), None, &Progress::silent()).await.unwrap_err();
+    assert_eq!(unnamed.to_string(), "the archive on standard input does not name its image");
+    assert_eq!(unnamed.hint().as_deref(), Some("banger image pull docker-archive:- --name <name>"));
+    let wanted = OciPull { name: "mine".parse().unwrap(), input: Some(ArchiveInput::at(file)), ..wanted };
+    assert!(pull(&service, &wanted).await.is_ok(), "a name that is given needs no other one");
+}

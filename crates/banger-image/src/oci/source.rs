@@ -1,5 +1,5 @@
 //! Where an image comes from, as a user writes it: a reference, `oci:DIRECTORY[:TAG]`, `oci-archive:FILE[:TAG]`, or
-//! `docker-archive:FILE[:NAME]`.
+//! `docker-archive:FILE[:NAME]`. A path of `-` is an archive on standard input.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ const LAYOUT: &str = "oci:";
 const LAYOUT_ARCHIVE: &str = "oci-archive:";
 const ARCHIVE: &str = "docker-archive:";
 const REGISTRY: &str = "docker://";
+/// In the place of a path: the archive comes through the standard input of whoever asks.
+pub(crate) const STANDARD_INPUT: &str = "-";
 const NAME_LENGTH_MAX: usize = 63;
 
 /// Where an image comes from.
@@ -77,6 +79,15 @@ impl OciSource {
         as_name(&text).parse()
     }
 
+    /// Tells whether it is an archive that comes through standard input.
+    #[must_use]
+    pub fn is_standard_input(&self) -> bool {
+        match self {
+            Self::Registry(_) => false,
+            Self::Layout { path, .. } | Self::Archive { file: path, .. } => path == Path::new(STANDARD_INPUT),
+        }
+    }
+
     /// Tells whether this text is a path's source, whose path may be relative to its writer's directory.
     fn split(text: &str) -> Option<(&'static str, &str)> {
         [LAYOUT, LAYOUT_ARCHIVE, ARCHIVE]
@@ -95,12 +106,14 @@ impl FromStr for OciSource {
         };
         // A colon within a path is possible; one that is there as a whole is meant as a whole.
         let (path, name) = match rest.split_once(':') {
-            Some((path, name)) if !name.is_empty() && !Path::new(rest).exists() => {
+            Some((path, name))
+                if !name.is_empty() && (path == STANDARD_INPUT || !Path::new(rest).exists()) =>
+            {
                 (path, Some(name.to_owned()))
             }
             Some(_) | None => (rest, None),
         };
-        if !path.starts_with('/') {
+        if !path.starts_with('/') && path != STANDARD_INPUT {
             return Err(OciSourceError::Path { text: text.to_owned() });
         }
         let path = PathBuf::from(path);
@@ -121,6 +134,14 @@ impl fmt::Display for OciSource {
         write!(formatter, "{prefix}{}", path.display())?;
         name.as_ref().map_or(Ok(()), |name| write!(formatter, ":{name}"))
     }
+}
+
+/// Returns the name that a local image gets which is called so elsewhere: by the first of these names that is a whole one. A
+/// tag alone, as layouts have it, does not say of what.
+pub(super) fn local_name(names: &[String]) -> Option<ImageName> {
+    let is_whole = |name: &&String| name.contains(['/', ':']);
+    let mut references = names.iter().filter(is_whole).filter_map(|name| name.parse::<Reference>().ok());
+    references.find_map(|reference| as_name(&reference.local_name()).parse().ok())
 }
 
 /// Makes a name of what is nearly one: names have only lower case, and no separator at an end.
@@ -150,10 +171,27 @@ mod tests {
         for text in ["oci:/a/b", "oci:/a/b:v1", "docker-archive:/a/x.tar", "docker-archive:/a/x.tar:app:1"] {
             assert_eq!(source(text).to_string(), text);
         }
+        for text in ["docker-archive:-", "oci-archive:-:v1", "oci:-", "docker-archive:-:app:1"] {
+            assert!(source(text).is_standard_input(), "{text}");
+            assert_eq!(source(text).to_string(), text.replace("oci-archive", "oci"));
+        }
+        assert!(!source("docker-archive:/-").is_standard_input());
         assert_eq!(source("docker://alpine"), source("docker.io/library/alpine:latest"));
         for text in ["oci:relative", "oci:", "docker-archive:x.tar", "Bad"] {
             assert!(text.parse::<OciSource>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn names_elsewhere_make_a_name_here_and_a_tag_alone_makes_none() {
+        let name = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+            local_name(&names).map(|name| name.to_string())
+        };
+        assert_eq!(name(&["app:1", "app:latest"]).as_deref(), Some("app-1"));
+        assert_eq!(name(&["v1", "docker.io/team/app:v1"]).as_deref(), Some("app-v1"));
+        assert_eq!(name(&["<none>:<none>", "localhost:5000/app"]).as_deref(), Some("app"));
+        assert_eq!((name(&["v1", "latest"]), name(&[])), (None, None));
     }
 
     #[test]
@@ -165,5 +203,6 @@ mod tests {
         assert_eq!(name("docker-archive:/a/x.tar:team/app:1"), "app-1");
         assert_eq!(name(&format!("x:{}", "t".repeat(120))).len(), 63);
         assert!(source("oci:/").default_name().is_err());
+        assert!(source("docker-archive:-").default_name().is_err());
     }
 }

@@ -7,11 +7,13 @@ use std::process::Command;
 
 use banger_ext4::{Ext4Writer, FormatOptions, Journal};
 use ext4_view::{Ext4, FileType};
+use serde_json::{Value, json};
 
 use super::digest::BlobDigest;
 use super::flatten::{LayerError, add_layer};
 use super::layer::Layer;
 use super::left_out::LeftOut;
+use super::platform::Platform;
 use crate::blocking::Cancelled;
 use crate::limits::Allowance;
 
@@ -210,4 +212,20 @@ impl Root {
 fn assert_clean(path: &Path) {
     let output = Command::new("/usr/sbin/e2fsck").arg("-fn").arg(path).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Returns an archive of `docker save` with one image of one layer and these names.
+pub(crate) fn saved(names: &Value) -> Vec<u8> {
+    let layer = Tar::new().file("a", &"1".repeat(3000)).bytes();
+    let config = json!({
+        "os": "linux", "architecture": Platform::of_guests().architecture(), "config": {},
+        "rootfs": {"diff_ids": [BlobDigest::of(&layer).to_string()]}
+    });
+    let list = json!([{"Config": "c.json", "RepoTags": names, "Layers": ["layer.tar"]}]);
+    let member = |tar: Tar, path: &str, content: &[u8]| {
+        tar.raw(tar::EntryType::Regular, path.as_bytes(), b"", 0o644, content)
+    };
+    let tar = member(Tar::new(), "layer.tar", &layer);
+    let tar = member(tar, "c.json", config.to_string().as_bytes());
+    member(tar, "manifest.json", list.to_string().as_bytes()).bytes()
 }

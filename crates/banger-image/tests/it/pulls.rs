@@ -29,6 +29,7 @@ impl Place {
     async fn pull(&self, source: &str, name: &str) -> Result<Image, PullError> {
         let wanted = OciPull {
             source: source.parse().unwrap(),
+            input: None,
             name: name.parse().unwrap(),
             kernel: "debian-12".parse().unwrap(),
             plain_http: PlainHttp::OnLoopback,

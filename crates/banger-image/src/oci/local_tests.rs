@@ -1,4 +1,6 @@
 use std::fs;
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 use serde_json::{Value, json};
@@ -6,20 +8,21 @@ use serde_json::{Value, json};
 use super::*;
 use crate::compression::tests::pack;
 use crate::limits::Allowance;
-use crate::oci::layer::Chunks;
-use crate::oci::test_layers::Tar;
+use crate::oci::digest::BlobDigest;
+use crate::oci::layer::{Chunks, Layer};
+use crate::oci::test_layers::{Tar, saved};
 
 fn amd64() -> Platform {
     serde_json::from_value(json!({"os": "linux", "architecture": "amd64"})).unwrap()
 }
 
-type Open =
-    fn(&Path, Option<&str>, &Platform, &Scratch<'_>, &Cancelled) -> Result<LocalImage, LocalImageError>;
+type Open = fn(&Place, &Scratch<'_>, &Cancelled) -> Result<Local, LocalImageError>;
 
 fn opened(path: &Path, name: Option<&str>, open: Open) -> Result<LocalImage, LocalImageError> {
     let directory = tempfile::tempdir().unwrap();
     let scratch = Scratch { directory: directory.path(), allowance: &|_| Allowance::endless() };
-    let image = open(path, name, &amd64(), &scratch, &Cancelled::default());
+    let place = Place { path: path.to_owned(), file: path.to_owned() };
+    let image = open(&place, &scratch, &Cancelled::default()).and_then(|local| local.image(name, &amd64()));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "what was unpacked has no name");
     image
 }
@@ -32,9 +35,9 @@ fn config(layers: &[&[u8]], architecture: &str) -> Vec<u8> {
 }
 
 /// A layout that grows.
-struct Layout(tempfile::TempDir);
+struct Written(tempfile::TempDir);
 
-impl Layout {
+impl Written {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir_all(home.path().join("blobs/sha256")).unwrap();
@@ -82,7 +85,7 @@ fn unpacked(image: LocalImage) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_layout_gives_the_image_with_a_tag_or_its_only_one() {
-    let layout = Layout::new();
+    let layout = Written::new();
     let (one, two) = (Tar::new().file("a", "1").bytes(), Tar::new().file("b", "2").bytes());
     let first = layout.image(&[&one], "amd64");
     layout.index(std::slice::from_ref(&first));
@@ -98,7 +101,7 @@ fn a_layout_gives_the_image_with_a_tag_or_its_only_one() {
 
 #[test]
 fn a_list_in_a_layout_leads_to_the_build_for_the_guests() {
-    let layout = Layout::new();
+    let layout = Written::new();
     let tar = Tar::new().file("a", "1").bytes();
     let (mut arm, mut amd) = (layout.image(&[&tar], "arm64"), layout.image(&[&tar], "amd64"));
     arm["platform"] = json!({"os": "linux", "architecture": "arm64"});
@@ -112,7 +115,7 @@ fn a_list_in_a_layout_leads_to_the_build_for_the_guests() {
 
 #[test]
 fn a_damaged_layout_is_refused() {
-    let layout = Layout::new();
+    let layout = Written::new();
     assert!(matches!(layout.open(None), Err(LocalImageError::NoLayout { .. })));
     let tar = Tar::new().file("a", "1").bytes();
     let image = layout.image(&[&tar], "amd64");
@@ -165,7 +168,7 @@ fn what_is_no_archive_is_said_plainly() {
     assert!(matches!(error(b""), LocalImageError::NoArchive { .. }));
     assert!(matches!(error(&[b'x'; 2000]), LocalImageError::NoArchive { .. }));
     assert!(matches!(error(&Tar::new().file("a", "").bytes()), LocalImageError::NoArchive { .. }));
-    assert!(matches!(error(b"\x1f\x8b\x08"), LocalImageError::Read { .. }));
+    assert!(matches!(error(b"\x1f\x8b\x08"), LocalImageError::CutOff { .. }));
     assert!(matches!(error(b"\x04\x22\x4d\x18"), LocalImageError::UnknownCompression { name: "lz4", .. }));
     let manifest = json!([{"Config": "c.json", "Layers": ["../../etc/passwd"]}]).to_string();
     let tar = member(Tar::new(), "c.json", &config(&[b""], "amd64"));
@@ -192,7 +195,7 @@ fn a_layer_may_be_a_hard_link_and_an_image_may_have_no_layers() {
 }
 
 /// A layout in one tar, beside the list that docker has of it where that is wanted.
-fn packed_layout(layout: &Layout, list: Option<Value>) -> Vec<u8> {
+fn packed_layout(layout: &Written, list: Option<Value>) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     tar.append_dir_all(".", layout.0.path()).unwrap();
     let tar = tar.into_inner().unwrap();
@@ -203,7 +206,7 @@ fn packed_layout(layout: &Layout, list: Option<Value>) -> Vec<u8> {
 
 #[test]
 fn a_layout_in_a_tar_is_opened_by_every_spelling_also_compressed_and_with_dockers_list() {
-    let layout = Layout::new();
+    let layout = Written::new();
     let one = Tar::new().file("a", "1").bytes();
     let image = layout.image(&[&one], "amd64");
     layout.index(&[tagged(image, "v1")]);
@@ -227,7 +230,7 @@ fn a_layout_in_a_tar_is_opened_by_every_spelling_also_compressed_and_with_docker
 
 #[test]
 fn where_a_list_says_no_platform_the_build_for_the_guests_is_found_by_its_config() {
-    let layout = Layout::new();
+    let layout = Written::new();
     let tar = Tar::new().file("a", "1").bytes();
     let (arm, amd) = (layout.image(&[&tar], "arm64"), layout.image(&[&tar], "x86_64"));
     let attestation = layout.blob(json!({"config": layout.blob(b"{}"), "layers": []}).to_string().as_bytes());
@@ -236,4 +239,62 @@ fn where_a_list_says_no_platform_the_build_for_the_guests_is_found_by_its_config
     assert_eq!(layout.open(None).unwrap().digest.to_string(), amd["digest"].as_str().unwrap());
     layout.index(&[arm.clone(), arm]);
     assert!(matches!(layout.open(None), Err(LocalImageError::Document { .. })));
+}
+
+#[test]
+fn an_archive_that_is_cut_off_anywhere_is_told_so() {
+    let whole = saved(&json!(["app:1"]));
+    let error = |content: &[u8]| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), content).unwrap();
+        [open_archive as Open, open_layout].map(|open| opened(file.path(), None, open).err())
+    };
+    let without_end = whole.len() - 1024;
+    assert!(error(&whole[..without_end]).iter().all(Option::is_none), "tars without an end are in use");
+    // Within the layer, between two members, within a header, within the list.
+    for length in [1000, 5632, 6000, without_end - 480] {
+        for packed in [whole[..length].to_vec(), pack("gzip", &["-c"], &whole[..length])] {
+            let errors = error(&packed);
+            let is_told = |error: &Option<_>| matches!(error, Some(LocalImageError::CutOff { .. }));
+            assert!(errors.iter().all(is_told), "{length}: {errors:?}");
+        }
+    }
+    for tool in ["gzip", "zstd", "xz", "bzip2"] {
+        let packed = pack(tool, &["-c"], &whole);
+        let errors = error(&packed[..packed.len() / 2]);
+        assert!(
+            errors.iter().all(|error| matches!(error, Some(LocalImageError::CutOff { .. }))),
+            "{tool}: {errors:?}"
+        );
+    }
+    let cut_off = LocalImageError::CutOff { path: "-".into() };
+    assert_eq!(cut_off.to_string(), "the archive on standard input is cut off: it ends too early");
+}
+
+#[test]
+fn an_archive_tells_what_its_image_is_called() {
+    let names = |content: &[u8], name: Option<&str>, open: Open| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), content).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let scratch = Scratch { directory: directory.path(), allowance: &|_| Allowance::endless() };
+        let place = Place { path: "-".into(), file: file.path().to_owned() };
+        open(&place, &scratch, &Cancelled::default()).and_then(|local| local.names(name, &amd64()))
+    };
+    let (both, none) = (saved(&json!(["app:1", "app:latest"])), saved(&json!(null)));
+    for open in [open_archive as Open, open_layout] {
+        assert_eq!(names(&both, None, open).unwrap(), ["app:1", "app:latest"]);
+        assert_eq!(names(&pack("gzip", &["-c"], &both), Some("app:1"), open).unwrap().len(), 2);
+        assert!(matches!(names(&both, Some("other"), open), Err(LocalImageError::NotThere { .. })));
+        assert!(names(&none, None, open).unwrap().is_empty());
+    }
+    let layout = Written::new();
+    let image = layout.image(&[&Tar::new().file("a", "1").bytes()], "amd64");
+    let mut of_containerd = tagged(image, "v1");
+    of_containerd["annotations"]["io.containerd.image.name"] = json!("docker.io/team/app:v1");
+    layout.index(&[of_containerd]);
+    assert_eq!(
+        names(&packed_layout(&layout, None), None, open_layout).unwrap(),
+        ["v1", "docker.io/team/app:v1"]
+    );
 }
