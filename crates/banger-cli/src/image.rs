@@ -9,6 +9,7 @@ use banger_model::ByteCount;
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
+use crate::archive_input::{ArchiveInput, ArchiveInputError, is_standard_input};
 use crate::args::image::{CacheCommand, ImageCommand, PullImageArgs, RegisterArgs};
 use crate::bundle;
 use crate::ensure::ensure;
@@ -31,7 +32,15 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
                 return bundle::pull_bundle(paths, &location, args, board).await;
             }
             let as_json = args.pull.json;
-            pull(paths, "/v1/images:pull", &request(args)?, as_json, board).await
+            let mut request = request(args);
+            let input = if is_standard_input(&request.source) {
+                Some(ArchiveInput::read(paths, board).await?)
+            } else {
+                None
+            };
+            request.input = input.as_ref().map(|input| absolute(&input.path())).transpose()?;
+            // `input` is open until the pull has ended.
+            pull(paths, "/v1/images:pull", &with_our_docker(request)?, as_json, board).await
         }
         ImageCommand::Register(args) => register(paths, args, board).await,
         ImageCommand::Promote { name, json } => {
@@ -68,8 +77,8 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
     }
 }
 
-fn request(args: PullImageArgs) -> Result<PullImage, CliError> {
-    with_our_docker(PullImage {
+fn request(args: PullImageArgs) -> PullImage {
+    PullImage {
         // The command line has asked for it where there is no bundle.
         source: args.source.unwrap_or_default(),
         name: args.name,
@@ -78,11 +87,14 @@ fn request(args: PullImageArgs) -> Result<PullImage, CliError> {
         insecure_http: args.insecure_http,
         max_bytes: args.max_size.map(ByteCount::get),
         ..PullImage::default()
-    })
+    }
 }
 
 /// Returns the request with what only this process knows: its working directory, its `PATH` and its docker.
 pub(crate) fn with_our_docker(request: PullImage) -> Result<PullImage, CliError> {
+    if is_standard_input(&request.source) && request.input.is_none() {
+        return Err(ArchiveInputError::NotHere.into());
+    }
     Ok(PullImage {
         source: absolute_source(&request.source)?,
         search_path: std::env::var("PATH").ok().filter(|path| !path.is_empty()),
@@ -111,6 +123,9 @@ async fn register(paths: &Paths, args: RegisterArgs, board: &Board) -> Result<()
 }
 
 fn absolute_source(source: &str) -> Result<String, CliError> {
+    if is_standard_input(source) {
+        return Ok(source.to_owned());
+    }
     for prefix in ["oci:", "oci-archive:", "docker-archive:"] {
         if let Some(path) = source.strip_prefix(prefix).filter(|path| !path.is_empty()) {
             return Ok(format!("{prefix}{}", absolute(Path::new(path))?));
@@ -196,7 +211,7 @@ mod tests {
         let expected = format!("oci:{}/layout:v1", here.display());
         assert_eq!(absolute_source("oci:./layout:v1").unwrap(), expected);
         assert_eq!(absolute_source("docker-archive:/a.tar").unwrap(), "docker-archive:/a.tar");
-        for source in ["alpine:3.20", "ghcr.io/a/b", "oci:"] {
+        for source in ["alpine:3.20", "ghcr.io/a/b", "oci:", "docker-archive:-", "oci-archive:-:v1"] {
             assert_eq!(absolute_source(source).unwrap(), source);
         }
     }

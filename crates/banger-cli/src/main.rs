@@ -5,6 +5,7 @@
 //! the guest is connected to our own stdin, stdout and signals (`session`).
 
 mod absence;
+mod archive_input;
 mod args;
 mod bundle;
 mod completion;

@@ -29,7 +29,9 @@ pub(crate) async fn pull(
     // What is here is here: a cancellation that came too late harms nobody.
     let (Ended::Succeeded(operation) | Ended::TooLate { operation, .. }) = ended;
     progress.finish(Some(&operation.target));
-    operation.notes.iter().for_each(|note| render::say(note));
+    if !matches!(board, Board::Quiet) {
+        operation.notes.iter().for_each(|note| render::say(note));
+    }
     let line = format!("{}\n", operation.target);
     Form::of(as_json, board).print(&operation.result, &operation.target, || line)
 }

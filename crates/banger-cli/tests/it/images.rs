@@ -1,10 +1,14 @@
 //! The commands under `image` that are about what is on this host.
 
+use std::io::Write as _;
+use std::process::Stdio;
+
 use banger_api::ErrorCode;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::daemon::error;
-use crate::program::{Stage, run};
+use crate::program::{Stage, Told, run, send, told};
 
 #[tokio::test]
 async fn a_registration_sends_absolute_paths() {
@@ -69,4 +73,78 @@ async fn several_images_are_deleted_and_one_that_is_used_is_told() {
     banger: used: the image `used` is used by VM `dev`
     hint: banger vm delete dev
     ");
+}
+
+/// Runs the program with these bytes on a pipe as its stdin.
+async fn fed(stage: &Stage, words: &[&str], bytes: &[u8]) -> Told {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let mut command = stage.banger(words);
+    let child = command.stdin(reader).spawn().unwrap();
+    drop(command);
+    writer.write_all(bytes).unwrap();
+    drop(writer);
+    told(child).await
+}
+
+#[tokio::test]
+async fn an_archive_on_stdin_is_sent_as_the_path_of_a_file() {
+    let stage = Stage::new();
+    let words = ["image", "pull", "-q", "--json", "oci-archive:-:v1"];
+    let piped = fed(&stage, &words, b"an archive").await;
+    let mut command = stage.banger(&words);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "an archive").unwrap();
+    command.stdin(Stdio::from(file.reopen().unwrap()));
+    for (kind, told) in [("pipe", piped), ("file", run(command).await)] {
+        let asked = serde_json::from_str::<Value>(&told.stdout).unwrap()["asked"].take();
+        assert_eq!(asked["source"], "oci-archive:-:v1");
+        let input = asked["input"].as_str().unwrap();
+        assert!(input.starts_with("/proc/"), "{input}");
+        assert_eq!(input.ends_with("/fd/0"), kind == "file", "{kind}: {input}");
+    }
+}
+
+#[tokio::test]
+async fn stdin_that_brings_no_archive_is_told_in_a_sentence() {
+    let stage = Stage::new();
+    let empty = fed(&stage, &["image", "pull", "-q", "docker-archive:-"], b"").await;
+    assert_eq!(empty.status, Some(1));
+    insta::assert_snapshot!(empty.stderr, @r"
+    banger: standard input is empty, and an archive is expected
+    hint: the command before the pipe has probably failed; see what it said
+    ");
+    stage.daemon.script(|script| script.info.disk_floor_bytes = Some(u64::MAX / 2));
+    let full = fed(&stage, &["image", "pull", "-q", "docker-archive:-"], b"").await;
+    assert!(full.stderr.contains("must stay free"), "{}", full.stderr);
+    let for_a_vm = run(stage.banger(&["run", "--image", "docker-archive:-"])).await;
+    assert!(for_a_vm.stderr.contains("pulled by itself"), "{}", for_a_vm.stderr);
+    assert!(stage.daemon.requests().iter().all(|request| !request.contains("images")));
+}
+
+#[tokio::test]
+async fn a_signal_ends_the_reading_of_stdin() {
+    let stage = Stage::new();
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let mut command = stage.banger(&["image", "pull", "docker-archive:-"]);
+    let mut child = command.stdin(reader).spawn().unwrap();
+    let mut line = [0; 20];
+    let stderr = child.stderr.as_mut().unwrap();
+    tokio::io::AsyncReadExt::read_exact(stderr, &mut line).await.unwrap();
+    assert_eq!(&line, b"read standard input\n");
+    send(&child, Signal::INT);
+    let told = told(child).await;
+    assert_eq!(
+        (told.status, told.stderr.as_str()),
+        (Some(130), "banger: cancelled; nothing is left behind\n")
+    );
+}
+
+#[tokio::test]
+async fn a_quiet_pull_prints_the_name_alone() {
+    let stage = Stage::new();
+    stage.daemon.script(|script| script.notes = vec!["2 devices were left out".to_owned()]);
+    let loud = run(stage.banger(&["image", "pull", "alpine"])).await;
+    assert!(loud.stderr.contains("2 devices were left out"), "{}", loud.stderr);
+    let quiet = run(stage.banger(&["image", "pull", "-q", "alpine"])).await;
+    assert_eq!((quiet.stdout.lines().count(), quiet.stderr.as_str()), (1, ""));
 }
