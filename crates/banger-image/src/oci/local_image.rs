@@ -21,7 +21,7 @@ pub enum LocalImageError {
     NoLayout { path: PathBuf },
     #[error("{} is neither an archive of `docker save` nor an OCI image layout in a tar", shown(path))]
     NoArchive { path: PathBuf },
-    #[error("{} is cut off: it ends too early", shown(path))]
+    #[error("{} is incomplete: it ends too early", shown(path))]
     CutOff { path: PathBuf },
     #[error("{} is compressed with {name}, which is not supported", shown(path))]
     UnknownCompression { path: PathBuf, name: &'static str },

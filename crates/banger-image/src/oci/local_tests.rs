@@ -268,7 +268,7 @@ fn an_archive_that_is_cut_off_anywhere_is_told_so() {
         );
     }
     let cut_off = LocalImageError::CutOff { path: "-".into() };
-    assert_eq!(cut_off.to_string(), "the archive on standard input is cut off: it ends too early");
+    assert_eq!(cut_off.to_string(), "the archive on standard input is incomplete: it ends too early");
 }
 
 #[test]
