@@ -14,7 +14,7 @@ use banger_sys::process::{ProcessHandle, ProcessIdentity};
 use tracing::{info, warn};
 
 use super::VmError;
-use super::service::VmService;
+use super::lifecycle::VmService;
 use crate::operation::OperationTask;
 
 impl VmService {

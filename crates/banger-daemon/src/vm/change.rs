@@ -9,7 +9,7 @@ use banger_model::{DiskBytes, MemoryMib, memory_beyond_host};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 
-use super::service::{VmGuard, VmService};
+use super::lifecycle::{VmGuard, VmService};
 use super::{VmError, view};
 use crate::clock::now_ms;
 use crate::operation::OperationTask;

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use super::boot::{BootContext, DisksReady, Reserved};
-use super::service::{VmGuard, VmService};
+use super::lifecycle::{VmGuard, VmService};
 use super::undo::UndoList;
 use super::{VmError, bound, resolve};
 use crate::boot_source::WantedImage;

@@ -11,7 +11,7 @@ use banger_vmm::{ConnectError, Machine};
 use tokio::net::UnixStream;
 
 use super::console::ConsoleReader;
-use super::service::VmService;
+use super::lifecycle::VmService;
 use super::usage::UseEntry;
 use super::{ENTER, VmError, pause};
 use crate::boot_source::BootSourceError;

@@ -10,7 +10,7 @@ use banger_model::VmId;
 use banger_store::VmRow;
 use tokio::sync::Notify;
 
-use super::service::VmService;
+use super::lifecycle::VmService;
 
 /// Endings that are kept: who asks does so at once.
 const KEPT_MAX: usize = 256;

@@ -13,7 +13,7 @@ use banger_sys::process::ProcessIdentity;
 use banger_vmm::{DriveRole, Machine};
 
 use super::doors::CONNECT_DEADLINE;
-use super::service::VmService;
+use super::lifecycle::VmService;
 use super::{VmError, guest_words};
 use crate::fault::Fault as _;
 

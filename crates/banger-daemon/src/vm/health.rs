@@ -16,8 +16,8 @@ use banger_vmm::Machine;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracing::{debug, info, warn};
 
+use super::lifecycle::VmService;
 use super::machines::Health;
-use super::service::VmService;
 use super::stillness::Stillness;
 use super::{guest, pause};
 use crate::clock::{now_ms, slept, unix_nanos};

@@ -10,7 +10,7 @@ use banger_store::VmRow;
 use tracing::{info, warn};
 
 use super::VmError;
-use super::service::VmService;
+use super::lifecycle::VmService;
 use crate::clock::now_ms;
 
 /// Longest sleep: the wall clock may be set, and the host may sleep, while a timer runs.

@@ -29,10 +29,11 @@ mod removal;
 mod resolve;
 mod room;
 mod rows;
-mod service;
+
 mod stillness;
 mod undo;
 mod usage;
+mod verbs;
 mod view;
 mod way_out;
 
@@ -40,6 +41,6 @@ pub use console::ConsoleReader;
 pub use ending::Ending;
 pub(crate) use error::ENTER;
 pub use error::VmError;
+pub use lifecycle::{VmList, VmService, VmServiceParts};
 pub use reconcile::ReconcileReport;
-pub use service::{VmList, VmService, VmServiceParts};
 pub(crate) use view::time_text;

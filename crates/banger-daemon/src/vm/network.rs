@@ -8,7 +8,7 @@ use banger_model::{NetworkTrouble, VmId};
 use banger_vmm::Machine;
 use tracing::{info, warn};
 
-use super::service::VmService;
+use super::lifecycle::VmService;
 
 impl VmService {
     /// Watches a machine's network until the machine ends.

@@ -10,8 +10,8 @@ use banger_store::VmRow;
 use banger_vmm::{Machine, RunState, WriteFailure};
 use tracing::{info, warn};
 
+use super::lifecycle::VmService;
 use super::machines::Health;
-use super::service::VmService;
 use crate::clock::now_ms;
 
 /// How long a VMM may take to say what its guest does. One that hangs must not hold up who asks.

@@ -9,7 +9,7 @@ use banger_model::VmId;
 use banger_vmm::Machine;
 
 use super::boot::{BootContext, GuestReady};
-use super::service::{VmGuard, VmService};
+use super::lifecycle::{VmGuard, VmService};
 use super::{VmError, guest};
 use crate::fault::Fault as _;
 

@@ -12,8 +12,8 @@ use tracing::{info, warn};
 
 use super::VmError;
 use super::ending::Ending;
+use super::lifecycle::{VmGuard, VmService};
 use super::rows::advance;
-use super::service::{VmGuard, VmService};
 use crate::clock::now_ms;
 use crate::operation::OperationTask;
 

@@ -16,8 +16,8 @@ use futures::{StreamExt as _, stream};
 use tracing::{info, warn};
 
 use super::ending::Ending;
+use super::lifecycle::VmService;
 use super::removal::remove_directory;
-use super::service::VmService;
 use super::{VmError, way_out};
 use crate::fault::chain;
 

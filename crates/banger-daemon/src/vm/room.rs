@@ -6,7 +6,7 @@ use banger_model::{DiskRoom, VmSpec, display_rounded};
 use banger_sys::host::disk_space;
 
 use super::VmError;
-use super::service::VmService;
+use super::lifecycle::VmService;
 use crate::operation::OperationTask;
 
 impl VmService {

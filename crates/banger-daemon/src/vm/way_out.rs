@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrit
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::service::VmService;
+use super::lifecycle::VmService;
 
 const FILE: &str = "way-out";
 /// How long a guest may take to take the stream, and to answer.
