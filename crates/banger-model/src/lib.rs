@@ -11,7 +11,9 @@ mod machine_end;
 mod name;
 mod network;
 mod pause;
+mod pending;
 mod reboot;
+mod reconcile;
 mod signal;
 mod size;
 mod spec;
@@ -29,7 +31,9 @@ pub use machine_end::{Announced, EndCause, EndFacts, KernelWord, MemoryKill, Sil
 pub use name::{NameError, VmId, VmName, generate_name};
 pub use network::{GuestNetwork, NetworkAttachment, NetworkTrouble};
 pub use pause::PauseReason;
+pub use pending::Pending;
 pub use reboot::{Reboot, Reboots};
+pub use reconcile::{Interruption, MachineFound, Verdict};
 pub use signal::{KillSignal, UnknownSignal};
 pub use size::{
     ByteCount, DiskBytes, HostSize, MemoryMib, SizeError, VcpuCount, default_memory, default_vcpus,

@@ -12,7 +12,8 @@ mod store;
 mod vm;
 mod vm_row;
 
+pub use banger_model::Pending;
 pub use error::StoreError;
 pub use event::{Event, EventRow};
 pub use store::Store;
-pub use vm_row::{CreateRequest, GuestIdentity, Pending, VmRow};
+pub use vm_row::{CreateRequest, GuestIdentity, VmRow};

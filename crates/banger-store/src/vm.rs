@@ -3,14 +3,14 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use banger_model::{Ttl, VmId, VmSizes, VmSpec, VmState};
+use banger_model::{Pending, Ttl, VmId, VmSizes, VmSpec, VmState};
 use banger_sys::failpoint;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use crate::StoreError;
 use crate::event::{self, Event};
 use crate::store::{DatabaseVersion, Store};
-use crate::vm_row::{CreateRequest, GuestIdentity, Pending, VmRow};
+use crate::vm_row::{CreateRequest, GuestIdentity, VmRow};
 
 const COLUMNS: [&str; 32] = [
     "id",

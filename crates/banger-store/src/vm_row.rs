@@ -1,6 +1,6 @@
 //! The row of a VM.
 
-use banger_model::{Ttl, VmId, VmName, VmSizes, VmSpec, VmState, WantedVmm};
+use banger_model::{Pending, Ttl, VmId, VmName, VmSizes, VmSpec, VmState, WantedVmm};
 
 /// The identity of a guest, which makes it this VM; the agent receives it by `identify`.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,32 +21,7 @@ impl std::fmt::Debug for GuestIdentity {
     }
 }
 
-/// Work on a VM that the next daemon must complete or undo if this one dies before it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pending {
-    /// The VM is being created; the next daemon undoes it.
-    Create,
-    /// The VM is being deleted; the next daemon completes it.
-    Delete,
-    /// The guest has rebooted; the next daemon starts its machine again.
-    Reboot,
-}
-
-impl Pending {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Delete => "delete",
-            Self::Reboot => "reboot",
-        }
-    }
-
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Create, Self::Delete, Self::Reboot].into_iter().find(|pending| pending.as_str() == name)
-    }
-}
-
-/// The request that made a VM, if its caller sent an idempotency key: the same request is then answered with the same VM.
+use banger_model::{Pending, Ttl, VmId, VmName, VmSizes, VmSpec, VmState, WantedVmm};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateRequest {
     /// The caller's key; unique.
