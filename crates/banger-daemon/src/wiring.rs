@@ -23,7 +23,7 @@ use crate::operation::Operations;
 use crate::program::RunningProgram;
 use crate::ssh_keys::{KeyError, UserKey};
 use crate::supervisor::Supervisor;
-use crate::vm::{VmError, VmService, VmServiceParts};
+use crate::vm::{VmError, VmParts, Vms};
 use crate::vmm_choice::HostVmms;
 
 /// Why the daemon does not start or go on.
@@ -126,7 +126,7 @@ impl Daemon {
         let kernels =
             Arc::new(KernelOperations::new(source.images(), Arc::clone(&store), operations.clone()));
         let images = Arc::new(ImageOperations::new(source.images(), Arc::clone(&store), operations.clone()));
-        let vms = VmService::new(VmServiceParts {
+        let vms = Vms::new(VmParts {
             store,
             paths: paths.clone(),
             config: config.clone(),

@@ -1,18 +1,18 @@
-//! Work on a VM that must be finished or undone when the daemon dies in its middle.
+//! Work on a VM that outlives the daemon that began it.
 
-/// What is in its middle.
+/// Work on a VM that the next daemon must complete or undo if this one dies before it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
-    /// It is being made: undone.
+    /// The VM is being created; the next daemon undoes it.
     Create,
-    /// It is being removed: finished.
+    /// The VM is being deleted; the next daemon completes it.
     Delete,
-    /// Its guest has rebooted: its machine is started again.
+    /// The guest has rebooted; the next daemon starts its machine again.
     Reboot,
 }
 
 impl Pending {
-    /// Returns its name, as it is stored.
+    /// Returns the name that is stored.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -22,7 +22,7 @@ impl Pending {
         }
     }
 
-    /// Returns the one with this name.
+    /// Returns the work with this stored name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Create, Self::Delete, Self::Reboot].into_iter().find(|pending| pending.as_str() == name)

@@ -21,7 +21,7 @@ impl std::fmt::Debug for GuestIdentity {
     }
 }
 
-use banger_model::{Pending, Ttl, VmId, VmName, VmSizes, VmSpec, VmState, WantedVmm};
+/// The request that made a VM, if its caller sent an idempotency key: the same request is then answered with the same VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateRequest {
     /// The caller's key; unique.

@@ -38,7 +38,7 @@ pub(super) async fn open(
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     check(&request, query.port)?;
-    let (mut guest, in_use) = state.vms.connect(&vm, query.port).await?;
+    let (mut guest, in_use) = state.vms.doors.connect(&vm, query.port).await?;
     patience.grant();
     let upgrade = hyper::upgrade::on(&mut request);
     let open = OpenStream::count(&state.streams);

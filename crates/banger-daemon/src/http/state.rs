@@ -12,13 +12,13 @@ use crate::image::{ImageOperations, KernelOperations};
 use crate::operation::Operations;
 use crate::program::RunningProgram;
 use crate::supervisor::Supervisor;
-use crate::vm::VmService;
+use crate::vm::Vms;
 
 /// The services and registries that the routes work with.
 #[derive(Clone)]
 pub struct ApiState {
     /// VMs.
-    pub vms: Arc<VmService>,
+    pub vms: Vms,
     /// Kernels.
     pub kernels: Arc<KernelOperations>,
     /// Images.

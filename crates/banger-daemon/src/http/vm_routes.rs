@@ -64,7 +64,7 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Response, Refusal> {
-    let vms = state.vms.list()?;
+    let vms = state.vms.views.list()?;
     if !query.pretty {
         return Ok(Json(vms).into_response());
     }
@@ -78,12 +78,12 @@ pub(super) async fn create(
     State(state): State<ApiState>,
     Body(request): Body<CreateVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.create(request)?))
+    Ok(Json(state.vms.lifecycle.create(request)?))
 }
 
 #[utoipa::path(get, path = "/v1/vms/{vm}", operation_id = "show_vm", params(("vm" = String, Path)), responses((status = 200, body = VmView), (status = 404, body = ErrorBody)))]
 pub(super) async fn show(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<VmView> {
-    Ok(Json(state.vms.show(&vm)?))
+    Ok(Json(state.vms.views.show(&vm)?))
 }
 
 #[utoipa::path(post, path = "/v1/vms/{vm}/start", operation_id = "start_vm", params(("vm" = String, Path)), request_body = StartVm, responses((status = 200, body = OperationView)))]
@@ -92,7 +92,7 @@ pub(super) async fn start(
     Segment(vm): Segment,
     Body(request): Body<StartVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.start(&vm, &request)?))
+    Ok(Json(state.vms.lifecycle.start(&vm, &request)?))
 }
 
 #[utoipa::path(post, path = "/v1/vms/{vm}/stop", operation_id = "stop_vm", params(("vm" = String, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
@@ -101,7 +101,7 @@ pub(super) async fn stop(
     Segment(vm): Segment,
     Body(request): Body<StopVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.stop(&vm, &request)?))
+    Ok(Json(state.vms.lifecycle.stop(&vm, &request)?))
 }
 
 #[utoipa::path(post, path = "/v1/vms/{vm}/restart", operation_id = "restart_vm", params(("vm" = String, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
@@ -110,7 +110,7 @@ pub(super) async fn restart(
     Segment(vm): Segment,
     Body(request): Body<StopVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.restart(&vm, &request)?))
+    Ok(Json(state.vms.lifecycle.restart(&vm, &request)?))
 }
 
 #[utoipa::path(post, path = "/v1/vms/{vm}/kill", operation_id = "kill_vm", params(("vm" = String, Path)), request_body = KillVm, responses((status = 200, body = OperationView)))]
@@ -119,7 +119,7 @@ pub(super) async fn kill(
     Segment(vm): Segment,
     Body(request): Body<KillVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.kill(&vm, request)?))
+    Ok(Json(state.vms.lifecycle.kill(&vm, request)?))
 }
 
 #[utoipa::path(post, path = "/v1/vms/{vm}/delete", operation_id = "delete_vm", params(("vm" = String, Path)), request_body = DeleteVm, responses((status = 200, body = OperationView)))]
@@ -128,7 +128,7 @@ pub(super) async fn delete(
     Segment(vm): Segment,
     Body(request): Body<DeleteVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.delete(&vm, request)?))
+    Ok(Json(state.vms.lifecycle.delete(&vm, request)?))
 }
 
 #[utoipa::path(post, path = "/v1/vms/{vm}/set", operation_id = "set_vm", params(("vm" = String, Path)), request_body = SetVm, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
@@ -137,17 +137,17 @@ pub(super) async fn set(
     Segment(vm): Segment,
     Body(request): Body<SetVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.set(&vm, request)?))
+    Ok(Json(state.vms.lifecycle.set(&vm, request)?))
 }
 
 #[utoipa::path(post, path = "/v1/vms/{vm}/touch", operation_id = "touch_vm", params(("vm" = String, Path)), responses((status = 200, body = OperationView)))]
 pub(super) async fn touch(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<OperationView> {
-    Ok(Json(state.vms.touch(&vm)?))
+    Ok(Json(state.vms.lifecycle.touch(&vm)?))
 }
 
 #[utoipa::path(get, path = "/v1/vms/{vm}/ports", operation_id = "list_vm_ports", params(("vm" = String, Path)), responses((status = 200, body = Vec<ListenerView>), (status = 409, body = ErrorBody)))]
 pub(super) async fn ports(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<Vec<ListenerView>> {
-    Ok(Json(state.vms.listeners(&vm).await?))
+    Ok(Json(state.vms.doors.listeners(&vm).await?))
 }
 
 #[utoipa::path(get, path = "/v1/vms/{vm}/stats", operation_id = "show_vm_stats", params(("vm" = String, Path), StatsQuery), responses((status = 200, body = VmStats), (status = 404, body = ErrorBody)))]
@@ -156,12 +156,12 @@ pub(super) async fn stats(
     Segment(vm): Segment,
     Parameters(query): Parameters<StatsQuery>,
 ) -> Answer<VmStats> {
-    Ok(Json(state.vms.stats(&vm, query.host_only).await?))
+    Ok(Json(state.vms.doors.stats(&vm, query.host_only).await?))
 }
 
 #[utoipa::path(get, path = "/v1/vms/{vm}/ssh", operation_id = "show_vm_ssh", params(("vm" = String, Path)), responses((status = 200, body = SshAccess)))]
 pub(super) async fn ssh(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<SshAccess> {
-    Ok(Json(state.vms.ssh_access(&vm)?))
+    Ok(Json(state.vms.doors.ssh_access(&vm)?))
 }
 
 /// `vm` is an id: the VM may be gone.
@@ -171,7 +171,7 @@ pub(super) async fn ending(
     Segment(vm): Segment,
     Parameters(query): Parameters<EndingQuery>,
 ) -> Answer<Option<EndingView>> {
-    Ok(Json(state.vms.ending(&vm, &query.boot_id).await))
+    Ok(Json(state.vms.endings.ending(&vm, &query.boot_id).await))
 }
 
 #[utoipa::path(get, path = "/v1/vms/{vm}/logs", operation_id = "show_vm_logs", params(("vm" = String, Path), LogsQuery), responses((status = 200, body = String, content_type = "application/octet-stream")))]
@@ -182,7 +182,8 @@ pub(super) async fn logs(
     Parameters(query): Parameters<LogsQuery>,
 ) -> Result<Response, Refusal> {
     patience.grant();
-    let readers = if query.vmm { state.vms.vmm_logs(&vm)? } else { vec![state.vms.console(&vm)?] };
+    let readers =
+        if query.vmm { state.vms.doors.vmm_logs(&vm)? } else { vec![state.vms.doors.console(&vm)?] };
     let shutdown = state.shutdown.clone();
     let chunks = stream::try_unfold(VecDeque::from(readers), move |mut readers| {
         let shutdown = shutdown.clone();

@@ -14,10 +14,10 @@ use banger_sys::process::{ProcessHandle, ProcessIdentity};
 use tracing::{info, warn};
 
 use super::VmError;
-use super::lifecycle::VmService;
+use super::lifecycle::Lifecycle;
 use crate::operation::OperationTask;
 
-impl VmService {
+impl Lifecycle {
     /// Deletes a VM when this process has ended; cancels its making, if that is not over by then.
     pub(super) fn delete_after(
         self: &Arc<Self>,
@@ -26,13 +26,13 @@ impl VmService {
         task: Option<OperationTask>,
     ) {
         let service = Arc::clone(self);
-        self.parts.supervisor.spawn("bound process watch", async move {
+        self.supervisor.spawn("bound process watch", async move {
             if let Err(error) = process.ended().await {
                 return warn!(vm = %id, %error, "cannot watch the process that a VM is bound to");
             }
             if let Some(task) = task {
                 task.cancel();
-                service.parts.operations.ended(task.id()).await;
+                service.operations.ended(task.id()).await;
             }
             service.delete_bound(&id);
         });
@@ -53,7 +53,7 @@ impl VmService {
 
     fn delete_bound(self: &Arc<Self>, id: &VmId) {
         // Deleted by its client, as it should be.
-        let Ok(Some(row)) = self.reload_if_there(id) else { return };
+        let Ok(Some(row)) = self.rows.get(id) else { return };
         info!(vm = %row.name, "the process that it is bound to has ended");
         if let Err(error) = self.delete(id.as_str(), DeleteVm::default()) {
             warn!(vm = %row.name, %error, "a VM without its process cannot be deleted");

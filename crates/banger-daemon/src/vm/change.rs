@@ -9,27 +9,28 @@ use banger_model::{DiskBytes, MemoryMib, memory_beyond_host};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 
-use super::lifecycle::{VmGuard, VmService};
+use super::lifecycle::Lifecycle;
+use super::locks::VmGuard;
 use super::{VmError, view};
 use crate::clock::now_ms;
 use crate::operation::OperationTask;
 
-impl VmService {
+impl Lifecycle {
     /// Begins to change a VM's sizes or its time to live. New sizes hold from the next start on; a work disk's file
     /// system grows into its disk then.
     ///
     /// # Errors
     /// [`VmError`] of finding it, [`VmError::NothingToChange`].
     pub fn set(self: &Arc<Self>, reference: &str, request: SetVm) -> Result<OperationView, VmError> {
-        let row = self.find_usable(reference)?;
+        let row = self.rows.find_usable(reference)?;
         if request == SetVm::default() {
             return Err(VmError::NothingToChange { name: row.name });
         }
         check_growth(&row, request)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmSet, &target, move |service, task| async move {
-            let held = service.lock_unless_cancelled(&row.id, &task).await?;
-            let row = service.reload(&row.id)?;
+            let held = service.locks.lock_unless_cancelled(&row.id, &task).await?;
+            let row = service.rows.reload(&row.id)?;
             service.warn_of_memory(&row, request.memory, &task);
             service.set_held(&held, row, request, &task).map(Some)
         }))
@@ -39,7 +40,7 @@ impl VmService {
     fn warn_of_memory(&self, row: &VmRow, wanted: Option<MemoryMib>, task: &OperationTask) {
         let Some(memory) = wanted else { return };
         let beside = self.choose_vmm(row.vmm_wish).map(|chosen| chosen.vmm.memory_beside_guest_mib(memory));
-        if let Some(warning) = memory_beyond_host(memory, beside.unwrap_or_default(), self.parts.host) {
+        if let Some(warning) = memory_beyond_host(memory, beside.unwrap_or_default(), self.host) {
             task.warn(&warning);
         }
     }
@@ -56,7 +57,7 @@ impl VmService {
         row.spec.vcpus = request.vcpus.unwrap_or(row.spec.vcpus);
         row.spec.memory = request.memory.unwrap_or(row.spec.memory);
         // The disks first: one that is larger than its row says is as good as before.
-        let directory = self.parts.paths.vm(row.id.as_str());
+        let directory = self.paths.vm(row.id.as_str());
         if let Some(size) = request.overlay.or(request.disk) {
             grow(&directory.join("overlay.ext4"), size)?;
             row.spec.overlay_disk = size;
@@ -69,7 +70,7 @@ impl VmService {
             row.changed_at_ms = Some(now_ms());
         }
         if (row.spec.overlay_disk, row.spec.work_disk) != (before.overlay_disk, before.work_disk) {
-            self.warn_of_size(&row.spec, task);
+            self.room.warn_of_size(&row.spec, task);
         }
         if view::other_sizes(&row).is_some() {
             let name = &row.name;
@@ -91,11 +92,11 @@ impl VmService {
     /// # Errors
     /// [`VmError`] of finding it.
     pub fn touch(self: &Arc<Self>, reference: &str) -> Result<OperationView, VmError> {
-        let row = self.find_usable(reference)?;
+        let row = self.rows.find_usable(reference)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmTouch, &target, move |service, task| async move {
-            let _held = service.lock_unless_cancelled(&row.id, &task).await?;
-            let mut row = service.reload(&row.id)?;
+            let _held = service.locks.lock_unless_cancelled(&row.id, &task).await?;
+            let mut row = service.rows.reload(&row.id)?;
             row.touched_at_ms = Some(now_ms());
             service.rows.update(&row)?;
             service.usage.note(&row.id);

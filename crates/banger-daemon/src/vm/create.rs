@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use super::boot::{BootContext, DisksReady, Reserved};
-use super::lifecycle::{VmGuard, VmService};
+use super::lifecycle::Lifecycle;
+use super::locks::VmGuard;
 use super::undo::UndoList;
 use super::{VmError, bound, resolve};
 use crate::boot_source::WantedImage;
@@ -26,7 +27,7 @@ use crate::vmm_source::ChosenVmm;
 /// How long the init of a new guest leaves the processor to the command that follows at once.
 const INIT_DELAY: Duration = Duration::from_millis(300);
 
-impl VmService {
+impl Lifecycle {
     /// Begins to make a VM. What can be refused at once is.
     ///
     /// # Errors
@@ -36,10 +37,10 @@ impl VmService {
         if let Some(answer) = key.as_ref().map(|key| self.answer_again(key)).transpose()?.flatten() {
             return Ok(answer);
         }
-        self.refuse_below_floor()?;
-        let wish = request.vmm.unwrap_or(self.parts.config.vmm);
+        self.room.refuse_below_floor()?;
+        let wish = request.vmm.unwrap_or(self.config.vmm);
         let vmm = self.choose_vmm(wish)?;
-        let image = wanted_image(&request, &self.parts.config.default_image).map_err(VmError::Image)?;
+        let image = wanted_image(&request, &self.config.default_image).map_err(VmError::Image)?;
         let bound = request.bound_to.map(bound::open).transpose()?;
         let rows = self.rows.list()?;
         let name = match &request.name {
@@ -62,7 +63,7 @@ impl VmService {
 
     /// Answers a request that was answered before: with its operation, or with the VM that it made.
     fn answer_again(&self, key: &RequestKey) -> Result<Option<OperationView>, VmError> {
-        if let Some(begun) = self.parts.operations.of_key(key).map_err(VmError::KeyReused)? {
+        if let Some(begun) = self.operations.of_key(key).map_err(VmError::KeyReused)? {
             return Ok(Some(begun));
         }
         let Some(row) = self.rows.of_request(&key.key)? else { return Ok(None) };
@@ -97,10 +98,10 @@ impl VmService {
         (wish, vmm, image): (WantedVmm, ChosenVmm, WantedImage),
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
-        let config = &self.parts.config;
+        let config = &self.config;
         let memory = request.memory.unwrap_or(config.memory);
         self.warnings(&vmm, memory).iter().for_each(|warning| task.warn(warning));
-        let ensured = self.parts.source.ensure(&image, request.kernel.as_ref(), task);
+        let ensured = self.source.ensure(&image, request.kernel.as_ref(), task);
         let files = task.unless_cancelled(ensured).await?.map_err(VmError::BootSource)?;
         let spec = VmSpec {
             image: files.image.manifest.name.clone(),
@@ -110,8 +111,8 @@ impl VmService {
             work_disk: request.work.or(request.disk).unwrap_or(config.disk),
             overlay_disk: request.overlay.or(request.disk).unwrap_or(config.disk),
         };
-        self.warn_of_size(&spec, task);
-        let held = self.lock(&id).await;
+        self.room.warn_of_size(&spec, task);
+        let held = self.locks.lock(&id).await;
         // From the row's insert on, others find the VM: a kill or delete of it cancels us.
         let _entry = self.boots.register(&id, task);
         // A command that waits for services has nothing to gain from an init that waits for it.
@@ -211,7 +212,7 @@ impl VmService {
         self.adopt_machine(&id, Arc::clone(&machine));
         self.warn(launched.row(), machine.warnings(), context.task)?;
         let ready = launched.wait_for_guest(context, wait).await?;
-        self.watch(&id, &machine);
+        self.watch.begin(&id, &machine);
         self.lifetimes_changed.notify_one();
         ready.wait_for_ports(context, &machine).await?;
         Ok(ready.row)
@@ -221,17 +222,17 @@ impl VmService {
     fn warn(&self, row: &VmRow, warnings: &[String], task: &OperationTask) -> Result<(), VmError> {
         warnings.iter().try_for_each(|warning| {
             task.warn(warning);
-            self.parts.events.warn_of_vm(row, warning).map_err(VmError::Store)
+            self.events.warn_of_vm(row, warning).map_err(VmError::Store)
         })
     }
 
     /// Keeps a VM whose guest did not get ready, so that its console can be read and it can be started again.
     pub(super) fn keep_failed(&self, held: &VmGuard, id: &VmId, error: &VmError) -> Result<(), VmError> {
-        let mut row = self.reload(id)?;
+        let mut row = self.rows.reload(id)?;
         row.pending = None;
         row.last_error = Some(error.message());
         let event = failure_event(&row);
-        self.record(held, &mut row, event)
+        self.rows.record(held, &mut row, event)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The doors to a guest: streams to its agent, its console, and what `ssh` needs.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,29 +8,45 @@ use banger_api::SshAccess;
 use banger_model::{Denied, VmState};
 use banger_store::{Pending, VmRow};
 use banger_sys::files::write_atomic;
+use banger_sys::paths::Paths;
 use banger_vmm::{ConnectError, Machine};
 use tokio::net::UnixStream;
 
 use super::console::ConsoleReader;
-use super::lifecycle::VmService;
-use super::usage::UseEntry;
+use super::machines::Machines;
+use super::rows::Rows;
+use super::usage::{Usage, UseEntry};
 use super::{ENTER, VmError, pause};
 use crate::boot_source::BootSourceError;
+use crate::events::Events;
 
 /// How long a running guest may take to take a stream: after it, it is called silent.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Lets clients into guests.
+pub struct Doors {
+    pub(super) rows: Rows,
+    pub(super) machines: Arc<Machines>,
+    pub(super) usage: Usage,
+    pub(super) paths: Paths,
+    pub(super) events: Events,
+    /// How long a guest that reboots is waited for.
+    pub(super) boot_deadline: Duration,
+    /// The user's private key, which `ssh` needs.
+    pub(super) identity_file: PathBuf,
+}
+
 /// While a guest shuts down: how often it is looked whether it does so still.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-impl VmService {
+impl Doors {
     /// Opens a stream to a port of a VM's agent. The VM is in use until the entry is dropped.
     ///
     /// # Errors
     /// [`VmError::Denied`] when it does not run, [`VmError::Connect`] when its guest is silent. A guest that shuts down is
     /// not entered: its end is waited for, and its next boot if it reboots.
     pub async fn connect(&self, reference: &str, port: u32) -> Result<(UnixStream, UseEntry), VmError> {
-        let row = self.settled(self.find_usable(reference)?).await?;
+        let row = self.settled(self.rows.find_usable(reference)?).await?;
         let machine = self.machine_to_enter(&row)?;
         let in_use = self.usage.enter(&row.id);
         match machine.connect(port, CONNECT_DEADLINE).await {
@@ -41,11 +58,11 @@ impl VmService {
     /// Waits while a VM's guest is on its way out, and while the machine of one that rebooted is started again; not longer than
     /// a boot may take. Returns the row as it is then.
     pub(super) async fn settled(&self, mut row: VmRow) -> Result<VmRow, VmError> {
-        let mut changes = self.parts.events.changes();
-        let end = Instant::now() + self.parts.config.boot_deadline;
+        let mut changes = self.events.changes();
+        let end = Instant::now() + self.boot_deadline;
         loop {
             changes.mark_unchanged();
-            row = self.reload(&row.id)?;
+            row = self.rows.reload(&row.id)?;
             let shuts_down = row.state == VmState::Running && self.machines.on_way_out(&row.id).is_some();
             let reboots = row.state == VmState::Starting && row.pending == Some(Pending::Reboot);
             if !shuts_down && !reboots {
@@ -79,7 +96,7 @@ impl VmService {
     pub(super) fn machine_to_enter(&self, row: &VmRow) -> Result<Arc<dyn Machine>, VmError> {
         let denied = |source| Err(VmError::Denied { action: ENTER, name: row.name.clone(), source });
         match (row.state, self.machines.get(&row.id)) {
-            (VmState::Running, Some(machine)) => match self.paused(row) {
+            (VmState::Running, Some(machine)) => match self.machines.paused(&row.id) {
                 Some(reason) => Err(VmError::Paused { name: row.name.clone(), reason }),
                 None => Ok(machine),
             },
@@ -96,8 +113,8 @@ impl VmService {
     /// # Errors
     /// [`VmError`] of finding it.
     pub fn console(&self, reference: &str) -> Result<ConsoleReader, VmError> {
-        let row = self.find(reference)?;
-        let path = self.parts.paths.vm(row.id.as_str()).join("console.log");
+        let row = self.rows.find(reference)?;
+        let path = self.paths.vm(row.id.as_str()).join("console.log");
         ConsoleReader::open(&path, self.machines.get(&row.id))
             .map_err(|source| VmError::Console { name: row.name.clone(), source })
     }
@@ -107,8 +124,8 @@ impl VmService {
     /// # Errors
     /// [`VmError`] of finding it.
     pub fn vmm_logs(&self, reference: &str) -> Result<Vec<ConsoleReader>, VmError> {
-        let row = self.find(reference)?;
-        let handle = banger_vmm::handle::load(&self.parts.paths.vm(row.id.as_str()));
+        let row = self.rows.find(reference)?;
+        let handle = banger_vmm::handle::load(&self.paths.vm(row.id.as_str()));
         let logs = handle.ok().flatten().map(|handle| banger_vmm::vmm_logs(&handle)).unwrap_or_default();
         let failed = |source| VmError::Console { name: row.name.clone(), source };
         logs.iter().map(|log| ConsoleReader::open(log, None).map_err(failed)).collect()
@@ -119,9 +136,9 @@ impl VmService {
     /// # Errors
     /// [`VmError`] of finding it or of writing its known host.
     pub fn ssh_access(&self, reference: &str) -> Result<SshAccess, VmError> {
-        let row = self.find_usable(reference)?;
+        let row = self.rows.find_usable(reference)?;
         let alias = format!("{}.banger", row.id);
-        let known_hosts = self.parts.paths.vm(row.id.as_str()).join("known_hosts");
+        let known_hosts = self.paths.vm(row.id.as_str()).join("known_hosts");
         let line = format!("{alias} {}\n", row.guest.ssh_host_key_public);
         // Written once: entering a VM needs no room on the disk.
         if std::fs::read(&known_hosts).ok().as_deref() != Some(line.as_bytes()) {
@@ -129,7 +146,7 @@ impl VmService {
                 .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
         }
         Ok(SshAccess {
-            identity_file: self.parts.user_key.path.display().to_string(),
+            identity_file: self.identity_file.display().to_string(),
             known_hosts_file: known_hosts.display().to_string(),
             host_key_alias: alias,
         })

@@ -2,7 +2,7 @@
 //! look-up only.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use banger_api::EndingView;
@@ -10,7 +10,7 @@ use banger_model::VmId;
 use banger_store::VmRow;
 use tokio::sync::Notify;
 
-use super::lifecycle::VmService;
+use super::machines::Machines;
 
 /// Endings that are kept: who asks does so at once.
 const KEPT_MAX: usize = 256;
@@ -67,7 +67,14 @@ impl Endings {
     }
 }
 
-impl VmService {
+/// Tells how guests ended.
+#[derive(Clone)]
+pub struct EndingTeller {
+    pub(super) endings: Arc<Endings>,
+    pub(super) machines: Arc<Machines>,
+}
+
+impl EndingTeller {
     /// Returns how the guest with this boot id, of the VM with this id, ended; waits a moment for an end that is about to be
     /// seen. `None`: it has not ended, or nobody knows how.
     pub async fn ending(&self, id: &str, boot_id: &str) -> Option<EndingView> {

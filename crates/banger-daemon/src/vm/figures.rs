@@ -12,21 +12,20 @@ use banger_store::VmRow;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::{DriveRole, Machine};
 
-use super::doors::CONNECT_DEADLINE;
-use super::lifecycle::VmService;
+use super::doors::{CONNECT_DEADLINE, Doors};
 use super::{VmError, guest_words};
 use crate::fault::Fault as _;
 
 /// How long a guest may take for all that it is asked here: who asked hears within 5 s that it is silent.
 const GUEST_DEADLINE: Duration = Duration::from_secs(4);
 
-impl VmService {
+impl Doors {
     /// Returns what listens in the guest of a VM.
     ///
     /// # Errors
     /// [`VmError::Denied`] when it does not run, [`VmError::Ask`] when its guest gives no answer.
     pub async fn listeners(&self, reference: &str) -> Result<Vec<ListenerView>, VmError> {
-        let row = self.find_usable(reference)?;
+        let row = self.rows.find_usable(reference)?;
         let listeners =
             self.ask(&row, "listeners", async |agent| agent.listeners(GUEST_DEADLINE).await).await?;
         Ok(guest_words::listeners(listeners))
@@ -37,9 +36,9 @@ impl VmService {
     /// # Errors
     /// [`VmError`] of finding it.
     pub async fn stats(&self, reference: &str, host_only: bool) -> Result<VmStats, VmError> {
-        let row = self.find(reference)?;
+        let row = self.rows.find(reference)?;
         let guest = match row.state {
-            VmState::Running if host_only || self.paused(&row).is_some() => None,
+            VmState::Running if host_only || self.machines.paused(&row.id).is_some() => None,
             VmState::Running => {
                 Some(self.ask(&row, "stats", async |agent| agent.stats(GUEST_DEADLINE).await).await)
             }
@@ -51,7 +50,7 @@ impl VmService {
             Some(Ok(reply)) => (Some(guest_words::stats(reply)), None, None),
             Some(Err(VmError::Paused { reason, .. })) => (None, None, Some(reason)),
             Some(Err(error)) => (None, Some(error.message()), None),
-            None => (None, None, self.paused(&row)),
+            None => (None, None, self.machines.paused(&row.id)),
         };
         let host = self.host_stats(&row);
         Ok(VmStats { id: row.id, name: row.name, state: row.state, paused, host, guest, guest_error })
@@ -97,7 +96,7 @@ impl VmService {
     }
 
     fn disk_stats(&self, row: &VmRow, role: DriveRole) -> Option<DiskStats> {
-        let file = self.parts.paths.vm(row.id.as_str()).join(format!("{}.ext4", role.as_str()));
+        let file = self.paths.vm(row.id.as_str()).join(format!("{}.ext4", role.as_str()));
         // A VM that is just being made or removed has not got it.
         let metadata = std::fs::metadata(file).ok()?;
         Some(DiskStats {

@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use banger_agent_proto::STREAM_PORT;
 use banger_agent_proto::heartbeat::{ANSWER_BYTES_MAX, Heartbeat, REQUEST};
 use banger_api::EventKind;
-use banger_model::VmId;
+use banger_model::{EndCause, KernelWord, SilentFacts, VmId};
 use banger_sys::process::ProcessIdentity;
 use banger_sys::shortage;
-use banger_vmm::Machine;
+use banger_vmm::{LastWords, Machine};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracing::{debug, info, warn};
 
-use super::lifecycle::VmService;
 use super::machines::Health;
 use super::stillness::Stillness;
+use super::watch::Watch;
 use super::{guest, pause};
 use crate::clock::{now_ms, slept, unix_nanos};
 
@@ -33,11 +33,11 @@ const CLOCK_TOLERANCE: Duration = Duration::from_millis(500);
 /// How long setting the clock may take.
 const SET_CLOCK_DEADLINE: Duration = Duration::from_secs(5);
 
-impl VmService {
+impl Watch {
     /// Watches a machine's guest until the machine ends.
     pub(super) fn watch_guest(self: &Arc<Self>, id: &VmId, machine: &Arc<dyn Machine>) {
         let (service, id, machine) = (Arc::clone(self), id.clone(), Arc::clone(machine));
-        self.parts.supervisor.spawn("guest watch", async move {
+        self.supervisor.spawn("guest watch", async move {
             tokio::select! {
                 _ = machine.ended() => {}
                 () = service.ask_again_and_again(&id, &machine) => {}
@@ -106,6 +106,26 @@ impl VmService {
         }
     }
 
+    /// Ends a machine whose guest is at its end although its VMM still runs: one that has halted, and one whose processor
+    /// could not go on. Asked when the guest gives no sign of life;
+    /// `still_for` says for how long its VMM has done next to nothing.
+    async fn end_if_over(&self, id: &VmId, machine: &Arc<dyn Machine>, still_for: Duration) {
+        let words = LastWords::of(machine.handle());
+        let facts = SilentFacts {
+            kernel: KernelWord::last_in(&words.console),
+            announced: self.machines.announced(id, machine),
+            vmm_words: &words.vmm.join("\n"),
+            still_for,
+        };
+        let Some(cause) = EndCause::of_silent(&facts) else { return };
+        info!(vm = %id, why = %cause, "the machine of a guest that is at its end is ended");
+        if self.machines.set_cause(id, machine, cause)
+            && let Err(error) = machine.kill().await
+        {
+            warn!(vm = %id, %error, "a machine does not end");
+        }
+    }
+
     async fn set_clock(&self, id: &VmId, machine: &Arc<dyn Machine>) {
         let Ok(Some(row)) = self.rows.get(id) else { return };
         let set = async {
@@ -118,13 +138,6 @@ impl VmService {
         match set.await {
             Ok(moved_nanos) => info!(vm = %row.name, moved_nanos, "the guest's clock is set"),
             Err(error) => warn!(vm = %row.name, %error, "the guest's clock cannot be set"),
-        }
-    }
-
-    pub(super) fn tell_health(&self, id: &VmId, kind: EventKind, message: Option<String>) {
-        let Ok(Some(row)) = self.rows.get(id) else { return };
-        if let Err(error) = self.parts.events.tell_vm(kind, &row, message) {
-            debug!(vm = %row.name, %error, "an event is not kept");
         }
     }
 }

@@ -1,28 +1,47 @@
 //! Does what becomes due by itself: deletes VMs whose time to live has passed, stops those that nobody uses. When
 //! something becomes due is a rule of the model; here is the clock that it waits for.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use banger_api::{DeleteVm, StopVm};
-use banger_model::{Due, LifetimeFacts, VmId};
+use banger_model::{Due, VmId};
 use banger_store::VmRow;
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::VmError;
-use super::lifecycle::VmService;
+use super::lifecycle::Lifecycle;
+use super::lifetimes::Lifetimes;
+use super::rows::Rows;
 use crate::clock::now_ms;
+use crate::operation::Operations;
+use crate::supervisor::Supervisor;
 
 /// Longest sleep: the wall clock may be set, and the host may sleep, while a timer runs.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
 /// How long after a failure it is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
-impl VmService {
+/// Does what is due.
+pub(super) struct TimeKeeper {
+    pub(super) rows: Rows,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) lifecycle: Arc<Lifecycle>,
+    /// Told when something may become due earlier than was known.
+    pub(super) changed: Arc<Notify>,
+    /// VMs whose end is at work because it became due. Held for a look-up only.
+    pub(super) due_now: Mutex<HashSet<VmId>>,
+    pub(super) operations: Operations,
+    pub(super) supervisor: Supervisor,
+}
+
+impl TimeKeeper {
     /// Begins to keep time. Called once, after `reconcile`.
-    pub fn keep_time(self: &Arc<Self>) {
+    pub(super) fn begin(self: &Arc<Self>) {
         let service = Arc::clone(self);
-        self.parts.supervisor.spawn("time keeper", async move {
+        self.supervisor.spawn("time keeper", async move {
             loop {
                 let pause = match service.do_what_is_due() {
                     Ok(pause) => pause,
@@ -31,7 +50,7 @@ impl VmService {
                         RETRY_PAUSE
                     }
                 };
-                let changed = service.lifetimes_changed.notified();
+                let changed = service.changed.notified();
                 let _ = tokio::time::timeout(pause, changed).await;
             }
         });
@@ -42,7 +61,7 @@ impl VmService {
         let now = now_ms();
         let mut pause = SLEEP_MAX;
         for row in &*self.rows.list()? {
-            let Some((at, due)) = self.lifetime(row).next_due().filter(|_| row.pending.is_none()) else {
+            let Some((at, due)) = self.lifetimes.of(row).next_due().filter(|_| row.pending.is_none()) else {
                 continue;
             };
             if at > now {
@@ -65,11 +84,11 @@ impl VmService {
         let begun = match due {
             Due::Delete => {
                 info!(vm = %row.name, "its time to live has passed");
-                self.delete(id, DeleteVm::default())
+                self.lifecycle.delete(id, DeleteVm::default())
             }
             Due::Stop => {
                 info!(vm = %row.name, "nobody has used it for long");
-                self.stop(id, &StopVm::default())
+                self.lifecycle.stop(id, &StopVm::default())
             }
         };
         let (service, id) = (Arc::clone(self), row.id.clone());
@@ -80,33 +99,17 @@ impl VmService {
                 return self.end_due(&id);
             }
         };
-        self.parts.supervisor.spawn("due operation", async move {
-            service.parts.operations.ended(&begun.id).await;
+        self.supervisor.spawn("due operation", async move {
+            service.operations.ended(&begun.id).await;
             service.end_due(&id);
         });
     }
 
     fn begin_due(&self, id: &VmId) -> bool {
-        self.due_now.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id.clone())
+        self.due_now.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone())
     }
 
     fn end_due(&self, id: &VmId) {
-        self.due_now.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
-    }
-
-    pub(super) fn lifetime(&self, row: &VmRow) -> LifetimeFacts {
-        // A start is a use: a VM that was just started has not been idle since before.
-        let used_at_ms = self.usage.used_at_ms(&row.id).map(|used| {
-            let latest = [row.started_at_ms, row.touched_at_ms, Some(used)];
-            latest.into_iter().flatten().max().unwrap_or(used)
-        });
-        LifetimeFacts {
-            state: row.state,
-            created_at_ms: row.created_at_ms,
-            touched_at_ms: row.touched_at_ms,
-            ttl: row.ttl,
-            used_at_ms,
-            stale_after: self.parts.config.auto_stop_stale_after,
-        }
+        self.due_now.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger_model::{Announced, EndCause, PauseReason, VmId, WayOut};
+use banger_model::{Announced, EndCause, NetworkTrouble, PauseReason, VmId, WayOut};
 use banger_sys::memory_kill::KillCount;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::{Machine, MachineEnd};
@@ -135,6 +135,19 @@ impl Machines {
     /// Returns how a VM's guest is, while it has a machine.
     pub(super) fn health(&self, id: &VmId) -> Option<Health> {
         self.lock().get(id).map(|entry| entry.health)
+    }
+
+    /// Returns why a VM's guest stands still, as far as that is known.
+    pub(super) fn paused(&self, id: &VmId) -> Option<PauseReason> {
+        match self.health(id)? {
+            Health::Paused(reason) => Some(reason),
+            Health::Answers | Health::Silent => None,
+        }
+    }
+
+    /// Tells why the VM's machine has no network.
+    pub(super) fn network_trouble(&self, id: &VmId) -> Option<NetworkTrouble> {
+        self.get(id).and_then(|machine| *machine.network().borrow())
     }
 
     /// Tells since when a VM's guest does not answer.

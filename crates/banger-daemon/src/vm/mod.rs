@@ -1,6 +1,7 @@
-//! VMs: their whole life. [`VmService`] owns the per-VM locks; a boot is a chain of phases (`boot.rs`) whose undo is
-//! kept by the caller (`undo.rs`); what runs is in `machines.rs`; what a dead daemon left is put right in
-//! `reconcile.rs`.
+//! VMs: their whole life, by service. [`Lifecycle`] makes, starts, ends and removes them, each under the VM's lock
+//! (`locks.rs`); a boot is a chain of phases (`boot.rs`) whose undo is kept by the caller (`undo.rs`). [`Doors`] lets clients
+//! into guests, `watch.rs` looks after what runs, `keeper.rs` does what becomes due, and what a dead daemon left is put
+//! right in `reconcile.rs`. What runs is in `machines.rs`; [`Vms`] puts all of it together.
 
 mod boot;
 mod boots;
@@ -19,28 +20,37 @@ mod guest_words;
 mod health;
 mod keeper;
 mod lifecycle;
+mod lifetimes;
+mod locks;
 mod machines;
 mod network;
 mod pause;
 mod ready_ports;
 mod reboot;
+mod reboots;
 mod reconcile;
 mod removal;
 mod resolve;
 mod room;
 mod rows;
-
 mod stillness;
 mod undo;
 mod usage;
 mod verbs;
 mod view;
+mod views;
+mod vms;
+mod watch;
 mod way_out;
 
 pub use console::ConsoleReader;
+pub use doors::Doors;
 pub use ending::Ending;
+pub use endings::EndingTeller;
 pub(crate) use error::ENTER;
 pub use error::VmError;
-pub use lifecycle::{VmList, VmService, VmServiceParts};
+pub use lifecycle::Lifecycle;
 pub use reconcile::ReconcileReport;
 pub(crate) use view::time_text;
+pub use views::{Views, VmList};
+pub use vms::{VmParts, Vms};

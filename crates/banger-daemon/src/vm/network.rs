@@ -8,13 +8,13 @@ use banger_model::{NetworkTrouble, VmId};
 use banger_vmm::Machine;
 use tracing::{info, warn};
 
-use super::lifecycle::VmService;
+use super::watch::Watch;
 
-impl VmService {
+impl Watch {
     /// Watches a machine's network until the machine ends.
     pub(super) fn watch_network(self: &Arc<Self>, id: &VmId, machine: &Arc<dyn Machine>) {
         let (service, id, machine) = (Arc::clone(self), id.clone(), Arc::clone(machine));
-        self.parts.supervisor.spawn("network watch", async move {
+        self.supervisor.spawn("network watch", async move {
             let mut network = machine.network();
             let tell = async {
                 let mut told = None;
@@ -45,10 +45,5 @@ impl VmService {
             info!(vm = %id, "the VM has its network again");
             self.tell_health(id, EventKind::VmNetworkRestored, None);
         }
-    }
-
-    /// Tells why the VM's machine has no network.
-    pub(super) fn network_trouble(&self, id: &VmId) -> Option<NetworkTrouble> {
-        self.machines.get(id).and_then(|machine| *machine.network().borrow())
     }
 }

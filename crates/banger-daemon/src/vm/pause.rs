@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_model::{PauseReason, VmId};
-use banger_store::VmRow;
 use banger_vmm::{Machine, RunState, WriteFailure};
 use tracing::{info, warn};
 
-use super::lifecycle::VmService;
 use super::machines::Health;
+use super::watch::Watch;
 use crate::clock::now_ms;
 
 /// How long a VMM may take to say what its guest does. One that hangs must not hold up who asks.
@@ -30,7 +29,7 @@ pub(super) async fn reason(machine: &Arc<dyn Machine>) -> Option<PauseReason> {
     }
 }
 
-impl VmService {
+impl Watch {
     /// Asks the VMM of a machine that was taken over whether its guest stands still: nobody should see it as well until the
     /// first sign of life is missed.
     pub(super) async fn find_paused(&self, id: &VmId, machine: &Arc<dyn Machine>) {
@@ -38,14 +37,6 @@ impl VmService {
         let Some(reason) = reason(machine).await else { return };
         if let Some(before) = self.machines.set_health(id, machine, Health::Paused(reason), asked_ms) {
             self.tell_change(id, before, Health::Paused(reason));
-        }
-    }
-
-    /// Returns why a VM's guest stands still, as far as that is known.
-    pub(super) fn paused(&self, row: &VmRow) -> Option<PauseReason> {
-        match self.machines.health(&row.id)? {
-            Health::Paused(reason) => Some(reason),
-            Health::Answers | Health::Silent => None,
         }
     }
 
@@ -57,19 +48,15 @@ impl VmService {
         tries: &mut u32,
     ) {
         if *tries > 0 || reason == PauseReason::HostDiskError {
-            self.room_made_within(TRY_AGAIN).await;
+            self.room.made_within(TRY_AGAIN).await;
         }
-        while reason == PauseReason::HostDiskFull && !self.has_room_again() {
-            self.room_made_within(LOOK_AGAIN).await;
+        while reason == PauseReason::HostDiskFull && !self.room.is_there_again() {
+            self.room.made_within(LOOK_AGAIN).await;
         }
         *tries += 1;
         match machine.resume().await {
             Ok(()) => info!(pid = machine.handle().process.pid, "the guest writes again"),
             Err(error) => warn!(%error, "a guest that stands still cannot be let go"),
         }
-    }
-
-    async fn room_made_within(&self, longest: Duration) {
-        let _ = tokio::time::timeout(longest, self.room_made.notified()).await;
     }
 }

@@ -9,7 +9,8 @@ use banger_model::VmId;
 use banger_vmm::Machine;
 
 use super::boot::{BootContext, GuestReady};
-use super::lifecycle::{VmGuard, VmService};
+use super::lifecycle::Lifecycle;
+use super::locks::VmGuard;
 use super::{VmError, guest};
 use crate::fault::Fault as _;
 
@@ -40,10 +41,10 @@ impl GuestReady {
     }
 }
 
-impl VmService {
+impl Lifecycle {
     /// Notes what is wrong with a VM that runs on.
     pub(super) fn note_failure(&self, _held: &VmGuard, id: &VmId, error: &VmError) -> Result<(), VmError> {
-        let mut row = self.reload(id)?;
+        let mut row = self.rows.reload(id)?;
         row.last_error = Some(error.message());
         self.rows.update(&row)
     }

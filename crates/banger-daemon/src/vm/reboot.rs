@@ -1,26 +1,23 @@
 //! A machine that ended by itself: told as what it was, and started again when its guest has rebooted.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::{OperationKind, WaitFor};
-use banger_model::{EndCause, KernelWord, Reboot, Reboots, SilentFacts, VmEvent, VmId, VmState};
+use banger_model::{Reboot, VmEvent, VmId, VmState};
 use banger_store::{Pending, VmRow};
-use banger_vmm::{LastWords, Machine, MachineEnd};
-use tracing::{info, warn};
+use banger_vmm::{Machine, MachineEnd};
+use tracing::info;
 
 use super::VmError;
 use super::ending::Ending;
-use super::lifecycle::{VmGuard, VmService};
+use super::lifecycle::Lifecycle;
+use super::locks::VmGuard;
 use super::rows::advance;
 use crate::clock::now_ms;
 use crate::operation::OperationTask;
 
-/// How often guests have rebooted lately, by VM. Held for a look-up only; a daemon's end forgets it.
-pub(super) type RebootCounts = Mutex<HashMap<VmId, Reboots>>;
-
-impl VmService {
+impl Lifecycle {
     /// Records that a machine has ended without anybody's wish.
     pub(super) async fn machine_ended(
         self: &Arc<Self>,
@@ -30,7 +27,7 @@ impl VmService {
         end: MachineEnd,
     ) -> Result<(), VmError> {
         let Some(ending) = self.machines.remove(id, machine, end) else { return Ok(()) };
-        let mut row = self.reload(id)?;
+        let mut row = self.rows.reload(id)?;
         info!(vm = %row.name, why = %ending, "machine ended by itself");
         let cleaned = self.clean_up(machine, &row).await;
         if let Some(pause) = self.record_ending(held, &mut row, &ending, "")? {
@@ -76,8 +73,7 @@ impl VmService {
     fn count_reboot(&self, row: &VmRow) -> Reboot {
         let was_up = row.started_at_ms.map_or(0, |started| now_ms().saturating_sub(started));
         let was_up = Duration::from_millis(u64::try_from(was_up).unwrap_or(0));
-        let mut counts = self.reboots.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.entry(row.id.clone()).or_default().add(was_up)
+        self.reboots.add(&row.id, was_up)
     }
 
     /// Begins to start the machine of a guest that has rebooted.
@@ -92,7 +88,7 @@ impl VmService {
                     task.stage("wait", "the guest reboots again and again");
                 }
                 let paused = task.unless_cancelled(tokio::time::sleep(pause)).await;
-                let held = service.lock(&row.id).await;
+                let held = service.locks.lock(&row.id).await;
                 service.reboot_held(&held, &row.id, paused.is_err(), &task).await
             }
         });
@@ -105,14 +101,14 @@ impl VmService {
         is_cancelled: bool,
         task: &OperationTask,
     ) -> Result<Option<VmRow>, VmError> {
-        let Some(mut row) = self.reload_if_there(id)? else { return Ok(None) };
+        let Some(mut row) = self.rows.get(id)? else { return Ok(None) };
         // Stopped, killed, or started by somebody else meanwhile.
         if row.pending != Some(Pending::Reboot) {
             return Ok(Some(row));
         }
         if is_cancelled {
             if !self.is_left_to_next_daemon(&row) {
-                self.record(held, &mut row, VmEvent::MachineEnded)?;
+                self.rows.record(held, &mut row, VmEvent::MachineEnded)?;
             }
             return Err(VmError::StartCancelled { name: row.name });
         }
@@ -121,26 +117,6 @@ impl VmService {
 
     /// Tells whether a cancelled start is taken up by the next daemon: the guest has rebooted, and only this daemon ends.
     pub(super) fn is_left_to_next_daemon(&self, row: &VmRow) -> bool {
-        row.pending == Some(Pending::Reboot) && self.parts.operations.is_closed()
-    }
-
-    /// Ends a machine whose guest is at its end although its VMM still runs: one that has halted, and one whose processor
-    /// could not go on. Asked when the guest gives no sign of life;
-    /// `still_for` says for how long its VMM has done next to nothing.
-    pub(super) async fn end_if_over(&self, id: &VmId, machine: &Arc<dyn Machine>, still_for: Duration) {
-        let words = LastWords::of(machine.handle());
-        let facts = SilentFacts {
-            kernel: KernelWord::last_in(&words.console),
-            announced: self.machines.announced(id, machine),
-            vmm_words: &words.vmm.join("\n"),
-            still_for,
-        };
-        let Some(cause) = EndCause::of_silent(&facts) else { return };
-        info!(vm = %id, why = %cause, "the machine of a guest that is at its end is ended");
-        if self.machines.set_cause(id, machine, cause)
-            && let Err(error) = machine.kill().await
-        {
-            warn!(vm = %id, %error, "a machine does not end");
-        }
+        row.pending == Some(Pending::Reboot) && self.operations.is_closed()
     }
 }

@@ -6,9 +6,10 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_model::VmState;
-use banger_store::{Pending, VmRow};
+use banger_model::{MachineFound, Verdict};
+use banger_store::VmRow;
 use banger_sys::files::{remove_any, sweep_staging};
+use banger_sys::paths::Paths;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::handle::HandleError;
 use banger_vmm::{Machine, MachineEnd, MachineHandle};
@@ -16,10 +17,13 @@ use futures::{StreamExt as _, stream};
 use tracing::{info, warn};
 
 use super::ending::Ending;
-use super::lifecycle::VmService;
+use super::lifecycle::Lifecycle;
+use super::machines::Machines;
 use super::removal::remove_directory;
+use super::rows::Rows;
 use super::{VmError, way_out};
 use crate::fault::chain;
+use crate::vmm_source::VmmSource;
 
 /// VMs that are looked at at the same time: a machine that takes long to end holds up nobody else.
 const AT_ONCE: usize = 16;
@@ -60,12 +64,29 @@ enum Found {
     Elsewhere(String),
 }
 
-impl VmService {
+impl Found {
+    fn kind(&self) -> MachineFound {
+        match self {
+            Self::Machine(_) => MachineFound::Running,
+            Self::Nothing => MachineFound::Nothing,
+            Self::OutOfReach(_) => MachineFound::OutOfReach,
+            Self::Elsewhere(_) => MachineFound::Elsewhere,
+        }
+    }
+}
+
+/// Puts right what a dead daemon left.
+pub(super) struct Reconcile {
+    pub(super) rows: Rows,
+    pub(super) machines: Arc<Machines>,
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) vmms: Arc<dyn VmmSource>,
+    pub(super) paths: Paths,
+}
+
+impl Reconcile {
     /// Compares rows, processes and directories, and makes them one truth again.
-    ///
-    /// # Errors
-    /// [`VmError::Store`]: without rows nothing can be decided. One VM's trouble is logged and does not stop the rest.
-    pub async fn reconcile(self: &Arc<Self>) -> Result<ReconcileReport, VmError> {
+    pub(super) async fn run(&self) -> Result<ReconcileReport, VmError> {
         let rows = self.rows.list()?;
         let owners: HashSet<String> = rows.iter().map(|row| row.id.to_string()).collect();
         let each = stream::iter(rows.iter().cloned()).map(|row| async move {
@@ -86,105 +107,76 @@ impl VmService {
         report.orphans = self.remove_orphans(&owners);
         // After the search for orphans, which takes a machine that is just starting for one.
         for (row, pause) in again {
-            self.begin_reboot(&row, pause);
+            self.lifecycle.begin_reboot(&row, pause);
         }
-        self.keep_bound()?;
+        self.lifecycle.keep_bound()?;
         info!(?report, "reconciled");
         Ok(report)
     }
 
     /// Puts one right. What it returns is to be started again after a pause: its guest has rebooted.
     async fn reconcile_vm(
-        self: &Arc<Self>,
+        &self,
         mut row: VmRow,
         report: &mut ReconcileReport,
     ) -> Result<Option<(VmRow, Duration)>, VmError> {
-        let held = self.lock(&row.id).await;
-        let machine = self.find_machine(&row).await;
-        match (row.pending, machine) {
-            (Some(Pending::Create | Pending::Delete), machine) => {
-                if let Found::Machine(machine) = machine {
-                    self.clean_up(&machine, &row).await?;
-                }
-                report.finished += 1;
-                self.remove_held(&held, row).await?;
+        let lifecycle = &self.lifecycle;
+        let held = lifecycle.locks.lock(&row.id).await;
+        let found = self.find_machine(&row).await;
+        let verdict = Verdict::of(row.state, row.pending, found.kind());
+        let is_ours = !matches!(found, Found::Elsewhere(_));
+        let why = why(&found);
+        match found {
+            Found::Machine(machine) if verdict == Verdict::Adopt => {
+                report.adopted += 1;
+                lifecycle.take_over(&row.id, &machine).await;
+                return Ok(None);
             }
-            (Some(Pending::Reboot), machine) => {
-                if let Found::Machine(machine) = machine {
-                    self.clean_up(&machine, &row).await?;
-                }
+            Found::Machine(machine) => lifecycle.clean_up(&machine, &row).await?,
+            Found::Nothing | Found::OutOfReach(_) | Found::Elsewhere(_) => {}
+        }
+        match verdict {
+            Verdict::Keep | Verdict::Adopt => {}
+            Verdict::EndStray => report.ended += 1,
+            Verdict::Remove => {
+                report.finished += 1;
+                lifecycle.remove_held(&held, row).await?;
+            }
+            Verdict::StartAgain => {
                 report.ended += 1;
                 return Ok(Some((row, Duration::ZERO)));
             }
-            (None, Found::Machine(machine)) if row.state == VmState::Running => {
-                report.adopted += 1;
-                self.adopt_machine(&row.id, Arc::clone(&machine));
-                self.find_paused(&row.id, &machine).await;
-                self.watch(&row.id, &machine);
-            }
-            (None, Found::Machine(machine)) => {
-                report.ended += 1;
-                self.clean_up(&machine, &row).await?;
-                self.demote(&mut row, "the daemon ended in the middle of a start or stop").await?;
-            }
-            (None, Found::Nothing) if row.state == VmState::Running => {
+            Verdict::RecordEnding => {
                 report.ended += 1;
                 let ending = self.ending_of(&row);
-                let pause = self.record_ending(&held, &mut row, &ending, " (while the daemon was away)")?;
-                remove_directory(self.parts.paths.vm_runtime(row.id.as_str())).await?;
+                let pause =
+                    lifecycle.record_ending(&held, &mut row, &ending, " (while the daemon was away)")?;
+                remove_directory(self.paths.vm_runtime(row.id.as_str())).await?;
                 return Ok(pause.map(|pause| (row, pause)));
             }
-            (None, Found::Nothing) if row.state.has_machine() => {
+            Verdict::Stop { event, why: interruption } => {
                 report.ended += 1;
-                let reason = match row.state {
-                    VmState::Starting => "the daemon ended in the middle of its start",
-                    VmState::Created
-                    | VmState::Running
-                    | VmState::Stopping
-                    | VmState::Stopped
-                    | VmState::Failed => "its machine ended while the daemon was away",
-                };
-                self.demote(&mut row, reason).await?;
+                row.last_error = interruption.map(|_| why);
+                if let Some(why) = &row.last_error {
+                    warn!(vm = %row.name, why, "the VM has no machine any more");
+                }
+                self.rows.record(&held, &mut row, event)?;
+                // Neither the machine of another directory nor its sockets are touched.
+                if is_ours {
+                    remove_directory(self.paths.vm_runtime(row.id.as_str())).await?;
+                }
             }
-            // The search for orphans ends its process, if it has one.
-            (None, Found::OutOfReach(reason)) if row.state.has_machine() => {
-                report.ended += 1;
-                self.demote(&mut row, &reason).await?;
-            }
-            // Neither the machine nor its sockets are touched.
-            (None, Found::Elsewhere(reason)) if row.state.has_machine() => {
-                report.ended += 1;
-                warn!(vm = %row.name, reason);
-                self.note_stopped(&mut row, &reason)?;
-            }
-            (None, Found::Nothing | Found::OutOfReach(_) | Found::Elsewhere(_)) => {}
         }
         Ok(None)
     }
 
     /// Returns how the latest machine of a VM ended, as far as it has left words of it.
     fn ending_of(&self, row: &VmRow) -> Ending {
-        let directory = self.parts.paths.vm(row.id.as_str());
+        let directory = self.paths.vm(row.id.as_str());
         match banger_vmm::handle::load(&directory) {
             Ok(Some(handle)) => Ending::of(&handle, MachineEnd::Unknown, None, way_out::kept(&directory)),
             Ok(None) | Err(_) => Ending::unknown(),
         }
-    }
-
-    async fn demote(&self, row: &mut VmRow, reason: &str) -> Result<(), VmError> {
-        self.note_stopped(row, reason)?;
-        remove_directory(self.parts.paths.vm_runtime(row.id.as_str())).await
-    }
-
-    fn note_stopped(&self, row: &mut VmRow, reason: &str) -> Result<(), VmError> {
-        row.last_error = (row.state != VmState::Stopping).then(|| reason.to_owned());
-        row.state = match row.state {
-            VmState::Starting => VmState::Failed,
-            VmState::Created | VmState::Running | VmState::Stopping | VmState::Stopped | VmState::Failed => {
-                VmState::Stopped
-            }
-        };
-        self.rows.update(row)
     }
 
     async fn find_machine(&self, row: &VmRow) -> Found {
@@ -193,13 +185,13 @@ impl VmService {
             warn!(vm = %row.name, reason);
             Found::OutOfReach(reason)
         };
-        let handle = match banger_vmm::handle::load(&self.parts.paths.vm(row.id.as_str())) {
+        let handle = match banger_vmm::handle::load(&self.paths.vm(row.id.as_str())) {
             Ok(Some(handle)) => handle,
             Ok(None) => return Found::Nothing,
             Err(HandleError::Elsewhere { handle }) => return elsewhere(&handle),
             Err(error) => return out_of_reach(&error),
         };
-        let Some(vmm) = self.parts.vmms.of_kind(handle.vmm) else { return Found::Nothing };
+        let Some(vmm) = self.vmms.of_kind(handle.vmm) else { return Found::Nothing };
         match vmm.adopt(&handle).await {
             Ok(Some(machine)) => Found::Machine(Arc::from(machine)),
             Ok(None) => Found::Nothing,
@@ -209,8 +201,8 @@ impl VmService {
 
     /// Removes the directories and processes that belong to no row.
     fn remove_orphans(&self, owners: &HashSet<String>) -> usize {
-        let paths = &self.parts.paths;
-        let mut removed = self.parts.vmms.end_orphans(&paths.vm(""), &self.machines.processes());
+        let paths = &self.paths;
+        let mut removed = self.vmms.end_orphans(&paths.vm(""), &self.machines.processes());
         for parent in [paths.vm(""), paths.vm_runtime("")] {
             for entry in fs::read_dir(&parent).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
@@ -229,6 +221,15 @@ impl VmService {
             }
         }
         removed
+    }
+}
+
+/// Tells what a VM that has no machine any more is told of it.
+fn why(found: &Found) -> String {
+    match found {
+        Found::Machine(_) | Found::Nothing => "the daemon ended in the middle of its start".to_owned(),
+        // The search for orphans ends its process, if it has one.
+        Found::OutOfReach(reason) | Found::Elsewhere(reason) => reason.clone(),
     }
 }
 

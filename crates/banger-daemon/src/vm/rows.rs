@@ -5,7 +5,8 @@ use std::sync::Arc;
 use banger_model::{VmEvent, VmId};
 use banger_store::{Pending, Store, StoreError, VmRow};
 
-use super::VmError;
+use super::locks::VmGuard;
+use super::{VmError, resolve};
 use crate::operation::current_id;
 
 /// The VMs in the store.
@@ -25,6 +26,26 @@ impl Rows {
     /// Returns one of them.
     pub(super) fn get(&self, id: &VmId) -> Result<Option<VmRow>, VmError> {
         self.0.vm(id).map_err(VmError::Store)
+    }
+
+    /// Returns the VM with this name, id or beginning of an id.
+    pub(super) fn find(&self, reference: &str) -> Result<VmRow, VmError> {
+        let rows = self.list()?;
+        resolve::resolve(&rows, reference).cloned()
+    }
+
+    /// Finds a VM that is not on its way out.
+    pub(super) fn find_usable(&self, reference: &str) -> Result<VmRow, VmError> {
+        let row = self.find(reference)?;
+        match row.pending {
+            Some(Pending::Delete) => Err(VmError::BeingDeleted { name: row.name }),
+            Some(Pending::Create | Pending::Reboot) | None => Ok(row),
+        }
+    }
+
+    /// Returns one that is there, as it is now.
+    pub(super) fn reload(&self, id: &VmId) -> Result<VmRow, VmError> {
+        self.get(id)?.ok_or_else(|| VmError::NotFound { reference: id.to_string() })
     }
 
     /// Returns the one that a request with this key has made.
@@ -52,8 +73,8 @@ impl Rows {
         self.0.remove_vm(id, current_id().as_deref()).map_err(VmError::Store)
     }
 
-    /// Moves one to its next state.
-    pub(super) fn record(&self, row: &mut VmRow, event: VmEvent) -> Result<(), VmError> {
+    /// Moves one to its next state. Its lock is held, so that nobody else changes it.
+    pub(super) fn record(&self, _held: &VmGuard, row: &mut VmRow, event: VmEvent) -> Result<(), VmError> {
         advance(row, event)?;
         self.update(row)
     }

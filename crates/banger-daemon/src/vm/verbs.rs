@@ -16,8 +16,10 @@ use tracing::{info, warn};
 use super::boot::DisksReady;
 use super::create::failure_event;
 use super::doors::CONNECT_DEADLINE;
+use super::lifecycle::Lifecycle;
+use super::locks::VmGuard;
 use super::removal::remove_directory;
-use super::lifecycle::{VmGuard, VmService};
+use super::rows::advance;
 use super::undo::UndoList;
 use super::{VmError, guest, pause};
 use crate::boot_source::WantedImage;
@@ -31,13 +33,13 @@ const SIGNAL_WAIT: Duration = Duration::from_secs(5);
 /// How much longer than the guest's own grace its machine may live.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
-impl VmService {
+impl Lifecycle {
     /// Begins to start a VM. One that runs already is left as it is, and its caller is told.
     ///
     /// # Errors
     /// [`VmError`] of finding it.
     pub fn start(self: &Arc<Self>, reference: &str, request: &StartVm) -> Result<OperationView, VmError> {
-        let (row, wait) = (self.find_usable(reference)?, request.wait);
+        let (row, wait) = (self.rows.find_usable(reference)?, request.wait);
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmStart, &target, move |service, task| {
             let entry = service.boots.register(&row.id, &task);
@@ -54,9 +56,9 @@ impl VmService {
     async fn lock_when_settled(&self, row: &VmRow, task: &OperationTask) -> Result<VmGuard, VmError> {
         if self.machines.on_way_out(&row.id).is_some() {
             task.stage("wait for the guest to shut down", "");
-            task.unless_cancelled(self.settled(row.clone())).await??;
+            task.unless_cancelled(self.doors.settled(row.clone())).await??;
         }
-        self.lock_unless_cancelled(&row.id, task).await
+        self.locks.lock_unless_cancelled(&row.id, task).await
     }
 
     /// Begins to stop a VM. One that does not run is left as it is, and its caller is told.
@@ -64,10 +66,10 @@ impl VmService {
     /// # Errors
     /// [`VmError`] of finding it.
     pub fn stop(self: &Arc<Self>, reference: &str, request: &StopVm) -> Result<OperationView, VmError> {
-        let (row, grace) = (self.find_usable(reference)?, grace(request));
+        let (row, grace) = (self.rows.find_usable(reference)?, grace(request));
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmStop, &target, move |service, task| async move {
-            let held = service.lock_unless_cancelled(&row.id, &task).await?;
+            let held = service.locks.lock_unless_cancelled(&row.id, &task).await?;
             service.stop_held(&held, &row.id, grace, &task).await.map(Some)
         }))
     }
@@ -77,16 +79,16 @@ impl VmService {
     /// # Errors
     /// [`VmError`] of finding it.
     pub fn restart(self: &Arc<Self>, reference: &str, request: &StopVm) -> Result<OperationView, VmError> {
-        let (row, grace) = (self.find_usable(reference)?, grace(request));
+        let (row, grace) = (self.rows.find_usable(reference)?, grace(request));
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmRestart, &target, move |service, task| {
             let entry = service.boots.register(&row.id, &task);
             async move {
                 let _entry = entry;
-                let held = service.lock_unless_cancelled(&row.id, &task).await?;
+                let held = service.locks.lock_unless_cancelled(&row.id, &task).await?;
                 // A VM that could not be started again is not stopped.
-                service.refuse_below_floor()?;
-                if service.reload(&row.id)?.state.has_machine() {
+                service.room.refuse_below_floor()?;
+                if service.rows.reload(&row.id)?.state.has_machine() {
                     service.stop_held(&held, &row.id, grace, &task).await?;
                 }
                 service.start_held(&held, &row.id, WaitFor::Agent, &task).await.map(Some)
@@ -101,25 +103,25 @@ impl VmService {
     /// # Errors
     /// [`VmError`] of finding it.
     pub fn kill(self: &Arc<Self>, reference: &str, request: KillVm) -> Result<OperationView, VmError> {
-        let row = self.find(reference)?;
+        let row = self.rows.find(reference)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmKill, &target, move |service, task| async move {
             if request.signal != KillSignal::Kill {
                 task.stage("signal machine", request.signal.as_str());
                 if !service.signal(&row, request.signal).await? {
-                    return service.reload(&row.id).map(Some);
+                    return service.rows.reload(&row.id).map(Some);
                 }
             }
             let (held, was_at_work) = service.interrupt(&row, &task).await?;
             let was_at_work = was_at_work || request.signal != KillSignal::Kill;
-            let Some(mut row) = service.reload_if_there(&row.id)? else {
+            let Some(mut row) = service.rows.get(&row.id)? else {
                 // It was being made, and its create has undone itself.
                 return if was_at_work { Ok(None) } else { Err(not_found(&row)) };
             };
             if row.state.has_machine() {
                 row.last_error = None;
                 service.endings.add(&row, "the VM was killed", false);
-                service.record(&held, &mut row, VmEvent::MachineEnded)?;
+                service.rows.record(&held, &mut row, VmEvent::MachineEnded)?;
             } else if !was_at_work {
                 task.was_already(not_running(&row));
             } else if row.state == VmState::Stopped && row.last_error.take().is_some() {
@@ -135,7 +137,7 @@ impl VmService {
     /// # Errors
     /// [`VmError`] of finding it, [`VmError::NotStopped`] when only a stopped one is wanted.
     pub fn delete(self: &Arc<Self>, reference: &str, request: DeleteVm) -> Result<OperationView, VmError> {
-        let row = self.find(reference)?;
+        let row = self.rows.find(reference)?;
         if request.only_stopped {
             return self.delete_stopped(row);
         }
@@ -143,7 +145,7 @@ impl VmService {
         Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
             let (held, _) = service.interrupt(&row, &task).await?;
             // Gone meanwhile, by another delete or the undo of its create: that is what was asked for.
-            let Some(row) = service.reload_if_there(&row.id)? else { return Ok(None) };
+            let Some(row) = service.rows.get(&row.id)? else { return Ok(None) };
             task.stage("remove disks", "");
             service.remove_held(&held, row).await.map(|()| None)
         }))
@@ -154,8 +156,8 @@ impl VmService {
         refuse_unless_stopped(&row)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
-            let held = service.lock_unless_cancelled(&row.id, &task).await?;
-            let Some(row) = service.reload_if_there(&row.id)? else { return Ok(None) };
+            let held = service.locks.lock_unless_cancelled(&row.id, &task).await?;
+            let Some(row) = service.rows.get(&row.id)? else { return Ok(None) };
             refuse_unless_stopped(&row)?;
             task.stage("remove disks", "");
             service.remove_held(&held, row).await.map(|()| None)
@@ -184,16 +186,18 @@ impl VmService {
 
     /// Removes a VM: first the wish, so that a dead daemon's successor finishes it, the row last.
     pub(super) async fn remove_held(&self, _held: &VmGuard, mut row: VmRow) -> Result<(), VmError> {
-        row.pending = Some(Pending::Delete);
         self.endings.add(&row, "the VM was deleted", false);
-        row.state = VmState::Stopped;
+        if row.state.has_machine() {
+            advance(&mut row, VmEvent::MachineEnded)?;
+        }
+        row.pending = Some(Pending::Delete);
         row.last_error = Some("it is being deleted".to_owned());
         let noted = self.rows.update(&row);
         let id = row.id.as_str();
-        for path in [self.parts.paths.vm_runtime(id), self.parts.paths.vm(id)] {
+        for path in [self.paths.vm_runtime(id), self.paths.vm(id)] {
             remove_directory(path).await?;
         }
-        self.room_made.notify_waiters();
+        self.room.tell_made();
         // A wish that found no room is noted in the room that the disks have left.
         noted.or_else(|_no_room| self.rows.update(&row))?;
         self.rows.remove(&row.id)?;
@@ -209,11 +213,11 @@ impl VmService {
         wait: WaitFor,
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
-        let mut row = self.reload(id)?;
+        let mut row = self.rows.reload(id)?;
         match row.pending {
             Some(Pending::Delete) => return Err(VmError::BeingDeleted { name: row.name }),
             // Its machine has ended: what follows is a start like any other, whoever comes first to do it.
-            Some(Pending::Reboot) => row.state = VmState::Stopped,
+            Some(Pending::Reboot) => row.state = row.state.after(VmEvent::MachineEnded).unwrap_or(row.state),
             Some(Pending::Create) | None => {}
         }
         if row.state == VmState::Running {
@@ -222,10 +226,10 @@ impl VmService {
         if let Err(source) = row.state.after(VmEvent::BootStarted) {
             return Err(VmError::Denied { action: "start", name: row.name, source });
         }
-        self.refuse_below_floor()?;
+        self.room.refuse_below_floor()?;
         let vmm = self.choose_vmm(row.vmm_wish)?;
         let image = WantedImage::Named(row.spec.image.clone(), PullWhen::Missing);
-        let ensured = self.parts.source.ensure(&image, Some(&row.spec.kernel), task);
+        let ensured = self.source.ensure(&image, Some(&row.spec.kernel), task);
         let ensured =
             task.unless_cancelled(ensured).await.map_err(|error| start_error(error.into(), &row))?;
         let files = ensured.map_err(VmError::BootSource)?;
@@ -246,11 +250,11 @@ impl VmService {
         let is_cancelled = matches!(error, VmError::StartCancelled { .. });
         let error = undo.run(&self.rows, error).await;
         self.machines.forget(id);
-        let mut row = self.reload(id)?;
+        let mut row = self.rows.reload(id)?;
         if row.state.has_machine() && !(is_cancelled && self.is_left_to_next_daemon(&row)) {
             row.last_error = (!is_cancelled).then(|| error.message());
             let event = if is_cancelled { VmEvent::MachineEnded } else { failure_event(&row) };
-            self.record(held, &mut row, event)?;
+            self.rows.record(held, &mut row, event)?;
         }
         Err(error)
     }
@@ -264,7 +268,7 @@ impl VmService {
         };
         let Some(machine) = machine else { return Ok(row) };
         task.stage("wait for services", "");
-        let deadline = self.parts.config.boot_deadline;
+        let deadline = self.config.boot_deadline;
         let system = Box::pin(async {
             let client = guest::connect(&machine, &row, CONNECT_DEADLINE).await?;
             guest::wait_for_system(&machine, &client, &row, deadline).await
@@ -280,13 +284,13 @@ impl VmService {
         grace: Duration,
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
-        let mut row = self.reload(id)?;
+        let mut row = self.rows.reload(id)?;
         if !row.state.has_machine() {
             task.was_already(not_running(&row));
             return Ok(row);
         }
         let mut lost = None;
-        self.record(held, &mut row, VmEvent::StopStarted)?;
+        self.rows.record(held, &mut row, VmEvent::StopStarted)?;
         if let Some(machine) = self.machines.get(id) {
             if let Some(reason) = pause::reason(&machine).await {
                 // It can neither hear nor write: to wait for it would be in vain.
@@ -304,7 +308,7 @@ impl VmService {
         }
         row.last_error = lost;
         self.endings.add(&row, "the VM was stopped", false);
-        self.record(held, &mut row, VmEvent::MachineEnded)?;
+        self.rows.record(held, &mut row, VmEvent::MachineEnded)?;
         Ok(row)
     }
 
@@ -323,7 +327,7 @@ impl VmService {
             }
         };
         // The lock's queue is joined at once, so that a start which is asked for later comes after.
-        let (held, killed) = tokio::join!(self.lock(&row.id), killed);
+        let (held, killed) = tokio::join!(self.locks.lock(&row.id), killed);
         let mut is_ended = killed.map_err(|source| VmError::Kill { name: row.name.clone(), source })?;
         // A start may have been in the queue before us, or too far to be cancelled.
         if let Some(machine) = self.machines.get(&row.id) {

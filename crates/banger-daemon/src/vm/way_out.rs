@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrit
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::lifecycle::VmService;
+use super::watch::Watch;
 
 const FILE: &str = "way-out";
 /// How long a guest may take to take the stream, and to answer.
@@ -28,12 +28,12 @@ const END_WAIT: Duration = Duration::from_secs(1);
 /// How long after the end of a machine the last that its guest said may be read.
 const LAST_WORD_WAIT: Duration = Duration::from_secs(2);
 
-impl VmService {
+impl Watch {
     /// Hears a machine's guest until the machine ends.
     pub(super) fn watch_way_out(self: &Arc<Self>, id: &VmId, machine: &Arc<dyn Machine>) {
         let Some(hearing) = self.machines.begin_hearing(id, machine) else { return };
         let (service, id, machine) = (Arc::clone(self), id.clone(), Arc::clone(machine));
-        self.parts.supervisor.spawn("way-out watch", async move {
+        self.supervisor.spawn("way-out watch", async move {
             // Dropped when all was heard: whoever records the machine's end waits for it.
             let _hearing = hearing;
             while let Err(error) = service.hear(&id, &machine).await {
@@ -74,7 +74,7 @@ impl VmService {
             let way = way_out::WayOut::parse(&read_line(&mut stream).await?).map(of_guest);
             info!(vm = %id, ?way, "the guest tells of its way out");
             self.machines.set_announced(id, machine, |_| way.map_or(nothing, Announced::WayOut));
-            let directory = self.parts.paths.vm(id.as_str());
+            let directory = self.paths.vm(id.as_str());
             if let Err(error) = keep(&directory, way) {
                 warn!(vm = %id, error = %error, "the guest's way out is not kept");
             }

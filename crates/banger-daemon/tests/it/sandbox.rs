@@ -14,7 +14,7 @@ use banger_daemon::operation::Operations;
 use banger_daemon::program::RunningProgram;
 use banger_daemon::ssh_keys::UserKey;
 use banger_daemon::supervisor::Supervisor;
-use banger_daemon::vm::{ReconcileReport, VmService, VmServiceParts};
+use banger_daemon::vm::{ReconcileReport, VmParts, Vms};
 use banger_daemon::wiring::{Daemon, DaemonError};
 use banger_guest::proto::ExecStart;
 use banger_guest::{AgentClient, ExecEvent};
@@ -106,7 +106,7 @@ impl Sandbox {
             (parts.supervisor.clone(), parts.operations.clone(), parts.events.clone(), parts.config.clone());
         let (key, rows) = (parts.user_key.authorized_key.clone(), Arc::clone(&parts.store));
         let started = runtime.spawn(async move {
-            let vms = VmService::new(parts);
+            let vms = Vms::new(parts);
             let report = vms.reconcile().await.unwrap();
             vms.keep_time();
             let program = RunningProgram::current().unwrap();
@@ -143,7 +143,7 @@ impl Sandbox {
         report
     }
 
-    fn parts(&self) -> VmServiceParts {
+    fn parts(&self) -> VmParts {
         let host = HostSize { processors: 4, memory_mib: 4096 };
         let mut config = Config::load(Path::new("/nonexistent"), host).unwrap();
         config.boot_deadline = self.boot_deadline;
@@ -155,7 +155,7 @@ impl Sandbox {
         let store = Arc::new(self.store());
         let events = Events::new(Arc::clone(&store));
         events.observe(&operations);
-        VmServiceParts {
+        VmParts {
             store,
             paths: self.paths.clone(),
             config,

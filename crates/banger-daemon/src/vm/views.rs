@@ -1,0 +1,63 @@
+//! VMs as clients see them: the row, and what is known of its machine now.
+
+use std::sync::Arc;
+
+use banger_api::VmView;
+use banger_store::VmRow;
+use serde::{Serialize, Serializer};
+
+use super::VmError;
+use super::lifetimes::Lifetimes;
+use super::machines::{Health, Machines};
+use super::rows::Rows;
+use super::view::{self, Presence};
+
+/// Looks at VMs.
+#[derive(Clone)]
+pub struct Views {
+    pub(super) rows: Rows,
+    pub(super) machines: Arc<Machines>,
+    pub(super) lifetimes: Lifetimes,
+}
+
+/// All VMs, written out as a list of [`VmView`]s: each becomes one only when it is its turn.
+pub struct VmList {
+    views: Views,
+    rows: Arc<[VmRow]>,
+}
+
+impl Serialize for VmList {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.rows.iter().map(|row| self.views.of(row)))
+    }
+}
+
+impl Views {
+    /// Returns all VMs, oldest first.
+    ///
+    /// # Errors
+    /// [`VmError::Store`].
+    pub fn list(&self) -> Result<VmList, VmError> {
+        Ok(VmList { views: self.clone(), rows: self.rows.list()? })
+    }
+
+    /// Returns the VM with this name, id or beginning of an id.
+    ///
+    /// # Errors
+    /// [`VmError::NotFound`], [`VmError::Ambiguous`], [`VmError::Store`].
+    pub fn show(&self, reference: &str) -> Result<VmView, VmError> {
+        Ok(self.of(&self.rows.find(reference)?))
+    }
+
+    pub(super) fn of(&self, row: &VmRow) -> VmView {
+        let presence = Presence {
+            pid: self.machines.get(&row.id).map(|machine| machine.handle().process.pid),
+            is_silent: self.machines.health(&row.id) == Some(Health::Silent),
+            away_since_ms: self.machines.away_since_ms(&row.id),
+            paused: self.machines.paused(&row.id),
+            network_trouble: self.machines.network_trouble(&row.id),
+            expires_at_ms: self.lifetimes.of(row).expires_at_ms(),
+        };
+        view::view(row, presence)
+    }
+}
