@@ -79,36 +79,9 @@ pub enum VmError {
         /// Why.
         source: StartError,
     },
-    /// Its guest never answered; the VM is kept.
-    #[error("the guest of VM `{name}` did not answer within {} s", .deadline.as_secs())]
-    GuestSilent {
-        /// Whose.
-        name: VmName,
-        /// What it was given.
-        deadline: Duration,
-        /// Last lines of its console.
-        console: Vec<String>,
-    },
-    /// Its machine ended before its guest answered; the VM is kept.
-    #[error("the guest of VM `{name}` ended before it was ready ({end})")]
-    GuestEnded {
-        /// Whose.
-        name: VmName,
-        /// How the machine ended.
-        end: Ending,
-        /// Last lines of its console.
-        console: Vec<String>,
-    },
-    /// Its agent refused or broke off; the VM is kept.
-    #[error("the guest of VM `{name}` did not become ready")]
-    GuestFailed {
-        /// Whose.
-        name: VmName,
-        /// Why.
-        source: AgentError,
-        /// Last lines of its console.
-        console: Vec<String>,
-    },
+    /// Its guest did not get ready; the VM is kept.
+    #[error(transparent)]
+    Guest(GuestError),
     /// A service of its image does not come; the VM runs on.
     #[error("nothing listens on port {port} of VM `{name}` after {} s; the VM keeps running", .deadline.as_secs())]
     PortSilent {
@@ -233,6 +206,50 @@ pub enum VmError {
     },
 }
 
+/// A guest that did not get ready.
+#[derive(Debug)]
+pub struct GuestError {
+    /// Whose.
+    pub name: VmName,
+    /// Last lines of its console.
+    pub console: Vec<String>,
+    /// What it did instead.
+    pub why: GuestFailure,
+}
+
+/// What a guest does that does not get ready.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestFailure {
+    /// It never answered.
+    #[error("did not answer within {} s", .deadline.as_secs())]
+    Silent {
+        /// What it was given.
+        deadline: Duration,
+    },
+    /// Its machine ended before.
+    #[error("ended before it was ready ({0})")]
+    Ended(Ending),
+    /// Its agent refused or broke off.
+    #[error("did not become ready")]
+    Failed {
+        /// Why.
+        source: AgentError,
+    },
+}
+
+impl std::fmt::Display for GuestError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "the guest of VM `{}` {}", self.name, self.why)
+    }
+}
+
+/// The failure is a part of the sentence: its own cause is the next one.
+impl std::error::Error for GuestError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.why.source()
+    }
+}
+
 impl From<Cancelled> for VmError {
     fn from(_: Cancelled) -> Self {
         Self::Cancelled
@@ -247,38 +264,6 @@ impl VmError {
 
     /// Tells whether the guest is to blame: then a new VM is kept, so that its console can be read.
     pub(super) fn is_of_guest(&self) -> bool {
-        match self {
-            Self::GuestSilent { .. }
-            | Self::GuestEnded { .. }
-            | Self::GuestFailed { .. }
-            | Self::Connect { .. } => true,
-            Self::NotFound { .. }
-            | Self::Ambiguous { .. }
-            | Self::Denied { .. }
-            | Self::Vmm(_)
-            | Self::Image(_)
-            | Self::BootSource(_)
-            | Self::Store(_)
-            | Self::Key(_)
-            | Self::Directory { .. }
-            | Self::Launch { .. }
-            | Self::PortSilent { .. }
-            | Self::Ask { .. }
-            | Self::Paused { .. }
-            | Self::TooLittleRoom(_)
-            | Self::Kill { .. }
-            | Self::Console { .. }
-            | Self::Cancelled
-            | Self::BoundToNobody { .. }
-            | Self::Discarded(_)
-            | Self::StartCancelled { .. }
-            | Self::BeingDeleted { .. }
-            | Self::NotStopped { .. }
-            | Self::NothingToChange { .. }
-            | Self::DiskShrinks { .. }
-            | Self::GrowDisk { .. }
-            | Self::KeyReused(_)
-            | Self::Undo { .. } => false,
-        }
+        matches!(self, Self::Guest(_) | Self::Connect { .. })
     }
 }

@@ -7,7 +7,7 @@ use banger_store::StoreError;
 use banger_sys::shortage;
 use banger_vmm::StartError;
 
-use super::{ENTER, VmError};
+use super::{ENTER, GuestError, VmError};
 use crate::fault::{Fault, chain};
 use crate::vmm_choice;
 use crate::vmm_source::NoVmm;
@@ -42,9 +42,7 @@ impl Fault for VmError {
             | Self::GrowDisk { .. }
             | Self::Launch { .. }
             | Self::PortSilent { .. }
-            | Self::GuestSilent { .. }
-            | Self::GuestEnded { .. }
-            | Self::GuestFailed { .. }
+            | Self::Guest(_)
             | Self::Connect { .. }
             | Self::Ask { .. }
             | Self::Paused { .. }
@@ -72,9 +70,7 @@ impl Fault for VmError {
                 Some(format!("sudo apt-get install {package}"))
             }
             Self::Launch { .. } | Self::Kill { .. } => Some("banger doctor".to_owned()),
-            Self::GuestSilent { name, .. }
-            | Self::GuestEnded { name, .. }
-            | Self::GuestFailed { name, .. } => Some(format!("banger vm logs {name}")),
+            Self::Guest(GuestError { name, .. }) => Some(format!("banger vm logs {name}")),
             Self::PortSilent { name, .. } => Some(format!("banger vm exec {name}")),
             Self::Paused { reason: PauseReason::HostDiskFull, .. } | Self::TooLittleRoom(_) => {
                 Some(BelowFloor::HINT.to_owned())
@@ -109,9 +105,7 @@ impl Fault for VmError {
 
     fn console(&self) -> Vec<String> {
         match self {
-            Self::GuestSilent { console, .. }
-            | Self::GuestEnded { console, .. }
-            | Self::GuestFailed { console, .. } => console.clone(),
+            Self::Guest(GuestError { console, .. }) => console.clone(),
             Self::Undo { first, .. } | Self::Discarded(first) => first.console(),
             Self::NotFound { .. }
             | Self::Ambiguous { .. }

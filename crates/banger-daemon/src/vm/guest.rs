@@ -16,7 +16,7 @@ use banger_vmm::{ConnectError, LastWords, Machine};
 use tracing::warn;
 
 use super::ending::Ending;
-use super::{VmError, console, guest_words};
+use super::{GuestError, GuestFailure, VmError, console, guest_words};
 use crate::clock::unix_nanos;
 use crate::config::GuestSection;
 use crate::host_trust::HostTrust;
@@ -48,7 +48,7 @@ pub(super) async fn wait_for_hello(
     row: &VmRow,
     deadline: Duration,
 ) -> Result<(AgentClient, String), VmError> {
-    let silent = || VmError::GuestSilent { name: row.name.clone(), deadline, console: last_lines(machine) };
+    let silent = || not_ready(machine, row, GuestFailure::Silent { deadline });
     let greeting = async {
         let client = connect(machine, row, deadline).await?;
         let hello = client
@@ -70,10 +70,9 @@ pub(super) async fn unless_ended<T>(
     row: &VmRow,
     talk: impl Future<Output = Result<T, VmError>>,
 ) -> Result<T, VmError> {
-    let ended = |end| VmError::GuestEnded {
-        name: row.name.clone(),
-        end: Ending::of(machine.handle(), end, None, Announced::Unheard),
-        console: last_lines(machine),
+    let ended = |end| {
+        let ending = Ending::of(machine.handle(), end, None, Announced::Unheard);
+        not_ready(machine, row, GuestFailure::Ended(ending))
     };
     let told = tokio::select! {
         biased;
@@ -83,7 +82,7 @@ pub(super) async fn unless_ended<T>(
     let Err(error) = told else { return told };
     let may_be_its_end = match &error {
         VmError::Connect { .. } => true,
-        VmError::GuestFailed { source, .. } => {
+        VmError::Guest(GuestError { why: GuestFailure::Failed { source }, .. }) => {
             matches!(source, AgentError::Broken { .. } | AgentError::Handshake { .. })
         }
         _ => false,
@@ -184,7 +183,11 @@ pub(super) async fn wait_for_system(
 }
 
 pub(super) fn failed(machine: &Arc<dyn Machine>, row: &VmRow, source: AgentError) -> VmError {
-    VmError::GuestFailed { name: row.name.clone(), source, console: last_lines(machine) }
+    not_ready(machine, row, GuestFailure::Failed { source })
+}
+
+fn not_ready(machine: &Arc<dyn Machine>, row: &VmRow, why: GuestFailure) -> VmError {
+    VmError::Guest(GuestError { name: row.name.clone(), console: last_lines(machine), why })
 }
 
 /// The end of the console, and what the VMM said: either may tell why a guest does not get ready.

@@ -48,7 +48,7 @@ pub use doors::Doors;
 pub use ending::Ending;
 pub use endings::EndingTeller;
 pub(crate) use error::ENTER;
-pub use error::VmError;
+pub use error::{GuestError, GuestFailure, VmError};
 pub use lifecycle::Lifecycle;
 pub use reconcile::ReconcileReport;
 pub(crate) use view::time_text;

@@ -21,7 +21,7 @@ use super::locks::VmGuard;
 use super::removal::remove_directory;
 use super::rows::advance;
 use super::undo::UndoList;
-use super::{VmError, guest, pause};
+use super::{GuestError, GuestFailure, VmError, guest, pause};
 use crate::boot_source::WantedImage;
 use crate::fault::Fault as _;
 use crate::operation::OperationTask;
@@ -388,7 +388,10 @@ async fn power_off(machine: &Arc<dyn Machine>, row: &VmRow, grace: Duration) -> 
         failpoint::pass("shut guest down");
         let asked = client.shutdown(false, grace, deadline).await;
         failpoint::pass("guest is shutting down");
-        asked.map_err(|source| VmError::GuestFailed { name: row.name.clone(), source, console: Vec::new() })
+        asked.map_err(|source| {
+            let (name, why) = (row.name.clone(), GuestFailure::Failed { source });
+            VmError::Guest(GuestError { name, console: Vec::new(), why })
+        })
     };
     let ended = async {
         if let Err(error) = asked.await {

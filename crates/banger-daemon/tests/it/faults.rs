@@ -6,7 +6,7 @@ use std::time::Duration;
 use banger_daemon::boot_source::BootSourceError;
 use banger_daemon::fault::Fault as _;
 use banger_daemon::image::KernelOperationError;
-use banger_daemon::vm::{Ending, VmError};
+use banger_daemon::vm::{Ending, GuestError, GuestFailure, VmError};
 use banger_daemon::vmm_source::NoVmm;
 use banger_guest::AgentError;
 use banger_image::{Kind, PullError};
@@ -32,8 +32,8 @@ fn line(error: &VmError) -> String {
 
 #[test]
 fn every_error_has_a_code_one_line_and_the_next_command() {
-    let silent =
-        || VmError::GuestSilent { name: name(), deadline: Duration::from_secs(90), console: Vec::new() };
+    let guest = |why| VmError::Guest(GuestError { name: name(), console: Vec::new(), why });
+    let silent = || guest(GuestFailure::Silent { deadline: Duration::from_secs(90) });
     let denied = |action, source| VmError::Denied { action, name: name(), source };
     let launch = |source| VmError::Launch { name: name(), source };
     let unremoved = || VmError::Directory { action: "remove", path: "/vms/1".into(), source: full() };
@@ -55,11 +55,11 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
         launch(StartError::Missing { program: "passt", package: "passt" }),
         launch(StartError::Refused { program: "qemu", stderr: "no KVM".to_owned() }),
         silent(),
-        VmError::GuestEnded {
-            name: name(),
-            end: Ending::new(EndCause::Failed { status: 1 }, Some("no such device".to_owned())),
-            console: Vec::new(),
-        },
+        guest(GuestFailure::Ended(Ending::new(
+            EndCause::Failed { status: 1 },
+            Some("no such device".to_owned()),
+        ))),
+        guest(GuestFailure::Failed { source: AgentError::Outdated { call: "identify" } }),
         VmError::Connect { name: name(), source: ConnectError::Silent { deadline: Duration::from_secs(5) } },
         VmError::Connect {
             name: name(),
@@ -106,6 +106,7 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
     operation_failed | cannot start VM `dev`: `qemu` exited immediately: no KVM | banger doctor
     operation_failed | the guest of VM `dev` did not answer within 90 s | banger vm logs dev
     operation_failed | the guest of VM `dev` ended before it was ready (its VMM exited with status 1; its VMM said last: no such device) | banger vm logs dev
+    operation_failed | the guest of VM `dev` did not become ready: the guest's agent is older than this banger and does not know `identify` | banger vm logs dev
     operation_failed | cannot reach the guest of VM `dev`: the guest did not answer within 5 s | banger vm logs dev
     operation_failed | cannot reach the guest of VM `dev`: the guest channel failed: Too many open files (os error 24) | banger doctor
     operation_failed | cannot query the guest of VM `dev`: the guest did not answer `stats` within 4 s | banger vm logs dev
