@@ -15,6 +15,7 @@ use super::lifecycle::Lifecycle;
 use super::locks::VmGuard;
 use super::rows::advance;
 use crate::clock::now_ms;
+use crate::fault::Fault as _;
 use crate::operation::OperationTask;
 
 impl Lifecycle {
@@ -112,7 +113,17 @@ impl Lifecycle {
             }
             return Err(VmError::StartCancelled { name: row.name });
         }
-        self.start_held(held, id, WaitFor::Agent, task).await.map(Some)
+        let error = match self.start_held(held, id, WaitFor::Agent, task).await {
+            Ok(row) => return Ok(Some(row)),
+            Err(error) => error,
+        };
+        // Refused before anything was begun, as on a disk that is full: nobody tries again.
+        let mut row = self.rows.reload(id)?;
+        if row.pending == Some(Pending::Reboot) && !self.is_left_to_next_daemon(&row) {
+            row.last_error = Some(error.message());
+            self.rows.record(held, &mut row, VmEvent::BootFailed)?;
+        }
+        Err(error)
     }
 
     /// Tells whether a cancelled start is taken up by the next daemon: the guest has rebooted, and only this daemon ends.

@@ -94,6 +94,15 @@ async fn what_takes_room_is_refused_below_the_floor_in_one_sentence() {
 }
 
 #[tokio::test]
+async fn a_reboot_that_finds_no_room_is_told_and_not_awaited_for_ever() {
+    let sandbox = without_room().await;
+    sandbox.guest("dev").await.shutdown(true, PATIENCE, PATIENCE).await.unwrap();
+    let vm = sandbox.wait_for("dev", |vm| vm.state == VmState::Failed).await;
+    assert_eq!(vm.pending, None);
+    assert!(vm.last_error.unwrap().contains("must stay free"));
+}
+
+#[tokio::test]
 async fn the_next_daemon_sees_at_once_that_a_guest_stands_still() {
     let mut sandbox = without_room().await;
     sandbox.crash_daemon();
