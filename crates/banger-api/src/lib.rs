@@ -45,7 +45,6 @@
 //! An error is an [`ErrorBody`] under the HTTP status of its code.
 
 mod bundle;
-mod client;
 mod error;
 mod event;
 mod guest;
@@ -56,7 +55,6 @@ mod system;
 mod vm;
 
 pub use bundle::{BundleView, PackBundle, PullBundle};
-pub use client::{Client, ClientError};
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{EventKind, EventView};
 pub use guest::{

@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use banger_api::{Client, ClientError, ErrorCode, EventView, VmView};
+use banger_api::{ErrorCode, EventView, VmView};
+use banger_client::{Client, ClientError};
 use banger_model::VmState;
 use bytes::Bytes;
 use http_body_util::BodyExt;

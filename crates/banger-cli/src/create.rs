@@ -1,7 +1,7 @@
 //! `vm create`, and the making of a VM for `vm run`.
 
-use banger_api::{Client, CreateVm, DeleteVm, OperationView, VmView};
-use banger_client::{Action, Ended, OnStop, Undone, result};
+use banger_api::{CreateVm, DeleteVm, OperationView, VmView};
+use banger_client::{Action, Client, Ended, OnStop, Undone, result};
 use banger_sys::id::random_hex;
 use banger_sys::paths::Paths;
 

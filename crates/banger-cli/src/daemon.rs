@@ -1,6 +1,7 @@
 //! `daemon status|stop`. Neither starts one.
 
-use banger_api::{Client, ClientError, DaemonInfo};
+use banger_api::DaemonInfo;
+use banger_client::{Client, ClientError, EnsureError, end, end_silent, nobody_listens};
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 use serde_json::json;
@@ -9,7 +10,6 @@ use crate::args::daemon::DaemonCommand;
 use crate::error::CliError;
 use crate::progress::Board;
 use crate::render::{self, ago, bytes};
-use banger_client::{EnsureError, end, end_silent, nobody_listens};
 
 /// Runs the command.
 pub(crate) async fn run(paths: &Paths, command: DaemonCommand, board: &Board) -> Result<(), CliError> {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use banger_api::{Client, ImageView, KernelView, PruneCache, PrunedCache, VmStats, VmView};
+use banger_api::{ImageView, KernelView, PruneCache, PrunedCache, VmStats, VmView};
+use banger_client::Client;
 use banger_sys::paths::Paths;
 use futures::future::join_all;
 use serde::Serialize;

@@ -1,6 +1,7 @@
 //! `doctor`: what is missing on the host, and the command that fixes it. A daemon that cannot start is a finding, too.
 
-use banger_api::{CheckOutcome, CheckView, ClientError, DoctorReport};
+use banger_api::{CheckOutcome, CheckView, DoctorReport};
+use banger_client::{ClientError, EnsureError};
 use banger_sys::paths::Paths;
 
 use crate::ensure::{self, ensure};
@@ -8,7 +9,6 @@ use crate::error::{CliError, chain};
 use crate::painted::Colour;
 use crate::painted::{Paint, Painted};
 use crate::render;
-use banger_client::EnsureError;
 
 /// Why the daemon could not tell.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,8 @@
 
 use std::sync::Once;
 
-use banger_api::{Client, ClientError, DaemonInfo};
-use banger_client::{EnsureError, SpawnError};
+use banger_api::DaemonInfo;
+use banger_client::{Client, ClientError, EnsureError, SpawnError};
 use banger_sys::paths::Paths;
 
 use crate::error::CliError;

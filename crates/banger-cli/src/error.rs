@@ -5,8 +5,8 @@ use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::io;
 
-use banger_api::{ClientError, ErrorBody, ErrorCode};
-use banger_client::GuestError;
+use banger_api::{ErrorBody, ErrorCode};
+use banger_client::{ClientError, GuestError};
 use banger_guest::AgentError;
 use serde_json::{Value, json};
 

@@ -1,6 +1,7 @@
 //! `events`: what happens, a line of JSON each.
 
-use banger_api::{Client, ClientError, EventView};
+use banger_api::EventView;
+use banger_client::{Client, ClientError};
 use banger_sys::paths::Paths;
 use http_body_util::BodyExt as _;
 

@@ -1,6 +1,7 @@
 //! `vm exec`: runs a command in a running VM.
 
-use banger_api::{Client, VmView};
+use banger_api::VmView;
+use banger_client::Client;
 use banger_sys::paths::Paths;
 
 use crate::args::vm::ExecArgs;

@@ -1,7 +1,6 @@
 //! The hints of all errors, side by side.
 
-use banger_api::ClientError;
-use banger_client::EnsureError;
+use banger_client::{ClientError, EnsureError};
 use banger_guest::AgentError;
 
 use crate::absence::AbsenceError;

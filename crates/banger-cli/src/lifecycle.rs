@@ -1,7 +1,7 @@
 //! `vm start|stop|restart|kill|delete|set|touch`: several VMs at once, told in the order in which they were typed.
 
-use banger_api::{Client, VmView};
-use banger_client::{Action, Ended, Target, resolve};
+use banger_api::VmView;
+use banger_client::{Action, Client, Ended, Target, resolve};
 use banger_model::KillSignal;
 use banger_sys::paths::Paths;
 use futures::future::join_all;

@@ -1,7 +1,9 @@
 //! Operations of the daemon, followed by `banger-client`: stages are shown, signals stop, and what came of it is worded.
 
-use banger_api::{Client, ClientError, OperationView};
-use banger_client::{Attempt, Ended, FollowError, Note, OnStop, ResultError, Stops, Watcher};
+use banger_api::OperationView;
+use banger_client::{
+    Attempt, Client, ClientError, Ended, FollowError, Note, OnStop, ResultError, Stops, Watcher,
+};
 
 use crate::error::{CliError, Kind};
 use crate::interruption::interrupted;

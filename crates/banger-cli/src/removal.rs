@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use banger_api::Client;
-use banger_client::{Ended, OnStop, Removable};
+use banger_client::{Client, Ended, OnStop, Removable};
 use banger_sys::paths::Paths;
 use futures::future::join_all;
 

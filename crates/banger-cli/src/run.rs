@@ -1,6 +1,7 @@
 //! `vm run`: makes a VM, runs the shell or one command in it, and with `--rm` leaves nothing behind.
 
-use banger_api::{Client, HostProcess, ImageDetails, VmView};
+use banger_api::{HostProcess, ImageDetails, VmView};
+use banger_client::Client;
 use banger_sys::paths::Paths;
 use banger_sys::process::ProcessIdentity;
 

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use banger_agent_proto::exec_failed::Reason;
 use banger_agent_proto::{HelloReply, HelloRequest, WindowSize};
-use banger_api::{Client, EndingView, VmView};
+use banger_api::{EndingView, VmView};
+use banger_client::Client;
 use banger_guest::{AgentError, ExecEvent, ExecInput, ExecOutput, ExecSession, ExitOutcome};
 use banger_model::VmState;
 use bytes::Bytes;

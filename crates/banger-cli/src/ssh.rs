@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::Command;
 
 use banger_agent_proto::{EnvironmentVariable, STREAM_PORT};
-use banger_api::{Client, SshAccess, VmView};
-use banger_client::CONNECT_DEADLINE;
+use banger_api::{SshAccess, VmView};
+use banger_client::{CONNECT_DEADLINE, Client};
 use banger_model::NameError;
 use banger_sys::host::find_program;
 use banger_sys::paths::Paths;

@@ -1,8 +1,8 @@
 //! One question about several VMs: asked of all at once, told in the order typed; one that fails does not hold the
 //! others back.
 
-use banger_api::{Client, VmView};
-use banger_client::{ResolveError, Target, resolve};
+use banger_api::VmView;
+use banger_client::{Client, ResolveError, Target, resolve};
 use banger_model::VmState;
 use futures::future::join_all;
 use serde::Serialize;

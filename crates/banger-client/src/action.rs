@@ -1,9 +1,7 @@
 //! What is done to a VM, and how it is gone on with where a daemon left it half-done.
 
-use banger_api::{
-    Client, ClientError, DeleteVm, ErrorCode, KillVm, OperationKind, OperationView, SetVm, StartVm, StopVm,
-    VmView,
-};
+use crate::client::{Client, ClientError};
+use banger_api::{DeleteVm, ErrorCode, KillVm, OperationKind, OperationView, SetVm, StartVm, StopVm, VmView};
 use banger_model::{KillSignal, VmState};
 
 use crate::operation::{self, Attempt, OnStop};

@@ -13,7 +13,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use banger_api::{API_VERSION, Client, ClientError, DaemonInfo, ErrorCode};
+use crate::client::{Client, ClientError};
+use banger_api::{API_VERSION, DaemonInfo, ErrorCode};
 use banger_sys::files::{FileError, create_private_directory};
 use banger_sys::paths::Paths;
 use banger_sys::process::ProcessIdentity;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::client::{Client, ClientError};
 use banger_agent_proto::{CONTROL_PORT, ExecStart, HelloReply, HelloRequest};
-use banger_api::{Client, ClientError, VmView};
+use banger_api::VmView;
 use banger_guest::{AgentClient, AgentError, ExecSession};
 
 use crate::VERSION;

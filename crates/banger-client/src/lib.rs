@@ -3,6 +3,7 @@
 //! terminal, and no error names a command to type: that is the user's interface.
 
 mod action;
+mod client;
 mod ensure;
 mod guest;
 mod operation;
@@ -12,6 +13,7 @@ mod resolve;
 mod spawn;
 
 pub use action::Action;
+pub use client::{Client, ClientError};
 pub use ensure::{EnsureError, OnKept, end, end_silent, ensure, nobody_listens};
 pub use guest::{CONNECT_DEADLINE, GuestError, enter, hello, start};
 pub use operation::{

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use banger_api::{Client, ClientError, ErrorBody, ErrorCode, OperationKind, OperationState, OperationView};
+use crate::client::{Client, ClientError};
+use banger_api::{ErrorBody, ErrorCode, OperationKind, OperationState, OperationView};
 use serde::de::DeserializeOwned;
 
 /// What asks a client to stop, as a signal does.

@@ -2,7 +2,8 @@
 
 use std::cell::OnceCell;
 
-use banger_api::{Client, ClientError, ErrorCode, OperationKind, OperationView};
+use crate::client::{Client, ClientError};
+use banger_api::{ErrorCode, OperationKind, OperationView};
 use serde::Serialize;
 use serde_json::Value;
 

@@ -1,6 +1,7 @@
 //! Deleting images and kernels.
 
-use banger_api::{Client, ClientError, ErrorCode, OperationKind, OperationView};
+use crate::client::{Client, ClientError};
+use banger_api::{ErrorCode, OperationKind, OperationView};
 
 use crate::operation::{self, Attempt};
 

@@ -128,13 +128,13 @@ async fn act_until_the_end(sandbox: &Sandbox, mut rng: Rng) -> Vec<(&'static str
         let is_done = match sandbox.client.post(&path, &body).await {
             Ok(begun) => match sandbox.client.follow(begun, |_| {}).await {
                 Ok(_ended) => true,
-                Err(banger_api::ClientError::Refused(_)) => false,
+                Err(banger_client::ClientError::Refused(_)) => false,
                 Err(_dead) => {
                     answers.push((name, verb, false));
                     return answers;
                 }
             },
-            Err(banger_api::ClientError::Refused(_)) => false,
+            Err(banger_client::ClientError::Refused(_)) => false,
             Err(_dead) => {
                 answers.push((name, verb, false));
                 return answers;

@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::time::Duration;
 
-use banger_api::{CatalogKernel, Client, ImageView, KernelView, VmView};
+use banger_api::{CatalogKernel, ImageView, KernelView, VmView};
+use banger_client::Client;
 use banger_sys::paths::Paths;
 use clap_complete::CompletionCandidate;
 use clap_complete::engine::{PathCompleter, ValueCompleter as _};

@@ -18,7 +18,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use banger_agent_proto::{ReadTreeRequest, WriteTreeStart};
-use banger_api::{Client, VmView};
+use banger_api::VmView;
+use banger_client::Client;
 use banger_guest::{AgentClient, AgentError};
 use banger_sys::paths::Paths;
 use banger_tree::{Item, Owners, TreeReader, TreeWriter, WriterOptions};

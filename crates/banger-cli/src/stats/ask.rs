@@ -1,6 +1,7 @@
 //! One look at a VM.
 
-use banger_api::{Client, VmStats, VmView};
+use banger_api::{VmStats, VmView};
+use banger_client::Client;
 
 use crate::error::CliError;
 

@@ -7,8 +7,8 @@ mod watch;
 
 use std::time::Duration;
 
-use banger_api::{Client, VmView};
-use banger_client::Target;
+use banger_api::VmView;
+use banger_client::{Client, Target};
 use banger_sys::paths::Paths;
 use futures::future::join_all;
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use banger_api::{Client, VmStats, VmView};
+use banger_api::{VmStats, VmView};
+use banger_client::Client;
 use banger_model::{VmId, VmName};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use banger_api::{Client, DaemonInfo};
+use banger_api::DaemonInfo;
+use banger_client::Client;
 use banger_sys::paths::Paths;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use banger_api::{Client, ClientError, ErrorBody, OperationState, OperationView, VmView};
+use banger_api::{ErrorBody, OperationState, OperationView, VmView};
+use banger_client::{Client, ClientError};
 use banger_daemon::config::Config;
 use banger_daemon::doctor::Doctor;
 use banger_daemon::events::Events;

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use banger_api::{CHANNEL_PROTOCOL, ErrorBody, OperationView};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -18,8 +19,6 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
-
-use crate::{CHANNEL_PROTOCOL, ErrorBody, OperationView};
 
 /// How long the daemon may take to answer anything that is not a long poll.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
