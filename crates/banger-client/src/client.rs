@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,8 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
+
+use crate::transport::{Socket, Transport};
 
 /// How long the daemon may take to answer anything that is not a long poll.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
@@ -32,10 +33,10 @@ const REPEATS_MAX: usize = 5;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens there.
-    #[error("no daemon listens on `{}`", socket.display())]
+    #[error("no daemon listens on `{place}`")]
     NotReachable {
         /// Where.
-        socket: PathBuf,
+        place: String,
         /// Why.
         source: std::io::Error,
     },
@@ -91,16 +92,16 @@ impl ClientError {
 
 type Successor = dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
 
-/// Speaks to the daemon behind one socket.
+/// Speaks to one daemon.
 #[derive(Clone)]
 pub struct Client {
-    socket: PathBuf,
+    transport: Arc<dyn Transport>,
     successor: Option<Arc<Successor>>,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Client").field("socket", &self.socket).finish_non_exhaustive()
+        formatter.debug_struct("Client").field("daemon", &self.transport.to_string()).finish_non_exhaustive()
     }
 }
 
@@ -108,7 +109,13 @@ impl Client {
     /// A client of the daemon behind this socket; connects with each request.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned(), successor: None }
+        Self::over(Arc::new(Socket::new(socket)))
+    }
+
+    /// A client of the daemon at the end of this transport.
+    #[must_use]
+    pub fn over(transport: Arc<dyn Transport>) -> Self {
+        Self { transport, successor: None }
     }
 
     /// Asks the next daemon when one went away before it had answered what changes nothing. `successor` makes sure that
@@ -330,9 +337,11 @@ impl Client {
     }
 
     async fn connect(&self, path: &str) -> Result<SendRequest<Full<Bytes>>, ClientError> {
-        let stream = UnixStream::connect(&self.socket)
+        let stream = self
+            .transport
+            .connect()
             .await
-            .map_err(|source| ClientError::NotReachable { socket: self.socket.clone(), source })?;
+            .map_err(|source| ClientError::NotReachable { place: self.transport.to_string(), source })?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|source| ClientError::Broken { path: path.to_owned(), source })?;
@@ -386,12 +395,42 @@ mod tests {
     use tokio::net::UnixListener;
 
     use super::*;
+    use crate::transport::{Connecting, Connection};
 
     #[tokio::test]
     async fn a_missing_daemon_is_told_with_its_socket() {
         let client = Client::new(Path::new("/nonexistent/bangerd.sock"));
         let error = client.get::<serde_json::Value>("/v1/info").await.unwrap_err();
         assert_eq!(error.to_string(), "no daemon listens on `/nonexistent/bangerd.sock`");
+    }
+
+    /// A daemon behind a pipe.
+    struct Pipe;
+
+    impl fmt::Display for Pipe {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a pipe")
+        }
+    }
+
+    impl Transport for Pipe {
+        fn connect(&self) -> Connecting<'_> {
+            let (ours, mut theirs) = tokio::io::duplex(4096);
+            tokio::spawn(async move {
+                let mut asked = vec![0; 4096];
+                let length = theirs.read(&mut asked).await.unwrap();
+                assert!(asked[..length].starts_with(b"GET /v1/info HTTP/1.1\r\n"));
+                theirs.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n7").await.unwrap();
+            });
+            Box::pin(async { Ok(Box::new(ours) as Box<dyn Connection>) })
+        }
+    }
+
+    #[tokio::test]
+    async fn any_way_to_a_daemon_will_do() {
+        let client = Client::over(Arc::new(Pipe));
+        assert_eq!(client.get::<u8>("/v1/info").await.unwrap(), 7);
+        assert!(format!("{client:?}").contains("a pipe"), "{client:?}");
     }
 
     /// A daemon that dies after so many bytes of its first answer, and whose successor lives.

@@ -11,6 +11,7 @@ mod pull;
 mod removal;
 mod resolve;
 mod spawn;
+mod transport;
 
 pub use action::Action;
 pub use client::{Client, ClientError};
@@ -23,6 +24,7 @@ pub use pull::Pull;
 pub use removal::Removable;
 pub use resolve::{ResolveError, Target, resolve};
 pub use spawn::SpawnError;
+pub use transport::{Connecting, Connection, Transport};
 
 /// Version of this client; a daemon that is older is replaced.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
