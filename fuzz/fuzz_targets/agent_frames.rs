@@ -1,4 +1,4 @@
-//! What a guest says before and beside gRPC: the handshake of its serial port, signs of life, and messages.
+//! Data from a guest other than gRPC: the handshake of its serial port, signs of life, and messages.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Bodies of requests: what is taken says the same when it is written and read again.
+//! Request bodies: an accepted body stays the same when it is written and read again.
 
 #![no_main]
 

@@ -1,8 +1,8 @@
-//! The configuration file of a user.
+//! A user's configuration file.
 
 #![no_main]
 
-// The file alone: the daemon around it is a hundred crates.
+// Only this file is included, because the daemon around it depends on a hundred crates.
 #[path = "../../crates/banger-daemon/src/config.rs"]
 #[allow(dead_code)]
 mod config;

@@ -1,4 +1,4 @@
-//! A kernel in one file, as `kernel import` takes it.
+//! A kernel in one file, as `kernel import` accepts it.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A bzImage: the release that it tells, and the ELF kernel in it.
+//! A bzImage: the release in its header, and the ELF kernel inside it.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A Debian package that is said to have a kernel: nothing of it is written outside of the place that it was given.
+//! A file that claims to be a Debian package with a kernel: nothing of it is written outside the given directory.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The manifest, index and config of an image, as a registry or a layout gives them.
+//! The manifest, index and config of an image, as a registry or a layout provides them.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A layer as it comes, compressed or not: flattened into a file system, which our own reader must then understand.
+//! A layer, compressed or not: it is flattened into a file system, which our own reader must be able to read.
 
 #![no_main]
 

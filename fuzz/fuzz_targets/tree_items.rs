@@ -1,5 +1,5 @@
-//! Files that a guest sends: whatever the items say, nothing is written outside of the destination, and nothing in it
-//! but what was asked for.
+//! Files that a guest sends: whatever the items contain, nothing is written outside the destination, and only the requested
+//! entry inside it.
 
 #![no_main]
 

@@ -24,9 +24,9 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// Port of the gRPC service.
 pub const CONTROL_PORT: u32 = 1024;
 
-/// Port of raw streams. The first line says what to connect to: `tcp <address>:<port>\n` or `ssh\n` (an `sshd -i`
-/// of the guest). The guest answers `OK\n` or `ERR <one sentence>\n`, then bytes flow. The line `health\n` asks for a
-/// sign of life: see [`heartbeat`]; `way-out\n` asks to be told when the guest shuts down: see [`way_out`].
+/// Port of raw streams. The first line names the target: `tcp <address>:<port>\n` or `ssh\n` (an `sshd -i` of the guest).
+/// The guest answers `OK\n` or `ERR <one sentence>\n`, then bytes flow. The line `health\n` requests a sign of life: see
+/// [`heartbeat`]; `way-out\n` requests a notice when the guest shuts down: see [`way_out`].
 pub const STREAM_PORT: u32 = 1025;
 
 /// Port of the host (its vsock address is 2) to which the agent opens a stream when it begins to listen, if there is vsock,

@@ -19,31 +19,13 @@ pub enum AgentError {
         list(ours),
         list(theirs)
     )]
-    VersionMismatch {
-        /// Our program's version.
-        host_version: String,
-        /// Versions that we speak.
-        ours: Vec<u32>,
-        /// The agent's version.
-        agent_version: String,
-        /// Versions that it speaks.
-        theirs: Vec<u32>,
-    },
-    /// The stream could not be made a connection.
+    VersionMismatch { host_version: String, ours: Vec<u32>, agent_version: String, theirs: Vec<u32> },
     #[error("cannot connect to the guest's agent")]
-    Handshake {
-        /// Why.
-        source: hyper::Error,
-    },
-    /// The connection ended, or carried what is no answer.
+    Handshake { source: hyper::Error },
+    /// The connection ended, or carried something that is not a valid answer.
     #[error("the connection to the guest was lost during `{call}`")]
-    Broken {
-        /// What was asked.
-        call: &'static str,
-        /// Why.
-        source: BrokenCause,
-    },
-    /// The answer is longer than any that an agent gives.
+    Broken { call: &'static str, source: BrokenCause },
+    /// The answer is longer than the host accepts.
     #[error("the guest's answer to `{call}` is too long")]
     TooLong { call: &'static str },
     /// The agent refused the request.
@@ -51,11 +33,7 @@ pub enum AgentError {
     Refused { call: &'static str, message: String },
     /// The agent is older than this banger: a guest keeps the agent that it was booted with.
     #[error("the guest's agent is older than this banger and does not know `{call}`")]
-    Outdated {
-        /// What was asked.
-        call: &'static str,
-    },
-    /// A transfer does not go on.
+    Outdated { call: &'static str },
     #[error("the transfer stalled for {} s", .silence.as_secs())]
     Stalled {
         /// How long nothing was transferred.
@@ -63,11 +41,8 @@ pub enum AgentError {
     },
     /// The tree that arrived is not the requested one, so the guest is hostile or broken.
     #[error("the guest did not send what was asked for")]
-    NotAsked {
-        /// What is wrong with it.
-        source: banger_tree::ArrivalError,
-    },
-    /// A tree ended before it was whole.
+    NotAsked { source: banger_tree::ArrivalError },
+    /// The tree ended before it was complete.
     #[error("the data from the guest is incomplete")]
     TreeCutOff,
     /// A file cannot have this path.

@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 /// The reason why a text is not a path that the daemon can use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostPathError {
-    /// Client and daemon would understand it differently.
+    /// A relative path would mean different files to client and daemon.
     #[error("`{}` is not an absolute path", text.escape_debug())]
     Relative {
-        /// The text.
+        /// The rejected text.
         text: String,
     },
-    /// No file can have such a name.
+    /// A file name cannot contain a NUL byte.
     #[error("the path `{}` contains a null character", text.escape_debug())]
     Null {
-        /// The text.
+        /// The rejected text.
         text: String,
     },
 }
 
-/// Absolute path of a file or directory of the host, as text. It says nothing about whether there is one.
+/// Absolute path of a file or directory of the host, as text. The file need not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, pattern = r"^/[^\u0000]*$"))]
 pub struct HostPath(String);
 
 impl HostPath {
-    /// Returns it as a path.
+    /// Returns the path.
     #[must_use]
     pub fn as_path(&self) -> &Path {
         Path::new(&self.0)

@@ -1,4 +1,4 @@
-//! The VMM that a user asks for.
+//! The VMM that a user requests.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum WantedVmm {
-    /// The best that works here.
+    /// The best VMM that works on this host.
     #[default]
     Auto,
-    /// QEMU or nothing.
+    /// QEMU only.
     Qemu,
-    /// Firecracker or nothing.
+    /// Firecracker only.
     Firecracker,
 }
 
 impl WantedVmm {
-    /// All of them.
+    /// All choices.
     pub const ALL: [Self; 3] = [Self::Auto, Self::Qemu, Self::Firecracker];
 
     /// Returns the word that a user types.
@@ -31,11 +31,11 @@ impl WantedVmm {
     }
 }
 
-/// The reason why a text is not a VMM.
+/// The text does not name a VMM.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a valid VMM; use auto, qemu or firecracker")]
 pub struct UnknownVmm {
-    /// The text.
+    /// The rejected text.
     pub text: String,
 }
 

@@ -1,13 +1,14 @@
-//! Numbers of JSON. A number with nothing behind its point is whole there (JSON Schema, "integer"), so `2.0` is read as 2.
+//! Numbers in JSON. A number whose fraction is zero counts as an integer there (JSON Schema, "integer"), so `2.0` is read as
+//! 2.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-/// Up to here a floating-point number is exact.
+/// Floating-point integers up to this one are exact.
 const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
 
-/// A whole number. One beyond the type becomes the type's last, which is beyond each limit of ours, too.
+/// A whole number. A number beyond the type becomes the type's last value, which is also beyond each of our limits.
 pub(crate) struct WholeNumber(pub(crate) i64);
 
 /// A whole number that is not negative.
@@ -52,10 +53,10 @@ impl<'de> Deserialize<'de> for Natural {
     }
 }
 
-/// Reads a whole number of some type, for `deserialize_with`.
+/// Deserializes a whole number of some type, for `deserialize_with`.
 ///
 /// # Errors
-/// When it is not whole, or beyond the type.
+/// If the number is not whole, or beyond the type.
 pub fn natural<'de, D: Deserializer<'de>, N: TryFrom<u64>>(deserializer: D) -> Result<N, D::Error> {
     let number = deserializer.deserialize_any(Reader)?;
     let fitting = u64::try_from(number).ok().and_then(|number| N::try_from(number).ok());
@@ -65,7 +66,7 @@ pub fn natural<'de, D: Deserializer<'de>, N: TryFrom<u64>>(deserializer: D) -> R
     })
 }
 
-/// Reads a whole number that may be absent or `null`, for `deserialize_with`.
+/// Deserializes a whole number that may be absent or `null`, for `deserialize_with`.
 ///
 /// # Errors
 /// As [`natural`].

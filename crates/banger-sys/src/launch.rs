@@ -1,8 +1,8 @@
-//! Starts a program that outlives us: in a session of its own, with nothing open but what it was given, and with nothing of
-//! our environment that it does not need ([`crate::inheritance`]).
+//! Starts a program that outlives us: in a session of its own, with only those descriptors open that it is given, and with
+//! only the environment that it needs ([`crate::inheritance`]).
 //!
-//! Sockets are opened here and handed over by number, so that they listen before the program runs: nobody has to wait
-//! for them to appear.
+//! Sockets are opened here and passed by number, so that they listen before the program runs and nobody has to wait for them
+//! to appear.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,33 +23,33 @@ use crate::failpoint;
 use crate::inheritance::{Heir, limit};
 use crate::process::ProcessIdentity;
 
-/// Names the machine's directory to whoever looks for its processes: not every command line does.
+/// Variable that names the machine's directory, by which its processes are found; not every command line contains it.
 pub const DIRECTORY_VARIABLE: &str = "BANGER_VM_DIRECTORY";
 
 /// A program that is about to be started.
 pub struct Launch {
-    /// Its path, or its name on `PATH`.
+    /// Path of the program, or its name on `PATH`.
     pub program: PathBuf,
-    /// Its arguments, without its own name.
+    /// Arguments without the program's name.
     pub arguments: Vec<OsString>,
-    /// The machine's state directory, by which its processes are known.
+    /// The machine's state directory, by which its processes are recognised.
     pub directory: PathBuf,
-    /// Its stdin; empty without one.
+    /// Stdin; empty if absent.
     pub input: Option<OwnedFd>,
-    /// Where its stdout goes; nowhere without one.
+    /// Destination of stdout; discarded if absent.
     pub output: Option<OwnedFd>,
-    /// Where its stderr goes.
+    /// Destination of stderr.
     pub errors: File,
-    /// What else it finds open.
+    /// Other descriptors that the program inherits.
     pub inherited: Inherited,
 }
 
-/// Descriptors that the program gets under the numbers they have here.
+/// Descriptors that the program gets under the same numbers as here.
 #[derive(Default)]
 pub struct Inherited(Vec<OwnedFd>);
 
 impl Inherited {
-    /// Adds one and returns its number for the command line.
+    /// Adds a descriptor and returns its number for the command line.
     pub fn add(&mut self, descriptor: impl Into<OwnedFd>) -> RawFd {
         let descriptor = descriptor.into();
         let number = descriptor.as_raw_fd();
@@ -58,26 +58,26 @@ impl Inherited {
     }
 }
 
-/// A started program. It is killed when dropped before [`Started::release`].
+/// A started program. It is killed if this is dropped before [`Started::release`].
+#[expect(missing_docs, reason = "the names say what the fields are")]
 pub struct Started {
     child: Option<OurChild>,
-    /// Its process.
     pub identity: ProcessIdentity,
 }
 
-/// A process that is ours to wait for.
+/// A process that we must wait for.
 pub enum OurChild {
-    /// We started it.
+    /// A child that we started.
     Own(Child),
-    /// A child of ours started it as our child; a task reaps it.
+    /// A process that a child of ours started as our child; a task reaps it.
     Sibling(watch::Receiver<Option<ExitStatus>>),
 }
 
 impl OurChild {
-    /// Waits until it has ended. Safe to drop half-way.
+    /// Waits until the process has ended. Can be cancelled safely.
     ///
     /// # Errors
-    /// When the process cannot be waited for.
+    /// If the process cannot be waited for.
     pub async fn ended(&mut self) -> io::Result<ExitStatus> {
         match self {
             Self::Own(child) => child.wait().await,
@@ -90,11 +90,11 @@ impl OurChild {
 }
 
 impl Started {
-    /// Takes charge of a process that a child of ours has started with `CLONE_PARENT`. The pid is its own until it is
+    /// Takes charge of a process that a child of ours has started with `CLONE_PARENT`. Its pid is not reused before it is
     /// reaped here.
     ///
     /// # Errors
-    /// When there is no such process, or it cannot be watched.
+    /// If there is no such process, or it cannot be watched.
     pub fn of_sibling(pid: u32) -> io::Result<Self> {
         let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
         let descriptor = pidfd_open(process, PidfdFlags::NONBLOCK)?;
@@ -111,10 +111,10 @@ impl Started {
         Ok(Self { child: Some(OurChild::Sibling(end)), identity })
     }
 
-    /// Waits until the program has ended. Safe to drop half-way.
+    /// Waits until the program has ended. Can be cancelled safely.
     ///
     /// # Errors
-    /// When the process cannot be waited for.
+    /// If the process cannot be waited for.
     pub async fn ended(&mut self) -> io::Result<ExitStatus> {
         match &mut self.child {
             Some(child) => child.ended().await,
@@ -122,7 +122,7 @@ impl Started {
         }
     }
 
-    /// Sends SIGKILL. An error means that it has ended by itself.
+    /// Sends SIGKILL. An error means that the program has already ended.
     pub fn kill(&mut self) {
         match &mut self.child {
             Some(OurChild::Own(child)) => drop(child.start_kill()),
@@ -131,7 +131,7 @@ impl Started {
         }
     }
 
-    /// Lets the program run on, whether somebody waits for its end or not.
+    /// Lets the program keep running, whether or not anybody waits for its end.
     pub fn release(mut self) -> Option<OurChild> {
         self.child.take()
     }
@@ -139,7 +139,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // The runtime reaps what is dropped unreaped.
+        // The runtime reaps a child that is dropped unreaped.
         self.kill();
     }
 }
@@ -156,16 +156,16 @@ async fn reap(process: &AsyncFd<OwnedFd>) -> io::Result<ExitStatus> {
     }
 }
 
-/// Writes a status as `wait(2)` does.
+/// Converts a status to the form of `wait(2)`.
 fn exit_status(status: &WaitIdStatus) -> ExitStatus {
     let code = status.exit_status().map(|code| (code & 0xff) << 8);
     ExitStatus::from_raw(code.or_else(|| status.terminating_signal()).unwrap_or_default())
 }
 
-/// Starts the program. Its parent's death does not reach it; no terminal does.
+/// Starts the program. It is affected neither by its parent's death nor by a terminal.
 ///
 /// # Errors
-/// When the program cannot be run.
+/// If the program cannot be run.
 pub fn launch(launch: Launch) -> io::Result<Started> {
     let Launch { program, arguments, directory, input, output, errors, inherited } = launch;
     let mut command = Command::new(program);
@@ -181,7 +181,7 @@ pub fn launch(launch: Launch) -> io::Result<Started> {
     failpoint::pass("start process");
     let child = command.spawn()?;
     failpoint::pass("process started");
-    // A child that has just ended is a zombie until it is waited for: its pid is still its own.
+    // A child that has just ended is a zombie until it is waited for, so its pid is not reused yet.
     let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
     let identity = ProcessIdentity::of(pid).unwrap_or(ProcessIdentity { pid, start_ticks: 0 });
     Ok(Started { child: Some(OurChild::Own(child)), identity })

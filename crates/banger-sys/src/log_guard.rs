@@ -1,13 +1,12 @@
-//! Keeps a machine's logs from filling the disk: what the guest writes to its console, and what the VMM and the
-//! processes beside it say.
+//! Keeps a machine's logs from filling the disk: the output of the guest's console, of the VMM and of the processes beside
+//! it.
 //!
-//! They write to the files by themselves, so that nothing is lost while no daemon runs. A log that has grown too long
-//! is copied to `<name>.1` and emptied; its writers go on at its new end. What they write between the two steps is lost.
-//! The daemon looks after the logs of the machines that it holds, and the process of a machine's network, which outlives the
-//! daemon, does the same.
+//! These processes write to the files themselves, so nothing is lost while no daemon runs. A log that has grown too long is
+//! copied to `<name>.1` and truncated; its writers continue at its new end. Output between the two steps is lost. The daemon
+//! guards the logs of the machines that it holds, and so does the network process of a machine, which outlives the daemon.
 //!
-//! Firecracker does not append to its log but writes where it last stopped: an emptied log then begins with a hole. So
-//! what a log takes from the disk counts, not its length, and holes are not copied.
+//! Firecracker does not append to its log but writes where it last stopped, so a truncated log begins with a hole. Therefore
+//! the space that a log takes on the disk counts, not its length, and holes are not copied.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom};
@@ -26,10 +25,10 @@ const BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Unit of `st_blocks`: `stat(2)`.
 const BLOCK_BYTES: u64 = 512;
 const PERIOD: Duration = Duration::from_secs(10);
-/// How the names of a machine's logs end. The older part of a log ends otherwise.
+/// Extension of a machine's logs. The older part of a log has another one.
 const LOG_EXTENSION: &str = "log";
 
-/// Guards one log, whose writers append, for as long as the handle is held.
+/// Guards one log, whose writers append, until the handle is dropped.
 pub fn spawn(log: PathBuf) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut ticks = tokio::time::interval(PERIOD);
@@ -55,7 +54,7 @@ pub fn keep_short(directory: &Path) -> ! {
     }
 }
 
-/// Shortens every log that has grown too long. What fails is told on standard error.
+/// Shortens every log that has grown too long. Failures are reported on standard error.
 fn shorten_all(directory: &Path) {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for log in entries.map(|entry| entry.path()).filter(|path| is_log(path) && is_long(path)) {
@@ -69,7 +68,7 @@ fn is_log(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == LOG_EXTENSION)
 }
 
-/// A file that is not there needs nothing.
+/// A missing file needs no shortening.
 fn is_long(log: &Path) -> bool {
     fs::symlink_metadata(log).is_ok_and(|metadata| metadata.blocks() * BLOCK_BYTES > BYTES_MAX)
 }
@@ -85,7 +84,7 @@ fn shorten(log: &Path) -> io::Result<()> {
     }
 }
 
-/// Name of the older part of a log.
+/// Returns the name of the older part of a log.
 fn older_part(log: &Path) -> PathBuf {
     let mut name = log.as_os_str().to_owned();
     name.push(".1");
@@ -98,14 +97,14 @@ fn rotate(mut writable: File, log: &Path) -> io::Result<()> {
     let mut older =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(older_part(log))?;
     match io::copy(&mut writable, &mut older) {
-        // No room for two: the older part is given up, so that the log does not grow on.
+        // There is no space for both: the older part is dropped, so that the log does not grow further.
         Err(error) if is_disk_full(&error) => older.set_len(0)?,
         copied => drop(copied?),
     }
     writable.set_len(0)
 }
 
-/// Returns where the hole at the begin ends: 0 where there is none, or the file system knows none.
+/// Returns where the hole at the beginning ends: 0 if there is none, or if the file system does not report holes.
 fn first_data(file: &File) -> io::Result<u64> {
     match rustix::fs::seek(file, RawSeekFrom::Data(0)) {
         Ok(start) => Ok(start),
@@ -200,7 +199,7 @@ mod tests {
         let limit = usize::try_from(BYTES_MAX).unwrap();
         fill(&short, limit / 2);
         fill(&long, limit + 8192);
-        // The first look is at once.
+        // The first check is immediate.
         let _guards = [spawn(short.clone()), spawn(long.clone())];
         while fs::metadata(&long).unwrap().len() > 0 {
             tokio::task::yield_now().await;

@@ -13,10 +13,10 @@ use tokio::net::UnixStream;
 
 use crate::files::remove_any;
 
-/// Longest path of a Unix socket: `sun_path` of `unix(7)` has 108 bytes with its end mark.
+/// Longest path of a Unix socket: `sun_path` of `unix(7)` has 108 bytes including the terminator.
 pub const PATH_BYTES_MAX: usize = 107;
 
-/// Opens a socket in the place of an older one.
+/// Opens a listening socket, replacing an older one.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     remove_any(path)?;
     let listener = UnixListener::bind(path)?;
@@ -24,15 +24,15 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Opens a socket for the runtime in the place of an older one.
+/// Opens a listening socket for the runtime, replacing an older one.
 pub fn listen_async(path: &Path) -> io::Result<tokio::net::UnixListener> {
     let listener = listen(path)?;
     listener.set_nonblocking(true)?;
     tokio::net::UnixListener::from_std(listener)
 }
 
-/// Connects to a socket in a directory where a VMM may write. A link in its place, which would lead us to sockets of the
-/// host that the VMM does not see itself, is not followed.
+/// Connects to a socket in a directory to which a VMM may write. A link in its place is not followed, because it could lead
+/// us to sockets of the host that the VMM itself cannot reach.
 pub async fn connect(path: &Path) -> io::Result<UnixStream> {
     let place = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     UnixStream::connect(format!("/proc/self/fd/{}", place.as_raw_fd())).await
@@ -45,7 +45,7 @@ pub fn hand_over(to: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()
     if !message.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::ErrorKind::OutOfMemory.into());
     }
-    // Descriptors travel with bytes.
+    // Descriptors can only be sent together with bytes.
     sendmsg(to, &[IoSlice::new(b"d")], &mut message, SendFlags::empty())?;
     Ok(())
 }

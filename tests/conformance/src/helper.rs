@@ -1,4 +1,4 @@
-//! What a program with a suite becomes beside its machines, as the daemon does.
+//! The roles that a program with a suite plays for its machines, as the daemon does.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -11,22 +11,22 @@ use banger_model::{GuestNetwork, NetworkAttachment};
 use banger_net::UserNetwork;
 use banger_vmm::{NetworkLauncher, NetworkProcess, StartError};
 
-/// Plays what the arguments (without the program's name) ask for. A program with a suite calls this before anything else.
+/// Plays the role that the arguments (without the program's name) request. A program with a suite calls this first of all.
 #[must_use]
 pub fn play(arguments: &[OsString]) -> Option<ExitCode> {
     banger_vmm::role::play(arguments.to_vec()).or_else(|| banger_net::role::play(arguments.to_vec()))
 }
 
-/// This program, which plays what runs beside its machines.
+/// Returns the path of this program, which plays the processes beside its machines.
 ///
 /// # Panics
-/// When its file is gone.
+/// If the file has been deleted.
 #[must_use]
 pub fn helper() -> PathBuf {
     std::env::current_exe().expect("this program has a file")
 }
 
-/// The real network, for drivers.
+/// Returns the real network, for drivers.
 #[must_use]
 pub fn network() -> Arc<dyn NetworkLauncher> {
     Arc::new(Network(UserNetwork::new(helper())))

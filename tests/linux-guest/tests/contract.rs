@@ -18,7 +18,7 @@ use banger_vmm::{Vmm, VmmKind};
 use libtest_mimic::Trial;
 
 fn main() -> ExitCode {
-    // Like the daemon, this program becomes what runs beside its machines.
+    // Like the daemon, this program also plays the processes beside its machines.
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     if let Some(code) = play(&words) {
         return code;
@@ -68,7 +68,7 @@ fn firecracker(jailer: JailWish) -> Arc<dyn Vmm> {
         reason: String::new(),
         warnings: Vec::new(),
     };
-    // The suite looks at the console.
+    // The suite reads the console.
     let tuning = Tuning { serial_console: true, jailer, ..Tuning::default() };
     Arc::new(Firecracker::new(&choice, helper(), network()).with_tuning(tuning))
 }
