@@ -7,19 +7,19 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "rm_run",
         3,
-        "a command runs in a Debian guest with a kernel of its own, and nothing is left",
+        "a command runs in a Debian guest with its own kernel, and nothing is left behind",
         rm_run,
     ),
     Scenario::pure(
         "exit_code",
         7,
-        "`vm run` ends with the status of its command, and with no tool's",
+        "`vm run` exits with the status of its command, never with that of a tool",
         exit_code,
     ),
     Scenario::pure(
         "detach_run",
         3,
-        "`vm run -d` prints a name and leaves a machine that takes commands",
+        "`vm run -d` prints a name and leaves a machine that accepts commands",
         detach_run,
     ),
     Scenario::pure(

@@ -14,25 +14,25 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "key_rotation",
         14,
-        "creates at once after a rotation of the user's key all let the new key in",
+        "concurrent creates after a rotation of the user's key all accept the new key",
         key_rotation,
     ),
     Scenario::pure(
         "prune_beside_creates",
         7,
-        "a prune beside creates takes no VM that is being made or runs",
+        "a prune during creates deletes no VM that is being made or is running",
         prune_beside_creates,
     ),
     Scenario::pure(
         "daemon_killed_under_load",
         6,
-        "the kill of the daemon under load loses no VM and leaves no half one",
+        "killing the daemon under load loses no VM and leaves no partial one",
         daemon_killed_under_load,
     ),
     Scenario::pure(
         "first_runs",
         43,
-        "first runs at once on an empty state pull kernel and image once and all succeed",
+        "concurrent first runs on an empty state pull kernel and image once, and all succeed",
         first_runs,
     ),
 ];

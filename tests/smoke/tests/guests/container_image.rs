@@ -12,19 +12,19 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "container_image",
         13,
-        "a container image without init and sshd works at once, as its config says",
+        "a container image without init and sshd works at once, as its config requires",
         container_image,
     ),
     Scenario::pure(
         "first_process",
         16,
-        "an image's command is process 1, hears signals, is joined by later commands, and writes where its user may",
+        "an image's command is process 1, receives signals, is joined by later commands, and can write where its user may",
         first_process,
     ),
     Scenario::pure(
         "odd_root",
         20,
-        "a root whose own directories are links, files or missing boots, and hides nothing of the image",
+        "a root whose system directories are links, files or missing boots, and nothing of the image is hidden",
         odd_root,
     ),
 ];

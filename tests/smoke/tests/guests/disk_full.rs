@@ -15,7 +15,7 @@ use rustix::thread::UnshareFlags;
 pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
     "disk_full",
     12,
-    "a guest that fills the host's disk is paused, goes on when there is room, and can be stopped and deleted",
+    "a guest that fills the host's disk is paused, resumes when there is space, and can be stopped and deleted",
     disk_full,
 )
 .needs(Need::Root)];

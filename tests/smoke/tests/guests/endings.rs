@@ -10,7 +10,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "guest_reboots",
         12,
-        "a reboot in a guest is another boot of the same VM, also while no daemon runs",
+        "a reboot in a guest is another boot of the same VM, even while no daemon runs",
         guest_reboots,
     ),
     Scenario::pure(
@@ -28,7 +28,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "client_of_rm_killed",
         4,
-        "the VM of `vm run --rm` goes with its client, also when that is killed",
+        "the VM of `vm run --rm` is deleted with its client, even if the client is killed",
         client_of_rm_killed,
     ),
     Scenario::pure("init_commands", 5, "the first command may speak to the init", init_commands),

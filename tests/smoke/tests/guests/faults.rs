@@ -22,13 +22,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "guest_cannot_boot",
         2,
-        "a guest that cannot boot is told with its console",
+        "a guest that cannot boot is reported with its console",
         guest_cannot_boot,
     ),
     Scenario::pure(
         "silent_guest",
         4,
-        "a guest that says nothing is given up, kept, and starts when it can",
+        "a guest that never answers is given up and kept, and starts when it can",
         silent_guest,
     ),
     Scenario::pure("missing_vmm", 1, "a missing VMM is named with the package that brings it", missing_vmm),

@@ -9,7 +9,7 @@ use banger_smoke::harness::Scenario;
 pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
     "vm_cp",
     12,
-    "files come and go as they are, and nowhere else than where they were sent",
+    "files are copied both ways unchanged, and only to where they were sent",
     vm_cp,
 )];
 

@@ -11,13 +11,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "image_register",
         6,
-        "files of the host are an image, become banger's own under a VM, and go when no VM needs them",
+        "files of the host become an image, are copied while a VM uses them, and are deleted when no VM needs them",
         image_register,
     ),
     Scenario::pure(
         "image_bundle",
         3,
-        "an image is handed on as one file, checked by its digest",
+        "an image is passed on as one file, verified by its digest",
         image_bundle,
     ),
 ];

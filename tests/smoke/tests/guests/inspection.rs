@@ -12,7 +12,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "vm_stats",
         8,
-        "figures come from both sides, and a guest that hangs costs its own only",
+        "figures come from both sides, and a guest that hangs affects only its own",
         vm_stats,
     ),
 ];

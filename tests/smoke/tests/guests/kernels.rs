@@ -11,13 +11,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "own_kernel",
         13,
-        "a distribution's own kernel boots, and stays while it is used",
+        "a distribution's own kernel boots, and cannot be deleted while it is used",
         own_kernel_boots_and_stays,
     ),
     Scenario::pure(
         "kernel_without_pvh",
         7,
-        "a kernel without PVH entry boots by its vmlinuz",
+        "a kernel without a PVH entry boots from its vmlinuz",
         without_pvh_entry,
     ),
 ];

@@ -15,7 +15,7 @@ use rustix::thread::UnshareFlags;
 pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
     "nat",
     21,
-    "a guest reaches the network but not the host, also when its network was killed",
+    "a guest reaches the network but not the host, even after its network process was killed",
     nat,
 )
 .needs(Need::Root)];

@@ -9,7 +9,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "session",
         6,
-        "a session has a language, a terminal that its guest knows, and a way out of it",
+        "a session has a locale, a terminal type that its guest knows, and keys to leave it",
         session,
     ),
 ];

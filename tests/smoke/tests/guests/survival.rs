@@ -11,26 +11,26 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "daemon_killed",
         3,
-        "a VM survives the kill of the daemon, and the next command finds it",
+        "a VM survives a killed daemon, and the next command finds it",
         daemon_killed,
     ),
     Scenario::pure(
         "client_killed",
         4,
-        "killing the client ends its command with all that it started",
+        "killing the client ends its command and everything that the command started",
         client_killed,
     ),
     Scenario::pure("machine_dies", 6, "a machine that dies is told and can be started again", machine_dies),
     Scenario::pure(
         "pull_killed",
         8,
-        "a pull whose daemon dies in its middle goes on with the next one, and leaves nothing half",
+        "a pull whose daemon dies half-way continues with the next daemon, and leaves nothing partial",
         pull_killed,
     ),
     Scenario::pure(
         "guest_hangs",
         13,
-        "a guest that hangs is told within five seconds, gets the time when it is back, and can be killed",
+        "a guest that hangs is reported within five seconds, gets the time when it answers again, and can be killed",
         guest_hangs,
     ),
 ];

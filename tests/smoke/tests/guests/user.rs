@@ -12,7 +12,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
         "no_root",
         4,
-        "a user without any right runs VMs, and nothing is written beside banger's own places",
+        "a user without any privileges runs VMs, and nothing is written outside banger's own directories",
         no_root,
     )
     .needs(Need::Root),
