@@ -7,11 +7,16 @@ use std::path::{Path, PathBuf};
 
 use crate::archive_path::contained;
 use crate::blocking::Cancelled;
+use crate::bounded::Bounded;
 use crate::compression::Compression;
 use crate::kernel::module_tree::Place;
 
 /// Longest text that a package says about itself.
 const CONTROL_BYTES_MAX: u64 = 1 << 20;
+/// No package unpacks to more, with what is compressed once more within it.
+const PACKAGE_BYTES_MAX: u64 = 4 << 30;
+/// No kernel has more modules.
+const FILES_MAX: usize = 100_000;
 
 /// Why a package cannot be taken apart.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +30,10 @@ pub enum DebError {
     NoField { path: PathBuf, name: &'static str },
     #[error("the package `{}` has an unknown compression: `{member}`", path.display())]
     UnknownCompression { path: PathBuf, member: String },
+    #[error("the package `{}` unpacks to more than {} GiB", path.display(), PACKAGE_BYTES_MAX >> 30)]
+    TooLarge { path: PathBuf },
+    #[error("the package `{}` has more than {FILES_MAX} files", path.display())]
+    TooManyFiles { path: PathBuf },
     #[error("the package's entry `{entry}` leads out of the package")]
     Hostile { entry: String },
     #[error("cannot write `{}`", path.display())]
@@ -46,7 +55,19 @@ pub(crate) fn unpack_deb(
     place: impl Fn(&Path) -> Option<Place>,
     cancelled: &Cancelled,
 ) -> Result<Unpacked, DebError> {
-    let (built_at, ()) = read_member(package, "data.tar", cancelled, |data| unpack_tar(data, target, place))?;
+    unpack_within(PACKAGE_BYTES_MAX, package, target, place, cancelled)
+}
+
+fn unpack_within(
+    bytes_max: u64,
+    package: &Path,
+    target: &Path,
+    place: impl Fn(&Path) -> Option<Place>,
+    cancelled: &Cancelled,
+) -> Result<Unpacked, DebError> {
+    let unpack =
+        |data: Box<dyn Read + '_>| unpack_tar(Bounded::new(data, bytes_max), bytes_max, target, place);
+    let (built_at, ()) = read_member(package, "data.tar", cancelled, unpack)?;
     Ok(Unpacked { built_at })
 }
 
@@ -61,7 +82,7 @@ pub(crate) struct Control {
 /// Reads what a package says about itself.
 pub(crate) fn read_control(package: &Path) -> Result<Control, DebError> {
     let (_, text) = read_member(package, "control.tar", &Cancelled::default(), |data| {
-        let mut archive = tar::Archive::new(data);
+        let mut archive = tar::Archive::new(Bounded::new(data, PACKAGE_BYTES_MAX));
         for entry in archive.entries().map_err(TarError::Read)? {
             let entry = entry.map_err(TarError::Read)?;
             if entry_path(&entry.path_bytes())? == Path::new("control") {
@@ -111,7 +132,11 @@ fn read_member<T>(
         };
         let consumed = consume(compression.reader(cancelled.reader(member)));
         return consumed.map(|value| (built_at, value)).map_err(|error| match error {
+            TarError::Read(source) if source.kind() == io::ErrorKind::FileTooLarge => {
+                DebError::TooLarge { path: package.to_owned() }
+            }
             TarError::Read(source) => read(source),
+            TarError::TooManyFiles => DebError::TooManyFiles { path: package.to_owned() },
             TarError::Deb(error) => error,
         });
     }
@@ -120,15 +145,18 @@ fn read_member<T>(
 
 enum TarError {
     Read(io::Error),
+    TooManyFiles,
     Deb(DebError),
 }
 
 fn unpack_tar(
     data: impl Read,
+    bytes_max: u64,
     target: &Path,
     place: impl Fn(&Path) -> Option<Place>,
 ) -> Result<(), TarError> {
     let mut archive = tar::Archive::new(data);
+    let (mut files, mut left) = (0, bytes_max);
     for entry in archive.entries().map_err(TarError::Read)? {
         let mut entry = entry.map_err(TarError::Read)?;
         let path = entry_path(&entry.path_bytes())?;
@@ -136,10 +164,19 @@ fn unpack_tar(
             continue;
         }
         let Some(Place { path, compression }) = place(&path) else { continue };
+        files += 1;
+        if files > FILES_MAX {
+            return Err(TarError::TooManyFiles);
+        }
         let path = target.join(path);
         let executable = entry.header().mode().map_err(TarError::Read)? & 0o111;
-        write_file(&mut compression.reader(&mut entry), &path, 0o644 | executable)
-            .map_err(|source| TarError::Deb(DebError::Write { path, source }))?;
+        let mut content = Bounded::new(compression.reader(&mut entry), left);
+        let written =
+            write_file(&mut content, &path, 0o644 | executable).map_err(|source| match source.kind() {
+                io::ErrorKind::FileTooLarge => TarError::Read(source),
+                _ => TarError::Deb(DebError::Write { path, source }),
+            })?;
+        left = left.saturating_sub(written);
     }
     Ok(())
 }
@@ -149,12 +186,12 @@ fn entry_path(entry: &[u8]) -> Result<PathBuf, TarError> {
     contained(entry).ok_or_else(|| TarError::Deb(hostile()))
 }
 
-fn write_file(content: &mut impl Read, path: &Path, mode: u32) -> io::Result<()> {
+fn write_file(content: &mut impl Read, path: &Path, mode: u32) -> io::Result<u64> {
     if let Some(parent) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    io::copy(content, &mut file).map(drop)
+    io::copy(content, &mut file)
 }
 
 #[cfg(test)]

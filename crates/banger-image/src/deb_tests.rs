@@ -143,3 +143,39 @@ fn a_compressed_file_is_written_as_it_was_before() {
     unpack_deb(&package, &home.path().join("target"), place, &Cancelled::default()).unwrap();
     assert_eq!(fs::read(home.path().join("target/a.ko")).unwrap(), b"module");
 }
+
+#[test]
+fn a_package_with_files_without_end_is_refused() {
+    let names: Vec<_> = (0..=FILES_MAX).map(|number| format!("./{number}")).collect();
+    let entries: Vec<_> =
+        names.iter().map(|name| (name.as_str(), tar::EntryType::Regular, b"".as_slice())).collect();
+    let (_home, result) = unpack("data.tar", &tar(&entries));
+    assert!(matches!(result, Err(DebError::TooManyFiles { .. })), "{result:?}");
+}
+
+#[test]
+fn a_package_that_unpacks_to_more_than_it_may_is_refused() {
+    let gzip = |content: &[u8]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(content).unwrap();
+        gzip.finish().unwrap()
+    };
+    let zeros = vec![0; 2 << 20];
+    // Packed, packed twice as modules are, and in what no file is made of.
+    for (data, compression) in [
+        (gzip(&tar(&[("./file", tar::EntryType::Regular, &zeros)])), Compression::None),
+        (tar(&[("./file.gz", tar::EntryType::Regular, &gzip(&zeros))]), Compression::Gzip),
+        (gzip(&tar(&[("./device", tar::EntryType::Char, &zeros)])), Compression::None),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let member = if compression == Compression::None { "data.tar.gz" } else { "data.tar" };
+        let package = deb(home.path(), member, &data);
+        let unpack = |bytes_max| {
+            let target = tempfile::tempdir().unwrap();
+            let place = |path: &Path| Some(Place { path: path.to_owned(), compression });
+            unpack_within(bytes_max, &package, target.path(), place, &Cancelled::default())
+        };
+        assert!(unpack(3 << 20).is_ok());
+        assert!(matches!(unpack(1 << 20), Err(DebError::TooLarge { .. })));
+    }
+}

@@ -7,6 +7,7 @@ mod apt;
 mod archive_path;
 mod artifact;
 mod blocking;
+mod bounded;
 mod bundle;
 mod compression;
 mod cpio;

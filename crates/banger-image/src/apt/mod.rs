@@ -9,9 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_sys::exec::{Tool, ToolError};
+use tokio::io::AsyncReadExt as _;
+
+use crate::bounded::read_text;
 
 pub(crate) use settings::carried_settings;
-pub(crate) use sources::{read_source_files, select_sources};
+use sources::is_of_suite;
+pub(crate) use sources::{SOURCES_BYTES_MAX, read_source_files, select_sources};
 
 /// Where apt keeps what it knows of packages.
 const LISTS: &str = "/var/lib/apt/lists";
@@ -19,6 +23,8 @@ const LISTS: &str = "/var/lib/apt/lists";
 const KEYS: [&str; 2] = ["/usr/share/keyrings/debian-archive-keyring.gpg", "/etc/apt/trusted.gpg.d"];
 /// The suite that the first kernel and the first image come from.
 const FIRST_SUITE: &str = "bookworm";
+/// What apt says about one package is shorter.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 /// Why the host's package client gave no package.
@@ -69,7 +75,7 @@ impl PackageSources {
     #[must_use]
     pub fn look() -> Self {
         let names = |directory: &str| fs::read_dir(directory).into_iter().flatten().flatten();
-        let mirrors = |path: &str| fs::read_to_string(path).ok();
+        let mirrors = |path: &str| read_text(Path::new(path), SOURCES_BYTES_MAX).ok();
         let has_keys = KEYS.iter().any(|path| Path::new(path).is_file() || names(path).next().is_some());
         Self {
             suite: FIRST_SUITE,
@@ -132,7 +138,12 @@ pub(crate) async fn download(package: &Package, directory: &Path) -> Result<Path
 }
 
 async fn apt_cache(arguments: &[&str]) -> Result<String, ToolError> {
-    let output = Tool::new("apt-cache").args(arguments).run().await?;
+    let output = Tool::new("apt-cache").args(arguments).run_with(async |stdout| {
+        let mut output = Vec::new();
+        stdout.take(ANSWER_BYTES_MAX).read_to_end(&mut output).await?;
+        Ok(output)
+    });
+    let output = output.await?;
     Ok(String::from_utf8_lossy(&output).into_owned())
 }
 
@@ -144,11 +155,6 @@ fn newest_version(table: &str, suite: &str) -> Option<String> {
         let (release, _) = origin.split_whitespace().nth(1)?.split_once('/')?;
         (is_of_suite(release, suite) && origin.ends_with("Packages")).then(|| version.to_owned())
     })
-}
-
-/// Tells whether a release is a suite or one of its updates.
-fn is_of_suite(release: &str, suite: &str) -> bool {
-    release.strip_prefix(suite).is_some_and(|rest| ["", "-updates", "-security"].contains(&rest))
 }
 
 fn find_dependency(record: &str, prefix: &str) -> Option<Package> {

@@ -6,6 +6,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use crate::bounded::read_text;
+
+/// Larger than any list of sources or mirrors.
+pub(crate) const SOURCES_BYTES_MAX: u64 = 1 << 20;
 const MAIN_FILE: &str = "/etc/apt/sources.list";
 const DIRECTORY: &str = "/etc/apt/sources.list.d";
 const COMPONENTS: [&str; 4] = ["main", "contrib", "non-free", "non-free-firmware"];
@@ -32,7 +36,7 @@ pub(crate) fn read_source_files() -> Vec<SourceFile> {
     paths.insert(0, MAIN_FILE.into());
     let file = |path: &Path| {
         let name = path.to_str()?.to_owned();
-        Some(SourceFile { text: fs::read_to_string(path).ok()?, name })
+        Some(SourceFile { text: read_text(path, SOURCES_BYTES_MAX).ok()?, name })
     };
     paths.iter().filter_map(|path| file(path)).collect()
 }
@@ -70,7 +74,7 @@ impl Stanza {
     fn of_suite(&self, suite: &str, read_mirrors: &impl Fn(&str) -> Option<String>) -> Option<String> {
         let is_off = self.text("Enabled").is_some_and(|text| ["no", "false", "0"].contains(&text));
         let suites: Vec<_> =
-            self.words("Suites").into_iter().filter(|name| super::is_of_suite(name, suite)).collect();
+            self.words("Suites").into_iter().filter(|name| is_of_suite(name, suite)).collect();
         let components: Vec<_> =
             self.words("Components").into_iter().filter(|name| COMPONENTS.contains(name)).collect();
         let uris: Vec<_> =
@@ -145,6 +149,11 @@ fn parse_lines(text: &str) -> Vec<Stanza> {
         Some(Stanza { fields })
     };
     text.lines().filter_map(stanza).collect()
+}
+
+/// Returns whether a release is a suite or one of its updates.
+pub(super) fn is_of_suite(release: &str, suite: &str) -> bool {
+    release.strip_prefix(suite).is_some_and(|rest| ["", "-updates", "-security"].contains(&rest))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Makes a local image from a distribution's packages: bootstrap into a tar, the tar into an ext4, `/root` into the
 //! work-seed. Without root, without a mount.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_ext4::FormatError;
@@ -11,8 +11,9 @@ use banger_sys::exec::ToolError;
 use banger_sys::files::StagedDirectory;
 use futures::future::BoxFuture;
 
-use crate::apt::{carried_settings, read_source_files, select_sources};
+use crate::apt::{SOURCES_BYTES_MAX, carried_settings, read_source_files, select_sources};
 use crate::blocking::run_blocking;
+use crate::bounded::read_text;
 use crate::host_tools::{MissingTool, require};
 use crate::image::authorized_key::AuthorizedKey;
 use crate::image::bootstrap::Bootstrap;
@@ -95,7 +96,9 @@ async fn build_debian_image(
     progress: &Progress,
 ) -> Result<StagedDirectory, ImageBuildError> {
     let privilege = privilege()?;
-    let sources = select_sources(&read_source_files(), &recipe.suite, |path| fs::read_to_string(path).ok());
+    let sources = select_sources(&read_source_files(), &recipe.suite, |path| {
+        read_text(Path::new(path), SOURCES_BYTES_MAX).ok()
+    });
     let bootstrap =
         Bootstrap { recipe, arch: &entry.arch, privilege, settings: carried_settings().await, sources };
     let staged = bootstrap_rootfs(&bootstrap, staged, progress).await?;

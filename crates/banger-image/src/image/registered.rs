@@ -11,6 +11,7 @@ use banger_sys::files::StagedDirectory;
 use banger_sys::id::random_hex;
 
 use crate::blocking::Cancelled;
+use crate::bounded::Bounded;
 use crate::digest::FileRecord;
 use crate::image::authorized_key::AuthorizedKey;
 use crate::image::finish::{FinishError, write_manifest};
@@ -169,8 +170,16 @@ pub(crate) fn copy_registered(
     let copy = |file: &LinkedFile, name: &str, stage: &'static str| -> Result<FileRecord, PromoteError> {
         let failed = |source| PromoteError::Copy { path: file.path.clone(), source };
         let opened = File::open(&file.path).map_err(failed)?;
-        let content = CountingReader::new(cancelled.reader(opened), stage, Some(file.size), progress);
-        let record = copy_sparse(content, &staged.path().join(name)).map_err(failed)?;
+        let content = CountingReader::new(
+            Bounded::new(cancelled.reader(opened), file.size),
+            stage,
+            Some(file.size),
+            progress,
+        );
+        let record = copy_sparse(content, &staged.path().join(name)).map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => PromoteError::Changed { path: file.path.clone() },
+            _ => failed(error),
+        })?;
         if !file.is_unchanged().map_err(failed)? {
             return Err(PromoteError::Changed { path: file.path.clone() });
         }

@@ -29,7 +29,7 @@ pub(crate) const SETUP_BYTES_MAX: usize = 128 << 10;
 /// Most bytes that one block of the legacy LZ4 form unpacks to.
 const LZ4_BLOCK_BYTES_MAX: usize = 8 << 20;
 /// No kernel is larger; a damaged one must not eat the host's memory.
-const KERNEL_BYTES_MAX: u64 = 512 << 20;
+pub(crate) const KERNEL_BYTES_MAX: u64 = 512 << 20;
 
 /// Why there is no ELF kernel in a bzImage.
 #[derive(Debug, thiserror::Error)]

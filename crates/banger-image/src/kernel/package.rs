@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use banger_sys::files::StagedDirectory;
 
 use crate::blocking::run_blocking;
+use crate::bounded::read_text;
 use crate::deb::{DebError, unpack_deb};
+use crate::kernel::config::CONFIG_BYTES_MAX;
 use crate::kernel::module_tree::{ModuleTree, Place, place_in_tree};
 use crate::kernel::stack::{KernelImage, Parts, WORK};
 use crate::progress::Progress;
@@ -41,7 +43,7 @@ pub(crate) async fn unpack_package(
             return Err(PackageError::NoKernel { path: package });
         };
         let image = KernelImage::Compressed(base.join("boot").join(format!("vmlinuz-{release}")));
-        let config = fs::read_to_string(base.join("boot").join(format!("config-{release}"))).ok();
+        let config = read_text(&base.join("boot").join(format!("config-{release}")), CONFIG_BYTES_MAX).ok();
         let modules = ModuleTree { base, release };
         if !modules.path().is_dir() {
             return Err(PackageError::NoModules { path: package, release: modules.release });

@@ -16,8 +16,9 @@ use banger_sys::files::StagedDirectory;
 
 use crate::artifact::{MANIFEST_FILE, Manifest as _, manifest_bytes, record_files};
 use crate::blocking::{Cancelled, run_blocking};
+use crate::bounded::read_file;
 use crate::host_tools::{MissingTool, require};
-use crate::kernel::bzimage::{self, BzImageError, extract_vmlinux};
+use crate::kernel::bzimage::{self, BzImageError, KERNEL_BYTES_MAX, extract_vmlinux};
 use crate::kernel::config::{self, KernelConfig, Lacking};
 use crate::kernel::elf::{ElfError, ElfKernel, first_missing};
 use crate::kernel::initramfs::{InitramfsError, initramfs, modules_part, no_modules_part};
@@ -31,6 +32,8 @@ use crate::progress::Progress;
 pub(crate) const WORK: &str = "work";
 
 /// Drivers without which no guest finds its disks and its agent. Their names stand in a kernel that has them built in.
+/// Larger than a kernel with all that a debugger wants.
+const PART_BYTES_MAX: u64 = 2 << 30;
 const DRIVERS: [&str; 3] = ["virtio-mmio", "virtio_blk", "virtio_console"];
 
 /// Why no boot stack could be made.
@@ -43,6 +46,8 @@ pub enum StackError {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot extract the ELF kernel from `{}`", path.display())]
     ExtractVmlinux { path: PathBuf, source: BzImageError },
+    #[error("`{}` is larger than {} GiB", path.display(), PART_BYTES_MAX >> 30)]
+    TooLarge { path: PathBuf },
     #[error("cannot use the kernel `{}`", path.display())]
     Kernel { path: PathBuf, source: ElfError },
     #[error(
@@ -89,6 +94,7 @@ impl StackError {
             | Self::Agent(_)
             | Self::ModulesDrive(_)
             | Self::Write { .. }
+            | Self::TooLarge { .. }
             | Self::Manifest(_) => None,
         }
     }
@@ -238,7 +244,7 @@ fn take_kernel(
     if let Some(path) = compressed {
         let read = |source| StackError::Read { path: path.clone(), source };
         let unusable = |source| StackError::ExtractVmlinux { path: path.clone(), source };
-        let content = fs::read(path).map_err(read)?;
+        let content = read_file(path, KERNEL_BYTES_MAX).map_err(read)?;
         header_release = Some(bzimage::release(&content).map_err(unusable)?);
         if elf.is_none() {
             write(home, VMLINUX, &extract_vmlinux(&content).map_err(unusable)?, cancelled)?;
@@ -268,9 +274,11 @@ fn take_kernel(
 /// Looks at the configuration, the one beside the kernel or the one in it.
 fn check_config(home: &Path, config: Option<String>) -> Result<Lacking, StackError> {
     let path = home.join(VMLINUX);
-    let config = match config {
-        Some(config) => Some(config),
-        None => config::in_kernel(&fs::read(&path).map_err(|source| StackError::Read { path, source })?),
+    let config = if config.is_some() {
+        config
+    } else {
+        let kernel = read_file(&path, PART_BYTES_MAX);
+        config::in_kernel(&kernel.map_err(|source| StackError::Read { path, source })?)
     };
     Ok(config.map(|text| KernelConfig::parse(&text).lacking()).unwrap_or_default())
 }
@@ -304,6 +312,9 @@ fn check_release(what: &'static str, release: Option<&str>, kernel: &ElfKernel) 
 pub(crate) fn copy(from: &Path, to: &Path, cancelled: &Cancelled) -> Result<(), StackError> {
     let read = |source| StackError::Read { path: from.to_owned(), source };
     let mut content = File::open(from).map_err(read)?;
+    if content.metadata().map_err(read)?.len() > PART_BYTES_MAX {
+        return Err(StackError::TooLarge { path: from.to_owned() });
+    }
     cancelled
         .check()
         .and_then(|()| File::create_new(to))

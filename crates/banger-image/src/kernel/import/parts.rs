@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::ImportError;
 use crate::artifact::{MANIFEST_FILE, Manifest as _};
+use crate::bounded::{read_file, read_text};
 use crate::kernel::bzimage;
 use crate::kernel::config::CONFIG_BYTES_MAX;
 use crate::kernel::elf::ElfKernel;
 use crate::kernel::manifest::{INITRAMFS, KernelManifest, VMLINUX, VMLINUZ};
 use crate::kernel::stack::KernelImage;
 
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// The directory of the modules, or of directories of them by release.
 pub(super) const MODULES: &str = "modules";
 /// The configuration of a kernel.
@@ -98,9 +100,7 @@ pub(super) fn config_beside(kernel: &Path, release: &str) -> Option<String> {
     let directory = kernel.parent()?;
     let names = [format!("config-{release}"), CONFIG.to_owned()];
     let path = names.iter().find_map(|name| plain_file(directory, name).ok().flatten())?;
-    let mut text = String::new();
-    File::open(path).ok()?.take(CONFIG_BYTES_MAX).read_to_string(&mut text).ok()?;
-    Some(text)
+    read_text(&path, CONFIG_BYTES_MAX).ok()
 }
 
 /// Returns a kernel's release and its time.
@@ -177,7 +177,7 @@ fn is_elf(path: &Path) -> Result<bool, ImportError> {
 
 fn read_manifest(path: &Path) -> Result<KernelManifest, ImportError> {
     let read = |source| ImportError::Read { path: path.to_owned(), source };
-    let text = fs::read(path).map_err(read)?;
+    let text = read_file(path, MANIFEST_BYTES_MAX).map_err(read)?;
     let manifest: KernelManifest = serde_json::from_slice(&text)
         .map_err(|source| ImportError::Manifest { path: path.to_owned(), source })?;
     let (version, known) = (manifest.format_version, KernelManifest::FORMAT_VERSION);
