@@ -1,20 +1,18 @@
-//! A VM's network: what it is attached to, how its guest reaches it, and how it fails.
+//! A VM's network: its attachment, the guest's settings, and its failures.
 
 use serde::{Deserialize, Serialize};
 
-/// How a machine is attached to the process that carries its network. The attachment is a descriptor, which that process is
-/// handed.
+/// How a machine is attached to its network process. The attachment is a descriptor that is passed to that process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkAttachment {
-    /// A socket that carries Ethernet frames, each behind its length in four bytes, most significant first. The network lives
-    /// as long as it is open.
+    /// A socket that carries Ethernet frames, each preceded by its length in four bytes, most significant first. The network
+    /// lives as long as the socket is open.
     Stream,
-    /// A tap, with a second descriptor (a pidfd) behind it: that of the machine's process. The network lives as long as that
-    /// process.
+    /// A tap, followed by a second descriptor: a pidfd of the machine's process. The network lives as long as that process.
     Tap,
 }
 
-/// How a guest reaches its network: handed to its agent by `identify`.
+/// The guest's network settings, passed to its agent by `identify`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestNetwork {
     /// Hardware address of the interface.
@@ -25,7 +23,7 @@ pub struct GuestNetwork {
     pub gateway: String,
     /// Name servers.
     pub dns_servers: Vec<String>,
-    /// Largest packet in bytes that the interface takes, where its device does not tell the guest.
+    /// Largest packet in bytes that the interface accepts, if its device does not report this to the guest.
     pub mtu: Option<u32>,
 }
 

@@ -1,57 +1,57 @@
-//! What the next daemon does with a VM that a dead one left: reality wins for processes, the store for wishes.
+//! The decision about a VM that a dead daemon left: for processes the host's state counts, for intentions the stored row.
 
 use crate::{Pending, VmEvent, VmState};
 
-/// What the host says about a VM's machine.
+/// The state of a VM's machine on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MachineFound {
-    /// It runs and can be taken over.
+    /// It is running and can be taken over.
     Running,
-    /// None runs.
+    /// There is none.
     Nothing,
-    /// One may run, and nobody can speak to it.
+    /// One may be running, but it cannot be reached.
     OutOfReach,
-    /// One runs that belongs to the directory of which this one is a copy.
+    /// One is running that belongs to the directory of which this one is a copy.
     Elsewhere,
 }
 
-/// What is done with a VM. A machine that runs and is not adopted is ended.
+/// The action for a VM. A machine that runs and is not adopted is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing: the row says what is so.
+    /// Nothing, because the row matches the host.
     Keep,
     /// The machine is taken over.
     Adopt,
     /// The row is right, and a machine that it does not know of is ended.
     EndStray,
-    /// A create is undone, or a removal finished.
+    /// A create is undone, or a deletion is completed.
     Remove,
-    /// Its machine is started again, because its guest has rebooted.
+    /// The machine is started again, because its guest has rebooted.
     StartAgain,
-    /// How its machine ended is read from what it left.
+    /// How the machine ended is determined from what it left behind.
     RecordEnding,
-    /// It has no machine any more.
+    /// The VM no longer has a machine.
     Stop {
-        /// What that is for its state.
+        /// The event for the VM's state.
         event: VmEvent,
-        /// Why, where its user has not asked for it.
+        /// The reason; absent if the user requested the end.
         why: Option<Interruption>,
     },
 }
 
-/// Why a VM has no machine any more.
+/// The reason why a VM no longer has a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interruption {
-    /// The daemon ended in the middle of its start.
+    /// The daemon died during the start.
     InStart,
-    /// Its machine could not be taken over.
+    /// The machine could not be taken over.
     OutOfReach,
-    /// Its machine is another directory's, and neither it nor its sockets are touched.
+    /// The machine belongs to another directory, and neither it nor its sockets are touched.
     Elsewhere,
 }
 
 impl Verdict {
-    /// Decides by what the row says and what the host says.
+    /// Decides from the row and the state of the host.
     #[must_use]
     pub fn of(state: VmState, pending: Option<Pending>, found: MachineFound) -> Self {
         match pending {
@@ -69,7 +69,7 @@ impl Verdict {
         let why = match (state, found) {
             (VmState::Running, MachineFound::Running) => return Self::Adopt,
             (VmState::Running, MachineFound::Nothing) => return Self::RecordEnding,
-            // Its user wanted it to end.
+            // The user requested the end.
             (VmState::Stopping, _) => None,
             (_, MachineFound::Running | MachineFound::Nothing) => Some(Interruption::InStart),
             (_, MachineFound::OutOfReach) => Some(Interruption::OutOfReach),

@@ -72,7 +72,7 @@ impl ProcessIdentity {
         Ok(Some(ProcessHandle { descriptor: watch(descriptor)? }))
     }
 
-    /// Sends SIGKILL to this very process and no other. A process that has ended is fine.
+    /// Sends SIGKILL to exactly this process. It is not an error if it has ended.
     ///
     /// # Errors
     /// As `pidfd_open(2)` and `pidfd_send_signal(2)`.

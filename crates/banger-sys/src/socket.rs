@@ -38,7 +38,7 @@ pub async fn connect(path: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(format!("/proc/self/fd/{}", place.as_raw_fd())).await
 }
 
-/// Hands descriptors, two at most, to whoever reads the other end of a socket.
+/// Passes at most two descriptors to the process that reads the other end of a socket.
 pub fn hand_over(to: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut message = SendAncillaryBuffer::new(&mut space);

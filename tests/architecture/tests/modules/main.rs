@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use source::{Arrows, Crate};
 
-/// Crates that still have circles. It can only become shorter: a crate without one is struck off.
+/// Crates that still have circles. The list may only become shorter: remove a crate that has none any more.
 const STILL_IN_CIRCLES: &[&str] = &["banger-image"];
 
 /// Returns the circles among files: sets of files in which each file reaches all others.
