@@ -51,7 +51,7 @@ impl Doctor {
             wishes: self.config.firecracker.tuning(),
             jail: facts.firecracker.as_ref().map(|found| JailFacts::look(&found.program)),
         }));
-        checks.push(network(facts.passt.is_some()));
+        checks.push(network(banger_net::find_passt().is_some()));
         checks.extend(HOST_TOOLS.iter().map(|tool| {
             program(tool.tool, tool.package, tool.needed_for, find_program(tool.tool).is_some(), is_root())
         }));
@@ -142,7 +142,7 @@ fn network(has_passt: bool) -> CheckView {
         check("network", CheckOutcome::Pass, "passt gives guests outbound access without root")
     } else {
         CheckView {
-            fix: Some(install("passt")),
+            fix: Some(install(banger_net::PASST)),
             ..check("network", CheckOutcome::Fail, "`passt` is missing: guests have no network")
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_model::WantedVmm;
-use banger_net::UserNetwork;
+use banger_net::{PASST, UserNetwork, find_passt};
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
 use banger_vmm::orphans::{end_orphan, find_orphans};
@@ -51,7 +51,7 @@ impl VmmSource for HostVmms {
     fn choose(&self, wanted: WantedVmm) -> Result<ChosenVmm, NoVmm> {
         let facts = HostFacts::look(&self.firecracker);
         let choice = choose(wanted, &facts).map_err(NoVmm)?;
-        check_parts(&choice, &facts, self.tuning.jailer).map_err(NoVmm)?;
+        check_parts(&choice, self.tuning.jailer).map_err(NoVmm)?;
         Ok(ChosenVmm { label: label(&choice), vmm: self.driver(&choice), warnings: choice.warnings })
     }
 
@@ -92,9 +92,9 @@ fn label(choice: &Choice) -> String {
 }
 
 /// Refuses what could not be started: every VM has a network, and a jailer that is asked for must be there.
-fn check_parts(choice: &Choice, facts: &HostFacts, jailer: JailWish) -> Result<(), ChoiceError> {
-    if facts.passt.is_none() {
-        return Err(ChoiceError::Missing { program: "passt", package: "passt" });
+fn check_parts(choice: &Choice, jailer: JailWish) -> Result<(), ChoiceError> {
+    if find_passt().is_none() {
+        return Err(ChoiceError::Missing { program: PASST, package: PASST });
     }
     match (choice.vmm, jailer) {
         (VmmKind::Firecracker, JailWish::Always) => {

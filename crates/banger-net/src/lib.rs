@@ -5,4 +5,4 @@ mod network_gate;
 pub mod role;
 mod user_network;
 
-pub use user_network::{LaunchError, UserNetwork};
+pub use user_network::{LaunchError, PASST, UserNetwork, find_passt};

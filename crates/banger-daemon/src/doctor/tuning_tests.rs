@@ -8,7 +8,6 @@ fn good_host() -> HostFacts {
     HostFacts {
         firecracker: Some(found("1.15.1")),
         qemu: None,
-        passt: None,
         virtualization: Virtualization::Usable,
         no_namespaces: None,
         has_tun: true,

@@ -18,6 +18,15 @@ use crate::network_gate::{ARGUMENT, HostAddresses, word};
 use sockets::pair;
 use subnet::MTU;
 
+/// Name of the program that opens a guest's connections, and of the Debian package that has it.
+pub const PASST: &str = "passt";
+
+/// Returns where it is; `None`: it is not installed.
+#[must_use]
+pub fn find_passt() -> Option<PathBuf> {
+    host::find_program(PASST)
+}
+
 /// Why the network of a machine did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
@@ -73,8 +82,7 @@ impl UserNetwork {
         directory: &Path,
         errors: &File,
     ) -> Result<(Started, UnixStream), LaunchError> {
-        let passt = host::find_program(passt::PROGRAM)
-            .ok_or(LaunchError::Missing { program: passt::PROGRAM, package: "passt" })?;
+        let passt = find_passt().ok_or(LaunchError::Missing { program: PASST, package: PASST })?;
         // Told here, where it can be told well. The process itself does not run without it, either.
         HostAddresses::watch().map_err(LaunchError::HostAddresses)?;
         let (socket, far_end) = pair().map_err(LaunchError::Spawn)?;

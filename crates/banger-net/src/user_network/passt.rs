@@ -17,8 +17,6 @@ use rustix::io::FdFlags;
 use super::sockets::pair;
 use super::subnet::{ADDRESS, GATEWAY, NAME_SERVER, PREFIX_LENGTH};
 
-pub(crate) const PROGRAM: &str = "passt";
-
 const GATEWAY_MAC: &str = "52:55:0a:00:02:02";
 
 /// Starts passt and returns the socket to it. It ends with the socket.

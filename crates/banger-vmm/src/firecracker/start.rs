@@ -201,7 +201,7 @@ impl Attempt {
             }
             Err(error) => return Err(error),
         };
-        // passt reads its options long before Firecracker answers: had it refused them, it would be gone.
+        // The network reads its options long before Firecracker answers: had it refused them, it would be gone.
         match self.companions.missing() {
             Some(program) => Err(StartError::Refused { program, stderr: last_words(&self.places.error_log) }),
             None => Ok(listener),

@@ -18,7 +18,7 @@ pub(super) struct Places {
     pub(super) network: PathBuf,
     /// What the guest writes to its console.
     pub(super) console_log: PathBuf,
-    /// What QEMU, passt and the gate say.
+    /// What QEMU and the network's process say.
     pub(super) error_log: PathBuf,
 }
 

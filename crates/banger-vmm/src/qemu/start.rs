@@ -153,7 +153,7 @@ async fn wait_until_ready(attempt: &mut Attempt) -> Result<(), StartError> {
             };
         }
     }
-    // passt reads its options long before QEMU answers: had it refused them, it would be gone.
+    // The network reads its options long before QEMU answers: had it refused them, it would be gone.
     match attempt.network.missing() {
         Some(program) => Err(refused(program, &attempt.places)),
         None => Ok(()),

@@ -6,7 +6,6 @@ fn facts(virtualization: Virtualization) -> HostFacts {
     HostFacts {
         firecracker: None,
         qemu: Some("/usr/bin/qemu-system-x86_64".into()),
-        passt: Some("/usr/bin/passt".into()),
         virtualization,
         no_namespaces: None,
         has_tun: true,

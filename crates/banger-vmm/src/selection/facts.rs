@@ -33,8 +33,6 @@ pub struct HostFacts {
     pub firecracker: Option<FoundFirecracker>,
     /// Where QEMU is.
     pub qemu: Option<PathBuf>,
-    /// Where the user-mode network stack is.
-    pub passt: Option<PathBuf>,
     /// Whether ordinary guests can run on the processor.
     pub virtualization: Virtualization,
     /// Why this user cannot create namespaces; `None`: it can.
@@ -63,7 +61,6 @@ impl HostFacts {
         Self {
             firecracker: FoundFirecracker::find(firecracker),
             qemu: host::find_program(QEMU_PROGRAM),
-            passt: host::find_program("passt"),
             virtualization: host::virtualization(),
             no_namespaces: host::try_user_namespaces().err().map(|error| error.to_string()),
             has_tun: OpenOptions::new().read(true).write(true).open(TUN).is_ok(),
