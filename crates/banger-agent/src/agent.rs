@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use banger_agent_proto::{SERIAL_PORT_NAME, sync::FLUSH_BYTES};
+use banger_agent_proto::{SERIAL_PORT_NAME, sync::FLUSH_BYTES, way_out::WayOut};
 use tokio::{io::AsyncWriteExt as _, sync::oneshot};
 
 use crate::{
@@ -29,6 +29,9 @@ pub const IDENTIFIED: &[u8] = b"identified\n";
 
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 const CGROUP: &str = "/sys/fs/cgroup/banger";
+
+/// The time that processes have to end when somebody in a guest without an init shuts it down.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
 /// Pause before the next attempt if the channel's device fails.
 const DEVICE_RETRY: Duration = Duration::from_secs(1);
@@ -88,7 +91,7 @@ async fn serve(init: Init, program: Option<PathBuf>, start: Start) {
     }
     let way_out = Arc::new(WayOutBoard::new());
     watch_for_way_out(&way_out, init, program.as_deref());
-    let told_before = (init == Init::Systemd).then(|| Arc::clone(&way_out));
+    let told_before = matches!(init, Init::Systemd | Init::Ours).then(|| Arc::clone(&way_out));
     let (sender, identified) = oneshot::channel();
     let root = PathBuf::from("/");
     let commands = Arc::new(Commands::new(root.clone(), cgroup).with_init(init, program, told_before));
@@ -118,7 +121,16 @@ fn watch_for_way_out(board: &Arc<WayOutBoard>, init: Init, program: Option<&Path
     match SignalFromInit::listen() {
         Ok(signal) => {
             let board = Arc::clone(board);
-            tokio::spawn(async move { board.watch_signal(&signal).await });
+            tokio::spawn(async move {
+                match board.hear_init(&signal, init == Init::Ours).await {
+                    // Ours leaves the shutdown to the agent; any other one is at it.
+                    Ok(way) if init == Init::Ours => {
+                        Power::Machine(init).begin(way == WayOut::Reboot, SHUTDOWN_GRACE);
+                    }
+                    Ok(_) => {}
+                    Err(error) => console::error(&error),
+                }
+            });
         }
         Err(error) => console::error(&error),
     }

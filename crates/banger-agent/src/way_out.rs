@@ -19,7 +19,7 @@ use crate::{
     console,
     os::{
         inotify::{Watch, WatchFlags},
-        signal_from_init::SignalFromInit,
+        signal_from_init::{self, SignalFromInit},
     },
 };
 
@@ -142,12 +142,19 @@ impl WayOutBoard {
         }
     }
 
-    /// Waits for the signal of another init.
-    pub(crate) async fn watch_signal(&self, signal: &SignalFromInit) {
-        match signal.heard().await {
-            Ok(()) => self.note(WayOut::Unknown),
-            Err(error) => console::error(&error),
+    /// Waits until the first process tells of a shutdown. Ours says what for; any other one only ends all processes.
+    pub(crate) async fn hear_init(&self, signal: &SignalFromInit, is_ours: bool) -> io::Result<WayOut> {
+        loop {
+            if let Some(way) = of_signal(signal.heard().await?, is_ours) {
+                self.note(way);
+                return Ok(way);
+            }
         }
+    }
+
+    /// Returns the kind of shutdown, if one has begun and its kind is known.
+    pub(crate) fn kind(&self) -> Option<WayOut> {
+        self.taken.borrow().filter(|way| *way != WayOut::Unknown)
     }
 }
 
@@ -178,6 +185,16 @@ pub(crate) fn of_first_process() -> Option<WayOut> {
     of_command_line(&String::from_utf8_lossy(&line))
 }
 
+fn of_signal(number: i32, is_ours: bool) -> Option<WayOut> {
+    match number {
+        signal_from_init::REBOOT if !is_ours => Some(WayOut::Unknown),
+        signal_from_init::REBOOT => Some(WayOut::Reboot),
+        signal_from_init::HALT if is_ours => Some(WayOut::Halt),
+        signal_from_init::POWER_OFF if is_ours => Some(WayOut::PowerOff),
+        _ => None,
+    }
+}
+
 fn of_command_line(line: &str) -> Option<WayOut> {
     let mut words = line.split('\0');
     if words.next()?.rsplit('/').next()? != LAST_PROGRAM {
@@ -206,6 +223,15 @@ mod tests {
         for other in ["", "/sbin/init\0", "/lib/systemd/systemd\0reboot\0", "systemd-shutdown\0", "\0"] {
             assert_eq!(of_command_line(other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn only_our_own_first_process_says_what_for() {
+        use signal_from_init::{HALT, POWER_OFF, REBOOT};
+        let ours = [REBOOT, HALT, POWER_OFF].map(|number| of_signal(number, true));
+        assert_eq!(ours, [WayOut::Reboot, WayOut::Halt, WayOut::PowerOff].map(Some));
+        let others = [REBOOT, HALT, POWER_OFF].map(|number| of_signal(number, false));
+        assert_eq!(others, [Some(WayOut::Unknown), None, None]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::{WaitOptions, wait};
 
-use crate::{console, control, invocation, respawn};
+use crate::{console, control, invocation, os::signal_from_init, respawn};
 
 /// An agent that repeatedly ends this soon would do so for ever.
 const SHORT: Duration = Duration::from_secs(2);
@@ -20,6 +20,9 @@ pub(super) fn reap_for_ever(agent: u32) -> ! {
     let mut short_lives = 0;
     while let Some(current) = agent {
         let begun = Instant::now();
+        if let Err(error) = signal_from_init::forward_to(current) {
+            console::error(&error);
+        }
         reap_until_ended(current);
         short_lives = if begun.elapsed() < SHORT { short_lives + 1 } else { 0 };
         agent = if short_lives < SHORT_LIVES_MAX { start_again() } else { None };

@@ -194,7 +194,7 @@ impl Commands {
         let reply = match self.start(&filled, is_first) {
             Ok(running) => {
                 self.running.fetch_add(1, Ordering::Relaxed);
-                let outcome = run(running, requests, &replies).await;
+                let outcome = run(running, requests, &replies, self.way_out.as_deref()).await;
                 self.running.fetch_sub(1, Ordering::Relaxed);
                 if is_first {
                     self.set_first(None);
@@ -318,6 +318,7 @@ async fn run(
     mut running: Running,
     requests: impl MessageStream<Item = Result<ExecRequest, Status>> + Unpin + Send + 'static,
     replies: &ReplySender,
+    way_out: Option<&WayOutBoard>,
 ) -> Reply {
     let pid = running.leader.as_raw_nonzero().get().unsigned_abs();
     let _ = replies.send(Ok(ExecReply { reply: Some(Reply::Started(ExecStarted { pid })) })).await;
@@ -342,7 +343,7 @@ async fn run(
             outcome: Some(outcome(status)),
             note: memory
                 .sentence(status)
-                .or_else(|| shutdown_note::sentence(status))
+                .or_else(|| shutdown_note::sentence(status, way_out.and_then(WayOutBoard::kind)))
                 .or_else(|| went_along(status, running.beside))
                 .unwrap_or_default(),
         }),

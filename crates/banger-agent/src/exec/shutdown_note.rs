@@ -7,10 +7,10 @@ use banger_agent_proto::way_out::WayOut;
 
 use crate::way_out;
 
-/// Returns a sentence if the command was ended by the guest's shutdown.
-pub(super) fn sentence(status: ExitStatus) -> Option<String> {
+/// Returns a sentence if the command was ended by the guest's shutdown, whose kind may be known already.
+pub(super) fn sentence(status: ExitStatus, known: Option<WayOut>) -> Option<String> {
     let is_asked = matches!(status.signal(), Some(libc::SIGTERM | libc::SIGHUP | libc::SIGKILL));
-    let way = is_asked.then(way_out::of_first_process).flatten()?;
+    let way = is_asked.then(|| way_out::of_first_process().or(known)).flatten()?;
     let does = match way {
         WayOut::Reboot => "reboots",
         WayOut::PowerOff => "powers off",
@@ -26,7 +26,10 @@ mod tests {
 
     #[test]
     fn a_command_that_ended_by_itself_has_nothing_to_tell() {
-        assert_eq!(sentence(ExitStatus::from_raw(0)), None);
-        assert_eq!(sentence(ExitStatus::from_raw(libc::SIGTERM)), None, "this host does not shut down");
+        assert_eq!(sentence(ExitStatus::from_raw(0), Some(WayOut::Reboot)), None);
+        let ended = ExitStatus::from_raw(libc::SIGTERM);
+        assert_eq!(sentence(ended, None), None, "this host does not shut down");
+        let told = sentence(ended, Some(WayOut::PowerOff)).unwrap();
+        assert_eq!(told, "the command was ended because the guest powers off");
     }
 }
