@@ -31,7 +31,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "the VM of `vm run --rm` is deleted with its client, even if the client is killed",
         client_of_rm_killed,
     ),
-    Scenario::pure("init_commands", 5, "the first command may speak to the init", init_commands),
+    Scenario::pure(
+        "way_out",
+        9,
+        "who comes while a guest shuts down enters its next boot, and a start waits for its end",
+        way_out,
+    ),
+    Scenario::pure(
+        "init_commands",
+        7,
+        "the first command may speak to the init, also from a script, and what it writes to /tmp stays",
+        init_commands,
+    ),
 ];
 
 /// Runs a command in a guest that the command ends.
@@ -154,4 +165,36 @@ fn init_commands() {
     let answer = run(&["sh", "-c", script]);
     assert_eq!(answer.status, 0, "{answer:?}");
     assert_eq!(answer.stdout, "active\n1\n", "{answer:?}");
+    // The system's bus is later than the init's own socket.
+    let answer = run(&["systemd-run", "--wait", "--quiet", "true"]);
+    assert_eq!((answer.status, answer.stderr.as_str()), (0, ""), "{answer:?}");
+    let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
+    let file = home.path().join("script");
+    std::fs::write(&file, "systemctl is-active -- -.mount; systemd-run --wait --quiet true\n").unwrap();
+    let _ = home.text(&["vm", "cp", "-q", file.to_str().unwrap(), "dev:/tmp/script"]);
+    let answer = home.banger(&["vm", "exec", "dev", "--", "sh", "/tmp/script"]).run();
+    assert_eq!((answer.status, answer.stdout.as_str()), (0, "active\n"), "{answer:?}");
+    let _ = home.banger(&["vm", "exec", "dev", "--", "systemctl", "is-system-running", "--wait"]).run();
+    assert_eq!(
+        home.text(&["vm", "exec", "dev", "--", "cat", "/tmp/script"]),
+        std::fs::read_to_string(file).unwrap()
+    );
+}
+
+fn way_out() {
+    let home = Home::ready();
+    let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
+    let before = home.show("dev");
+    // Nobody waits in between: the services of the first boot are still stopping.
+    let _ = home.text(&["vm", "exec", "dev", "--", "reboot"]);
+    let boot_id = home.text(&["vm", "exec", "dev", "--", "cat", "/proc/sys/kernel/random/boot_id"]);
+    assert_ne!(boot_id.trim(), before["boot_id"].as_str().unwrap());
+    let rebooted = home.show("dev");
+    assert_eq!(boot_id.trim(), rebooted["boot_id"].as_str().unwrap());
+    let _ = home.text(&["vm", "exec", "dev", "--", "poweroff"]);
+    let start = home.banger(&["vm", "start", "dev"]).run();
+    assert!(start.status == 0 && !start.stderr.contains("already running"), "{start:?}");
+    let started = home.show("dev");
+    assert_ne!(started["boot_id"], rebooted["boot_id"]);
+    assert_eq!(started["last_error"], serde_json::Value::Null);
 }
