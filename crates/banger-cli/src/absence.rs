@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use banger_api::{ErrorCode, EventView, VmView};
-use banger_client::{Client, ClientError};
+use banger_client::{Client, ClientError, absence, absent_since};
 use banger_model::VmState;
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -55,8 +55,8 @@ pub(crate) async fn tell(client: &Client, vm: &VmView) -> Infallible {
         // The daemon tells what changes from now on; what is so by now is asked.
         let Ok(mut events) = client.stream("/v1/events?follow=true").await else { continue };
         loop {
-            let now = running(client, vm).await;
-            if let Some(news) = told.news(now.as_ref().map(absent_since).as_ref()) {
+            let now = absence(client, vm).await;
+            if let Some(news) = told.news(now.as_ref()) {
                 write_line(&news);
             }
             if wait_for_change(&mut events, vm).await.is_none() {
@@ -64,11 +64,6 @@ pub(crate) async fn tell(client: &Client, vm: &VmView) -> Infallible {
             }
         }
     }
-}
-
-/// Tells whether the guest of a VM is away.
-pub(crate) async fn is_away(client: &Client, vm: &VmView) -> bool {
-    since(client, vm).await.is_some()
 }
 
 /// An error of a guest that may be away is told as that.
@@ -89,7 +84,7 @@ pub(crate) async fn explain(client: &Client, vm: &VmView, error: CliError) -> Cl
     if !may_be_away {
         return error;
     }
-    match since(client, vm).await {
+    match absent_since(client, vm).await {
         Some(since) => {
             AbsenceError::Away { vm: vm.name.to_string(), since: clock_time(&since), source: error }.into()
         }
@@ -112,21 +107,6 @@ pub(crate) async fn after_break(client: &Client, vm: &VmView, error: CliError) -
         }
         Ok(_) | Err(_) => source,
     }
-}
-
-async fn since(client: &Client, vm: &VmView) -> Option<String> {
-    absent_since(&running(client, vm).await?)
-}
-
-/// Returns the VM as it is now, as long as it runs.
-async fn running(client: &Client, vm: &VmView) -> Option<VmView> {
-    let now: VmView = client.get(&format!("/v1/vms/{}", vm.id)).await.ok()?;
-    (now.state == VmState::Running).then_some(now)
-}
-
-fn absent_since(now: &VmView) -> Option<String> {
-    let is_away = now.is_unresponsive || now.unresponsive_since.is_some();
-    is_away.then(|| now.unresponsive_since.clone().unwrap_or_default())
 }
 
 /// Waits until something has happened to the VM; `None`: the daemon says nothing more.

@@ -1,10 +1,10 @@
 //! The hints of all errors, side by side.
 
+use banger_client::copy::CopyError;
 use banger_client::{ClientError, EnsureError};
 use banger_guest::AgentError;
 
 use crate::absence::AbsenceError;
-use crate::cp::CopyError;
 use crate::error::CliError;
 use crate::session::SessionError;
 use crate::ssh::SshError;

@@ -2,8 +2,10 @@
 //! follows them through the end of a daemon, finds the VMs that are meant, and enters guests. Nothing here writes to a
 //! terminal, and no error names a command to type: that is the user's interface.
 
+mod absence;
 mod action;
 mod client;
+pub mod copy;
 mod ensure;
 mod guest;
 mod operation;
@@ -13,6 +15,7 @@ mod resolve;
 mod spawn;
 mod transport;
 
+pub use absence::{absence, absent_since};
 pub use action::Action;
 pub use client::{Client, ClientError};
 pub use ensure::{EnsureError, OnKept, end, end_silent, ensure, nobody_listens};

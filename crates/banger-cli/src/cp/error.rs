@@ -1,59 +1,38 @@
-//! Why a copy failed.
+//! What a failed copy is to its user.
 
-use banger_guest::AgentError;
-use banger_tree::{ReadError, WriteError};
-use tokio::task::JoinError;
+use banger_client::copy::CopyError;
 
 use crate::error::{CliError, Kind};
 use crate::render::count;
-
-/// Why a copy failed, beside what its parts say.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CopyError {
-    /// The agent's own words about its files.
-    #[error("{vm}: {message}")]
-    Files { vm: String, message: String },
-    #[error("cannot copy `{what}`")]
-    Tree { what: String, source: AgentError },
-    #[error("source and destination are both in VM `{vm}`")]
-    SameVm { vm: String },
-    #[error("the copy of `{what}` is incomplete")]
-    CutOff { what: String },
-    #[error("interrupted; {}", copied(*.files))]
-    Interrupted { status: u8, files: u64 },
-    #[error("the work on this host's files ended unexpectedly")]
-    Worker(#[source] JoinError),
-}
+use crate::signals::Stop;
 
 impl From<CopyError> for CliError {
     fn from(error: CopyError) -> Self {
-        let (kind, hint) = match &error {
-            CopyError::SameVm { vm } => {
-                (Kind::Failed, Some(format!("banger vm exec {vm} -- cp -a <source> <destination>")))
+        match error {
+            CopyError::Stream(error) => Self::output(error),
+            CopyError::Client(error) => error.into(),
+            CopyError::Agent(error) => error.into(),
+            CopyError::SameVm { ref vm } => {
+                let hint = format!("banger vm exec {vm} -- cp -a <source> <destination>");
+                Self::failed(error).with_hint(hint)
             }
-            CopyError::CutOff { .. } => (Kind::Lost, None),
-            CopyError::Interrupted { status, .. } => (Kind::Interrupted(*status), None),
-            CopyError::Files { .. } | CopyError::Tree { .. } | CopyError::Worker(_) => (Kind::Failed, None),
-        };
-        Self::new(kind, error).with_hint(hint)
+            CopyError::CutOff { .. } => Self::new(Kind::Lost, error),
+            CopyError::Read(_)
+            | CopyError::Write(_)
+            | CopyError::Tar(_)
+            | CopyError::Enter { .. }
+            | CopyError::Files { .. }
+            | CopyError::Tree { .. }
+            | CopyError::Worker(_) => Self::failed(error),
+        }
     }
 }
 
-impl From<ReadError> for CliError {
-    fn from(error: ReadError) -> Self {
-        Self::failed(error)
-    }
-}
-
-impl From<WriteError> for CliError {
-    fn from(error: WriteError) -> Self {
-        Self::failed(error)
-    }
-}
-
-fn copied(files: u64) -> String {
-    match files {
+/// Returns the error of a copy that a signal interrupted.
+pub(super) fn interrupted(stop: Stop, files: u64) -> CliError {
+    let copied = match files {
         0 => "no files copied".to_owned(),
         files => format!("{} copied", count("file", files)),
-    }
+    };
+    CliError::new(Kind::Interrupted(stop.exit_status()), format!("interrupted; {copied}"))
 }

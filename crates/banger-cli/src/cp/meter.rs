@@ -43,6 +43,19 @@ pub(super) struct Meter {
     begun: Instant,
 }
 
+impl banger_client::copy::Meter for Meter {
+    /// Passes everything on but what does not come along, which is told here.
+    async fn pass(&mut self, mut from: Receiver<Vec<Item>>, to: Sender<Vec<Item>>) {
+        while let Some(mut batch) = from.recv().await {
+            batch.retain(|item| self.count(item));
+            self.show();
+            if to.send(batch).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
 impl Meter {
     pub(super) fn new(board: &Board) -> Self {
         let bar = match board {
@@ -51,17 +64,6 @@ impl Meter {
         };
         let is_quiet = matches!(board, Board::Quiet);
         Self { tally: Tally::default(), bar, expected: None, is_quiet, begun: Instant::now() }
-    }
-
-    /// Passes everything on but what does not come along, which is told here.
-    pub(super) async fn pass(&mut self, mut from: Receiver<Vec<Item>>, to: Sender<Vec<Item>>) {
-        while let Some(mut batch) = from.recv().await {
-            batch.retain(|item| self.count(item));
-            self.show();
-            if to.send(batch).await.is_err() {
-                return;
-            }
-        }
     }
 
     pub(super) fn tally(&self) -> Tally {

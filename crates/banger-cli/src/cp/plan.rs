@@ -1,9 +1,9 @@
 //! What the arguments of `vm cp` mean. Pure: nothing is asked, nothing is made.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
 
+use banger_client::copy::{CopyPlan, GuestPath, Place, Sources};
 use banger_model::NameError;
 use bytes::Bytes;
 
@@ -39,70 +39,34 @@ impl From<CpPlanError> for CliError {
     }
 }
 
-/// Where something is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    Host(PathBuf),
-    Guest(GuestPath),
-    Stream,
-}
-
-/// A path in a VM; a relative one begins at root's home.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GuestPath {
-    pub(crate) vm: String,
-    pub(crate) path: Bytes,
-}
-
-/// What comes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Sources {
-    Host(Vec<PathBuf>),
-    Guest(Vec<GuestPath>),
-    /// A tar on stdin.
-    Stream,
-}
-
-/// What `vm cp` does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CpPlan {
-    pub(crate) sources: Sources,
-    pub(crate) destination: Place,
-    /// Several things need a directory.
-    pub(crate) into_directory: bool,
-    pub(crate) keeps_owners: bool,
-    pub(crate) follows_links: bool,
-}
-
-impl CpPlan {
-    pub(crate) fn of(args: &CpArgs, is_root: bool) -> Result<Self, CpPlanError> {
-        let destination = place(&args.destination)?;
-        let places = args.sources.iter().map(|source| place(source)).collect::<Result<Vec<_>, _>>()?;
-        let sources = sources(places)?;
-        let has_vm = matches!(sources, Sources::Guest(_)) || matches!(destination, Place::Guest(_));
-        if !has_vm {
-            return Err(CpPlanError::NoVm);
-        }
-        let count = match &sources {
-            Sources::Host(paths) => paths.len(),
-            Sources::Guest(paths) => paths.len(),
-            // A tar holds any number of things.
-            Sources::Stream => 2,
-        };
-        if args.json.json && destination == Place::Stream {
-            return Err(CpPlanError::JsonIntoStream);
-        }
-        if args.archive && matches!(destination, Place::Host(_)) && !is_root {
-            return Err(CpPlanError::OwnersNeedRoot);
-        }
-        Ok(Self {
-            into_directory: count > 1,
-            sources,
-            destination,
-            keeps_owners: args.archive,
-            follows_links: args.follow_link,
-        })
+/// Returns what the arguments mean.
+pub(super) fn plan(args: &CpArgs, is_root: bool) -> Result<CopyPlan, CpPlanError> {
+    let destination = place(&args.destination)?;
+    let places = args.sources.iter().map(|source| place(source)).collect::<Result<Vec<_>, _>>()?;
+    let sources = sources(places)?;
+    let has_vm = matches!(sources, Sources::Guest(_)) || matches!(destination, Place::Guest(_));
+    if !has_vm {
+        return Err(CpPlanError::NoVm);
     }
+    let count = match &sources {
+        Sources::Host(paths) => paths.len(),
+        Sources::Guest(paths) => paths.len(),
+        // A tar holds any number of things.
+        Sources::Stream => 2,
+    };
+    if args.json.json && destination == Place::Stream {
+        return Err(CpPlanError::JsonIntoStream);
+    }
+    if args.archive && matches!(destination, Place::Host(_)) && !is_root {
+        return Err(CpPlanError::OwnersNeedRoot);
+    }
+    Ok(CopyPlan {
+        into_directory: count > 1,
+        sources,
+        destination,
+        keeps_owners: args.archive,
+        follows_links: args.follow_link,
+    })
 }
 
 fn sources(places: Vec<Place>) -> Result<Sources, CpPlanError> {
@@ -153,20 +117,12 @@ fn from_home(path: &[u8]) -> &[u8] {
     }
 }
 
-impl GuestPath {
-    /// Returns it as it is typed, for messages.
-    pub(crate) fn text(&self) -> String {
-        let path = OsString::from_vec(self.path.to_vec());
-        format!("{}:{}", self.vm, path.to_string_lossy())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::args::shared::JsonArgs;
 
-    fn plan(arguments: &[&str]) -> Result<CpPlan, CpPlanError> {
+    fn plan(arguments: &[&str]) -> Result<CopyPlan, CpPlanError> {
         let (destination, sources) = arguments.split_last().unwrap();
         let args = CpArgs {
             sources: sources.iter().map(OsString::from).collect(),
@@ -176,7 +132,7 @@ mod tests {
             recursive: false,
             json: JsonArgs { json: false },
         };
-        CpPlan::of(&args, false)
+        super::plan(&args, false)
     }
 
     fn guest(vm: &str, path: &str) -> GuestPath {
@@ -236,7 +192,7 @@ mod tests {
             recursive: false,
             json: JsonArgs { json: false },
         };
-        assert_eq!(CpPlan::of(&args(), false), Err(CpPlanError::OwnersNeedRoot));
-        assert!(CpPlan::of(&args(), true).unwrap().keeps_owners);
+        assert_eq!(super::plan(&args(), false), Err(CpPlanError::OwnersNeedRoot));
+        assert!(super::plan(&args(), true).unwrap().keeps_owners);
     }
 }

@@ -1,4 +1,4 @@
-//! A tree as a tar on stdout.
+//! A tree as a tar on a stream.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -11,7 +11,6 @@ use tokio::sync::mpsc::Receiver;
 
 use super::error::CopyError;
 use super::host::Work;
-use crate::error::CliError;
 
 /// Bytes of a file that claims to have none, as those of `/proc` do: a tar must know a size beforehand.
 const UNKNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -20,27 +19,28 @@ const UNKNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// unpacks it with the rights of root would make them true.
 pub(super) async fn write(
     work: &Work,
+    output: Box<dyn io::Write + Send>,
     special_bits: bool,
     receiver: Receiver<Vec<Item>>,
-) -> Result<(), CliError> {
+) -> Result<(), CopyError> {
     let mode_bits = if special_bits { 0o7777 } else { 0o777 };
     let items = Items { receiver, batch: VecDeque::new(), mode_bits };
-    work.run(move || write_tar(items, io::stdout().lock())).await
+    work.run(move || write_tar(items, output)).await
 }
 
-fn write_tar(mut items: Items, output: impl io::Write) -> Result<(), CliError> {
+fn write_tar(mut items: Items, output: impl io::Write) -> Result<(), CopyError> {
     let mut tar = Builder::new(Gate { output, is_closed: false });
     if let Err(error) = append_all(&mut tar, &mut items) {
         // A builder writes a tar's end when it is dropped, and half a tar must not look like a whole one.
         tar.get_mut().is_closed = true;
         return Err(error);
     }
-    let mut gate = tar.into_inner().map_err(CliError::output)?;
-    gate.output.flush().map_err(CliError::output)
+    let mut gate = tar.into_inner().map_err(CopyError::Stream)?;
+    gate.output.flush().map_err(CopyError::Stream)
 }
 
 /// Appends everything up to the tree's end.
-fn append_all(tar: &mut Builder<impl io::Write>, items: &mut Items) -> Result<(), CliError> {
+fn append_all(tar: &mut Builder<impl io::Write>, items: &mut Items) -> Result<(), CopyError> {
     let mut path = PathBuf::new();
     // Whether each level that was entered has a name.
     let mut levels = Vec::new();
@@ -52,7 +52,7 @@ fn append_all(tar: &mut Builder<impl io::Write>, items: &mut Items) -> Result<()
                 path.push(os(name.as_bytes()));
                 if let Some(metadata) = metadata {
                     let mut header = header(EntryType::Directory, &metadata, 0);
-                    tar.append_data(&mut header, &path, io::empty()).map_err(CliError::output)?;
+                    tar.append_data(&mut header, &path, io::empty()).map_err(CopyError::Stream)?;
                 }
             }
             Item::Leave => {
@@ -62,18 +62,18 @@ fn append_all(tar: &mut Builder<impl io::Write>, items: &mut Items) -> Result<()
             }
             Item::File { name, metadata, size } => {
                 let path = path.join(os(name.as_bytes()));
-                append_file(tar, &path, &metadata, size, items).map_err(CliError::output)?;
+                append_file(tar, &path, &metadata, size, items).map_err(CopyError::Stream)?;
             }
             Item::Link { name, metadata, target } => {
                 let mut header = header(EntryType::Symlink, &metadata, 0);
                 tar.append_link(&mut header, path.join(os(name.as_bytes())), os(&target))
-                    .map_err(CliError::output)?;
+                    .map_err(CopyError::Stream)?;
             }
             Item::End => return Ok(()),
             Item::Data { .. } | Item::FileEnd { .. } | Item::FileBroken | Item::Skipped(_) => {}
         }
     }
-    Err(CopyError::CutOff { what: "-".to_owned() }.into())
+    Err(CopyError::CutOff { what: "-".to_owned() })
 }
 
 /// An output that can be closed to whatever still comes.
@@ -225,13 +225,12 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::error::Kind;
 
     fn name(name: &str) -> EntryName {
         EntryName::new(name.as_bytes()).unwrap()
     }
 
-    fn write(items: Vec<Item>) -> Result<Vec<u8>, CliError> {
+    fn write(items: Vec<Item>) -> Result<Vec<u8>, CopyError> {
         let (sender, receiver) = mpsc::channel(1);
         sender.try_send(items).unwrap();
         drop(sender);
@@ -299,7 +298,7 @@ mod tests {
         drop(sender);
         let mut output = Vec::new();
         let items = Items { receiver, batch: VecDeque::new(), mode_bits: 0o777 };
-        assert!(matches!(write_tar(items, &mut output).unwrap_err().kind(), Kind::Lost));
+        assert!(matches!(write_tar(items, &mut output), Err(CopyError::CutOff { .. })));
         assert_eq!(output, b"");
     }
 }

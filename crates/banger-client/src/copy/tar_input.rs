@@ -1,4 +1,4 @@
-//! A tar on stdin as a tree. Its entries may come in any order: directories on the way to one are entered as they are.
+//! A tar on a stream as a tree. Its entries may come in any order: directories on the way to one are entered as they are.
 
 use std::io::{self, Read};
 
@@ -7,32 +7,17 @@ use bytes::Bytes;
 use tar::{Archive, Entry, EntryType};
 use tokio::sync::mpsc::Sender;
 
+use super::error::CopyError;
 use super::host::Work;
-use crate::error::CliError;
-
-/// Why stdin is not a valid tar that can be written anywhere.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum TarError {
-    #[error("stdin is not a valid tar")]
-    Read(#[source] io::Error),
-    #[error("the tar contains `{path}`, which leads out of the destination")]
-    LeadsOut { path: String },
-    #[error("the tar ends within `{path}`")]
-    Short { path: String },
-    /// Whoever takes the items is gone, and tells why.
-    #[error("nobody takes it")]
-    SinkGone,
-}
-
-impl From<TarError> for CliError {
-    fn from(error: TarError) -> Self {
-        Self::failed(error)
-    }
-}
+use super::tar_error::TarError;
 
 /// Reads the tree.
-pub(super) async fn read(work: &Work, sender: Sender<Vec<Item>>) -> Result<(), CliError> {
-    work.run(move || match read_tar(io::stdin().lock(), Packer::new(sender)) {
+pub(super) async fn read(
+    work: &Work,
+    input: Box<dyn Read + Send>,
+    sender: Sender<Vec<Item>>,
+) -> Result<(), CopyError> {
+    work.run(move || match read_tar(input, Packer::new(sender)) {
         Ok(()) | Err(TarError::SinkGone) => Ok(()),
         Err(error) => Err(error.into()),
     })
