@@ -2,8 +2,8 @@
 
 #![no_main]
 
-// Only this file is included, because the daemon around it depends on a hundred crates.
-#[path = "../../crates/banger-daemon/src/config.rs"]
+// Only this module is included, because the daemon around it depends on a hundred crates.
+#[path = "../../crates/banger-daemon/src/config/mod.rs"]
 #[allow(dead_code)]
 mod config;
 
