@@ -67,7 +67,9 @@ impl HostAddresses {
 
 fn tell(was_known: bool, error: &io::Error) {
     if was_known {
-        eprintln!("network: `{TABLE}` cannot be read ({error}): nothing leaves the guest until it can");
+        eprintln!(
+            "network: cannot read `{TABLE}` ({error}): the guest's packets are dropped until it can be read"
+        );
     }
 }
 

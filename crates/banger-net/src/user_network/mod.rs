@@ -38,8 +38,8 @@ pub enum LaunchError {
         /// Debian package that has it.
         package: &'static str,
     },
-    /// Nobody knows what to keep the guest from.
-    #[error("cannot read which addresses are this host's own, so a guest with a network would reach them")]
+    /// The host's own addresses, which are closed to a guest, are unknown.
+    #[error("cannot list this host's own addresses, so a guest cannot be kept away from them")]
     HostAddresses(#[source] io::Error),
     /// The process could not be started.
     #[error("cannot start the network's process")]

@@ -42,7 +42,7 @@ pub(super) enum Offence {
     BeyondWindow,
     #[error("the guest sent too much for streams that have ended")]
     TooLate,
-    #[error("the guest sent too many frames without content")]
+    #[error("the guest sent too many empty frames")]
     Chatter,
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn receive(listener: UnixListener, sessions: watch::Receiver<Op
                 Err(error) => {
                     // Out of descriptors: those that are served give some back.
                     banger_sys::shortage::note_if(&error);
-                    warn!(%error, "cannot take a caller of the guest channel");
+                    warn!(%error, "cannot accept a connection to the guest channel");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },

@@ -60,7 +60,7 @@ async fn keep_on(
     sessions.send_replace(Some(session.clone()));
     let ended = driven.await;
     if let Some(offence) = session.offence() {
-        warn!(%offence, "the session with the guest is given up");
+        warn!(%offence, "the session with the guest is closed");
     }
     match ended {
         Ok(error) => io::Error::other(error),

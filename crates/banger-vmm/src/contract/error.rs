@@ -33,8 +33,8 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// Nobody knows what to keep the guest from.
-    #[error("cannot read which addresses are this host's own, so a guest with a network would reach them")]
+    /// The host's own addresses, which are closed to a guest, are unknown.
+    #[error("cannot list this host's own addresses, so a guest cannot be kept away from them")]
     HostAddresses {
         /// Why.
         source: io::Error,
@@ -210,7 +210,7 @@ pub enum ControlError {
         reason: String,
     },
     /// A file of the machine could not be read or written.
-    #[error("cannot {action}: `{}` failed", path.display())]
+    #[error("cannot {action}: cannot read or write `{}`", path.display())]
     File {
         /// What was wanted.
         action: &'static str,

@@ -32,7 +32,7 @@ pub(super) fn answer(listener: UnixListener, bell: watch::Sender<Listener>) -> A
                 Err(error) => {
                     // Out of descriptors: who waits for the agent tries without a ring.
                     banger_sys::shortage::note_if(&error);
-                    warn!(%error, "cannot answer the bell of a guest");
+                    warn!(%error, "cannot accept a guest's announcement that its agent listens");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }

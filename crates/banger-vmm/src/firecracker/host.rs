@@ -58,7 +58,7 @@ fn jailer(driver: &Firecracker, plan: &MachinePlan, from: Option<&RestorePlan>) 
         && facts.is_root
         && facts.jailer.is_some()
     {
-        warn!(why, "Firecracker is not jailed: its cell alone keeps it apart");
+        warn!(why, "Firecracker runs without its jailer");
     }
     jailer
 }
@@ -71,7 +71,7 @@ fn io_engine(tuning: Tuning) -> IoEngine {
     match (tuning.io_uring, tuning.io_uring && has_io_uring()) {
         (true, true) => IoEngine::Async,
         (true, false) => {
-            warn!("this host lets nobody use io_uring: drives are read and written without it");
+            warn!("io_uring is disabled on this host: drives are read and written without it");
             IoEngine::Sync
         }
         (false, _) => IoEngine::Sync,
@@ -97,7 +97,7 @@ fn huge_pages(tuning: Tuning, memory: MemoryMib) -> Option<HugePages> {
     }
     let (wanted, free) = ((memory.get() * 1024).div_ceil(HUGE_PAGE_KIB), free_huge_pages());
     if wanted > free {
-        warn!(wanted, free, "too few huge pages are set aside: the guest gets ordinary ones");
+        warn!(wanted, free, "too few huge pages are free: the guest gets ordinary pages");
         return None;
     }
     Some(HugePages::TwoMib)

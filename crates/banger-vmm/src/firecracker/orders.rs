@@ -47,7 +47,7 @@ async fn check_version(api: &Api) -> Result<Version, StartError> {
         return Err(StartError::TooOld { program: PROGRAM_NAME, found, minimum: OLDEST_TEXT });
     }
     if version.is_untested() {
-        warn!(%version, "this Firecracker is newer than all that banger was tried with");
+        warn!(%version, "this Firecracker is newer than the newest tested version");
     }
     Ok(version)
 }

@@ -106,7 +106,7 @@ fn end_without(pager: ProcessIdentity, machine: ProcessIdentity) -> AbortOnDropH
         };
         match gone {
             Ok(()) => {
-                warn!(pid = machine.pid, "the machine's pager has gone: the machine ends");
+                warn!(pid = machine.pid, "the machine's pager has ended, so the machine is ended");
                 if let Err(error) = machine.kill() {
                     warn!(pid = machine.pid, %error, "cannot end a machine without its pager");
                 }

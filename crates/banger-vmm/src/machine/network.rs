@@ -64,7 +64,7 @@ async fn keep_up(
             pause = Duration::ZERO;
         }
         tokio::time::sleep(END_WAIT).await;
-        warn!(pid, "the network's process has ended before its machine");
+        warn!(pid, "the machine's network process has ended");
         let Some(restart) = &restart else {
             trouble.send_replace(Some(NetworkTrouble::Lost));
             // What it tells is of interest for as long as the machine lives.
@@ -76,10 +76,10 @@ async fn keep_up(
             pause = next_pause(pause);
             match try_once(restart.as_ref(), &beside).await {
                 Ok(process) => break process,
-                Err(error) => warn!(%error, "the network cannot be started again"),
+                Err(error) => warn!(%error, "cannot restart the machine's network"),
             }
         };
-        info!(pid = process.pid, "the network is started again");
+        info!(pid = process.pid, "the machine's network has been restarted");
         trouble.send_replace(None);
         processes = vec![process];
     }
@@ -116,7 +116,7 @@ async fn ended(process: ProcessIdentity) -> u32 {
         }
     };
     if let Err(error) = waited.await {
-        warn!(pid = process.pid, %error, "cannot watch the network's process");
+        warn!(pid = process.pid, %error, "cannot watch the machine's network process");
         std::future::pending::<()>().await;
     }
     process.pid

@@ -37,9 +37,9 @@ enum CellError {
     Tap(#[source] tap::TapError),
     #[error("cannot make the root")]
     Root(#[source] root::RootError),
-    #[error("cannot limit the process")]
+    #[error("cannot set the limits of the process")]
     Limit(#[source] io::Error),
-    #[error("the daemon went away")]
+    #[error("the daemon has ended")]
     Daemon(#[source] io::Error),
     #[error("cannot start `{}`; is it a static program?", program.display())]
     Start { program: PathBuf, source: io::Error },

@@ -22,11 +22,11 @@ const ROOT_OPTIONS: &std::ffi::CStr = c"size=64k,mode=0755";
 /// Why there is no root.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RootError {
-    #[error("cannot leave the host's mounts")]
+    #[error("cannot detach from the host's mounts")]
     Leave(#[source] io::Error),
-    #[error("cannot see `{}` inside", path.display())]
+    #[error("cannot bind `{}` into the cell", path.display())]
     Bind { path: PathBuf, source: io::Error },
-    #[error("cannot make an empty root on `{}`", path.display())]
+    #[error("cannot mount an empty root on `{}`", path.display())]
     Empty { path: PathBuf, source: io::Error },
     #[error("cannot change the root")]
     Change(#[source] io::Error),
