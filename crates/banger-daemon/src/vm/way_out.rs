@@ -27,6 +27,11 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const END_WAIT: Duration = Duration::from_secs(1);
 /// How long after the end of a machine the last that its guest said may be read.
 const LAST_WORD_WAIT: Duration = Duration::from_secs(2);
+/// What a guest has to say of one machine: that it shuts down and what for, and once that it does not.
+const HONEST_LINES_MAX: u32 = 6;
+/// Between the lines of a guest that says more, doubled with each of them.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 impl Watch {
     /// Hears a machine's guest until the machine ends.
@@ -36,7 +41,8 @@ impl Watch {
         self.supervisor.spawn("way-out watch", async move {
             // Dropped when all was heard: whoever records the machine's end waits for it.
             let _hearing = hearing;
-            while let Err(error) = service.hear(&id, &machine).await {
+            let mut lines = 0;
+            while let Err(error) = service.hear(&id, &machine, &mut lines).await {
                 debug!(vm = %id, %error, "the guest's way out is not heard");
                 if tokio::time::timeout(END_WAIT, machine.ended()).await.is_ok() {
                     return;
@@ -51,8 +57,8 @@ impl Watch {
         });
     }
 
-    /// Hears the guest until the stream breaks. `Ok`: its agent is too old to be heard.
-    async fn hear(&self, id: &VmId, machine: &Arc<dyn Machine>) -> io::Result<()> {
+    /// Hears the guest until the stream breaks. `Ok`: its agent is too old to be heard. `lines` counts what it has said.
+    async fn hear(&self, id: &VmId, machine: &Arc<dyn Machine>, lines: &mut u32) -> io::Result<()> {
         let opened = async {
             let mut stream = machine.connect(STREAM_PORT, ANSWER_DEADLINE).await.map_err(io::Error::other)?;
             stream.write_all(format!("{}\n", way_out::REQUEST).as_bytes()).await?;
@@ -70,15 +76,31 @@ impl Watch {
             Announced::Unheard | Announced::Nothing => nothing,
             Announced::WayOut(way) => Announced::WayOut(way),
         });
+        let mut known = None;
         loop {
             let way = way_out::WayOut::parse(&read_line(&mut stream).await?).map(of_guest);
-            info!(vm = %id, ?way, "the guest tells of its way out");
-            self.machines.set_announced(id, machine, |_| way.map_or(nothing, Announced::WayOut));
-            let directory = self.paths.vm(id.as_str());
-            if let Err(error) = keep(&directory, way) {
-                warn!(vm = %id, error = %error, "the guest's way out is not kept");
+            if way != known {
+                known = way;
+                info!(vm = %id, ?way, "the guest tells of its way out");
+                self.machines.set_announced(id, machine, |_| way.map_or(nothing, Announced::WayOut));
+                let directory = self.paths.vm(id.as_str());
+                if let Err(error) = keep(&directory, way) {
+                    warn!(vm = %id, error = %error, "the guest's way out is not kept");
+                }
             }
+            *lines = lines.saturating_add(1);
+            tokio::time::sleep(pause_after(*lines)).await;
         }
+    }
+}
+
+/// A guest that changes its mind again and again costs less and less.
+fn pause_after(lines: u32) -> Duration {
+    let doublings = lines.saturating_sub(HONEST_LINES_MAX);
+    if doublings == 0 {
+        Duration::ZERO
+    } else {
+        FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(PAUSE_MAX)
     }
 }
 
@@ -154,6 +176,13 @@ mod tests {
         keep(vm.path(), None).unwrap();
         assert_eq!(kept(vm.path()), Announced::Unheard);
         forget(vm.path()).unwrap();
+    }
+
+    #[test]
+    fn a_guest_that_changes_its_mind_again_and_again_is_heard_less_and_less() {
+        let pauses = [0, 1, HONEST_LINES_MAX, HONEST_LINES_MAX + 1, HONEST_LINES_MAX + 2, 1000, u32::MAX];
+        let millis = pauses.map(|lines| pause_after(lines).as_millis());
+        assert_eq!(millis, [0, 0, 0, 200, 400, 30_000, 30_000]);
     }
 
     #[tokio::test]
