@@ -12,12 +12,14 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::cache::{BlobCache, CacheError, PartialBlob};
+use super::content_encoding::Received;
 use super::digest::{BlobDigest, BlobHasher};
 use super::documents::Descriptor;
 use super::patience::Tries;
 use super::registry::Registry;
 use super::registry_error::RegistryError;
 use crate::blocking::run_blocking;
+use crate::compression::Compression;
 use crate::limits::check_floor;
 
 /// How much may be written before the free space is looked at again.
@@ -87,7 +89,14 @@ async fn grow_whole(
         let (grown, ended) = grow(growth, registry, blob, told).await?;
         growth = grown;
         let Err(error) = ended else { return Ok(growth) };
-        if matches!(error, RegistryError::WrongDigest { .. } | RegistryError::TooLong { .. }) {
+        let is_other = matches!(error, RegistryError::WrongDigest { .. } | RegistryError::TooLong { .. });
+        if is_other && growth.decoding == Decoding::Done {
+            // Servers confuse a compression of their own with that of a blob that is stored so.
+            growth.decoding = Decoding::Off;
+            growth.start_over().map_err(DownloadError::Write)?;
+            continue;
+        }
+        if is_other {
             // What was taken up may have been wrong; a second time it is the registry.
             if is_second_chance || matches!(error, RegistryError::TooLong { .. }) {
                 growth.partial.discard();
@@ -103,6 +112,17 @@ async fn grow_whole(
     }
 }
 
+/// What is done with a compression that is the server's and not the blob's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decoding {
+    /// It is taken off.
+    On,
+    /// It was taken off in the latest try.
+    Done,
+    /// It is believed to be the blob's own.
+    Off,
+}
+
 /// A blob that grows, with the digest of what is there.
 struct Growth {
     partial: PartialBlob,
@@ -110,6 +130,7 @@ struct Growth {
     _held: KeyedGuard,
     hasher: BlobHasher,
     bytes: u64,
+    decoding: Decoding,
     /// What must stay free, and where.
     floor: (DiskFloor, PathBuf),
 }
@@ -124,7 +145,8 @@ impl Growth {
     ) -> io::Result<Self> {
         let floor = (cache.floor, cache.home().to_owned());
         run_blocking(move |cancelled| {
-            let mut growth = Self { partial, _held: held, hasher: BlobHasher::default(), bytes: 0, floor };
+            let (hasher, decoding) = (BlobHasher::default(), Decoding::On);
+            let mut growth = Self { partial, _held: held, hasher, bytes: 0, decoding, floor };
             if growth.partial.file.metadata()?.len() > size {
                 growth.start_over()?;
             }
@@ -147,6 +169,25 @@ impl Growth {
         self.partial.file.set_len(0)?;
         self.partial.file.seek(SeekFrom::Start(0))?;
         (self.hasher, self.bytes) = (BlobHasher::default(), 0);
+        Ok(())
+    }
+
+    /// Appends what comes out of compressed chunks, and not much more than it may become. What is damaged ends it: then
+    /// too little is here, or something else.
+    fn append_decoded(
+        &mut self,
+        encoding: Compression,
+        chunks: mpsc::Receiver<Bytes>,
+        bytes_max: u64,
+    ) -> io::Result<()> {
+        let mut decoder = encoding.reader(Received::new(chunks));
+        let mut buffer = vec![0; READ_BYTES];
+        while self.bytes <= bytes_max {
+            match decoder.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => self.append(buffer.get(..count).unwrap_or_default())?,
+            }
+        }
         Ok(())
     }
 
@@ -187,27 +228,35 @@ async fn grow(
         }
     }
     let mut here = growth.bytes;
+    let encoding = if growth.decoding == Decoding::Off { Compression::None } else { stream.encoding };
+    if encoding != Compression::None {
+        growth.decoding = Decoding::Done;
+    }
+    let bytes_max = blob.size;
     let (sender, mut receiver) = mpsc::channel::<Bytes>(CHUNKS_WAITING_MAX);
     // Writing waits for the disk, so it has a thread of its own; the network waits for it through the channel.
     let writing = run_blocking(move |_| {
-        while let Some(bytes) = receiver.blocking_recv() {
-            growth.append(&bytes)?;
+        if encoding == Compression::None {
+            while let Some(bytes) = receiver.blocking_recv() {
+                growth.append(&bytes)?;
+            }
+            return Ok(growth);
         }
-        Ok(growth)
+        growth.append_decoded(encoding, receiver, bytes_max).map(|()| growth)
     });
     let reading = async {
         let sender = sender;
         while let Some(bytes) = stream.next().await? {
             here += bytes.len() as u64;
-            if here > blob.size {
+            if here > blob.size && encoding == Compression::None {
                 let registry = registry.name().to_owned();
                 return Err(RegistryError::TooLong { registry, wanted: blob.size });
             }
             if sender.send(bytes).await.is_err() {
-                // The writer has an error, and tells it.
+                // The writer has an error or enough, and tells it.
                 break;
             }
-            told(here);
+            told(here.min(blob.size));
         }
         Ok(())
     };
@@ -221,6 +270,9 @@ fn check(growth: &Growth, registry: &Registry, blob: &Descriptor) -> Result<(), 
     let name = || registry.name().to_owned();
     if growth.bytes < blob.size {
         return Err(RegistryError::Truncated { registry: name(), wanted: blob.size, found: growth.bytes });
+    }
+    if growth.bytes > blob.size {
+        return Err(RegistryError::TooLong { registry: name(), wanted: blob.size });
     }
     let found: BlobDigest = growth.hasher.clone().finish();
     if found != blob.digest {

@@ -244,3 +244,51 @@ async fn an_empty_blob_is_a_blob() {
     let home = tempfile::tempdir().unwrap();
     assert!(read(fetch(&cache(home.path()), &registry(&fake), &blob, |_| {}).await.unwrap()).is_empty());
 }
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A registry whose blobs come with this header, and what it has in the place of a blob.
+async fn encoding(name: &'static str, sent: Vec<u8>) -> FakeRegistry {
+    FakeRegistry::with(move |asked| {
+        let is_blob = asked.path.contains("/blobs/");
+        is_blob.then(|| Reply::of(200, sent.clone()).with("Content-Encoding", name))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_blob_that_a_server_has_compressed_is_as_it_was() {
+    let zstd = ruzstd::encoding::compress_to_vec(&*content(), ruzstd::encoding::CompressionLevel::Fastest);
+    for (name, sent) in [("gzip", gzip(&content())), ("X-GZIP", gzip(&content())), ("zstd", zstd)] {
+        let fake = encoding(name, sent).await;
+        let home = tempfile::tempdir().unwrap();
+        let blob = descriptor(&BlobDigest::of(&content()), SIZE);
+        assert!(
+            read(fetch(&cache(home.path()), &registry(&fake), &blob, |_| {}).await.unwrap()) == content()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_blob_that_is_compressed_itself_stays_so_whatever_the_server_calls_that() {
+    let packed = gzip(&content());
+    let fake = encoding("gzip", packed.clone()).await;
+    let home = tempfile::tempdir().unwrap();
+    let blob = descriptor(&BlobDigest::of(&packed), packed.len());
+    assert!(read(fetch(&cache(home.path()), &registry(&fake), &blob, |_| {}).await.unwrap()) == packed);
+    assert!(fake.asked("/blobs/").len() <= 2);
+}
+
+#[tokio::test]
+async fn a_blob_that_a_server_has_compressed_becomes_no_larger_than_it_is() {
+    let fake = encoding("gzip", gzip(&vec![0; 64 << 20])).await;
+    let home = tempfile::tempdir().unwrap();
+    let blob = descriptor(&BlobDigest::of(b"x"), 1000);
+    let fetched = fetch(&cache(home.path()), &registry(&fake), &blob, |_| {}).await;
+    assert!(matches!(fetched, Err(DownloadError::Registry(RegistryError::TooLong { .. }))), "{fetched:?}");
+    assert_eq!(names(home.path()), [""; 0]);
+}

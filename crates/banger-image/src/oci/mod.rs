@@ -9,6 +9,7 @@ mod archive;
 mod authorization;
 mod cache;
 mod certificates;
+mod content_encoding;
 mod credentials;
 mod digest;
 mod documents;

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::authorization::{Challenge, basic_header, bearer_header, token_of};
 use super::certificates;
+use super::content_encoding;
 use super::credentials::Credentials;
 use super::digest::BlobDigest;
 use super::documents::MANIFEST_TYPES;
@@ -101,11 +102,14 @@ pub(crate) struct BlobStream {
     pace: Pace,
     /// Where in the blob the stream starts.
     pub(crate) offset: u64,
+    /// How the server has compressed it on its way.
+    pub(crate) encoding: Compression,
 }
 
 impl BlobStream {
     fn new(response: Response, registry: &str, patience: Patience, offset: u64) -> Self {
-        Self { response, registry: registry.to_owned(), patience, pace: patience.pace(), offset }
+        let encoding = content_encoding::of(response.headers());
+        Self { response, registry: registry.to_owned(), patience, pace: patience.pace(), offset, encoding }
     }
 
     /// Returns the next bytes; nothing at the end.
@@ -212,7 +216,12 @@ impl Registry {
         if let Err(RegistryError::Status { status: 416, .. }) = response {
             response = self.get(&path, &HeaderMap::new()).await;
         }
-        let response = response?;
+        let mut response = response?;
+        let is_partial = response.status() == StatusCode::PARTIAL_CONTENT;
+        if is_partial && content_encoding::of(response.headers()) != Compression::None {
+            // A part of what was compressed: nothing can be appended to that.
+            response = self.get(&path, &HeaderMap::new()).await?;
+        }
         let offset = if response.status() == StatusCode::PARTIAL_CONTENT { start_of(&response) } else { 0 };
         Ok(BlobStream::new(response, &self.name, self.patience, offset))
     }
