@@ -517,3 +517,19 @@ async fn an_archive_on_standard_input_gives_the_image_its_name() {
     let wanted = OciPull { name: "mine".parse().unwrap(), input: Some(ArchiveInput::at(file)), ..wanted };
     assert!(pull(&service, &wanted).await.is_ok(), "a name that is given needs no other one");
 }
+
+#[tokio::test]
+async fn a_layer_that_comes_again_above_another_one_counts_again_and_takes_its_room_once() {
+    let fake = FakeRegistry::good().await;
+    let large = "x".repeat(2 << 20);
+    let one = || Tar::new().file("both", "one").file("large", &large).file("only-one", "");
+    let other = || Tar::new().file("both", "other").file(".wh.only-one", "").file("only-other", "");
+    put(&fake, "v1", vec![one(), other(), one(), other(), one()], &json!({}));
+    let home = tempfile::tempdir().unwrap();
+    let image = pull(&service(home.path()), &wanted(&fake, home.path(), "app", "v1")).await.unwrap();
+    assert_eq!(read(&image, "both").unwrap(), b"one");
+    assert!(read(&image, "only-one").is_some() && read(&image, "only-other").is_some());
+    assert_once(&fake, 3);
+    let allocated = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(image.rootfs()).unwrap()) * 512;
+    assert!(allocated < 4 << 20, "{allocated} bytes for one file of 2 MiB");
+}
