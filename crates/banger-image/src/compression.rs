@@ -8,7 +8,7 @@ use flate2::bufread::GzDecoder;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 
-use crate::zstd_frames::ZstdFrames;
+use crate::zstd_frames::{ZstdFrames, skip_zeros};
 
 /// Enough for a dictionary of 128 MiB, twice as large as that of `xz -9`. A decoder takes what its stream asks for.
 const XZ_MEMORY_MAX: u64 = 136 << 20;
@@ -152,19 +152,6 @@ impl<R: BufRead, D: Read> Read for Parts<R, D> {
                 return Ok(0);
             }
             self.at = At::Within((self.begin)(packed)?);
-        }
-    }
-}
-
-/// Passes over zeros.
-pub(crate) fn skip_zeros(packed: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let bytes = packed.fill_buf()?;
-        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-        let is_all = zeros == bytes.len();
-        packed.consume(zeros);
-        if zeros == 0 || !is_all {
-            return Ok(());
         }
     }
 }

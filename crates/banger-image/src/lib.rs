@@ -24,6 +24,7 @@ mod linked_file;
 mod oci;
 mod progress;
 mod pull;
+mod pull_rules;
 mod service;
 mod space;
 mod sparse;
@@ -62,5 +63,6 @@ pub use oci::{
 };
 pub use progress::{Progress, Stage, StagePart};
 pub use pull::{PullError, Removal, Replace, Users};
-pub use service::{Hold, ImageService, PullRules, PullWhen};
+pub use pull_rules::PullRules;
+pub use service::{Hold, ImageService, PullWhen};
 pub use store::{Listing, Store, StoreError};

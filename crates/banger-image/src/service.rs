@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_model::{DiskFloor, ImageName, KernelName};
+use banger_model::{ImageName, KernelName};
 use banger_sys::files::StagedDirectory;
 use banger_sys::keyed_lock::SharedGuard;
 use banger_sys::paths::Paths;
@@ -20,10 +20,10 @@ use crate::kernel::{
     AgentProgram, AptPackages, DebianKernels, Kernel, KernelEntry, KernelImport, KernelManifest,
     KernelSource, is_stale, kernel_catalog, refresh_initramfs,
 };
-use crate::limits::PullLimits;
 use crate::oci::{ArchiveInput, CacheError, OciImages, OciPull, OciSource, Patience, Prune, Pruned};
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Pulls, Removal, Replace, Successor, Users};
+use crate::pull_rules::PullRules;
 use crate::store::{Store, StoreError};
 
 mod by_source;
@@ -39,23 +39,6 @@ const REGISTER_BYTES_NEEDED: u64 = 1 << 20;
 const WORK_SEED_BYTES_NEEDED: u64 = 64 << 20;
 /// A bundle's size is not known before it comes.
 const BUNDLE_BYTES_NEEDED: u64 = 256 << 20;
-
-/// What pulls keep to. By default nothing of the disk is kept free: that is for who knows what else needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PullRules {
-    /// Places (`host` or `host:port`) where answers may lead wherever they are.
-    pub trusted: Vec<String>,
-    /// What one pull may take.
-    pub limits: PullLimits,
-    /// How much of the disk stays free.
-    pub floor: DiskFloor,
-}
-
-impl Default for PullRules {
-    fn default() -> Self {
-        Self { trusted: Vec::new(), limits: PullLimits::default(), floor: DiskFloor::Bytes(0) }
-    }
-}
 
 /// All kernels and images of one state directory. Share it; every method takes `&self`.
 pub struct ImageService {

@@ -5,8 +5,6 @@ use std::io::{self, BufRead, Read};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use crate::compression::skip_zeros;
-
 /// What the `zstd` program takes without being asked twice; a decoder holds one window.
 const ZSTD_WINDOW_MAX: u64 = 128 << 20;
 
@@ -68,6 +66,19 @@ impl<R: BufRead> Read for ZstdFrames<R> {
                 return Ok(count);
             }
             self.is_in_frame = false;
+        }
+    }
+}
+
+/// Passes over zeros.
+pub(crate) fn skip_zeros(packed: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let bytes = packed.fill_buf()?;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        let is_all = zeros == bytes.len();
+        packed.consume(zeros);
+        if zeros == 0 || !is_all {
+            return Ok(());
         }
     }
 }

@@ -7,8 +7,10 @@ use banger_model::Sha256;
 use banger_sys::exec::ToolError;
 use banger_sys::files::FileError;
 
-use super::unpack::ROOTFS_BYTES_MAX;
 use crate::limits::OverLimit;
+
+/// Larger roots are not images for sandboxes.
+pub(super) const ROOTFS_BYTES_MAX: u64 = 256 << 30;
 
 /// Why a bundle is refused. Nothing is left of it.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use crate::image::{AuthorizedKey, FinishError, finish_image};
 use crate::limits::Allowance;
 use crate::oci::Patience;
 use crate::progress::{CountingReader, Progress};
-use crate::service::PullRules;
+use crate::pull_rules::PullRules;
 
 const STAGE: &str = "unpack bundle";
 /// A signature is four lines.

@@ -18,7 +18,7 @@ use crate::image::{Image, ROOTFS};
 use crate::limits::Allowance;
 use crate::oci::Patience;
 use crate::progress::Progress;
-use crate::service::PullRules;
+use crate::pull_rules::PullRules;
 use crate::test_files::{assert_clean, key, managed_image};
 
 fn silent() -> Progress {

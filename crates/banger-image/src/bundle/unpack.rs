@@ -1,16 +1,15 @@
 //! Unpacks a bundle while it comes in.
 
-use std::ffi::OsStr;
 use std::io::{self, BufReader, Read};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use banger_sys::failpoint;
 use tar::EntryType;
 
-use super::error::BundleError;
+use super::error::{BundleError, ROOTFS_BYTES_MAX};
 use super::expected::{Checking, Expected, signature};
 use super::manifest::BundleManifest;
+use crate::archive_path::contained;
 use crate::artifact::MANIFEST_FILE;
 use crate::digest::FileRecord;
 use crate::image::ROOTFS;
@@ -18,8 +17,6 @@ use crate::limits::Allowance;
 use crate::sparse::SparseFile;
 use crate::zstd_frames::ZstdFrames;
 
-/// Larger roots are not images for sandboxes.
-pub(super) const ROOTFS_BYTES_MAX: u64 = 256 << 30;
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// What may come after the archive's end: tar fills its last record with zeros.
 const TRAILER_BYTES_MAX: u64 = 1 << 20;
@@ -86,19 +83,6 @@ fn unpack_entries(
         manifest.ok_or(BundleError::Missing { entry: MANIFEST_FILE })?,
         rootfs.ok_or(BundleError::Missing { entry: ROOTFS })?,
     ))
-}
-
-/// Returns an entry's path relative to the archive's root; nothing when it would leave that.
-fn contained(entry: &[u8]) -> Option<PathBuf> {
-    let mut path = PathBuf::new();
-    for component in Path::new(OsStr::from_bytes(entry)).components() {
-        match component {
-            Component::CurDir => {}
-            Component::Normal(name) => path.push(name),
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
-        }
-    }
-    Some(path)
 }
 
 fn read_manifest(entry: &mut impl Read) -> Result<BundleManifest, BundleError> {

@@ -13,9 +13,10 @@ use banger_sys::id::random_hex;
 use crate::artifact::{MANIFEST_FILE, manifest_bytes};
 use crate::digest::FileRecord;
 use crate::image::authorized_key::AuthorizedKey;
+use crate::image::home_source::HomeSource;
 use crate::image::manifest::{ImageManifest, ManagedFiles, ROOTFS, Source, WORK_SEED};
 use crate::image::process::ImageProcess;
-use crate::image::work_seed::{HomeSource, WorkSeedError, write_work_seed};
+use crate::image::work_seed::{WorkSeedError, write_work_seed};
 
 /// Why an image whose root is there does not become whole.
 #[derive(Debug, thiserror::Error)]

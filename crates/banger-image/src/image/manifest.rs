@@ -4,14 +4,12 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use banger_model::{ImageName, KernelName};
-use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, Kind, Manifest};
 use crate::digest::FileRecord;
 use crate::image::authorized_key::KeyFingerprint;
-use crate::image::manifest_form::ImageForm;
+use crate::image::home_source::HomeSource;
 use crate::image::process::ImageProcess;
-use crate::image::work_seed::HomeSource;
 use crate::linked_file::LinkedFile;
 
 /// The read-only root of all its VMs.
@@ -22,8 +20,7 @@ pub(crate) const WORK_SEED: &str = "work-seed.ext4";
 pub(crate) const HOME: &str = "home.ext4";
 
 /// What is recorded of an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "serde_json::Value", into = "ImageForm")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageManifest {
     /// Its name.
     pub name: ImageName,

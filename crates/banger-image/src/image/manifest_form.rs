@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use banger_model::{ImageName, KernelName};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::artifact::Manifest as _;
 use crate::digest::FileRecord;
@@ -137,14 +137,20 @@ impl FirstForm {
     }
 }
 
-impl TryFrom<serde_json::Value> for ImageManifest {
-    type Error = serde_json::Error;
+impl Serialize for ImageManifest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ImageForm::from(self.clone()).serialize(serializer)
+    }
+}
 
-    fn try_from(text: serde_json::Value) -> Result<Self, Self::Error> {
-        match text.get("format_version").and_then(serde_json::Value::as_u64) {
-            Some(1) => serde_json::from_value::<FirstForm>(text)?.into_manifest(),
+impl<'de> Deserialize<'de> for ImageManifest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = serde_json::Value::deserialize(deserializer)?;
+        let manifest = match text.get("format_version").and_then(serde_json::Value::as_u64) {
+            Some(1) => serde_json::from_value(text).and_then(FirstForm::into_manifest),
             Some(_) | None => serde_json::from_value::<ImageForm>(text).map(Self::from),
-        }
+        };
+        manifest.map_err(serde::de::Error::custom)
     }
 }
 

@@ -7,6 +7,7 @@ mod build_directory;
 mod catalog;
 mod contents;
 mod finish;
+mod home_source;
 mod manifest;
 mod manifest_form;
 mod process;
@@ -24,6 +25,7 @@ pub(crate) use build_directory::sweep_build_directories;
 pub use catalog::{BundleEntry, EntrySource, ImageEntry, Recipe, image_catalog};
 pub use finish::FinishError;
 pub(crate) use finish::{ImageFacts, finish_image, record_rootfs};
+pub(crate) use home_source::HomeSource;
 pub(crate) use manifest::ROOTFS;
 pub use manifest::{Image, ImageManifest, LinkedFiles, ManagedFiles, Source};
 pub use process::ImageProcess;
@@ -32,6 +34,4 @@ pub use registered::{ImageRegistration, PromoteError, RegisterError, RegisterReq
 pub(crate) use sshd::{SSHD_DROP_IN, SSHD_DROP_IN_PATH};
 pub use sub_ids::has_sub_ids;
 pub use work_seed::WorkSeedError;
-pub(crate) use work_seed::{
-    HomeSource, is_stale, options as format_options, refresh_work_seed, sweep_refreshes,
-};
+pub(crate) use work_seed::{is_stale, options as format_options, refresh_work_seed, sweep_refreshes};

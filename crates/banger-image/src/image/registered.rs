@@ -15,10 +15,11 @@ use crate::bounded::Bounded;
 use crate::digest::FileRecord;
 use crate::image::authorized_key::AuthorizedKey;
 use crate::image::finish::{FinishError, write_manifest};
+use crate::image::home_source::HomeSource;
 use crate::image::manifest::{
     HOME, Image, ImageManifest, LinkedFiles, ManagedFiles, ROOTFS, Source, WORK_SEED,
 };
-use crate::image::work_seed::{HomeSource, write_work_seed};
+use crate::image::work_seed::write_work_seed;
 use crate::linked_file::LinkedFile;
 use crate::oci::distro_of;
 use crate::progress::{CountingReader, Progress};

@@ -10,19 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use banger_ext4::{Ext4Edit, Ext4Reader, FormatError, FormatOptions, Journal, ReadError};
+use banger_ext4::{Ext4Reader, FormatError, FormatOptions, Journal};
 use banger_sys::failpoint;
 use banger_sys::files::{FileError, publish, sweep_staging, write_atomic};
 use banger_sys::id::random_bytes;
 
 use crate::artifact::{MANIFEST_FILE, manifest_bytes};
-use crate::image::authorized_key::{AuthorizedKey, provision_authorized_key};
+use crate::image::authorized_key::AuthorizedKey;
+use crate::image::home_source::HomeSource;
 use crate::image::manifest::{Image, Source, WORK_SEED};
 
-/// Where the content of `/root` is in an image's root.
-const ROOT_HOME: &[u8] = b"root";
-/// Where a link `/root` cannot lead to: the guest has file systems of the kernel there, and makes a directory of the link.
-const NO_HOMES: [&[u8]; 5] = [b"", b"dev", b"proc", b"run", b"sys"];
 /// What images of the first format had.
 const OLD_SEED: &str = "work-seed.tar";
 const REFRESH_INFIX: &str = ".refresh.";
@@ -43,63 +40,6 @@ pub enum WorkSeedError {
     #[error("cannot record the key of the work-seed")]
     Record(#[source] FileError),
 }
-
-/// Where a home's content comes from: a directory of a file system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HomeSource {
-    pub(crate) file: PathBuf,
-    pub(crate) directory: &'static [u8],
-}
-
-impl HomeSource {
-    /// The `/root` of an image's root.
-    pub(crate) fn of_root(rootfs: PathBuf) -> Self {
-        Self { file: rootfs, directory: ROOT_HOME }
-    }
-
-    /// A file system that is nothing but a home.
-    pub(crate) fn whole(file: PathBuf) -> Self {
-        Self { file, directory: b"" }
-    }
-
-    /// Begins a file system that has this home and lets the key in.
-    pub(crate) fn begin<'r>(
-        &self,
-        reader: &'r Ext4Reader,
-        path: &Path,
-        options: FormatOptions,
-        key: &AuthorizedKey,
-    ) -> Result<Ext4Edit<'r>, FormatError> {
-        let mut home = Ext4Edit::begin(reader, &self.place(reader)?, path, options)?;
-        for (name, content) in ADDED {
-            if !home.exists(name)? {
-                home.write(name, 0o644, content)?;
-            }
-        }
-        provision_authorized_key(&mut home, key)?;
-        Ok(home)
-    }
-
-    /// Tells whether the file system is nothing but a home.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.directory.is_empty()
-    }
-
-    /// Returns where the content is, behind all links: an image of ostree has `root -> var/roothome`. Where it leads to
-    /// nothing, nothing is there.
-    pub(crate) fn place(&self, reader: &Ext4Reader) -> Result<Vec<u8>, ReadError> {
-        if self.is_whole() {
-            return Ok(Vec::new());
-        }
-        let found = reader.resolve(self.directory)?;
-        Ok(found
-            .filter(|place| !NO_HOMES.contains(&place.as_slice()))
-            .unwrap_or_else(|| self.directory.to_vec()))
-    }
-}
-
-/// Files that every home starts with where the image has none of that name.
-const ADDED: &[(&[u8], &[u8])] = &[(b".hushlogin", b"")];
 
 /// Writes a seed.
 pub(crate) fn write_work_seed(

@@ -13,9 +13,10 @@ use banger_sys::id::random_hex;
 use serde::Deserialize;
 
 use super::digest::BlobDigest;
-use super::documents::{ConfigDocument, DocumentError, LAYERS_MAX, null_is_default};
+use super::documents::{ConfigDocument, DocumentError, LAYERS_MAX};
 use super::layer::Layer;
 use super::local_image::{LocalImage, LocalImageError, read_document};
+use super::null::null_is_default;
 use super::platform::Platform;
 use super::reference::Reference;
 use crate::blocking::Cancelled;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Deserializer};
 
 use super::digest::BlobDigest;
+use super::null::null_is_default;
 use super::platform::Platform;
 
 /// Media types that a registry may answer with.
@@ -279,12 +280,6 @@ fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
         Some(Words::One(word)) if !word.is_empty() => vec![word],
         Some(Words::One(_)) | None => Vec::new(),
     })
-}
-
-pub(super) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod layout;
 mod left_out;
 mod local;
 mod local_image;
+mod null;
 mod patience;
 mod platform;
 mod pull;

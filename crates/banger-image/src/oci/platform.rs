@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::documents::null_is_default;
+use super::null::null_is_default;
 
 /// What a build runs on, in the words of whoever made it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -42,7 +42,7 @@ use crate::image::{
 };
 use crate::limits::{Allowance, OverLimit, check_floor};
 use crate::progress::{Progress, StagePart};
-use crate::service::PullRules;
+use crate::pull_rules::PullRules;
 
 /// Layers that are fetched at the same time.
 const FETCHES_MAX: usize = 4;

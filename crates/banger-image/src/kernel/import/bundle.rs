@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use banger_model::Sha256;
 use tar::EntryType;
 
-use super::parts::{CONFIG, INITRD, MODULES};
+use super::part_names::{CONFIG, INITRD, MODULES};
 use crate::archive_path::contained;
 use crate::artifact::MANIFEST_FILE;
 use crate::blocking::Cancelled;

@@ -5,6 +5,7 @@
 mod bundle;
 mod error;
 mod own;
+mod part_names;
 mod parts;
 mod root;
 

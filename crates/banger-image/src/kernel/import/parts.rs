@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::ImportError;
+use super::part_names::{CONFIG, INITRD, MODULES};
 use crate::artifact::{MANIFEST_FILE, Manifest as _};
 use crate::bounded::{read_file, read_text};
 use crate::kernel::bzimage;
@@ -15,12 +16,6 @@ use crate::kernel::manifest::{INITRAMFS, KernelManifest, VMLINUX, VMLINUZ};
 use crate::kernel::stack::KernelImage;
 
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
-/// The directory of the modules, or of directories of them by release.
-pub(super) const MODULES: &str = "modules";
-/// The configuration of a kernel.
-pub(super) const CONFIG: &str = "config";
-/// Another usual name of an initramfs.
-pub(super) const INITRD: &str = "initrd.img";
 /// Where `make modules_install` puts the modules of a release, below the directory that it is given.
 const INSTALLED: [&str; 2] = ["lib/modules", "usr/lib/modules"];
 
