@@ -43,7 +43,7 @@ pub enum ChoiceError {
     #[error("Firecracker is not installed")]
     NoFirecracker,
     /// Firecracker was asked for and cannot run machines here.
-    #[error("Firecracker cannot run a VM on this host: {why}")]
+    #[error("Firecracker cannot be used: {why}")]
     UnfitFirecracker {
         /// Why.
         why: String,

@@ -68,7 +68,7 @@ fn what_keeps_firecracker_from_being_used_is_told() {
     assert_eq!(
         both(&unfit),
         "auto: Firecracker is installed, but not used: this user may not open /dev/kvm\n\
-         named: Firecracker cannot run a VM on this host: this user may not open /dev/kvm"
+         named: Firecracker cannot be used: this user may not open /dev/kvm"
     );
     let software = HostFacts { virtualization: Virtualization::SoftwareOnly, ..with_firecracker("1.16.1") };
     assert_eq!(
