@@ -1,6 +1,7 @@
 //! Converts the host's `ExecStart` to arguments for execve. Pure, except for the working directory, which is opened here.
 
 use std::{
+    collections::HashMap,
     ffi::{CString, NulError},
     os::{
         fd::{AsRawFd as _, OwnedFd},
@@ -129,11 +130,15 @@ fn variables(start: &ExecStart, account: &Account) -> Result<Variables, PlanErro
         (b"LOGNAME".to_vec(), account.name.clone()),
         (b"SHELL".to_vec(), account.shell.clone()),
     ];
+    // Images exist with thousands of variables: each is found by its name at once.
+    let mut places: HashMap<Vec<u8>, usize> =
+        variables.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect();
     for variable in &start.environment {
         if variable.name.is_empty() || variable.name.contains(&b'=') {
             return Err(PlanError::VariableName);
         }
-        match variables.iter_mut().find(|(name, _)| *name == variable.name) {
+        let place = *places.entry(variable.name.to_vec()).or_insert(variables.len());
+        match variables.get_mut(place) {
             Some((_, value)) => *value = variable.value.to_vec(),
             None => variables.push((variable.name.to_vec(), variable.value.to_vec())),
         }

@@ -10,12 +10,13 @@ use crate::way_out;
 /// Returns a sentence if the command was ended by the guest's shutdown, whose kind may be known already.
 pub(super) fn sentence(status: ExitStatus, known: Option<WayOut>) -> Option<String> {
     let is_asked = matches!(status.signal(), Some(libc::SIGTERM | libc::SIGHUP | libc::SIGKILL));
-    let way = is_asked.then(|| way_out::of_first_process().or(known)).flatten()?;
+    // The host's stop is carried out as a reboot, so what is known comes before what the first process says.
+    let way = is_asked.then(|| known.or_else(way_out::of_first_process)).flatten()?;
     let does = match way {
-        WayOut::Reboot => "reboots",
-        WayOut::PowerOff => "powers off",
-        WayOut::Halt => "halts",
-        WayOut::Unknown => "shuts down",
+        WayOut::Reboot => "is rebooting",
+        WayOut::PowerOff => "is powering off",
+        WayOut::Halt => "is halting",
+        WayOut::Unknown => "is shutting down",
     };
     Some(format!("the command was ended because the guest {does}"))
 }
@@ -30,6 +31,6 @@ mod tests {
         let ended = ExitStatus::from_raw(libc::SIGTERM);
         assert_eq!(sentence(ended, None), None, "this host does not shut down");
         let told = sentence(ended, Some(WayOut::PowerOff)).unwrap();
-        assert_eq!(told, "the command was ended because the guest powers off");
+        assert_eq!(told, "the command was ended because the guest is powering off");
     }
 }

@@ -66,7 +66,7 @@ fn guest_reboots() {
     // The init ends the command first, and that is what its caller sees.
     let reboot = "echo kept > /root/file; reboot; sleep 1000";
     let told = home.banger(&["vm", "exec", "dev", "--", "sh", "-c", reboot]).run();
-    assert!(told.status > 128 && told.stderr.contains("the guest reboots"), "{told:?}");
+    assert!(told.status > 128 && told.stderr.contains("the guest is rebooting"), "{told:?}");
     assert!(wait_for("the guest rebooted"));
     assert!(wait_for("\"value\":\"running\""));
     let guest = |script: &str| home.text(&["vm", "exec", "dev", "--", "sh", "-c", script]);
