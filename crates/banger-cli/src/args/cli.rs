@@ -241,6 +241,24 @@ mod tests {
         check(&Cli::command());
     }
 
+    #[test]
+    fn paragraphs_of_help_are_wrapped_by_the_terminal_and_examples_fit_in_it() {
+        fn check(command: &clap::Command) {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<_> = after.lines().collect();
+            for pair in lines.windows(2) {
+                let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+                let [one, other] = pair else { continue };
+                assert!(!(is_prose(one) && is_prose(other)), "{}: {one:?} {other:?}", command.get_name());
+            }
+            for example in lines.iter().filter(|line| line.starts_with(' ')) {
+                assert!(example.chars().count() < 100, "{}: {example}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&command());
+    }
+
     fn list(command: &clap::Command, path: &str, lines: &mut Vec<String>) {
         for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
             let path = format!("{path} {}", sub.get_name()).trim().to_owned();
