@@ -5,10 +5,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::archive_path::contained;
 use crate::blocking::Cancelled;
 use crate::bounded::Bounded;
-use crate::compression::Compression;
+use crate::formats::archive_path::contained;
+use crate::formats::compression::Compression;
 use crate::kernel::module_tree::Place;
 
 /// Longest text that a package says about itself.

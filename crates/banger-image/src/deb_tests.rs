@@ -137,7 +137,7 @@ fn a_package_that_does_not_say_what_it_is_is_refused() {
 #[test]
 fn a_compressed_file_is_written_as_it_was_before() {
     let home = tempfile::tempdir().unwrap();
-    let packed = crate::compression::tests::pack("xz", &["-c"], b"module");
+    let packed = crate::formats::compression::tests::pack("xz", &["-c"], b"module");
     let package = deb(home.path(), "data.tar", &tar(&[("./a.ko.xz", tar::EntryType::Regular, &packed)]));
     let place = |path: &Path| crate::kernel::module_tree::place_in_tree(path);
     unpack_deb(&package, &home.path().join("target"), place, &Cancelled::default()).unwrap();

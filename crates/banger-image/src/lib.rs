@@ -4,16 +4,14 @@
 //! time. What it publishes appears whole or not at all. Nothing here needs root or a mount.
 
 mod apt;
-mod archive_path;
 mod artifact;
 mod blocking;
 mod bounded;
 mod bundle;
-mod compression;
-mod cpio;
 mod deb;
 mod digest;
 mod disk;
+mod formats;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod host_tools;
@@ -27,11 +25,9 @@ mod pull;
 mod pull_rules;
 mod service;
 mod space;
-mod sparse;
 mod store;
 #[cfg(test)]
 mod test_files;
-mod zstd_frames;
 
 pub use apt::{AptError, PackageSources};
 pub use artifact::{Artifact, Kind, Manifest};

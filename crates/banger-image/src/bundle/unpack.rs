@@ -9,13 +9,13 @@ use tar::EntryType;
 use super::error::{BundleError, ROOTFS_BYTES_MAX};
 use super::expected::{Checking, Expected, signature};
 use super::manifest::BundleManifest;
-use crate::archive_path::contained;
 use crate::artifact::MANIFEST_FILE;
 use crate::digest::FileRecord;
+use crate::formats::archive_path::contained;
+use crate::formats::sparse::SparseFile;
+use crate::formats::zstd_frames::ZstdFrames;
 use crate::image::ROOTFS;
 use crate::limits::Allowance;
-use crate::sparse::SparseFile;
-use crate::zstd_frames::ZstdFrames;
 
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// What may come after the archive's end: tar fills its last record with zeros.

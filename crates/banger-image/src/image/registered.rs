@@ -13,6 +13,7 @@ use banger_sys::id::random_hex;
 use crate::blocking::Cancelled;
 use crate::bounded::Bounded;
 use crate::digest::FileRecord;
+use crate::formats::sparse::copy_sparse;
 use crate::image::authorized_key::AuthorizedKey;
 use crate::image::finish::{FinishError, write_manifest};
 use crate::image::home_source::HomeSource;
@@ -23,7 +24,6 @@ use crate::image::work_seed::write_work_seed;
 use crate::linked_file::LinkedFile;
 use crate::oci::distro_of;
 use crate::progress::{CountingReader, Progress};
-use crate::sparse::copy_sparse;
 
 /// The architecture of every guest here, in Debian's words.
 const ARCH: &str = "amd64";

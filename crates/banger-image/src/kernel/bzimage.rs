@@ -4,7 +4,7 @@
 
 use std::io::{self, Read};
 
-use crate::compression::{lzma, xz};
+use crate::formats::compression::{lzma, xz};
 
 const HEADER_MAGIC: (usize, &[u8]) = (0x202, b"HdrS");
 const SETUP_SECTORS: usize = 0x1f1;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::compression::tests::pack;
+use crate::formats::compression::tests::pack;
 
 fn elf(numbers: u32) -> Vec<u8> {
     let mut elf = b"\x7fELF".to_vec();

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cpio::CpioWriter;
+use crate::formats::cpio::CpioWriter;
 use crate::kernel::modules::{GUEST_MODULES, ModuleIndex, ModuleTexts, ModulesError, module_name};
 
 /// The modules' entries are numbered from here, well after those of the agent's part.
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn the_first_process_finds_the_devices_that_it_needs_before_it_mounts_any() {
         let bytes = initramfs(b"the agent", &no_modules_part());
-        let entries = crate::cpio::list(&bytes);
+        let entries = crate::formats::cpio::list(&bytes);
         assert_eq!(
             entries,
             [

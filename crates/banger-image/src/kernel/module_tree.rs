@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::blocking::Cancelled;
-use crate::compression::Compression;
+use crate::formats::compression::Compression;
 
 /// What the kernel's build tells about the modules; the rest of `modules.*` is made anew by `depmod`.
 const BUILD_TEXTS: [&str; 3] = ["modules.builtin", "modules.builtin.modinfo", "modules.order"];
@@ -128,7 +128,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::compression::tests::pack;
+    use crate::formats::compression::tests::pack;
 
     #[test]
     fn modules_come_out_uncompressed_and_nothing_else_comes_along() {

@@ -76,7 +76,7 @@ fn find_release(base: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compression::Compression;
+    use crate::formats::compression::Compression;
 
     #[test]
     fn only_the_kernel_and_its_modules_are_taken_wherever_the_release_has_them() {

@@ -11,7 +11,7 @@ use object::{Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, S
 
 use super::bzimage::tests::{bzimage, pack_kernel};
 use super::elf::tests::elf_kernel;
-use crate::compression::tests::pack;
+use crate::formats::compression::tests::pack;
 
 /// A module: its path below `kernel`, the functions that it has and needs, and what else it says.
 type Module = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);

@@ -20,7 +20,7 @@ use super::null::null_is_default;
 use super::platform::Platform;
 use super::reference::Reference;
 use crate::blocking::Cancelled;
-use crate::compression::Compression;
+use crate::formats::compression::Compression;
 use crate::limits::{Allowance, OverLimit};
 
 /// More members than any archive has.

@@ -7,7 +7,7 @@ use bytes::{Buf as _, Bytes};
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use tokio::sync::mpsc;
 
-use crate::compression::Compression;
+use crate::formats::compression::Compression;
 
 /// Returns how an answer is compressed; nothing known counts as nothing at all, and the digest tells.
 pub(super) fn of(headers: &HeaderMap) -> Compression {

@@ -19,7 +19,7 @@ use super::patience::Tries;
 use super::registry::Registry;
 use super::registry_error::RegistryError;
 use crate::blocking::run_blocking;
-use crate::compression::Compression;
+use crate::formats::compression::Compression;
 use crate::limits::check_floor;
 
 /// How much may be written before the free space is looked at again.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::digest::{BlobDigest, BlobHasher};
 use crate::blocking::Cancelled;
-use crate::compression::Compression;
+use crate::formats::compression::Compression;
 use crate::limits::{Allowance, OverLimit};
 
 const BUFFER_BYTES: usize = 256 << 10;
@@ -161,7 +161,7 @@ mod tests {
     use std::sync::mpsc::sync_channel;
 
     use super::*;
-    use crate::compression::tests::pack;
+    use crate::formats::compression::tests::pack;
 
     fn layer(stored: &[u8], content: &[u8]) -> Layer {
         let mut file = tempfile::tempfile().unwrap();

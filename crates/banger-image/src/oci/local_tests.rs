@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::compression::tests::pack;
+use crate::formats::compression::tests::pack;
 use crate::limits::Allowance;
 use crate::oci::digest::BlobDigest;
 use crate::oci::layer::{Chunks, Layer};

@@ -23,7 +23,7 @@ use super::reference::Reference;
 use super::registry_error::RegistryError;
 use super::secret::Secret;
 use super::text::plain;
-use crate::compression::Compression;
+use crate::formats::compression::Compression;
 
 /// The specification asks clients to take at least 4 MiB.
 const MANIFEST_BYTES_MAX: u64 = 4 << 20;

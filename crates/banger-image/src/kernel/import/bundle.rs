@@ -14,11 +14,11 @@ use banger_model::Sha256;
 use tar::EntryType;
 
 use super::part_names::{CONFIG, INITRD, MODULES};
-use crate::archive_path::contained;
 use crate::artifact::MANIFEST_FILE;
 use crate::blocking::Cancelled;
-use crate::compression::Compression;
 use crate::digest::HashingReader;
+use crate::formats::archive_path::contained;
+use crate::formats::compression::Compression;
 use crate::kernel::manifest::{INITRAMFS, MODULES_DRIVE, MODULES_PART, VMLINUX, VMLINUZ};
 
 /// Files that may stand at the root of a bundle.

@@ -1,8 +1,8 @@
 use tar::{Builder, Header};
 
 use super::*;
-use crate::compression::tests::pack;
 use crate::digest::sha256_hex;
+use crate::formats::compression::tests::pack;
 
 /// A bundle of everything in a directory.
 pub(crate) fn bundle_of(directory: &Path) -> Vec<u8> {

@@ -8,7 +8,7 @@ use flate2::bufread::GzDecoder;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 
-use crate::zstd_frames::{ZstdFrames, skip_zeros};
+use crate::formats::zstd_frames::{ZstdFrames, skip_zeros};
 
 /// Enough for a dictionary of 128 MiB, twice as large as that of `xz -9`. A decoder takes what its stream asks for.
 const XZ_MEMORY_MAX: u64 = 136 << 20;
