@@ -9,7 +9,6 @@ mod blocking;
 mod bounded;
 mod bundle;
 mod deb;
-mod digest;
 mod disk;
 mod formats;
 #[cfg(fuzzing)]
@@ -18,25 +17,25 @@ mod host_tools;
 mod image;
 mod kernel;
 mod limits;
-mod linked_file;
 mod oci;
 mod progress;
 mod pull;
 mod pull_rules;
 mod service;
 mod space;
-mod store;
 #[cfg(test)]
 mod test_files;
 
 pub use apt::{AptError, PackageSources};
+pub use artifact::digest::FileRecord;
+pub use artifact::linked_file::LinkedFile;
+pub use artifact::store::{Listing, Store, StoreError};
 pub use artifact::{Artifact, Kind, Manifest};
 pub use bundle::{
     BundleError, BundleLocation, BundleLocationError, BundlePull, BundlePullError, FetchError, MinisignKey,
     MinisignKeyError, PackError, PackedBundle, pack_bundle,
 };
 pub use deb::DebError;
-pub use digest::FileRecord;
 pub use disk::{DiskError, make_overlay_disk, make_work_disk};
 pub use host_tools::{HOST_TOOLS, HostTool, MissingTool};
 pub use image::{
@@ -51,7 +50,6 @@ pub use kernel::{
     ModulesError, PackageError, RefreshError, StackError, kernel_catalog,
 };
 pub use limits::{OverLimit, PullLimits};
-pub use linked_file::LinkedFile;
 pub use oci::{
     ArchiveInput, CacheError, CredentialsError, DocumentError, FlattenError, LayerError, LayerReadError,
     LocalImageError, OciPull, OciPullError, OciSource, OciSourceError, PlainHttp, Prune, Pruned, Reference,
@@ -61,4 +59,3 @@ pub use progress::{Progress, Stage, StagePart};
 pub use pull::{PullError, Removal, Replace, Users};
 pub use pull_rules::PullRules;
 pub use service::{Hold, ImageService, PullWhen};
-pub use store::{Listing, Store, StoreError};

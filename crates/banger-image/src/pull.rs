@@ -16,6 +16,7 @@ use banger_sys::keyed_lock::{AloneGuard, KeyedGuard, KeyedLock, SharedGuard, Sha
 use banger_sys::memory::give_back;
 use futures::future::BoxFuture;
 
+use crate::artifact::store::{Store, StoreError};
 use crate::artifact::{Artifact, Kind, Manifest};
 use crate::blocking::run_blocking;
 use crate::bundle::BundlePullError;
@@ -24,7 +25,6 @@ use crate::kernel::{ImportError, KernelBuildError, RefreshError};
 use crate::limits::check_floor;
 use crate::oci::OciPullError;
 use crate::space::ran_out_of_space;
-use crate::store::{Store, StoreError};
 
 /// What a pull does with a kernel or image that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

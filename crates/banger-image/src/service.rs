@@ -9,6 +9,7 @@ use banger_sys::keyed_lock::SharedGuard;
 use banger_sys::paths::Paths;
 
 use crate::artifact::Kind;
+use crate::artifact::store::{Store, StoreError};
 use crate::blocking::run_blocking;
 use crate::bundle::{BundleImages, BundlePull, BundlePullError};
 use crate::image::{
@@ -24,7 +25,6 @@ use crate::oci::{ArchiveInput, CacheError, OciImages, OciPull, OciSource, Patien
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Pulls, Removal, Replace, Successor, Users};
 use crate::pull_rules::PullRules;
-use crate::store::{Store, StoreError};
 
 mod by_source;
 

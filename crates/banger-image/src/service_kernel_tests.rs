@@ -209,7 +209,7 @@ async fn files_of_a_removed_kernel_stay_readable_for_who_has_them_open() {
     let drive = fs::File::open(kernel.modules_drive().unwrap()).unwrap();
     kernels.service.kernel_removal(&debian()).await.unwrap().remove().await.unwrap();
     assert_eq!(kernels.names(), [""; 0]);
-    let record = crate::digest::FileRecord::of_content(drive).unwrap();
+    let record = crate::artifact::digest::FileRecord::of_content(drive).unwrap();
     assert_eq!(record, kernel.manifest.files["modules.ext4"]);
 }
 
@@ -220,7 +220,7 @@ fn readers_see_only_whole_manifests_during_a_thousand_rewrites() {
     let service = service_at(home.path(), PathBuf::new(), 0).1;
     let place = service.kernels().place(&debian());
     fs::create_dir_all(&place).unwrap();
-    let record = |text: &str| crate::digest::FileRecord::of_bytes(text.as_bytes());
+    let record = |text: &str| crate::artifact::digest::FileRecord::of_bytes(text.as_bytes());
     for (file, content) in [("vmlinux", "kernel"), ("modules.cpio", "modules"), ("initramfs", "none yet")] {
         fs::write(place.join(file), content).unwrap();
     }

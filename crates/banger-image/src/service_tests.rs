@@ -10,8 +10,8 @@ use futures::future::{BoxFuture, join_all};
 use tokio::sync::{Barrier, Semaphore};
 
 use super::*;
+use crate::artifact::digest::{FileRecord, sha256_hex};
 use crate::artifact::{MANIFEST_FILE, manifest_bytes};
-use crate::digest::{FileRecord, sha256_hex};
 use crate::image::{ImageBuildError, ImageFacts, Recipe, finish_image, record_rootfs};
 use crate::kernel::KernelBuildError;
 use crate::test_files::{key, other_key, write_rootfs};

@@ -6,10 +6,10 @@ use std::process::Command;
 use banger_ext4::{EntryKind, Ext4Writer, Journal, Metadata};
 use banger_sys::files::StagedDirectory;
 
+use crate::artifact::store::Store;
 use crate::image::{
     AuthorizedKey, Image, ImageFacts, ImageManifest, finish_image, format_options, record_rootfs,
 };
-use crate::store::Store;
 
 /// The key of tests.
 pub(crate) fn key() -> AuthorizedKey {

@@ -9,7 +9,7 @@ use minisign_verify::{PublicKey, Signature, StreamVerifier};
 use sha2::{Digest as _, Sha256 as Sha256Hasher};
 
 use super::error::BundleError;
-use crate::digest::hex;
+use crate::artifact::digest::hex;
 
 /// A text that is no public key of minisign.
 #[derive(Debug, thiserror::Error)]

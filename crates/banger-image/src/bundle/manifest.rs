@@ -6,7 +6,7 @@ use banger_model::{ImageName, KernelName};
 use serde::{Deserialize, Serialize};
 
 use super::error::BundleError;
-use crate::digest::FileRecord;
+use crate::artifact::digest::FileRecord;
 use crate::image::{ImageFacts, ImageManifest, ImageProcess};
 
 const FORMAT_VERSION: u32 = 1;

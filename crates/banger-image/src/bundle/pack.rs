@@ -11,9 +11,9 @@ use banger_sys::files::{publish, remove_any, sibling};
 
 use super::error::PackError;
 use super::manifest::BundleManifest;
+use crate::artifact::digest::FileRecord;
 use crate::artifact::{MANIFEST_FILE, Manifest as _};
 use crate::blocking::{Cancelled, run_blocking};
-use crate::digest::FileRecord;
 use crate::image::{Image, ROOTFS};
 use crate::progress::{CountingReader, Progress};
 

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::expected::Expected;
 use super::unpack::unpack_bundle;
 use super::*;
-use crate::digest::{FileRecord, sha256_hex};
+use crate::artifact::digest::{FileRecord, sha256_hex};
 use crate::image::{Image, ROOTFS};
 use crate::limits::Allowance;
 use crate::oci::Patience;

@@ -10,7 +10,7 @@ use super::error::{BundleError, ROOTFS_BYTES_MAX};
 use super::expected::{Checking, Expected, signature};
 use super::manifest::BundleManifest;
 use crate::artifact::MANIFEST_FILE;
-use crate::digest::FileRecord;
+use crate::artifact::digest::FileRecord;
 use crate::formats::archive_path::contained;
 use crate::formats::sparse::SparseFile;
 use crate::formats::zstd_frames::ZstdFrames;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::digest::{FileRecord, hex};
+use crate::artifact::digest::{FileRecord, hex};
 
 const CHUNK_BYTES: usize = 256 << 10;
 /// Blocks of zeros of this size become holes: the block of most file systems.

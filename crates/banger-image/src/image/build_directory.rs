@@ -11,7 +11,7 @@ use banger_sys::files::remove_any;
 use banger_sys::host::free_bytes;
 use banger_sys::id::random_hex;
 
-use crate::digest::sha256_hex;
+use crate::artifact::digest::sha256_hex;
 
 const MEMORY: &str = "/dev/shm";
 /// Where images are built by those who are not root.

@@ -10,8 +10,8 @@ use banger_sys::failpoint;
 use banger_sys::files::StagedDirectory;
 use banger_sys::id::random_hex;
 
+use crate::artifact::digest::FileRecord;
 use crate::artifact::{MANIFEST_FILE, manifest_bytes};
-use crate::digest::FileRecord;
 use crate::image::authorized_key::AuthorizedKey;
 use crate::image::home_source::HomeSource;
 use crate::image::manifest::{ImageManifest, ManagedFiles, ROOTFS, Source, WORK_SEED};

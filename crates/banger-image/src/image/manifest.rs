@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use banger_model::{ImageName, KernelName};
 
+use crate::artifact::digest::FileRecord;
+use crate::artifact::linked_file::LinkedFile;
 use crate::artifact::{Artifact, Kind, Manifest};
-use crate::digest::FileRecord;
 use crate::image::authorized_key::KeyFingerprint;
 use crate::image::home_source::HomeSource;
 use crate::image::process::ImageProcess;
-use crate::linked_file::LinkedFile;
 
 /// The read-only root of all its VMs.
 pub(crate) const ROOTFS: &str = "rootfs.ext4";

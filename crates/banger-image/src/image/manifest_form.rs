@@ -7,11 +7,11 @@ use banger_model::{ImageName, KernelName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::artifact::Manifest as _;
-use crate::digest::FileRecord;
+use crate::artifact::digest::FileRecord;
+use crate::artifact::linked_file::LinkedFile;
 use crate::image::authorized_key::KeyFingerprint;
 use crate::image::manifest::{ImageManifest, LinkedFiles, ManagedFiles, ROOTFS, Source};
 use crate::image::process::ImageProcess;
-use crate::linked_file::LinkedFile;
 
 /// What is written: format 2.
 #[derive(Debug, Serialize, Deserialize)]

@@ -10,9 +10,10 @@ use banger_sys::failpoint;
 use banger_sys::files::StagedDirectory;
 use banger_sys::id::random_hex;
 
+use crate::artifact::digest::FileRecord;
+use crate::artifact::linked_file::LinkedFile;
 use crate::blocking::Cancelled;
 use crate::bounded::Bounded;
-use crate::digest::FileRecord;
 use crate::formats::sparse::copy_sparse;
 use crate::image::authorized_key::AuthorizedKey;
 use crate::image::finish::{FinishError, write_manifest};
@@ -21,7 +22,6 @@ use crate::image::manifest::{
     HOME, Image, ImageManifest, LinkedFiles, ManagedFiles, ROOTFS, Source, WORK_SEED,
 };
 use crate::image::work_seed::write_work_seed;
-use crate::linked_file::LinkedFile;
 use crate::oci::distro_of;
 use crate::progress::{CountingReader, Progress};
 

@@ -4,8 +4,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use super::*;
+use crate::artifact::store::Store;
 use crate::image::ImageManifest;
-use crate::store::Store;
 use crate::test_files::{assert_clean, key, managed_image, other_key};
 
 fn store(home: &Path) -> Store<ImageManifest> {
@@ -44,7 +44,7 @@ fn an_image_of_the_first_format_gets_its_seed_and_a_manifest_of_today() {
     let home = tempfile::tempdir().unwrap();
     let image = managed_image(home.path());
     let name = image.manifest.name.clone();
-    let rootfs = crate::digest::FileRecord::of_file(&image.rootfs()).unwrap();
+    let rootfs = crate::artifact::digest::FileRecord::of_file(&image.rootfs()).unwrap();
     let first = include_str!("../../testdata/image-manifest-1.json")
         .replace("debian-bookworm", name.as_str())
         .replace("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", &rootfs.sha256)

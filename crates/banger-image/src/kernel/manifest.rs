@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use banger_model::KernelName;
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::digest::FileRecord;
 use crate::artifact::{Artifact, Kind, Manifest};
-use crate::digest::FileRecord;
 
 /// Compressed kernel; may be absent.
 pub(crate) const VMLINUZ: &str = "vmlinuz";

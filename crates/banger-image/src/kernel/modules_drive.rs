@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use banger_ext4::{EntryKind, Ext4Writer, FormatError, FormatOptions, Journal, Metadata};
 
+use crate::artifact::digest::stable_id;
 use crate::blocking::Cancelled;
-use crate::digest::stable_id;
 
 const SIZE_BYTES_MAX: u64 = 2 << 30;
 

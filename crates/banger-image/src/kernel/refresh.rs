@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use banger_sys::files::{FileError, StagedDirectory};
 
+use crate::artifact::digest::{FileRecord, sha256_hex};
 use crate::artifact::{MANIFEST_FILE, manifest_bytes};
-use crate::digest::{FileRecord, sha256_hex};
 use crate::kernel::initramfs::initramfs;
 use crate::kernel::manifest::{INITRAMFS, Kernel, MODULES_PART};
 
@@ -114,8 +114,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::artifact::store::Store;
     use crate::kernel::KernelManifest;
-    use crate::store::Store;
 
     fn kernel(home: &Path) -> Kernel {
         let directory = home.join("debian-12");

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::text::plain;
-use crate::digest::hex;
+use crate::artifact::digest::hex;
 
 const ALGORITHM: &str = "sha256";
 const HEX_LENGTH: usize = 64;

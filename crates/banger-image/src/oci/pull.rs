@@ -35,8 +35,8 @@ use super::registry::{PlainHttp, RawManifest, Registry, RegistryOptions};
 use super::registry_error::RegistryError;
 use super::source::{OciSource, local_name};
 use super::system::{complete, distro_of, init_of, process_of};
+use crate::artifact::digest::FileRecord;
 use crate::blocking::{Cancelled, run_blocking};
-use crate::digest::FileRecord;
 use crate::image::{
     AuthorizedKey, FinishError, ImageFacts, ROOTFS, finish_image, format_options, record_rootfs,
 };

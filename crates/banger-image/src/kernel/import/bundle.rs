@@ -15,8 +15,8 @@ use tar::EntryType;
 
 use super::part_names::{CONFIG, INITRD, MODULES};
 use crate::artifact::MANIFEST_FILE;
+use crate::artifact::digest::HashingReader;
 use crate::blocking::Cancelled;
-use crate::digest::HashingReader;
 use crate::formats::archive_path::contained;
 use crate::formats::compression::Compression;
 use crate::kernel::manifest::{INITRAMFS, MODULES_DRIVE, MODULES_PART, VMLINUX, VMLINUZ};

@@ -1,7 +1,7 @@
 use tar::{Builder, Header};
 
 use super::*;
-use crate::digest::sha256_hex;
+use crate::artifact::digest::sha256_hex;
 use crate::formats::compression::tests::pack;
 
 /// A bundle of everything in a directory.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use banger_sys::paths::Paths;
 
 use super::*;
-use crate::digest::sha256_hex;
+use crate::artifact::digest::sha256_hex;
 use crate::kernel::Kernel;
 use crate::kernel::bzimage::tests::{bzimage, pack_kernel};
 use crate::kernel::elf::tests::elf_kernel;

@@ -113,10 +113,10 @@ fn every_format_of_a_kernel_manifest_stays_readable() {
         assert_eq!(String::from_utf8(manifest_bytes(&manifest).unwrap()).unwrap(), text);
         Artifact { directory: PathBuf::from("/k"), manifest }
     };
-    let first = read(include_str!("../testdata/kernel-manifest-1.json"));
+    let first = read(include_str!("../../testdata/kernel-manifest-1.json"));
     assert_eq!(first.manifest.version, "6.1.0-56-cloud-amd64");
     assert!(first.manifest.has_pvh_entry);
-    let second = read(include_str!("../testdata/kernel-manifest-2.json"));
+    let second = read(include_str!("../../testdata/kernel-manifest-2.json"));
     assert_eq!(second.manifest.distro, "alpine");
     assert!(!second.manifest.has_pvh_entry);
     assert_eq!(second.modules_drive(), None);

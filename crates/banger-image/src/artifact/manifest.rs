@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::digest::FileRecord;
-use crate::linked_file::LinkedFile;
+use crate::artifact::digest::FileRecord;
+use crate::artifact::linked_file::LinkedFile;
 
 /// The manifest's name in its directory.
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";

@@ -11,8 +11,8 @@ use banger_sys::files::{is_staging, remove_any};
 use rustix::fs::{Mode, OFlags, openat};
 use serde::Deserialize;
 
+use crate::artifact::digest::FileRecord;
 use crate::artifact::{Artifact, Kind, MANIFEST_FILE, Manifest};
-use crate::digest::FileRecord;
 use crate::kernel::kernel_catalog;
 
 /// Why a local kernel or image cannot be used.
