@@ -106,8 +106,10 @@ pub enum EntryFault {
     Circle,
     /// Its name is too long or contains a NUL byte.
     Name,
-    /// A hard link's target does not exist, is a directory, or has too many names already.
+    /// A hard link's target does not exist or is a directory.
     HardLink,
+    /// A hard link's target has as many names already as ext4 allows for one file.
+    LinkCount,
     /// A symbolic link's target is empty, too long or contains a NUL byte.
     SymlinkTarget,
     /// Its device number is out of range.
@@ -127,9 +129,8 @@ impl FormatError {
         match self {
             Self::TooManySymlinks { .. } => Some(EntryFault::Circle),
             Self::PathHasNul { .. } | Self::NameTooLong { .. } => Some(EntryFault::Name),
-            Self::LinkTargetMissing { .. }
-            | Self::LinkTargetIsDirectory { .. }
-            | Self::TooManyLinks { .. } => Some(EntryFault::HardLink),
+            Self::LinkTargetMissing { .. } | Self::LinkTargetIsDirectory { .. } => Some(EntryFault::HardLink),
+            Self::TooManyLinks { .. } => Some(EntryFault::LinkCount),
             Self::BadSymlinkTarget { .. } => Some(EntryFault::SymlinkTarget),
             Self::BadDevice { .. } => Some(EntryFault::Device),
             Self::FileTooLarge { .. } => Some(EntryFault::Size),

@@ -418,6 +418,20 @@ fn attributes_that_have_no_room_are_lost_and_those_of_the_kernel_come_first() {
 }
 
 #[test]
+fn names_of_a_file_beyond_those_that_ext4_allows_have_a_reason_of_their_own() {
+    const LINKS_MAX: u32 = 65_000;
+    let tar = archive(|archive| {
+        file(archive, "file", b"content");
+        for number in 0..LINKS_MAX {
+            link(archive, EntryType::Link, &format!("link-{number}"), "file");
+        }
+    });
+    let (_, visitor) = tolerated(&tar);
+    let last = format!("link-{}", LINKS_MAX - 1).into_bytes();
+    assert_eq!(visitor.refused, [(last, EntryFault::LinkCount)]);
+}
+
+#[test]
 fn what_cannot_be_added_alone_is_told_with_its_path_and_the_rest_is_there() {
     let tar = archive(|archive| {
         link(archive, EntryType::Link, "hard", "missing");

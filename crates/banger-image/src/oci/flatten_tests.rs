@@ -247,10 +247,10 @@ fn what_a_root_cannot_have_is_left_out_and_told() {
     1 whiteout without a name (`d/.wh..`)
     1 symbolic link without a usable target (`link`)
     1 entry behind a circle of links (`in/x`)
-    1 hard link without its target (`link`)
-    1 hard link without its target (`link`)
-    1 device (`chroot/dev/null`), 1 hard link without its target (`other`)
-    1 ssh host key (`etc/ssh/ssh_host_rsa_key`), 1 hard link without its target (`backup`)
+    1 hard link without a usable target (`link`)
+    1 hard link without a usable target (`link`)
+    1 device (`chroot/dev/null`), 1 hard link without a usable target (`other`)
+    1 ssh host key (`etc/ssh/ssh_host_rsa_key`), 1 hard link without a usable target (`backup`)
 
     2 extended attributes or access control lists (for example `file`)
     ");

@@ -17,6 +17,8 @@ pub(crate) enum Why {
     HostKey,
     /// Its target is not in the root, or is a directory.
     HardLink,
+    /// Its target has as many names as ext4 allows for one file.
+    LinkCount,
     /// Longer than Linux has it.
     Name,
     /// Empty, or longer than Linux has it.
@@ -43,7 +45,11 @@ impl Why {
         match self {
             Self::Device => ("device", "devices"),
             Self::HostKey => ("ssh host key", "ssh host keys"),
-            Self::HardLink => ("hard link without its target", "hard links without their targets"),
+            Self::HardLink => ("hard link without a usable target", "hard links without usable targets"),
+            Self::LinkCount => (
+                "hard link beyond the 65,000 names that ext4 allows for a file",
+                "hard links beyond the 65,000 names that ext4 allows for a file",
+            ),
             Self::Name => {
                 ("name that is too long or has a NUL byte", "names that are too long or have a NUL byte")
             }
@@ -74,6 +80,7 @@ impl Why {
             EntryFault::Circle => Self::Circle,
             EntryFault::Name => Self::Name,
             EntryFault::HardLink => Self::HardLink,
+            EntryFault::LinkCount => Self::LinkCount,
             EntryFault::SymlinkTarget => Self::SymlinkTarget,
             EntryFault::Device => Self::Device,
             EntryFault::Size => Self::Size,
@@ -140,7 +147,7 @@ mod tests {
         left_out.note(Why::HardLink, b"b", 1);
         insta::assert_snapshot!(
             left_out.sentence().unwrap(),
-            @"left out of the image: 1 device (`chroot/dev/null [2J`), 2 hard links without their targets (for example `a`); kept: 1 entry without a valid owner as nobody's (`srv/x`)"
+            @"left out of the image: 1 device (`chroot/dev/null [2J`), 2 hard links without usable targets (for example `a`); kept: 1 entry without a valid owner as nobody's (`srv/x`)"
         );
     }
 }
