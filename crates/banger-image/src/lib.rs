@@ -18,6 +18,7 @@ mod image;
 mod kernel;
 mod limits;
 mod oci;
+mod patience;
 mod progress;
 mod pull;
 mod pull_rules;

@@ -20,3 +20,8 @@ impl Default for PullRules {
         Self { trusted: Vec::new(), limits: PullLimits::default(), floor: DiskFloor::Bytes(0) }
     }
 }
+
+/// What a user writes who wants answers to lead there.
+pub(crate) fn trust(place: &str) -> String {
+    format!("if you trust it, add it to the configuration, under [pulls]: redirects_to = [\"{place}\"]")
+}

@@ -21,7 +21,8 @@ use crate::kernel::{
     AgentProgram, AptPackages, DebianKernels, Kernel, KernelEntry, KernelImport, KernelManifest,
     KernelSource, is_stale, kernel_catalog, refresh_initramfs,
 };
-use crate::oci::{ArchiveInput, CacheError, OciImages, OciPull, OciSource, Patience, Prune, Pruned};
+use crate::oci::{ArchiveInput, CacheError, OciImages, OciPull, OciSource, Prune, Pruned};
+use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Pulls, Removal, Replace, Successor, Users};
 use crate::pull_rules::PullRules;

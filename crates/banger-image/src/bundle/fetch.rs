@@ -12,7 +12,8 @@ use reqwest::{Response, StatusCode, Url};
 use tokio::sync::mpsc;
 
 use super::location::BundleLocation;
-use crate::oci::{Patience, trust};
+use crate::patience::Patience;
+use crate::pull_rules::trust;
 
 /// Chunks of the network that wait to be unpacked, each of some kilobytes.
 const CHUNKS_WAITING_MAX: usize = 64;

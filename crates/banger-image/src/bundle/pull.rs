@@ -14,7 +14,7 @@ use super::unpack::unpack_bundle;
 use crate::blocking::{Cancelled, run_blocking};
 use crate::image::{AuthorizedKey, FinishError, finish_image};
 use crate::limits::Allowance;
-use crate::oci::Patience;
+use crate::patience::Patience;
 use crate::progress::{CountingReader, Progress};
 use crate::pull_rules::PullRules;
 

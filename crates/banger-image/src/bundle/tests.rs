@@ -16,7 +16,7 @@ use super::*;
 use crate::artifact::digest::{FileRecord, sha256_hex};
 use crate::image::{Image, ROOTFS};
 use crate::limits::Allowance;
-use crate::oci::Patience;
+use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::pull_rules::PullRules;
 use crate::test_files::{assert_clean, key, managed_image};

@@ -16,13 +16,13 @@ use crate::blocking::Cancelled;
 use crate::bounded::Bounded;
 use crate::formats::sparse::copy_sparse;
 use crate::image::authorized_key::AuthorizedKey;
+use crate::image::distro::distro_of;
 use crate::image::finish::{FinishError, write_manifest};
 use crate::image::home_source::HomeSource;
 use crate::image::manifest::{
     HOME, Image, ImageManifest, LinkedFiles, ManagedFiles, ROOTFS, Source, WORK_SEED,
 };
 use crate::image::work_seed::write_work_seed;
-use crate::oci::distro_of;
 use crate::progress::{CountingReader, Progress};
 
 /// The architecture of every guest here, in Debian's words.

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::digest::BlobDigest;
 use super::documents::Descriptor;
-use super::patience::Patience;
+use crate::patience::Patience;
 
 /// What was asked.
 #[derive(Clone, Debug)]

@@ -26,7 +26,6 @@ mod left_out;
 mod local;
 mod local_image;
 mod null;
-mod patience;
 mod platform;
 mod pull;
 mod reference;
@@ -38,6 +37,7 @@ mod system;
 #[cfg(test)]
 mod test_layers;
 mod text;
+mod tries;
 
 pub use cache::{CacheError, Prune, Pruned};
 pub use credentials::CredentialsError;
@@ -46,12 +46,9 @@ pub use flatten::{FlattenError, LayerError};
 pub use layer::LayerReadError;
 pub use local::ArchiveInput;
 pub use local_image::LocalImageError;
-pub(crate) use patience::Patience;
 pub(crate) use pull::OciImages;
 pub use pull::{OciPull, OciPullError};
 pub use reference::{Reference, ReferenceError};
 pub use registry::PlainHttp;
 pub use registry_error::RegistryError;
-pub(crate) use registry_error::trust;
 pub use source::{OciSource, OciSourceError};
-pub(crate) use system::distro_of;

@@ -28,19 +28,19 @@ use super::layer_progress::LayerProgress;
 use super::left_out::LeftOut;
 use super::local::{ArchiveInput, Input, Local, Place, open_archive, open_layout};
 use super::local_image::{LocalImage, LocalImageError};
-use super::patience::Patience;
 use super::platform::Platform;
 use super::reference::Reference;
 use super::registry::{PlainHttp, RawManifest, Registry, RegistryOptions};
 use super::registry_error::RegistryError;
 use super::source::{OciSource, local_name};
-use super::system::{complete, distro_of, init_of, process_of};
+use super::system::{complete, init_of, process_of};
 use crate::artifact::digest::FileRecord;
 use crate::blocking::{Cancelled, run_blocking};
 use crate::image::{
-    AuthorizedKey, FinishError, ImageFacts, ROOTFS, finish_image, format_options, record_rootfs,
+    AuthorizedKey, FinishError, ImageFacts, ROOTFS, distro_of, finish_image, format_options, record_rootfs,
 };
 use crate::limits::{Allowance, OverLimit, check_floor};
+use crate::patience::Patience;
 use crate::progress::{Progress, StagePart};
 use crate::pull_rules::PullRules;
 

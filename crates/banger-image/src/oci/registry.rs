@@ -18,12 +18,13 @@ use super::content_encoding;
 use super::credentials::Credentials;
 use super::digest::BlobDigest;
 use super::documents::MANIFEST_TYPES;
-use super::patience::{Patience, Tries};
 use super::reference::Reference;
 use super::registry_error::RegistryError;
 use super::secret::Secret;
 use super::text::plain;
+use super::tries::Tries;
 use crate::formats::compression::Compression;
+use crate::patience::Patience;
 
 /// The specification asks clients to take at least 4 MiB.
 const MANIFEST_BYTES_MAX: u64 = 4 << 20;

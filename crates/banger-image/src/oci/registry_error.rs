@@ -6,6 +6,7 @@ use banger_fetch::Detour;
 
 use super::digest::BlobDigest;
 use super::documents::DocumentError;
+use crate::pull_rules::trust;
 
 /// Why a registry did not give what was asked for. Addresses are left out of the texts: they may carry signatures.
 #[derive(Debug, thiserror::Error)]
@@ -164,11 +165,6 @@ impl RegistryError {
             | Self::Document { .. } => None,
         }
     }
-}
-
-/// What a user writes who wants answers to lead there.
-pub(crate) fn trust(place: &str) -> String {
-    format!("if you trust it, add it to the configuration, under [pulls]: redirects_to = [\"{place}\"]")
 }
 
 fn is_of_tls(error: &reqwest::Error) -> bool {

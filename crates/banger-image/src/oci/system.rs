@@ -35,9 +35,6 @@ const INITS: [&str; 7] = [
 ];
 const SSHD: [&str; 3] = ["usr/sbin/sshd", "usr/bin/sshd", "usr/local/sbin/sshd"];
 const MACHINE_ID: &str = "etc/machine-id";
-/// Where a distribution says what it is; the first is usually a link to the second.
-const OS_RELEASE: [&str; 2] = ["usr/lib/os-release", "etc/os-release"];
-const OS_RELEASE_BYTES_MAX: u64 = 64 << 10;
 
 /// Adds what is missing, over all layers. Returns the image's init, as its manifest has it.
 pub(crate) fn complete(writer: &mut Ext4Writer, now: i64) -> Result<Option<String>, FormatError> {
@@ -93,15 +90,6 @@ fn put(writer: &mut Ext4Writer, path: &str, content: &[u8], metadata: &Metadata)
     writer.add(&path, metadata, kind)
 }
 
-/// Returns the distribution's own word for itself, or nothing.
-pub(crate) fn distro_of(root: &Ext4Reader) -> String {
-    let text = OS_RELEASE.iter().find_map(|path| root.read(path.as_bytes(), OS_RELEASE_BYTES_MAX).ok()?);
-    let text = text.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
-    let id = text.lines().find_map(|line| line.strip_prefix("ID="));
-    let is_plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(*c);
-    id.unwrap_or_default().trim_matches(['"', '\'']).chars().take_while(is_plain).collect()
-}
-
 /// Returns what the image's config says about its processes.
 pub(crate) fn process_of(document: ProcessDocument) -> ImageProcess {
     let ProcessDocument { user, env, entrypoint, cmd, working_dir } = document;
@@ -123,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::blocking::Cancelled;
-    use crate::image::format_options;
+    use crate::image::{distro_of, format_options};
     use crate::oci::flatten::add_layer;
     use crate::oci::left_out::LeftOut;
     use crate::oci::test_layers::{Tar, layer};

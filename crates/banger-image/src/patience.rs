@@ -1,10 +1,8 @@
-//! How long a registry is waited for, and how often it is asked again.
+//! How long servers are waited for, and how often they are asked again.
 
 use std::time::Duration;
 
 use banger_fetch::Pace;
-
-use super::registry_error::RegistryError;
 
 /// One KiB/s within a minute: the slowest lines in use are faster.
 const WINDOW_BYTES_MIN: u64 = 60 << 10;
@@ -46,36 +44,5 @@ impl Patience {
     /// How slowly a blob may come.
     pub(crate) fn pace(&self) -> Pace {
         Pace::new(self.window, WINDOW_BYTES_MIN)
-    }
-}
-
-/// Counts tries in vain.
-#[derive(Debug)]
-pub(crate) struct Tries {
-    patience: Patience,
-    in_vain: u32,
-}
-
-impl Tries {
-    pub(crate) fn new(patience: Patience) -> Self {
-        Self { patience, in_vain: 0 }
-    }
-
-    /// It came further: earlier failures count no more.
-    pub(crate) fn came_further(&mut self) {
-        self.in_vain = 0;
-    }
-
-    /// Waits before the next try, or gives the error back when there is none.
-    pub(crate) async fn again(&mut self, error: RegistryError) -> Result<(), RegistryError> {
-        self.in_vain += 1;
-        if !error.is_transient() || self.in_vain >= self.patience.tries_max {
-            return Err(error);
-        }
-        let doubled = self.patience.first_pause.saturating_mul(1 << (self.in_vain - 1).min(16));
-        let pause = error.retry_after().unwrap_or(doubled).min(self.patience.pause_max);
-        tracing::debug!(%error, ?pause, "the registry is asked again");
-        tokio::time::sleep(pause).await;
-        Ok(())
     }
 }
