@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use banger_api::{ErrorCode, EventView, VmView};
+use banger_api::{ErrorCode, EventView, EventsQuery, VmView, route};
 use banger_client::{Client, ClientError, absence, absent_since};
 use banger_model::VmState;
 use bytes::Bytes;
@@ -50,10 +50,11 @@ impl From<AbsenceError> for CliError {
 /// Tells on stderr when the guest of a VM is away, and when it is back; for as long as it is polled.
 pub(crate) async fn tell(client: &Client, vm: &VmView) -> Infallible {
     let mut told = Told { name: vm.name.to_string(), is_away: false };
+    let follow = route::LIST_EVENTS.asking(&EventsQuery { after: None, follow: true });
     loop {
         tokio::time::sleep(if told.is_away { RETRY_PAUSE } else { QUIET_TIME }).await;
         // The daemon tells what changes from now on; what is so by now is asked.
-        let Ok(mut events) = client.stream("/v1/events?follow=true").await else { continue };
+        let Ok(mut events) = client.stream(&follow).await else { continue };
         loop {
             let now = absence(client, vm).await;
             if let Some(news) = told.news(now.as_ref()) {
@@ -98,7 +99,7 @@ pub(crate) async fn after_break(client: &Client, vm: &VmView, error: CliError) -
         return error;
     }
     let (name, source) = (vm.name.to_string(), error);
-    match client.get::<VmView>(&format!("/v1/vms/{}", vm.id)).await {
+    match client.get::<VmView>(route::SHOW_VM.of(&vm.id)).await {
         Err(ClientError::NotReachable { .. } | ClientError::Broken { .. }) => {
             AbsenceError::DaemonGone { vm: name, source }.into()
         }

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use banger_api::DaemonInfo;
+use banger_api::{DaemonInfo, route};
 use banger_client::Undone;
 use banger_model::{BelowFloor, DiskFloor, DiskRoom};
 use banger_sys::files::{create_private_directory, sibling};
@@ -105,7 +105,7 @@ impl ArchiveInput {
             return Ok(Self { spooled: None });
         }
         // Asked before the first byte is taken: without a daemon, none need be.
-        let info: DaemonInfo = ensure(paths).await?.get("/v1/info").await?;
+        let info: DaemonInfo = ensure(paths).await?.get(route::SHOW_INFO).await?;
         let floor = info.disk_floor_bytes.map_or(DiskFloor::Share, DiskFloor::Bytes);
         let mut signals = Signals::listen()?;
         let mut spool = Spool::create(&paths.state, floor)?;

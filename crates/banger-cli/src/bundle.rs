@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use banger_api::{BundleView, OperationView, PackBundle, PullBundle};
+use banger_api::{BundleView, OperationView, PackBundle, PullBundle, route};
 use banger_client::{Ended, OnStop, result};
 use banger_model::{ByteCount, ImageName};
 use banger_sys::paths::Paths;
@@ -38,7 +38,7 @@ pub(crate) async fn pull_bundle(
         force: args.pull.force,
         max_bytes: args.max_size.map(ByteCount::get),
     };
-    pull(paths, "/v1/images:pull-bundle", &request, args.pull.json, board).await
+    pull(paths, route::PULL_IMAGE_BUNDLE, route::SHOW_IMAGE, &request, args.pull.json, board).await
 }
 
 /// Makes a bundle of an image and tells its digest.
@@ -54,7 +54,7 @@ pub(crate) async fn pack(
     let client = ensure(paths).await?;
     let mut signals = Signals::listen()?;
     let mut progress = board.progress(None);
-    let path = format!("/v1/images/{name}/bundle");
+    let path = route::PACK_IMAGE_BUNDLE.of(name);
     let begin = async |_attempt| client.post::<OperationView>(&path, &request).await;
     let ended = operation::follow(&client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
     let (Ended::Succeeded(operation) | Ended::TooLate { operation, .. }) = ended;

@@ -1,6 +1,6 @@
 //! `vm create`, and the making of a VM for `vm run`.
 
-use banger_api::{CreateVm, DeleteVm, OperationView, VmView};
+use banger_api::{CreateVm, DeleteVm, OperationView, VmView, route};
 use banger_client::{Action, Client, Ended, OnStop, Undone, result};
 use banger_sys::id::random_hex;
 use banger_sys::paths::Paths;
@@ -40,7 +40,7 @@ pub(crate) async fn make(
         request.image_source = Some(with_our_docker(source)?);
     }
     request.idempotency_key = request.idempotency_key.or_else(|| random_hex::<16>().parse().ok());
-    let begin = async |_attempt| client.post::<OperationView>("/v1/vms", &request).await;
+    let begin = async |_attempt| client.post::<OperationView>(route::CREATE_VM, &request).await;
     match operation::follow(client, begin, signals, OnStop::Cancel, &mut progress).await? {
         Ended::Succeeded(operation) => {
             operation.notes.iter().for_each(|note| render::say(note));

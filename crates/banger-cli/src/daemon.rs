@@ -1,6 +1,6 @@
 //! `daemon status|stop`. Neither starts one.
 
-use banger_api::DaemonInfo;
+use banger_api::{DaemonInfo, route};
 use banger_client::{Client, ClientError, EnsureError, end, end_silent, nobody_listens};
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use crate::render::{self, ago, bytes};
 /// Runs the command.
 pub(crate) async fn run(paths: &Paths, command: DaemonCommand, board: &Board) -> Result<(), CliError> {
     let client = Client::new(&paths.daemon_socket());
-    let info = match client.get::<DaemonInfo>("/v1/info").await {
+    let info = match client.get::<DaemonInfo>(route::SHOW_INFO).await {
         Ok(info) => Some(info),
         Err(error) if nobody_listens(&error) => None,
         Err(ClientError::Silent { .. }) if matches!(command, DaemonCommand::Stop { force: true, .. }) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use banger_api::{ImageView, KernelView, PruneCache, PrunedCache, VmStats, VmView};
+use banger_api::{ImageView, KernelView, PruneCache, PrunedCache, StatsQuery, VmStats, VmView, route};
 use banger_client::Client;
 use banger_sys::paths::Paths;
 use futures::future::join_all;
@@ -32,22 +32,23 @@ pub(crate) async fn df(paths: &Paths, as_json: bool) -> Result<(), CliError> {
 }
 
 async fn images(client: &Client) -> Result<Usage, CliError> {
-    let images: Vec<ImageView> = client.get("/v1/images").await?;
+    let images: Vec<ImageView> = client.get(route::LIST_IMAGES).await?;
     let sizes = images.iter().filter(|image| image.is_pulled).map(|image| image.size_bytes);
     Ok(Usage::of("images", sizes))
 }
 
 async fn kernels(client: &Client) -> Result<Usage, CliError> {
-    let kernels: Vec<KernelView> = client.get("/v1/kernels").await?;
+    let kernels: Vec<KernelView> = client.get(route::LIST_KERNELS).await?;
     let sizes = kernels.iter().filter(|kernel| kernel.is_pulled).map(|kernel| kernel.size_bytes);
     Ok(Usage::of("kernels", sizes))
 }
 
 /// The disks of VMs, as far as they are written.
 async fn vms(client: &Client) -> Result<Usage, CliError> {
-    let vms: Vec<VmView> = client.get("/v1/vms").await?;
+    let vms: Vec<VmView> = client.get(route::LIST_VMS).await?;
     let asked = vms.iter().map(|vm| async move {
-        let stats: VmStats = client.get(&format!("/v1/vms/{}/stats?host_only=true", vm.id)).await.ok()?;
+        let path = route::SHOW_VM_STATS.of(&vm.id).asking(&StatsQuery { host_only: true });
+        let stats: VmStats = client.get(path).await.ok()?;
         Some(stats.host.disks.iter().fold(0, |sum: u64, disk| sum.saturating_add(disk.allocated_bytes)))
     });
     // A VM that is deleted meanwhile has no size.
@@ -56,7 +57,7 @@ async fn vms(client: &Client) -> Result<Usage, CliError> {
 
 async fn layers(client: &Client) -> Result<Usage, CliError> {
     let request = PruneCache { dry_run: true };
-    let cache: PrunedCache = client.post_within("/v1/image-cache/prune", &request, COUNT_DEADLINE).await?;
+    let cache: PrunedCache = client.post_within(route::PRUNE_IMAGE_CACHE, &request, COUNT_DEADLINE).await?;
     Ok(Usage { kind: "layer cache", count: cache.blobs, size_bytes: cache.bytes })
 }
 

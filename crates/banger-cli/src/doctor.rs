@@ -1,6 +1,6 @@
 //! `doctor`: what is missing on the host, and the command that fixes it. A daemon that cannot start is a finding, too.
 
-use banger_api::{CheckOutcome, CheckView, DoctorReport};
+use banger_api::{CheckOutcome, CheckView, DoctorReport, route};
 use banger_client::{ClientError, EnsureError};
 use banger_sys::paths::Paths;
 
@@ -33,7 +33,7 @@ pub(crate) async fn doctor(paths: &Paths, as_json: bool) -> Result<(), CliError>
 
 async fn ask(paths: &Paths) -> Result<DoctorReport, AskError> {
     let client = ensure(paths).await.map_err(AskError::Ensure)?;
-    client.get("/v1/doctor").await.map_err(AskError::Ask)
+    client.get(route::SHOW_DOCTOR).await.map_err(AskError::Ask)
 }
 
 fn unreachable_daemon(error: &AskError) -> DoctorReport {

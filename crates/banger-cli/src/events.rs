@@ -1,6 +1,6 @@
 //! `events`: what happens, a line of JSON each.
 
-use banger_api::EventView;
+use banger_api::{EventView, EventsQuery, route};
 use banger_client::{Client, ClientError};
 use banger_sys::paths::Paths;
 use http_body_util::BodyExt as _;
@@ -37,10 +37,7 @@ pub(crate) async fn events(paths: &Paths, args: &EventsArgs) -> Result<(), CliEr
 
 /// Prints one stream to its end; tells whether that is the end of all.
 async fn print_stream(client: &Client, after: &mut Option<i64>, follow: bool) -> Result<bool, CliError> {
-    let path = match after {
-        Some(after) => format!("/v1/events?after={after}&follow={follow}"),
-        None => format!("/v1/events?follow={follow}"),
-    };
+    let path = route::LIST_EVENTS.asking(&EventsQuery { after: *after, follow });
     let mut body = match client.stream(&path).await {
         Ok(body) => body,
         // It went away between two requests: the next one finds its successor.

@@ -1,6 +1,6 @@
 //! `vm exec`: runs a command in a running VM.
 
-use banger_api::VmView;
+use banger_api::{VmView, route};
 use banger_client::Client;
 use banger_sys::paths::Paths;
 
@@ -39,5 +39,5 @@ pub(crate) async fn exec(paths: &Paths, mut args: ExecArgs, board: &Board) -> Re
 
 /// Returns the VM that is meant by what was typed.
 pub(crate) async fn find(client: &Client, typed: &str) -> Result<VmView, CliError> {
-    Ok(client.get(&format!("/v1/vms/{typed}")).await?)
+    Ok(client.get(route::SHOW_VM.of(typed)).await?)
 }

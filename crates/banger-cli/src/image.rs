@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use banger_api::{ImageDetails, ImageView, PruneCache, PrunedCache, PullImage, RegisterImage};
+use banger_api::{ImageDetails, ImageView, PruneCache, PrunedCache, PullImage, RegisterImage, route};
 use banger_client::Removable;
 use banger_model::ByteCount;
 use banger_sys::paths::Paths;
@@ -40,18 +40,19 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
             };
             request.input = input.as_ref().map(|input| absolute(&input.path())).transpose()?;
             // `input` is open until the pull has ended.
-            pull(paths, "/v1/images:pull", &with_our_docker(request)?, as_json, board).await
+            pull(paths, route::PULL_IMAGE, route::SHOW_IMAGE, &with_our_docker(request)?, as_json, board)
+                .await
         }
         ImageCommand::Register(args) => register(paths, args, board).await,
         ImageCommand::Promote { name, json } => {
-            pull(paths, &format!("/v1/images/{name}/promote"), &(), json.json, board).await
+            pull(paths, route::PROMOTE_IMAGE.of(name), route::SHOW_IMAGE, &(), json.json, board).await
         }
         ImageCommand::Delete { names, force, json } => {
             let wish = Removal { may_be_gone: force, as_json: json.json };
             remove(paths, Removable::Image, names, wish, board).await
         }
         ImageCommand::Show { name, json } => {
-            let image: ImageDetails = ensure(paths).await?.get(&format!("/v1/images/{name}")).await?;
+            let image: ImageDetails = ensure(paths).await?.get(route::SHOW_IMAGE.of(name)).await?;
             let form = Form::of(json.json, board);
             form.print(&image, image.image.name.as_str(), || sheet(&image, Timestamp::now()))
         }
@@ -62,11 +63,11 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
             let client = ensure(paths).await?;
             let request = PruneCache { dry_run };
             let pruned: PrunedCache =
-                client.post_within("/v1/image-cache/prune", &request, PRUNE_DEADLINE).await?;
+                client.post_within(route::PRUNE_IMAGE_CACHE, &request, PRUNE_DEADLINE).await?;
             if json.json { render::print_json(&pruned) } else { render::print(&pruned_line(pruned, dry_run)) }
         }
         ImageCommand::List(args) => {
-            let mut images: Vec<ImageView> = ensure(paths).await?.get("/v1/images").await?;
+            let mut images: Vec<ImageView> = ensure(paths).await?.get(route::LIST_IMAGES).await?;
             images.retain(|image| args.all || image.is_pulled);
             let form = Form::of(args.json.json, board);
             if images.is_empty() && form == Form::Text {
@@ -119,7 +120,7 @@ async fn register(paths: &Paths, args: RegisterArgs, board: &Board) -> Result<()
         modules: optional(modules)?,
         force,
     };
-    pull(paths, "/v1/images", &request, json.json, board).await
+    pull(paths, route::REGISTER_IMAGE, route::SHOW_IMAGE, &request, json.json, board).await
 }
 
 fn absolute_source(source: &str) -> Result<String, CliError> {

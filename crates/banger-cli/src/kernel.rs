@@ -1,6 +1,6 @@
 //! `kernel list|show|pull|import|delete|catalog`.
 
-use banger_api::{CatalogKernel, ImportKernel, KernelDetails, KernelView, PullRequest};
+use banger_api::{CatalogKernel, ImportKernel, KernelDetails, KernelView, PullRequest, route};
 use banger_client::Removable;
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
@@ -20,13 +20,13 @@ pub(crate) async fn run(paths: &Paths, command: KernelCommand, board: &Board) ->
     match command {
         KernelCommand::List(args) => list(paths, args.all, Form::of(args.json.json, board)).await,
         KernelCommand::Show { name, json } => {
-            let kernel: KernelDetails = ensure(paths).await?.get(&format!("/v1/kernels/{name}")).await?;
+            let kernel: KernelDetails = ensure(paths).await?.get(route::SHOW_KERNEL.of(name)).await?;
             let form = Form::of(json.json, board);
             form.print(&kernel, kernel.kernel.name.as_str(), || sheet(&kernel, Timestamp::now()))
         }
         KernelCommand::Pull { name, pull: args } => {
             let request = PullRequest { name, force: args.force };
-            pull(paths, "/v1/kernels:pull", &request, args.json, board).await
+            pull(paths, route::PULL_KERNEL, route::SHOW_KERNEL, &request, args.json, board).await
         }
         KernelCommand::Import(args) => import(paths, args, board).await,
         KernelCommand::Delete { names, force, json } => {
@@ -34,7 +34,7 @@ pub(crate) async fn run(paths: &Paths, command: KernelCommand, board: &Board) ->
             remove(paths, Removable::Kernel, names, wish, board).await
         }
         KernelCommand::Catalog(args) => {
-            let kernels: Vec<CatalogKernel> = ensure(paths).await?.get("/v1/catalog/kernels").await?;
+            let kernels: Vec<CatalogKernel> = ensure(paths).await?.get(route::LIST_CATALOG_KERNELS).await?;
             let form = Form::of(args.json, board);
             form.print_all(&kernels, |kernel| kernel.name.as_str(), || catalog_table(&kernels))
         }
@@ -42,7 +42,7 @@ pub(crate) async fn run(paths: &Paths, command: KernelCommand, board: &Board) ->
 }
 
 async fn list(paths: &Paths, with_catalog: bool, form: Form) -> Result<(), CliError> {
-    let mut kernels: Vec<KernelView> = ensure(paths).await?.get("/v1/kernels").await?;
+    let mut kernels: Vec<KernelView> = ensure(paths).await?.get(route::LIST_KERNELS).await?;
     kernels.retain(|kernel| with_catalog || kernel.is_pulled);
     if kernels.is_empty() && form == Form::Text {
         render::say("no kernels yet; `banger kernel list --all` shows those of the catalog");
@@ -53,7 +53,7 @@ async fn list(paths: &Paths, with_catalog: bool, form: Form) -> Result<(), CliEr
 async fn import(paths: &Paths, args: ImportArgs, board: &Board) -> Result<(), CliError> {
     let ImportArgs { from, distro, release, name, sha256, force, json } = args;
     let request = ImportKernel { from: absolute(&from)?, name, distro, release, sha256, force };
-    pull(paths, "/v1/kernels", &request, json.json, board).await
+    pull(paths, route::IMPORT_KERNEL, route::SHOW_KERNEL, &request, json.json, board).await
 }
 
 fn table(kernels: &[KernelView], now: Timestamp) -> String {

@@ -1,6 +1,6 @@
 //! `vm start|stop|restart|kill|delete|set|touch`: several VMs at once, told in the order in which they were typed.
 
-use banger_api::VmView;
+use banger_api::{VmView, route};
 use banger_client::{Action, Client, Ended, Target, resolve};
 use banger_model::KillSignal;
 use banger_sys::paths::Paths;
@@ -46,7 +46,7 @@ pub(crate) async fn act(
     board: &Board,
 ) -> Result<(), CliError> {
     let client = ensure(paths).await?;
-    let vms: Vec<VmView> = client.get("/v1/vms").await?;
+    let vms: Vec<VmView> = client.get(route::LIST_VMS).await?;
     let form = Form::of(targets.json, board);
     act_on_all(&client, (action, missing), resolve(&targets.vms, &vms), form, board).await
 }

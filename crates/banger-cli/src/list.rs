@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use banger_api::{PendingWork, VmView};
+use banger_api::{ListQuery, PendingWork, VmView, route};
 use banger_model::{PauseReason, VmSizes, VmState};
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
@@ -21,9 +21,10 @@ pub(crate) async fn list(paths: &Paths, form: Form) -> Result<(), CliError> {
     let client = ensure(paths).await?;
     if form == Form::Json {
         // A thousand VMs need not become values here to be written out again.
-        return render::print_json_text(&client.get_text("/v1/vms?pretty=true").await?);
+        let pretty = route::LIST_VMS.asking(&ListQuery { pretty: true });
+        return render::print_json_text(&client.get_text(pretty).await?);
     }
-    let vms: Vec<VmView> = client.get("/v1/vms").await?;
+    let vms: Vec<VmView> = client.get(route::LIST_VMS).await?;
     form.print_all(&vms, |vm| vm.id.as_str(), || vm_table(&vms, Timestamp::now()))
 }
 

@@ -1,6 +1,7 @@
 //! `vm logs`: the console of a guest. It is the guest's text, so it is made fit for a terminal unless `--raw` asks for
 //! every byte: line breaks and tabs stay, colours are left out, and what else would command the terminal is shown.
 
+use banger_api::{LogsQuery, route};
 use banger_sys::paths::Paths;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -41,11 +42,11 @@ pub(crate) async fn logs(paths: &Paths, typed: &str, which: LogOf, is_raw: bool)
     let client = ensure(paths).await?;
     let vm = find(&client, typed).await?;
     let query = match which {
-        LogOf::Console => "follow=false",
-        LogOf::ConsoleOn => "follow=true",
-        LogOf::Vmm => "vmm=true",
+        LogOf::Console => LogsQuery::default(),
+        LogOf::ConsoleOn => LogsQuery { follow: true, vmm: false },
+        LogOf::Vmm => LogsQuery { follow: false, vmm: true },
     };
-    let mut body = client.stream(&format!("/v1/vms/{}/logs?{query}", vm.id)).await?;
+    let mut body = client.stream(route::SHOW_VM_LOGS.of(&vm.id).asking(&query)).await?;
     let output = Output::open().map_err(CliError::output)?;
     let sender = output.sender();
     let mut console = ConsoleText::default();

@@ -1,6 +1,6 @@
 //! `operation list|show|cancel`.
 
-use banger_api::{OperationView, StageView};
+use banger_api::{OperationView, StageView, route};
 use banger_client::cancel;
 use banger_sys::paths::Paths;
 
@@ -15,7 +15,7 @@ pub(crate) async fn run(paths: &Paths, command: OperationCommand, board: &Board)
     let client = ensure(paths).await?;
     match command {
         OperationCommand::List(args) => {
-            let operations: Vec<OperationView> = client.get("/v1/operations").await?;
+            let operations: Vec<OperationView> = client.get(route::LIST_OPERATIONS).await?;
             let form = Form::of(args.json, board);
             form.print_all(&operations, |operation| &operation.id, || table(&operations))
         }

@@ -1,6 +1,6 @@
 //! `vm ports`: what listens inside guests.
 
-use banger_api::{ListenerView, TransportProtocol, VmView};
+use banger_api::{ListenerView, TransportProtocol, VmView, route};
 use banger_sys::paths::Paths;
 
 use crate::args::shared::AnyVms;
@@ -14,8 +14,8 @@ use crate::targets::{Answer, as_json, ask_each, choose, tell_failures};
 /// Lists the listeners of all of them; fails when it failed for any.
 pub(crate) async fn ports(paths: &Paths, wanted: &AnyVms, board: &Board) -> Result<(), CliError> {
     let client = ensure(paths).await?;
-    let vms: Vec<VmView> = client.get("/v1/vms").await?;
-    let answers = ask_each(&client, choose(&wanted.vms, &vms), "ports").await;
+    let vms: Vec<VmView> = client.get(route::LIST_VMS).await?;
+    let answers = ask_each(&client, choose(&wanted.vms, &vms), route::LIST_VM_PORTS).await;
     match Form::of(wanted.json, board) {
         Form::Json => render::print_json(&as_json(&answers, "ports"))?,
         Form::Ids => render::print(&listening(&answers))?,

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
-use banger_api::{DeleteVm, VmView};
+use banger_api::{DeleteVm, VmView, route};
 use banger_client::Action;
 use banger_sys::paths::Paths;
 
@@ -35,7 +35,7 @@ impl From<PruneError> for CliError {
 pub(crate) async fn prune(paths: &Paths, args: &PruneArgs, board: &Board) -> Result<(), CliError> {
     let form = Form::of(args.json, board);
     let client = ensure(paths).await?;
-    let vms: Vec<VmView> = client.get("/v1/vms").await?;
+    let vms: Vec<VmView> = client.get(route::LIST_VMS).await?;
     let stopped: Vec<VmView> = vms.into_iter().filter(is_prunable).collect();
     if stopped.is_empty() {
         if form == Form::Text {

@@ -1,5 +1,6 @@
 //! Pulling and importing of images and kernels: all are an operation whose target is the name of what comes.
 
+use banger_api::route::{Named, Route};
 use banger_client::{Ended, OnStop, Pull};
 use banger_sys::paths::Paths;
 use serde::Serialize;
@@ -12,10 +13,11 @@ use crate::progress::Board;
 use crate::render;
 use crate::signals::Signals;
 
-/// Asks for it and prints its name, or as JSON what came.
+/// Asks for it and prints its name, or as JSON what came; `show` is the route that shows it.
 pub(crate) async fn pull(
     paths: &Paths,
-    route: &str,
+    route: impl AsRef<str>,
+    show: Route<Named>,
     request: &impl Serialize,
     as_json: bool,
     board: &Board,
@@ -23,7 +25,7 @@ pub(crate) async fn pull(
     let client = ensure(paths).await?;
     let mut signals = Signals::listen()?;
     let mut progress = board.progress(None);
-    let pull = Pull::new(&client, route, request);
+    let pull = Pull::new(&client, route.as_ref(), show, request);
     let begin = async |attempt| pull.begin(attempt).await;
     let ended = operation::follow(&client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
     // What is here is here: a cancellation that came too late harms nobody.

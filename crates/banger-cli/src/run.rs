@@ -1,6 +1,6 @@
 //! `vm run`: makes a VM, runs the shell or one command in it, and with `--rm` leaves nothing behind.
 
-use banger_api::{HostProcess, ImageDetails, VmView};
+use banger_api::{HostProcess, ImageDetails, VmView, route};
 use banger_client::Client;
 use banger_sys::paths::Paths;
 use banger_sys::process::ProcessIdentity;
@@ -56,7 +56,7 @@ pub(crate) async fn run(paths: &Paths, mut args: RunArgs, board: &Board) -> Resu
 /// Starts what runs in a VM that is not entered: the command, or that of its image, which may have none.
 async fn leave_running(client: &Client, vm: &VmView, process: &Process) -> Result<(), CliError> {
     if process.needs_images_command() {
-        let image: ImageDetails = client.get(&format!("/v1/images/{}", vm.image)).await?;
+        let image: ImageDetails = client.get(route::SHOW_IMAGE.of(&vm.image)).await?;
         if image.process.is_none_or(|process| process.command.is_empty()) {
             if process.has_settings() {
                 say(&format!("image `{}` has no command, so none was started in VM `{}`", vm.image, vm.name));
@@ -88,9 +88,8 @@ async fn remove(
 }
 
 async fn tell_it_runs(client: &Client, vm: &VmView) {
-    let path = format!("/v1/vms/{}", vm.id);
     // Without an answer nothing is claimed.
-    let Ok(now) = client.get::<VmView>(&path).await else { return };
+    let Ok(now) = client.get::<VmView>(route::SHOW_VM.of(&vm.id)).await else { return };
     if now.state.has_machine() {
         let name = &now.name;
         say(&format!(

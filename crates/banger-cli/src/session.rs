@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use banger_agent_proto::exec_failed::Reason;
 use banger_agent_proto::{HelloReply, HelloRequest, WindowSize};
-use banger_api::{EndingView, VmView};
+use banger_api::{EndingQuery, EndingView, VmView, route};
 use banger_client::Client;
 use banger_guest::{AgentError, ExecEvent, ExecInput, ExecOutput, ExecSession, ExitOutcome};
 use banger_model::VmState;
@@ -385,13 +385,12 @@ async fn explain(client: &Client, vm: &VmView, error: CliError) -> CliError {
         return error;
     }
     if let Some(boot_id) = &vm.boot_id {
-        let path = format!("/v1/vms/{}/ending?boot_id={boot_id}", vm.id);
-        if let Ok(Some(ending)) = client.get::<Option<EndingView>>(&path).await {
+        let path = route::SHOW_VM_ENDING.of(&vm.id).asking(&EndingQuery { boot_id: boot_id.clone() });
+        if let Ok(Some(ending)) = client.get::<Option<EndingView>>(path).await {
             return SessionError::GuestEnded { vm: vm.name.to_string(), ending }.into();
         }
     }
-    let path = format!("/v1/vms/{}", vm.id);
-    match client.get::<VmView>(&path).await.map(|vm| vm.state) {
+    match client.get::<VmView>(route::SHOW_VM.of(&vm.id)).await.map(|vm| vm.state) {
         Ok(VmState::Stopped | VmState::Stopping | VmState::Failed) => {
             SessionError::VmStopped { vm: vm.name.to_string(), source: error }.into()
         }

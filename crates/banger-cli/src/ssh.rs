@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use banger_agent_proto::{EnvironmentVariable, STREAM_PORT};
-use banger_api::{SshAccess, VmView};
+use banger_api::{ChannelQuery, SshAccess, VmView, route};
 use banger_client::{CONNECT_DEADLINE, Client};
 use banger_model::NameError;
 use banger_sys::host::find_program;
@@ -73,7 +73,7 @@ pub(crate) async fn ssh(paths: &Paths, typed: &str, arguments: &[OsString]) -> R
     if guest.has_ssh_server == Some(false) {
         return enter_without_ssh(&client, &vm, arguments).await;
     }
-    let access: SshAccess = client.get(&format!("/v1/vms/{}/ssh", vm.id)).await?;
+    let access: SshAccess = client.get(route::SHOW_VM_SSH.of(&vm.id)).await?;
     let program = find_program("ssh").ok_or(SshError::Missing)?;
     let ours = std::env::current_exe().map_err(SshError::Run)?;
     let mut command = Command::new(program);
@@ -158,7 +158,7 @@ async fn open(
     port: u16,
 ) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, CliError> {
     let target = if port == SSH_PORT { "ssh".to_owned() } else { format!("tcp 127.0.0.1:{port}") };
-    let path = format!("/v1/vms/{}/channel?port={STREAM_PORT}", vm.id);
+    let path = route::OPEN_VM_CHANNEL.of(&vm.id).asking(&ChannelQuery { port: STREAM_PORT });
     let mut stream = client.upgrade(&path, CONNECT_DEADLINE).await?;
     let greet = async {
         stream.write_all(format!("{target}\n").as_bytes()).await?;

@@ -2,6 +2,7 @@
 //! others back.
 
 use banger_api::VmView;
+use banger_api::route::{Named, Route};
 use banger_client::{Client, ResolveError, Target, resolve};
 use banger_model::VmState;
 use futures::future::join_all;
@@ -51,11 +52,11 @@ pub(crate) fn choose<'a>(typed: &'a [String], vms: &'a [VmView]) -> Vec<Target<'
     resolve(typed, vms)
 }
 
-/// Asks for `what`, the end of a route, of each VM.
+/// Asks `what` of each VM.
 pub(crate) async fn ask_each<T: DeserializeOwned>(
     client: &Client,
     targets: Vec<Target<'_>>,
-    what: &str,
+    what: Route<Named>,
 ) -> Vec<Answer<T>> {
     join_all(targets.into_iter().map(|(typed, found)| async move {
         match found {
@@ -66,8 +67,8 @@ pub(crate) async fn ask_each<T: DeserializeOwned>(
     .await
 }
 
-async fn ask<T: DeserializeOwned>(client: &Client, vm: &VmView, what: &str) -> Result<T, CliError> {
-    Ok(client.get(&format!("/v1/vms/{}/{what}", vm.id)).await?)
+async fn ask<T: DeserializeOwned>(client: &Client, vm: &VmView, what: Route<Named>) -> Result<T, CliError> {
+    Ok(client.get(what.of(&vm.id)).await?)
 }
 
 /// Returns all answers as JSON; the good ones are under `name`.

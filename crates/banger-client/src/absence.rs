@@ -1,6 +1,6 @@
 //! A guest that is away: it gives no sign of life because it hangs, is stopped, or its host is busy.
 
-use banger_api::VmView;
+use banger_api::{VmView, route};
 use banger_model::VmState;
 
 use crate::client::Client;
@@ -12,7 +12,7 @@ pub async fn absent_since(client: &Client, vm: &VmView) -> Option<String> {
 
 /// Returns the absence of a guest that runs; `None` where it does not run, or nobody can tell.
 pub async fn absence(client: &Client, vm: &VmView) -> Option<Option<String>> {
-    let now: VmView = client.get(&format!("/v1/vms/{}", vm.id)).await.ok()?;
+    let now: VmView = client.get(route::SHOW_VM.of(&vm.id)).await.ok()?;
     if now.state != VmState::Running {
         return None;
     }

@@ -1,7 +1,10 @@
 //! What is done to a VM, and how it is gone on with where a daemon left it half-done.
 
 use crate::client::{Client, ClientError};
-use banger_api::{DeleteVm, ErrorCode, KillVm, OperationKind, OperationView, SetVm, StartVm, StopVm, VmView};
+use banger_api::route::{Named, Route};
+use banger_api::{
+    DeleteVm, ErrorCode, KillVm, OperationKind, OperationView, SetVm, StartVm, StopVm, VmView, route,
+};
 use banger_model::{KillSignal, VmState};
 
 use crate::operation::{self, Attempt, OnStop};
@@ -20,15 +23,15 @@ pub enum Action {
 }
 
 impl Action {
-    fn route(&self) -> &'static str {
+    fn route(&self) -> Route<Named> {
         match self {
-            Self::Start(_) => "start",
-            Self::Stop(_) => "stop",
-            Self::Restart(_) => "restart",
-            Self::Kill(_) => "kill",
-            Self::Delete(_) => "delete",
-            Self::Set(_) => "set",
-            Self::Touch => "touch",
+            Self::Start(_) => route::START_VM,
+            Self::Stop(_) => route::STOP_VM,
+            Self::Restart(_) => route::RESTART_VM,
+            Self::Kill(_) => route::KILL_VM,
+            Self::Delete(_) => route::DELETE_VM,
+            Self::Set(_) => route::SET_VM,
+            Self::Touch => route::TOUCH_VM,
         }
     }
 
@@ -63,7 +66,7 @@ impl Action {
     }
 
     async fn ask(&self, client: &Client, vm: &VmView) -> Result<OperationView, ClientError> {
-        let path = format!("/v1/vms/{}/{}", vm.id, self.route());
+        let path = self.route().of(&vm.id);
         match self {
             Self::Start(start) => client.post(&path, start).await,
             Self::Stop(stop) | Self::Restart(stop) => client.post(&path, stop).await,
@@ -76,7 +79,7 @@ impl Action {
 
     /// Goes on where a daemon left: how the VM is now tells what is still to be done.
     async fn ask_again(&self, client: &Client, vm: &VmView) -> Result<OperationView, ClientError> {
-        let now = async || client.get::<VmView>(&format!("/v1/vms/{}", vm.id)).await;
+        let now = async || client.get::<VmView>(route::SHOW_VM.of(&vm.id)).await;
         if let Self::Restart(_) = self
             && !now().await?.state.has_machine()
         {

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_api::{CHANNEL_PROTOCOL, ErrorBody, OperationView};
+use banger_api::{CHANNEL_PROTOCOL, ErrorBody, OperationQuery, OperationView, route};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -157,7 +157,8 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+    pub async fn get<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<T, ClientError> {
+        let path = path.as_ref();
         self.question(path, ANSWER_DEADLINE).await
     }
 
@@ -165,7 +166,8 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`], apart from [`ClientError::Unreadable`]: nobody has read it yet.
-    pub async fn get_text(&self, path: &str) -> Result<Bytes, ClientError> {
+    pub async fn get_text(&self, path: impl AsRef<str>) -> Result<Bytes, ClientError> {
+        let path = path.as_ref();
         let mut repeats = 0;
         loop {
             match self.exchange(Method::GET, path, Bytes::new(), ANSWER_DEADLINE).await {
@@ -181,9 +183,10 @@ impl Client {
     /// [`ClientError`].
     pub async fn post<T: DeserializeOwned>(
         &self,
-        path: &str,
+        path: impl AsRef<str>,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
+        let path = path.as_ref();
         self.request(Method::POST, path, Some(body), ANSWER_DEADLINE).await
     }
 
@@ -193,10 +196,11 @@ impl Client {
     /// [`ClientError`].
     pub async fn post_within<T: DeserializeOwned>(
         &self,
-        path: &str,
+        path: impl AsRef<str>,
         body: &impl Serialize,
         deadline: Duration,
     ) -> Result<T, ClientError> {
+        let path = path.as_ref();
         self.request(Method::POST, path, Some(body), deadline).await
     }
 
@@ -205,8 +209,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn operation(&self, id: &str, after: u64) -> Result<OperationView, ClientError> {
-        let path = format!("/v1/operations/{id}?after={after}");
-        self.question(&path, POLL_DEADLINE).await
+        let path = route::SHOW_OPERATION.of(id).asking(&OperationQuery { after });
+        self.question(path.as_ref(), POLL_DEADLINE).await
     }
 
     /// Follows an operation to its end and shows each change.
@@ -235,7 +239,8 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn stream(&self, path: &str) -> Result<Incoming, ClientError> {
+    pub async fn stream(&self, path: impl AsRef<str>) -> Result<Incoming, ClientError> {
+        let path = path.as_ref();
         let mut repeats = 0;
         loop {
             match self.open(path, None, ANSWER_DEADLINE).await {
@@ -249,7 +254,12 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn upgrade(&self, path: &str, deadline: Duration) -> Result<TokioIo<Upgraded>, ClientError> {
+    pub async fn upgrade(
+        &self,
+        path: impl AsRef<str>,
+        deadline: Duration,
+    ) -> Result<TokioIo<Upgraded>, ClientError> {
+        let path = path.as_ref();
         let mut repeats = 0;
         loop {
             let opened = async {
@@ -400,7 +410,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_daemon_is_told_with_its_socket() {
         let client = Client::new(Path::new("/nonexistent/bangerd.sock"));
-        let error = client.get::<serde_json::Value>("/v1/info").await.unwrap_err();
+        let error = client.get::<serde_json::Value>(route::SHOW_INFO).await.unwrap_err();
         assert_eq!(error.to_string(), "no daemon listens on `/nonexistent/bangerd.sock`");
     }
 
@@ -429,7 +439,7 @@ mod tests {
     #[tokio::test]
     async fn any_way_to_a_daemon_will_do() {
         let client = Client::over(Arc::new(Pipe));
-        assert_eq!(client.get::<u8>("/v1/info").await.unwrap(), 7);
+        assert_eq!(client.get::<u8>(route::SHOW_INFO).await.unwrap(), 7);
         assert!(format!("{client:?}").contains("a pipe"), "{client:?}");
     }
 
@@ -461,14 +471,14 @@ mod tests {
         for bytes in 0..ANSWER.len() {
             let daemon = dies_after(bytes, ANSWER, &socket);
             let client = Client::new(&socket).with_successor(async || true);
-            let answer: serde_json::Value = client.get("/v1/info").await.unwrap();
+            let answer: serde_json::Value = client.get(route::SHOW_INFO).await.unwrap();
             assert_eq!(answer["is"], 7, "after {bytes} bytes");
             daemon.await.unwrap();
         }
         for bytes in 0..OPENED.len() {
             let daemon = dies_after(bytes, OPENED, &socket);
             let client = Client::new(&socket).with_successor(async || true);
-            client.upgrade("/v1/vms/a/channel", ANSWER_DEADLINE).await.unwrap();
+            client.upgrade(route::OPEN_VM_CHANNEL.of("a"), ANSWER_DEADLINE).await.unwrap();
             daemon.await.unwrap();
         }
     }
@@ -479,7 +489,7 @@ mod tests {
         let socket = directory.path().join("s");
         let _daemon = dies_after(5, b"HTTP/1.1 200 OK", &socket);
         let client = Client::new(&socket).with_successor(async || false);
-        let error = client.get::<serde_json::Value>("/v1/info").await.unwrap_err();
+        let error = client.get::<serde_json::Value>(route::SHOW_INFO).await.unwrap_err();
         assert_eq!(error.to_string(), "the connection to the daemon was lost during `/v1/info`");
     }
 
@@ -489,9 +499,9 @@ mod tests {
         let socket = directory.path().join("s");
         let _listener = UnixListener::bind(&socket).unwrap();
         let client = Client::new(&socket);
-        let error = client.get::<serde_json::Value>("/v1/info").await.unwrap_err();
+        let error = client.get::<serde_json::Value>(route::SHOW_INFO).await.unwrap_err();
         assert!(matches!(error, ClientError::Silent { .. }), "{error}");
-        let error = client.upgrade("/v1/vms/a/channel", Duration::from_secs(3)).await.unwrap_err();
+        let error = client.upgrade(route::OPEN_VM_CHANNEL.of("a"), Duration::from_secs(3)).await.unwrap_err();
         assert!(matches!(error, ClientError::Silent { .. }), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::{Client, ClientError};
-use banger_api::{API_VERSION, DaemonInfo, ErrorCode};
+use banger_api::{API_VERSION, DaemonInfo, ErrorCode, ShutdownQuery, route};
 use banger_sys::files::{FileError, create_private_directory};
 use banger_sys::paths::Paths;
 use banger_sys::process::ProcessIdentity;
@@ -111,7 +111,7 @@ async fn reach(paths: &Paths, on_kept: OnKept) -> Result<Client, EnsureError> {
     let client = Client::new(&socket);
     let deadline = Instant::now() + DAEMON_DEADLINE;
     loop {
-        match client.get::<DaemonInfo>("/v1/info").await {
+        match client.get::<DaemonInfo>(route::SHOW_INFO).await {
             Ok(info) if accept(&client, &info, on_kept).await? => return Ok(client),
             Ok(_ended) => {}
             Err(error) if nobody_listens(&error) => {}
@@ -181,8 +181,8 @@ pub async fn end(client: &Client, info: &DaemonInfo, force: bool) -> Result<(), 
         Some(identity) => identity.open().map_err(watch)?,
         None => None,
     };
-    let path = format!("/v1/shutdown?force={force}");
-    client.post::<serde_json::Value>(&path, &()).await.map_err(|source| EnsureError::Ask { source })?;
+    let path = route::SHUT_DOWN.asking(&ShutdownQuery { force });
+    client.post::<serde_json::Value>(path, &()).await.map_err(|source| EnsureError::Ask { source })?;
     let Some(process) = process else { return Ok(()) };
     match timeout(DAEMON_DEADLINE, process.ended()).await {
         Ok(ended) => ended.map_err(watch),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::client::{Client, ClientError};
 use banger_agent_proto::{CONTROL_PORT, ExecStart, HelloReply, HelloRequest};
-use banger_api::VmView;
+use banger_api::{ChannelQuery, VmView, route};
 use banger_guest::{AgentClient, AgentError, ExecSession};
 
 use crate::VERSION;
@@ -33,8 +33,8 @@ pub enum GuestError {
 /// # Errors
 /// [`GuestError`].
 async fn connect(client: &Client, vm: &VmView) -> Result<AgentClient, GuestError> {
-    let path = format!("/v1/vms/{}/channel?port={CONTROL_PORT}", vm.id);
-    let stream = client.upgrade(&path, CONNECT_DEADLINE).await?;
+    let path = route::OPEN_VM_CHANNEL.of(&vm.id).asking(&ChannelQuery { port: CONTROL_PORT });
+    let stream = client.upgrade(path, CONNECT_DEADLINE).await?;
     Ok(AgentClient::connect(stream).await?)
 }
 

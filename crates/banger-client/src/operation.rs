@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::client::{Client, ClientError};
-use banger_api::{ErrorBody, ErrorCode, OperationKind, OperationState, OperationView};
+use banger_api::{ErrorBody, ErrorCode, OperationKind, OperationState, OperationView, route};
 use serde::de::DeserializeOwned;
 
 /// What asks a client to stop, as a signal does.
@@ -279,7 +279,7 @@ async fn say_at_last(word: impl Future, stops: &mut impl Stops) {
 /// # Errors
 /// [`ClientError`].
 pub async fn cancel(client: &Client, id: &str) -> Result<OperationView, ClientError> {
-    client.post(&format!("/v1/operations/{id}/cancel"), &()).await
+    client.post(route::CANCEL_OPERATION.of(id), &()).await
 }
 
 async fn stop_operation<S: Stops>(

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::client::{Client, ClientError};
+use banger_api::route::{Named, Route};
 use banger_api::{ErrorCode, OperationKind, OperationView};
 use serde::Serialize;
 use serde_json::Value;
@@ -14,15 +15,17 @@ use crate::operation::{self, Attempt};
 pub struct Pull<'a, R> {
     client: &'a Client,
     route: &'a str,
+    /// The route that shows what came.
+    show: Route<Named>,
     request: &'a R,
     /// What the first daemon said.
     begun: OnceCell<(OperationKind, String)>,
 }
 
 impl<'a, R: Serialize> Pull<'a, R> {
-    /// Makes a pull that is not begun yet. What comes is found behind the part of `route` before its colon.
-    pub fn new(client: &'a Client, route: &'a str, request: &'a R) -> Self {
-        Self { client, route, request, begun: OnceCell::new() }
+    /// Makes a pull that is not begun yet. `show` is the route that shows what comes.
+    pub fn new(client: &'a Client, route: &'a str, show: Route<Named>, request: &'a R) -> Self {
+        Self { client, route, show, request, begun: OnceCell::new() }
     }
 
     /// Begins it, or says what a daemon that went away has got.
@@ -35,8 +38,7 @@ impl<'a, R: Serialize> Pull<'a, R> {
             (Err(ClientError::Refused(body)), Attempt::Again, Some((kind, target)))
                 if body.code == ErrorCode::AlreadyExists =>
             {
-                let collection = self.route.split(':').next().unwrap_or(self.route);
-                let result = self.client.get::<Value>(&format!("{collection}/{target}")).await?;
+                let result = self.client.get::<Value>(self.show.of(target)).await?;
                 Ok(operation::finished(*kind, target, Some(result)))
             }
             (Ok(begun), _, _) => {

@@ -1,7 +1,8 @@
 //! Deleting images and kernels.
 
 use crate::client::{Client, ClientError};
-use banger_api::{ErrorCode, OperationKind, OperationView};
+use banger_api::route::{Named, Route};
+use banger_api::{ErrorCode, OperationKind, OperationView, route};
 
 use crate::operation::{self, Attempt};
 
@@ -15,10 +16,10 @@ pub enum Removable {
 }
 
 impl Removable {
-    fn route(self) -> &'static str {
+    fn route(self) -> Route<Named> {
         match self {
-            Self::Image => "/v1/images",
-            Self::Kernel => "/v1/kernels",
+            Self::Image => route::DELETE_IMAGE,
+            Self::Kernel => route::DELETE_KERNEL,
         }
     }
 
@@ -39,7 +40,7 @@ impl Removable {
         name: &str,
         attempt: Attempt,
     ) -> Result<OperationView, ClientError> {
-        match client.post(&format!("{}/{name}/delete", self.route()), &()).await {
+        match client.post(self.route().of(name), &()).await {
             // The daemon that went away has deleted it.
             Err(ClientError::Refused(body))
                 if attempt == Attempt::Again && body.code == ErrorCode::NotFound =>

@@ -1,11 +1,11 @@
 //! One look at a VM.
 
-use banger_api::{VmStats, VmView};
+use banger_api::{StatsQuery, VmStats, VmView, route};
 use banger_client::Client;
 
 use crate::error::CliError;
 
 /// Asks for the figures of a VM; `query` is what stands behind the route.
-pub(super) async fn ask(client: &Client, vm: &VmView, query: &str) -> Result<VmStats, CliError> {
-    Ok(client.get(&format!("/v1/vms/{}/stats{query}", vm.id)).await?)
+pub(super) async fn ask(client: &Client, vm: &VmView, query: StatsQuery) -> Result<VmStats, CliError> {
+    Ok(client.get(route::SHOW_VM_STATS.of(&vm.id).asking(&query)).await?)
 }

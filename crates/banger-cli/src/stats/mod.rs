@@ -7,7 +7,7 @@ mod watch;
 
 use std::time::Duration;
 
-use banger_api::VmView;
+use banger_api::{StatsQuery, VmView, route};
 use banger_client::{Client, Target};
 use banger_sys::paths::Paths;
 use futures::future::join_all;
@@ -38,7 +38,7 @@ pub(crate) async fn stats(
     if is_watched && form != Form::Ids {
         return watch::watch(&client, wanted).await;
     }
-    let vms: Vec<VmView> = client.get("/v1/vms").await?;
+    let vms: Vec<VmView> = client.get(route::LIST_VMS).await?;
     let answers = join_all(choose(&wanted.vms, &vms).into_iter().map(|target| look(&client, target))).await;
     let figures: Vec<_> = answers.iter().filter_map(|answer| answer.result.as_ref().ok()).collect();
     match form {
@@ -63,9 +63,10 @@ async fn look(client: &Client, (typed, found): Target<'_>) -> Answer<Figures> {
         Ok(vm) => vm,
         Err(error) => return Answer::missing(typed, error),
     };
-    let before = ask(client, vm, "?host_only=true").await;
+    let before = ask(client, vm, StatsQuery { host_only: true }).await;
     tokio::time::sleep(RATE_TIME).await;
-    let result = ask(client, vm, "").await.map(|now| Figures::new(before.as_ref().ok(), now));
+    let result =
+        ask(client, vm, StatsQuery::default()).await.map(|now| Figures::new(before.as_ref().ok(), now));
     Answer::of(vm, result)
 }
 

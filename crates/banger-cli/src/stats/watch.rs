@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use banger_api::{VmStats, VmView};
+use banger_api::{StatsQuery, VmStats, VmView, route};
 use banger_client::Client;
 use banger_model::{VmId, VmName};
 use futures::StreamExt as _;
@@ -54,7 +54,7 @@ pub(super) async fn watch(client: &Client, wanted: &AnyVms) -> Result<u8, CliErr
             stop = signals.next() => return Ok(if stop == Stop::Interrupt { 0 } else { stop.exit_status() }),
             Some((id, answer)) = watch.questions.next() => watch.take(id, answer, wanted.json)?,
             _ = ticks.tick() => {
-                let vms: Vec<VmView> = client.get("/v1/vms").await?;
+                let vms: Vec<VmView> = client.get(route::LIST_VMS).await?;
                 if !is_first && !wanted.json {
                     watch.draw()?;
                 }
@@ -141,7 +141,7 @@ impl Watch {
 
 fn question(client: Client, vm: VmView) -> Asked {
     Box::pin(async move {
-        let answer = ask(&client, &vm, "").await;
+        let answer = ask(&client, &vm, StatsQuery::default()).await;
         (vm.id, answer)
     })
 }

@@ -12,7 +12,7 @@ use std::io;
 use std::time::Duration;
 
 use banger_agent_proto::{ReadTreeRequest, WriteTreeStart};
-use banger_api::VmView;
+use banger_api::{VmView, route};
 use banger_guest::{AgentClient, AgentError};
 use banger_tree::{Item, Owners, TreeReader, TreeWriter, WriterOptions};
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -189,7 +189,7 @@ async fn open_guests(
         Sources::Guest(paths) => {
             let mut guests = Vec::new();
             for path in paths {
-                let vm: VmView = client.get(&format!("/v1/vms/{}", path.vm)).await?;
+                let vm: VmView = client.get(route::SHOW_VM.of(&path.vm)).await?;
                 guests.push((path.clone(), Guest::enter(client, &vm).await?));
                 from.push(vm.id);
             }
@@ -199,7 +199,7 @@ async fn open_guests(
     };
     let sink = match &plan.destination {
         Place::Guest(path) => {
-            let vm: VmView = client.get(&format!("/v1/vms/{}", path.vm)).await?;
+            let vm: VmView = client.get(route::SHOW_VM.of(&path.vm)).await?;
             if from.contains(&vm.id) {
                 return Err(CopyError::SameVm { vm: vm.name.to_string() });
             }

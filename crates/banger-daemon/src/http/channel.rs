@@ -8,9 +8,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use banger_agent_proto::{CONTROL_PORT, STREAM_PORT};
-use banger_api::{CHANNEL_PROTOCOL, ErrorBody, ErrorCode};
+use banger_api::{CHANNEL_PROTOCOL, ChannelQuery, ErrorBody, ErrorCode, route};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 use tracing::debug;
 
 use super::connections::Patience;
@@ -21,15 +20,7 @@ use super::state::ApiState;
 /// Bytes per direction that are under way inside the daemon.
 const SPLICE_BYTES: usize = 64 * 1024;
 
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ChannelQuery {
-    /// Port of the guest's agent.
-    port: u32,
-}
-
-#[utoipa::path(get, path = "/v1/vms/{vm}/channel", operation_id = "open_vm_channel", params(("vm" = String, Path), ChannelQuery), responses((status = 101), (status = 409, body = ErrorBody)))]
+#[utoipa::path(get, path = route::OPEN_VM_CHANNEL.template, operation_id = "open_vm_channel", params(("vm" = String, Path), ChannelQuery), responses((status = 101), (status = 409, body = ErrorBody)))]
 pub(super) async fn open(
     State(state): State<ApiState>,
     Extension(patience): Extension<Patience>,

@@ -5,25 +5,17 @@ use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::State;
-use banger_api::{API_VERSION, DaemonInfo, DoctorReport, ErrorBody, ErrorCode, VmDefaults};
+use banger_api::{
+    API_VERSION, DaemonInfo, DoctorReport, ErrorBody, ErrorCode, ShutdownQuery, VmDefaults, route,
+};
 use banger_model::DiskFloor;
-use serde::Deserialize;
 use tracing::info;
 
 use super::extract::Parameters;
 use super::refusal::Refusal;
 use super::state::ApiState;
 
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ShutdownQuery {
-    /// Also while work is in progress: it is cancelled.
-    #[serde(default)]
-    force: bool,
-}
-
-#[utoipa::path(get, path = "/v1/info", operation_id = "show_info", responses((status = 200, body = DaemonInfo)))]
+#[utoipa::path(get, path = route::SHOW_INFO.template, operation_id = "show_info", responses((status = 200, body = DaemonInfo)))]
 pub(super) async fn info(State(state): State<ApiState>) -> Json<DaemonInfo> {
     Json(DaemonInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -40,7 +32,7 @@ pub(super) async fn info(State(state): State<ApiState>) -> Json<DaemonInfo> {
     })
 }
 
-#[utoipa::path(get, path = "/v1/defaults", operation_id = "show_defaults", responses((status = 200, body = VmDefaults)))]
+#[utoipa::path(get, path = route::SHOW_DEFAULTS.template, operation_id = "show_defaults", responses((status = 200, body = VmDefaults)))]
 pub(super) async fn defaults(State(state): State<ApiState>) -> Json<VmDefaults> {
     Json(VmDefaults {
         image: state.config.default_image.clone(),
@@ -50,14 +42,14 @@ pub(super) async fn defaults(State(state): State<ApiState>) -> Json<VmDefaults> 
     })
 }
 
-#[utoipa::path(get, path = "/v1/doctor", operation_id = "show_doctor", responses((status = 200, body = DoctorReport)))]
+#[utoipa::path(get, path = route::SHOW_DOCTOR.template, operation_id = "show_doctor", responses((status = 200, body = DoctorReport)))]
 pub(super) async fn doctor(State(state): State<ApiState>) -> Result<Json<DoctorReport>, Refusal> {
     let doctor = Arc::clone(&state.doctor);
     let examined = tokio::task::spawn_blocking(move || doctor.examine()).await;
     examined.map(Json).map_err(|error| Refusal(ErrorBody::internal(&error)))
 }
 
-#[utoipa::path(post, path = "/v1/shutdown", operation_id = "shutdown", params(ShutdownQuery), responses((status = 200), (status = 409, body = ErrorBody)))]
+#[utoipa::path(post, path = route::SHUT_DOWN.template, operation_id = "shutdown", params(ShutdownQuery), responses((status = 200), (status = 409, body = ErrorBody)))]
 pub(super) async fn shutdown(
     State(state): State<ApiState>,
     Parameters(query): Parameters<ShutdownQuery>,

@@ -5,10 +5,9 @@ use axum::body::Body as ResponseBody;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use banger_api::{ErrorBody, EventView};
+use banger_api::{ErrorBody, EventView, EventsQuery, route};
 use bytes::Bytes;
 use futures::stream;
-use serde::Deserialize;
 
 use super::connections::Patience;
 use super::extract::Parameters;
@@ -18,19 +17,7 @@ use crate::vm::VmError;
 
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EventsQuery {
-    /// Cursor of the last event that the caller knows; absent: events from now on.
-    #[param(minimum = 0, maximum = 9_007_199_254_740_991_u64)]
-    after: Option<i64>,
-    /// Go on with what comes.
-    #[serde(default)]
-    follow: bool,
-}
-
-#[utoipa::path(get, path = "/v1/events", operation_id = "list_events", params(EventsQuery), responses((status = 200, body = EventView, content_type = "application/x-ndjson"), (status = 400, body = ErrorBody)))]
+#[utoipa::path(get, path = route::LIST_EVENTS.template, operation_id = "list_events", params(EventsQuery), responses((status = 200, body = EventView, content_type = "application/x-ndjson"), (status = 400, body = ErrorBody)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     Extension(patience): Extension<Patience>,

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use banger_api::{
     ErrorBody, ImageDetails, ImageView, OperationView, PackBundle, PruneCache, PrunedCache, PullBundle,
-    PullImage, RegisterImage,
+    PullImage, RegisterImage, route,
 };
 use banger_model::ImageName;
 
@@ -14,17 +14,17 @@ use super::state::ApiState;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
-#[utoipa::path(get, path = "/v1/images", operation_id = "list_images", responses((status = 200, body = Vec<ImageView>)))]
+#[utoipa::path(get, path = route::LIST_IMAGES.template, operation_id = "list_images", responses((status = 200, body = Vec<ImageView>)))]
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<ImageView>> {
     Ok(Json(state.images.list()?))
 }
 
-#[utoipa::path(get, path = "/v1/images/{name}", operation_id = "show_image", params(("name" = ImageName, Path)), responses((status = 200, body = ImageDetails), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = route::SHOW_IMAGE.template, operation_id = "show_image", params(("name" = ImageName, Path)), responses((status = 200, body = ImageDetails), (status = 404, body = ErrorBody)))]
 pub(super) async fn show(State(state): State<ApiState>, Segment(name): Segment) -> Answer<ImageDetails> {
     Ok(Json(state.images.show(&name)?))
 }
 
-#[utoipa::path(post, path = "/v1/images", operation_id = "register_image", request_body = RegisterImage, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody)))]
+#[utoipa::path(post, path = route::REGISTER_IMAGE.template, operation_id = "register_image", request_body = RegisterImage, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn register(
     State(state): State<ApiState>,
     Body(request): Body<RegisterImage>,
@@ -32,17 +32,17 @@ pub(super) async fn register(
     Ok(Json(state.images.register(request).await?))
 }
 
-#[utoipa::path(post, path = "/v1/images/{name}/promote", operation_id = "promote_image", params(("name" = ImageName, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = route::PROMOTE_IMAGE.template, operation_id = "promote_image", params(("name" = ImageName, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
 pub(super) async fn promote(State(state): State<ApiState>, Segment(name): Segment) -> Answer<OperationView> {
     Ok(Json(state.images.promote(&name)?))
 }
 
-#[utoipa::path(post, path = "/v1/images/{name}/delete", operation_id = "delete_image", params(("name" = ImageName, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = route::DELETE_IMAGE.template, operation_id = "delete_image", params(("name" = ImageName, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
 pub(super) async fn delete(State(state): State<ApiState>, Segment(name): Segment) -> Answer<OperationView> {
     Ok(Json(state.images.delete(&name)?))
 }
 
-#[utoipa::path(post, path = "/v1/images:pull", operation_id = "pull_image", request_body = PullImage, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
+#[utoipa::path(post, path = route::PULL_IMAGE.template, operation_id = "pull_image", request_body = PullImage, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
 pub(super) async fn pull(
     State(state): State<ApiState>,
     Body(request): Body<PullImage>,
@@ -50,7 +50,7 @@ pub(super) async fn pull(
     Ok(Json(state.images.pull(&request)?))
 }
 
-#[utoipa::path(post, path = "/v1/images:pull-bundle", operation_id = "pull_image_bundle", request_body = PullBundle, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
+#[utoipa::path(post, path = route::PULL_IMAGE_BUNDLE.template, operation_id = "pull_image_bundle", request_body = PullBundle, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
 pub(super) async fn pull_bundle(
     State(state): State<ApiState>,
     Body(request): Body<PullBundle>,
@@ -58,7 +58,7 @@ pub(super) async fn pull_bundle(
     Ok(Json(state.images.pull_bundle(&request)?))
 }
 
-#[utoipa::path(post, path = "/v1/images/{name}/bundle", operation_id = "pack_image_bundle", params(("name" = ImageName, Path)), request_body = PackBundle, responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = route::PACK_IMAGE_BUNDLE.template, operation_id = "pack_image_bundle", params(("name" = ImageName, Path)), request_body = PackBundle, responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
 pub(super) async fn pack_bundle(
     State(state): State<ApiState>,
     Segment(name): Segment,
@@ -67,7 +67,7 @@ pub(super) async fn pack_bundle(
     Ok(Json(state.images.pack_bundle(&name, request)?))
 }
 
-#[utoipa::path(post, path = "/v1/image-cache/prune", operation_id = "prune_image_cache", request_body = PruneCache, responses((status = 200, body = PrunedCache)))]
+#[utoipa::path(post, path = route::PRUNE_IMAGE_CACHE.template, operation_id = "prune_image_cache", request_body = PruneCache, responses((status = 200, body = PrunedCache)))]
 pub(super) async fn prune_cache(
     State(state): State<ApiState>,
     Body(request): Body<PruneCache>,

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use banger_api::{
-    CatalogKernel, ErrorBody, ImportKernel, KernelDetails, KernelView, OperationView, PullRequest,
+    CatalogKernel, ErrorBody, ImportKernel, KernelDetails, KernelView, OperationView, PullRequest, route,
 };
 use banger_model::KernelName;
 
@@ -13,22 +13,22 @@ use super::state::ApiState;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
-#[utoipa::path(get, path = "/v1/kernels", operation_id = "list_kernels", responses((status = 200, body = Vec<KernelView>)))]
+#[utoipa::path(get, path = route::LIST_KERNELS.template, operation_id = "list_kernels", responses((status = 200, body = Vec<KernelView>)))]
 pub(super) async fn list(State(state): State<ApiState>) -> Answer<Vec<KernelView>> {
     Ok(Json(state.kernels.list()?))
 }
 
-#[utoipa::path(get, path = "/v1/kernels/{name}", operation_id = "show_kernel", params(("name" = KernelName, Path)), responses((status = 200, body = KernelDetails), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = route::SHOW_KERNEL.template, operation_id = "show_kernel", params(("name" = KernelName, Path)), responses((status = 200, body = KernelDetails), (status = 404, body = ErrorBody)))]
 pub(super) async fn show(State(state): State<ApiState>, Segment(name): Segment) -> Answer<KernelDetails> {
     Ok(Json(state.kernels.show(&name)?))
 }
 
-#[utoipa::path(get, path = "/v1/catalog/kernels", operation_id = "list_catalog_kernels", responses((status = 200, body = Vec<CatalogKernel>)))]
+#[utoipa::path(get, path = route::LIST_CATALOG_KERNELS.template, operation_id = "list_catalog_kernels", responses((status = 200, body = Vec<CatalogKernel>)))]
 pub(super) async fn list_catalog(State(state): State<ApiState>) -> Answer<Vec<CatalogKernel>> {
     Ok(Json(state.kernels.catalog()))
 }
 
-#[utoipa::path(post, path = "/v1/kernels", operation_id = "import_kernel", request_body = ImportKernel, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody)))]
+#[utoipa::path(post, path = route::IMPORT_KERNEL.template, operation_id = "import_kernel", request_body = ImportKernel, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn import(
     State(state): State<ApiState>,
     Body(request): Body<ImportKernel>,
@@ -36,7 +36,7 @@ pub(super) async fn import(
     Ok(Json(state.kernels.import(request).await?))
 }
 
-#[utoipa::path(post, path = "/v1/kernels:pull", operation_id = "pull_kernel", request_body = PullRequest, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
+#[utoipa::path(post, path = route::PULL_KERNEL.template, operation_id = "pull_kernel", request_body = PullRequest, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
 pub(super) async fn pull(
     State(state): State<ApiState>,
     Body(request): Body<PullRequest>,
@@ -44,7 +44,7 @@ pub(super) async fn pull(
     Ok(Json(state.kernels.pull(&request)?))
 }
 
-#[utoipa::path(post, path = "/v1/kernels/{name}/delete", operation_id = "delete_kernel", params(("name" = KernelName, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = route::DELETE_KERNEL.template, operation_id = "delete_kernel", params(("name" = KernelName, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
 pub(super) async fn delete(State(state): State<ApiState>, Segment(name): Segment) -> Answer<OperationView> {
     Ok(Json(state.kernels.delete(&name)?))
 }

@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::operation::current_id;
 
 /// An error as a response.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Refusal(pub(super) ErrorBody);
 
 impl<F: Fault> From<F> for Refusal {

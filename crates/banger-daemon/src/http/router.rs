@@ -1,11 +1,13 @@
 //! All routes.
 
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
-use banger_api::{ErrorBody, ErrorCode};
+use banger_api::{ErrorBody, ErrorCode, route};
+use bytes::Bytes;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,9 +20,6 @@ use super::{
     channel, daemon_routes, document, event_routes, image_routes, kernel_routes, operation_routes, vm_routes,
 };
 use crate::operation::within_new;
-
-/// Where the document is.
-const DOCUMENT_PATH: &str = "/v1/openapi.json";
 
 #[derive(OpenApi)]
 #[openapi(info(title = "bangerd", description = "Development sandboxes on microVMs"))]
@@ -82,9 +81,12 @@ pub fn api_document() -> utoipa::openapi::OpenApi {
 /// Returns the service behind the socket.
 pub fn router(state: ApiState) -> Router {
     let (router, document) = documented_routes();
-    let rules = RequestRules::of(&document, DOCUMENT_PATH);
+    let rules = RequestRules::of(&document, route::SHOW_DOCUMENT.template);
+    // Written once: it is long, and nothing in it changes.
+    let text = document.to_json().map(Bytes::from).map_err(|error| Refusal(ErrorBody::internal(&error)));
+    let text = text.map(|text| ([(CONTENT_TYPE, "application/json")], text));
     router
-        .route(DOCUMENT_PATH, axum::routing::get(move || std::future::ready(Json(document.clone()))))
+        .route(route::SHOW_DOCUMENT.template, axum::routing::get(move || std::future::ready(text.clone())))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(axum::middleware::from_fn_with_state(rules, hold))
@@ -96,7 +98,8 @@ pub fn router(state: ApiState) -> Router {
 /// Whoever asks for work gets the id of its operation with the request, so that a refusal has it, too.
 async fn mint_operation_id(request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let is_about_work = path.starts_with("/v1/operations") || path == "/v1/shutdown";
+    let is_about_work =
+        path.starts_with(route::LIST_OPERATIONS.template) || path == route::SHUT_DOWN.template;
     if request.method() != Method::POST || is_about_work {
         return next.run(request).await;
     }

@@ -8,11 +8,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use banger_api::{
-    CreateVm, DeleteVm, EndingView, ErrorBody, KillVm, ListenerView, OperationView, SetVm, SshAccess,
-    StartVm, StopVm, VmStats, VmView,
+    CreateVm, DeleteVm, EndingQuery, EndingView, ErrorBody, KillVm, ListQuery, ListenerView, LogsQuery,
+    OperationView, SetVm, SshAccess, StartVm, StatsQuery, StopVm, VmStats, VmView, route,
 };
 use futures::stream;
-use serde::Deserialize;
 
 use super::connections::Patience;
 use super::extract::{Body, Parameters, Segment};
@@ -21,45 +20,7 @@ use super::state::ApiState;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LogsQuery {
-    /// Go on until the machine ends.
-    #[serde(default)]
-    follow: bool,
-    /// What the VMM and the processes beside it said, instead of the guest's console; it is not followed.
-    #[serde(default)]
-    vmm: bool,
-}
-
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EndingQuery {
-    /// Boot id of the guest that is meant.
-    boot_id: String,
-}
-
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct StatsQuery {
-    /// Leave the guest alone: its figures are absent, and the answer comes at once.
-    #[serde(default)]
-    host_only: bool,
-}
-
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    /// Indent the answer and end it with a line feed: it can be shown as it is.
-    #[serde(default)]
-    pretty: bool,
-}
-
-#[utoipa::path(get, path = "/v1/vms", operation_id = "list_vms", params(ListQuery), responses((status = 200, body = Vec<VmView>)))]
+#[utoipa::path(get, path = route::LIST_VMS.template, operation_id = "list_vms", params(ListQuery), responses((status = 200, body = Vec<VmView>)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     Parameters(query): Parameters<ListQuery>,
@@ -73,7 +34,7 @@ pub(super) async fn list(
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }
 
-#[utoipa::path(post, path = "/v1/vms", operation_id = "create_vm", request_body = CreateVm, responses((status = 200, body = OperationView), (status = 409, body = ErrorBody)))]
+#[utoipa::path(post, path = route::CREATE_VM.template, operation_id = "create_vm", request_body = CreateVm, responses((status = 200, body = OperationView), (status = 409, body = ErrorBody)))]
 pub(super) async fn create(
     State(state): State<ApiState>,
     Body(request): Body<CreateVm>,
@@ -81,12 +42,12 @@ pub(super) async fn create(
     Ok(Json(state.vms.lifecycle.create(request)?))
 }
 
-#[utoipa::path(get, path = "/v1/vms/{vm}", operation_id = "show_vm", params(("vm" = String, Path)), responses((status = 200, body = VmView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = route::SHOW_VM.template, operation_id = "show_vm", params(("vm" = String, Path)), responses((status = 200, body = VmView), (status = 404, body = ErrorBody)))]
 pub(super) async fn show(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<VmView> {
     Ok(Json(state.vms.views.show(&vm)?))
 }
 
-#[utoipa::path(post, path = "/v1/vms/{vm}/start", operation_id = "start_vm", params(("vm" = String, Path)), request_body = StartVm, responses((status = 200, body = OperationView)))]
+#[utoipa::path(post, path = route::START_VM.template, operation_id = "start_vm", params(("vm" = String, Path)), request_body = StartVm, responses((status = 200, body = OperationView)))]
 pub(super) async fn start(
     State(state): State<ApiState>,
     Segment(vm): Segment,
@@ -95,7 +56,7 @@ pub(super) async fn start(
     Ok(Json(state.vms.lifecycle.start(&vm, &request)?))
 }
 
-#[utoipa::path(post, path = "/v1/vms/{vm}/stop", operation_id = "stop_vm", params(("vm" = String, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
+#[utoipa::path(post, path = route::STOP_VM.template, operation_id = "stop_vm", params(("vm" = String, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
 pub(super) async fn stop(
     State(state): State<ApiState>,
     Segment(vm): Segment,
@@ -104,7 +65,7 @@ pub(super) async fn stop(
     Ok(Json(state.vms.lifecycle.stop(&vm, &request)?))
 }
 
-#[utoipa::path(post, path = "/v1/vms/{vm}/restart", operation_id = "restart_vm", params(("vm" = String, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
+#[utoipa::path(post, path = route::RESTART_VM.template, operation_id = "restart_vm", params(("vm" = String, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
 pub(super) async fn restart(
     State(state): State<ApiState>,
     Segment(vm): Segment,
@@ -113,7 +74,7 @@ pub(super) async fn restart(
     Ok(Json(state.vms.lifecycle.restart(&vm, &request)?))
 }
 
-#[utoipa::path(post, path = "/v1/vms/{vm}/kill", operation_id = "kill_vm", params(("vm" = String, Path)), request_body = KillVm, responses((status = 200, body = OperationView)))]
+#[utoipa::path(post, path = route::KILL_VM.template, operation_id = "kill_vm", params(("vm" = String, Path)), request_body = KillVm, responses((status = 200, body = OperationView)))]
 pub(super) async fn kill(
     State(state): State<ApiState>,
     Segment(vm): Segment,
@@ -122,7 +83,7 @@ pub(super) async fn kill(
     Ok(Json(state.vms.lifecycle.kill(&vm, request)?))
 }
 
-#[utoipa::path(post, path = "/v1/vms/{vm}/delete", operation_id = "delete_vm", params(("vm" = String, Path)), request_body = DeleteVm, responses((status = 200, body = OperationView)))]
+#[utoipa::path(post, path = route::DELETE_VM.template, operation_id = "delete_vm", params(("vm" = String, Path)), request_body = DeleteVm, responses((status = 200, body = OperationView)))]
 pub(super) async fn delete(
     State(state): State<ApiState>,
     Segment(vm): Segment,
@@ -131,7 +92,7 @@ pub(super) async fn delete(
     Ok(Json(state.vms.lifecycle.delete(&vm, request)?))
 }
 
-#[utoipa::path(post, path = "/v1/vms/{vm}/set", operation_id = "set_vm", params(("vm" = String, Path)), request_body = SetVm, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
+#[utoipa::path(post, path = route::SET_VM.template, operation_id = "set_vm", params(("vm" = String, Path)), request_body = SetVm, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
 pub(super) async fn set(
     State(state): State<ApiState>,
     Segment(vm): Segment,
@@ -140,17 +101,17 @@ pub(super) async fn set(
     Ok(Json(state.vms.lifecycle.set(&vm, request)?))
 }
 
-#[utoipa::path(post, path = "/v1/vms/{vm}/touch", operation_id = "touch_vm", params(("vm" = String, Path)), responses((status = 200, body = OperationView)))]
+#[utoipa::path(post, path = route::TOUCH_VM.template, operation_id = "touch_vm", params(("vm" = String, Path)), responses((status = 200, body = OperationView)))]
 pub(super) async fn touch(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<OperationView> {
     Ok(Json(state.vms.lifecycle.touch(&vm)?))
 }
 
-#[utoipa::path(get, path = "/v1/vms/{vm}/ports", operation_id = "list_vm_ports", params(("vm" = String, Path)), responses((status = 200, body = Vec<ListenerView>), (status = 409, body = ErrorBody)))]
+#[utoipa::path(get, path = route::LIST_VM_PORTS.template, operation_id = "list_vm_ports", params(("vm" = String, Path)), responses((status = 200, body = Vec<ListenerView>), (status = 409, body = ErrorBody)))]
 pub(super) async fn ports(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<Vec<ListenerView>> {
     Ok(Json(state.vms.doors.listeners(&vm).await?))
 }
 
-#[utoipa::path(get, path = "/v1/vms/{vm}/stats", operation_id = "show_vm_stats", params(("vm" = String, Path), StatsQuery), responses((status = 200, body = VmStats), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = route::SHOW_VM_STATS.template, operation_id = "show_vm_stats", params(("vm" = String, Path), StatsQuery), responses((status = 200, body = VmStats), (status = 404, body = ErrorBody)))]
 pub(super) async fn stats(
     State(state): State<ApiState>,
     Segment(vm): Segment,
@@ -159,13 +120,13 @@ pub(super) async fn stats(
     Ok(Json(state.vms.doors.stats(&vm, query.host_only).await?))
 }
 
-#[utoipa::path(get, path = "/v1/vms/{vm}/ssh", operation_id = "show_vm_ssh", params(("vm" = String, Path)), responses((status = 200, body = SshAccess)))]
+#[utoipa::path(get, path = route::SHOW_VM_SSH.template, operation_id = "show_vm_ssh", params(("vm" = String, Path)), responses((status = 200, body = SshAccess)))]
 pub(super) async fn ssh(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<SshAccess> {
     Ok(Json(state.vms.doors.ssh_access(&vm)?))
 }
 
 /// `vm` is an id: the VM may be gone.
-#[utoipa::path(get, path = "/v1/vms/{vm}/ending", operation_id = "show_vm_ending", params(("vm" = String, Path), EndingQuery), responses((status = 200, body = Option<EndingView>)))]
+#[utoipa::path(get, path = route::SHOW_VM_ENDING.template, operation_id = "show_vm_ending", params(("vm" = String, Path), EndingQuery), responses((status = 200, body = Option<EndingView>)))]
 pub(super) async fn ending(
     State(state): State<ApiState>,
     Segment(vm): Segment,
@@ -174,7 +135,7 @@ pub(super) async fn ending(
     Ok(Json(state.vms.endings.ending(&vm, &query.boot_id).await))
 }
 
-#[utoipa::path(get, path = "/v1/vms/{vm}/logs", operation_id = "show_vm_logs", params(("vm" = String, Path), LogsQuery), responses((status = 200, body = String, content_type = "application/octet-stream")))]
+#[utoipa::path(get, path = route::SHOW_VM_LOGS.template, operation_id = "show_vm_logs", params(("vm" = String, Path), LogsQuery), responses((status = 200, body = String, content_type = "application/octet-stream")))]
 pub(super) async fn logs(
     State(state): State<ApiState>,
     Extension(patience): Extension<Patience>,

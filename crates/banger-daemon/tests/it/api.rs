@@ -1,6 +1,7 @@
 //! The contract as a document.
 
 use banger_api::VmView;
+use banger_api::route::{self, RouteMethod};
 use banger_daemon::http::api_document;
 use serde_json::Value;
 
@@ -64,6 +65,32 @@ async fn the_document_has_every_route_and_is_served() {
     POST /v1/vms/{vm}/stop stop_vm
     POST /v1/vms/{vm}/touch touch_vm
     ");
+}
+
+#[test]
+fn what_clients_ask_by_is_what_is_served() {
+    let document = serde_json::to_value(api_document()).unwrap();
+    let mut served: Vec<_> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(move |method| (method.clone(), path.clone()))
+        })
+        .collect();
+    // The document does not describe itself.
+    served.push(("get".to_owned(), route::SHOW_DOCUMENT.template.to_owned()));
+    let known = |(method, path): &(RouteMethod, &str)| {
+        let method = match method {
+            RouteMethod::Get => "get",
+            RouteMethod::Post => "post",
+        };
+        (method.to_owned(), (*path).to_owned())
+    };
+    let mut known: Vec<_> = route::ALL.iter().map(known).collect();
+    served.sort();
+    known.sort();
+    assert_eq!(known, served);
 }
 
 #[test]
