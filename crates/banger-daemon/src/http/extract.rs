@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
@@ -48,14 +48,19 @@ fn refuse_other_media(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// Reads the whole body.
 pub(super) async fn read_bytes(request: Request) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        let message = format!("the body must not be longer than {} KiB", BODY_BYTES_MAX / 1024);
+        Refusal(ErrorBody::new(ErrorCode::RequestTooLarge, message))
+    };
+    // A client that asks first whether it may send its body is told before it has sent it.
+    if usize::try_from(request.body().size_hint().lower()).is_ok_and(|least| least > BODY_BYTES_MAX) {
+        return Err(too_large());
+    }
     let read = tokio::time::timeout(BODY_DEADLINE, Bytes::from_request(request, &())).await;
     match read.map_err(|_late| bad_request(&"its body did not arrive in time"))? {
         Ok(bytes) => Ok(bytes),
-        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            let message = format!("the body must not be longer than {} KiB", BODY_BYTES_MAX / 1024);
-            Err(Refusal(ErrorBody::new(ErrorCode::RequestTooLarge, message)))
-        }
-        Err(error) => Err(bad_request(&error.body_text())),
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
+        Err(_) => Err(bad_request(&"its body broke off or is not valid HTTP")),
     }
 }
 

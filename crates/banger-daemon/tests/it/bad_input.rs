@@ -127,6 +127,12 @@ async fn a_body_is_json_of_bounded_length_where_there_is_one() {
         (long.code, long.message.as_str()),
         (ErrorCode::RequestTooLarge, "the body must not be longer than 64 KiB")
     );
+    let head = "POST /v1/vms HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+    // Before it is sent.
+    let long = raw(&sandbox, &format!("{head}expect: 100-continue\r\ncontent-length: 70000\r\n\r\n")).await;
+    assert_eq!(long.code, ErrorCode::RequestTooLarge);
+    let broken = raw(&sandbox, &format!("{head}transfer-encoding: chunked\r\n\r\nx\r\n")).await;
+    assert_eq!(broken.message, "invalid request: its body broke off or is not valid HTTP");
     let head = "POST /v1/vms HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\ncontent-type: ";
     for media in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"] {
         let error = raw(&sandbox, &format!("{head}{media}\r\n\r\n{{}}")).await;
