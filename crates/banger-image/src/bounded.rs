@@ -1,10 +1,10 @@
 //! Reads of what others wrote, with an end: more than what is sane is an error and not a full memory or disk.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use banger_model::display_rounded;
+use banger_sys::files::open_regular;
 
 /// A reader that fails once more bytes have come than are allowed.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl<R: Read> Read for Bounded<R> {
 /// As `open(2)` and `read(2)`; [`io::ErrorKind::FileTooLarge`] for one of more than `bytes_max` bytes.
 pub(crate) fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    Bounded::new(File::open(path)?, bytes_max).read_to_end(&mut content)?;
+    Bounded::new(open_regular(path)?, bytes_max).read_to_end(&mut content)?;
     Ok(content)
 }
 

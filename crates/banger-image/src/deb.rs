@@ -1,6 +1,6 @@
 //! Takes Debian packages apart without installing them. Source: `deb(5)`.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use crate::bounded::Bounded;
 use crate::formats::archive_path::contained;
 use crate::formats::compression::Compression;
 use crate::kernel::module_tree::Place;
+use banger_sys::files::open_regular;
 
 /// Longest text that a package says about itself.
 const CONTROL_BYTES_MAX: u64 = 1 << 20;
@@ -115,7 +116,7 @@ fn read_member<T>(
     consume: impl FnOnce(Box<dyn Read + '_>) -> Result<T, TarError>,
 ) -> Result<(i64, T), DebError> {
     let read = |source| DebError::Read { path: package.to_owned(), source };
-    let file = fs::File::open(package).map_err(read)?;
+    let file = open_regular(package).map_err(read)?;
     let mut members = ar::Archive::new(io::BufReader::new(file));
     while let Some(member) = members.next_entry() {
         let member = member.map_err(read)?;

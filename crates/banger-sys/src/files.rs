@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
+use rustix::fs::{CWD, FallocateFlags, OFlags, RenameFlags, fallocate, renameat_with};
 use rustix::io::Errno;
 
 use crate::failpoint;
@@ -53,6 +53,22 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), FileEr
         return Err(FileError::Write { path: path.to_owned(), source });
     }
     publish(&staged, path)
+}
+
+/// Opens a file that somebody else has made, for reading. Only a regular file will do: opening a pipe would wait for its other
+/// end, and a device never ends.
+///
+/// # Errors
+/// That of the system, or [`io::ErrorKind::InvalidInput`] for what is not a regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() {
+        return Ok(file);
+    }
+    let kind = if kind.is_dir() { "a directory" } else { "a pipe, socket or device" };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a regular file")))
 }
 
 /// Allocates this many bytes of the disk for a private file, so that nobody else can take them; its length stays. If the
@@ -292,6 +308,27 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn only_a_regular_file_is_opened_and_a_pipe_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        for other in [&pipe, directory.path(), Path::new("/dev/zero")] {
+            assert_eq!(
+                open_regular(other).unwrap_err().kind(),
+                io::ErrorKind::InvalidInput,
+                "{}",
+                other.display()
+            );
+        }
+        let file = directory.path().join("file");
+        fs::write(&file, "content").unwrap();
+        assert_eq!(io::read_to_string(open_regular(&file).unwrap()).unwrap(), "content");
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(io::read_to_string(open_regular(&link).unwrap()).unwrap(), "content");
     }
 
     #[test]

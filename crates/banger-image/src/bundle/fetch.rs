@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use banger_fetch::{Detour, Pace, Question, Web, WebError, WebOptions};
+use banger_sys::files::open_regular;
 use bytes::{Buf as _, Bytes};
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Response, StatusCode, Url};
@@ -91,7 +92,7 @@ pub(super) async fn open(
 ) -> Result<(Source, Option<u64>), FetchError> {
     match location {
         BundleLocation::File(path) => {
-            let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+            let opened = open_regular(path).and_then(|file| Ok((file.metadata()?.len(), file)));
             let (size, file) = opened.map_err(|source| FetchError::Open { path: path.clone(), source })?;
             Ok((Source::File(file), Some(size)))
         }

@@ -1,13 +1,12 @@
 //! Images that consist of files of the host: registered where they are, and made ours when somebody asks for that.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 use banger_ext4::{Ext4Reader, ReadError};
 use banger_model::{ImageName, KernelName};
 use banger_sys::failpoint;
-use banger_sys::files::StagedDirectory;
+use banger_sys::files::{StagedDirectory, open_regular};
 use banger_sys::id::random_hex;
 
 use crate::artifact::digest::FileRecord;
@@ -170,7 +169,7 @@ pub(crate) fn copy_registered(
     };
     let copy = |file: &LinkedFile, name: &str, stage: &'static str| -> Result<FileRecord, PromoteError> {
         let failed = |source| PromoteError::Copy { path: file.path.clone(), source };
-        let opened = File::open(&file.path).map_err(failed)?;
+        let opened = open_regular(&file.path).map_err(failed)?;
         let content = CountingReader::new(
             Bounded::new(cancelled.reader(opened), file.size),
             stage,

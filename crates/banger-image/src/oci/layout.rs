@@ -12,6 +12,7 @@ use super::documents::{
 use super::layer::Layer;
 use super::local_image::{LocalImage, LocalImageError, read_document};
 use super::platform::Platform;
+use banger_sys::files::open_regular;
 
 /// The list of images in a layout.
 pub(super) const INDEX: &str = "index.json";
@@ -40,7 +41,7 @@ impl Layout {
         let text = match self {
             Self::Directory(directory) => {
                 let path = directory.join(INDEX);
-                File::open(&path).and_then(read_document).map_err(|source| match source.kind() {
+                open_regular(&path).and_then(read_document).map_err(|source| match source.kind() {
                     io::ErrorKind::NotFound => absent(),
                     _ => LocalImageError::Read { path, source },
                 })?
@@ -152,7 +153,7 @@ impl Layout {
             Self::Archive(archive) => archive.member(&name),
             Self::Directory(directory) => {
                 let path = directory.join(name);
-                let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+                let opened = open_regular(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
                 opened
                     .map(|(size, file)| (file, 0, size))
                     .map_err(|source| LocalImageError::Read { path, source })

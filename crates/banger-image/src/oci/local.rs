@@ -1,7 +1,6 @@
 //! Images of this host: layouts (OCI image spec) as a directory or in one tar, and the archives of `docker save`. What is
 //! asked for says where to look first; what is there decides.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use super::layout::{INDEX, Layout};
 use super::local_image::{LocalImage, LocalImageError};
 use super::platform::Platform;
 use crate::blocking::Cancelled;
+use banger_sys::files::open_regular;
 
 /// A layout or an archive that is open.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ pub(super) fn open_archive(
 impl Place {
     fn open(&self, scratch: &Scratch<'_>, cancelled: &Cancelled) -> Result<Archive, LocalImageError> {
         let failed = |source| LocalImageError::Read { path: self.path.clone(), source };
-        Archive::open(&self.path, File::open(&self.file).map_err(failed)?, scratch, cancelled)
+        Archive::open(&self.path, open_regular(&self.file).map_err(failed)?, scratch, cancelled)
     }
 }
 

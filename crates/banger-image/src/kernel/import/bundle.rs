@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use banger_model::Sha256;
+use banger_sys::files::open_regular;
 use tar::EntryType;
 
 use super::part_names::{CONFIG, INITRD, MODULES};
@@ -60,7 +61,7 @@ pub(crate) fn unpack_bundle(
     target: &Path,
     cancelled: &Cancelled,
 ) -> Result<(), KernelBundleError> {
-    let mut packed = HashingReader::new(File::open(bundle).map_err(KernelBundleError::Read)?);
+    let mut packed = HashingReader::new(open_regular(bundle).map_err(KernelBundleError::Read)?);
     let mut content = Compression::Zstd.reader(cancelled.reader(&mut packed));
     fs::create_dir(target).map_err(|source| KernelBundleError::Write { path: target.to_owned(), source })?;
     unpack_tar(&mut content, target)?;

@@ -9,12 +9,12 @@ mod part_names;
 mod parts;
 mod root;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use banger_model::{Distro, KernelName, Sha256};
-use banger_sys::files::StagedDirectory;
+use banger_sys::files::{StagedDirectory, open_regular};
 
 pub use bundle::KernelBundleError;
 pub use error::ImportError;
@@ -198,7 +198,7 @@ impl Form {
 
     fn of_file(path: PathBuf) -> Result<Self, ImportError> {
         let mut magic = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(8).read_to_end(&mut magic));
+        let read = open_regular(&path).and_then(|file| file.take(8).read_to_end(&mut magic));
         read.map_err(|source| ImportError::Read { path: path.clone(), source })?;
         if magic.starts_with(ZSTD_MAGIC) {
             return Ok(Self::Bundle { path });
@@ -291,7 +291,7 @@ async fn check_sha256(
     let Some(expected) = expected else { return Ok(()) };
     progress.stage("check sha256", file_name(&path));
     run_blocking(move |cancelled| {
-        let file = File::open(&path).and_then(|file| FileRecord::of_content(cancelled.reader(file)));
+        let file = open_regular(&path).and_then(|file| FileRecord::of_content(cancelled.reader(file)));
         let found = file.map_err(|source| ImportError::Read { path: path.clone(), source })?.sha256;
         if found == expected.as_str() {
             return Ok(());

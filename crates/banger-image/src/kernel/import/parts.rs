@@ -1,6 +1,6 @@
 //! What a directory has for a boot stack: the parts that a kernel's build gives, or a kernel of banger's as it is kept.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use crate::kernel::config::CONFIG_BYTES_MAX;
 use crate::kernel::elf::ElfKernel;
 use crate::kernel::manifest::{INITRAMFS, KernelManifest, VMLINUX, VMLINUZ};
 use crate::kernel::stack::KernelImage;
+use banger_sys::files::open_regular;
 
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// Where `make modules_install` puts the modules of a release, below the directory that it is given.
@@ -111,7 +112,7 @@ pub(super) fn look_at(image: &KernelImage) -> Result<(String, i64), ImportError>
         KernelImage::Compressed(_) | KernelImage::Both { .. } => {
             let mut setup = Vec::new();
             let limit = bzimage::SETUP_BYTES_MAX as u64;
-            File::open(path).and_then(|file| file.take(limit).read_to_end(&mut setup)).map_err(read)?;
+            open_regular(path).and_then(|file| file.take(limit).read_to_end(&mut setup)).map_err(read)?;
             bzimage::release(&setup).map_err(|source| ImportError::Vmlinuz { path: path.clone(), source })?
         }
         KernelImage::Elf(_) => {
@@ -165,7 +166,7 @@ fn is_tree(path: &Path) -> bool {
 
 fn is_elf(path: &Path) -> Result<bool, ImportError> {
     let mut magic = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut magic));
+    let read = open_regular(path).and_then(|file| file.take(4).read_to_end(&mut magic));
     read.map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
     Ok(magic == b"\x7fELF")
 }
