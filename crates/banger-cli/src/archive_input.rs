@@ -9,7 +9,6 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use banger_api::{DaemonInfo, route};
-use banger_client::Undone;
 use banger_model::{BelowFloor, DiskFloor, DiskRoom};
 use banger_sys::files::{create_private_directory, sibling};
 use banger_sys::host::disk_space;
@@ -18,7 +17,7 @@ use rustix::fs::OFlags;
 
 use crate::ensure::ensure;
 use crate::error::CliError;
-use crate::interruption::interrupted;
+use crate::interruption::undone;
 use crate::progress::{Bar, Board};
 use crate::render::{bytes, say};
 use crate::signals::Signals;
@@ -115,7 +114,7 @@ impl ArchiveInput {
             let chunk = tokio::select! {
                 chunk = input.next() => chunk,
                 stop = signals.next() => {
-                    return Err(interrupted(stop, None, Undone::Yes));
+                    return Err(undone(stop));
                 }
             };
             let Some(chunk) = chunk else { break };

@@ -1,7 +1,7 @@
 //! `vm create`, and the making of a VM for `vm run`.
 
 use banger_api::{CreateVm, DeleteVm, OperationView, VmView, route};
-use banger_client::{Action, Client, Ended, OnStop, Undone, result};
+use banger_client::{Action, Client, Ended, OnStop, result};
 use banger_sys::id::random_hex;
 use banger_sys::paths::Paths;
 
@@ -10,7 +10,7 @@ use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
 use crate::image::with_our_docker;
-use crate::interruption::interrupted;
+use crate::interruption::undone;
 use crate::operation;
 use crate::progress::{Board, Progress};
 use crate::render;
@@ -49,7 +49,7 @@ pub(crate) async fn make(
         Ended::TooLate { operation, stop } => {
             let vm: VmView = result(operation, "VM")?;
             delete(client, &vm, signals).await?;
-            Err(interrupted(stop, Some(vm.name.as_str()), Undone::Yes))
+            Err(undone(stop))
         }
     }
 }

@@ -6,7 +6,7 @@ use banger_client::{
 };
 
 use crate::error::{CliError, Kind};
-use crate::interruption::interrupted;
+use crate::interruption::{cancelled, left};
 use crate::progress::Progress;
 use crate::signals::{Signals, Stop};
 
@@ -40,7 +40,8 @@ impl From<FollowError<Stop>> for CliError {
             FollowError::Ask(error) => error.into(),
             FollowError::Failed(body) => Self::refused(*body),
             FollowError::Result(error) => error.into(),
-            FollowError::Stopped { stop, target, undone } => interrupted(stop, target.as_deref(), undone),
+            FollowError::Stopped { stop, target, undone } => left(stop, target.as_deref(), undone),
+            FollowError::Cancelled { stop, told } => cancelled(stop, told.map(|body| *body)),
         }
     }
 }

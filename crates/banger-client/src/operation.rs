@@ -33,11 +33,9 @@ pub enum Note {
     Cancelling,
 }
 
-/// What became of the work that was stopped.
+/// What became of work that we left before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undone {
-    /// It is undone.
-    Yes,
     /// We left before it was.
     NotYet,
     /// It goes on without us.
@@ -65,6 +63,14 @@ pub enum FollowError<S> {
         target: Option<String>,
         /// What became of it.
         undone: Undone,
+    },
+    /// Somebody asked us to stop, and the operation is undone.
+    #[error("cancelled")]
+    Cancelled {
+        /// The last that asked.
+        stop: S,
+        /// The daemon's words about what is left, where it has any.
+        told: Option<Box<ErrorBody>>,
     },
 }
 
@@ -310,7 +316,9 @@ fn conclude<S: Copy>(operation: OperationView, stopped: Option<S>) -> Result<End
     match (operation.state, stopped) {
         (State::Succeeded, None) => Ok(Ended::Succeeded(operation)),
         (State::Succeeded, Some(stop)) => Ok(Ended::TooLate { operation, stop }),
-        (State::Cancelled, Some(stop)) => Err(left(stop, &operation, Undone::Yes)),
+        (State::Cancelled, Some(stop)) => {
+            Err(FollowError::Cancelled { stop, told: operation.error.map(Box::new) })
+        }
         (State::Failed | State::Cancelled | State::Running | State::Cancelling, _) => {
             let reason = ResultError::Missing { what: "reason for the failure" };
             Err(operation

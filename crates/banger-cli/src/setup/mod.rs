@@ -10,12 +10,11 @@ mod test_release;
 
 use std::path::PathBuf;
 
-use banger_client::Undone;
 use banger_sys::paths::Paths;
 use clap::{Args, Subcommand};
 
 use crate::error::CliError;
-use crate::interruption::interrupted;
+use crate::interruption::undone;
 use crate::render::print;
 use crate::signals::Signals;
 
@@ -118,7 +117,7 @@ pub(crate) async fn run(paths: &Paths, command: SetupCommand) -> Result<(), CliE
             let program = tokio::select! {
                 program = firecracker(paths, args) => program?,
                 stop = signals.next() => {
-                    return Err(interrupted(stop, None, Undone::Yes));
+                    return Err(undone(stop));
                 }
             };
             print(&format!("{}\n", program.display()))

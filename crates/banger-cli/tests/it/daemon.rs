@@ -399,7 +399,14 @@ fn cancel(shared: &Shared, id: &str) -> Response {
         if succeeds {
             view.result = Some(json!(shared.make_vm(&view.target)));
         } else {
-            view.error = Some(error(ErrorCode::Cancelled, "cancelled"));
+            view.error = Some(match find(shared, &view.target) {
+                Some(vm) => {
+                    let told = format!("cancelled; VM `{}` is stopped", vm.name);
+                    let hint = Some(format!("banger vm start {}", vm.name));
+                    ErrorBody { hint, ..error(ErrorCode::Cancelled, &told) }
+                }
+                None => error(ErrorCode::Cancelled, "cancelled; nothing is left behind"),
+            });
         }
     });
     let mut seen = operation.borrow().clone();

@@ -135,7 +135,7 @@ async fn an_interrupted_stop_goes_on_and_an_interrupted_start_does_not() {
     send(&child, Signal::INT);
     let started = told(child).await;
     assert_eq!(started.status, Some(130));
-    assert_eq!(started.stderr, "banger: cancelled; nothing is left behind\n");
+    assert_eq!(started.stderr, "banger: cancelled; VM `dev` is stopped\nhint: banger vm start dev\n");
     stage.daemon.requested("POST /v1/operations/op-1/cancel").await;
 }
 
