@@ -9,7 +9,7 @@ use banger_sys::paths::Paths;
 
 use crate::args::image::PullImageArgs;
 use crate::ensure::ensure;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::form::Form;
 use crate::host_path::absolute;
 use crate::operation;
@@ -49,6 +49,11 @@ pub(crate) async fn pack(
     as_json: bool,
     board: &Board,
 ) -> Result<(), CliError> {
+    if output.as_deref() == Some(Path::new("-")) {
+        let sentence = "a bundle is written to a file, and not to stdout";
+        let hint = format!("banger image bundle {name} --output {name}.tar.zst");
+        return Err(CliError::new(Kind::Usage, sentence).with_hint(hint));
+    }
     let output = output.unwrap_or_else(|| format!("{name}.tar.zst").into());
     let request = PackBundle { output: absolute(&output)? };
     let client = ensure(paths).await?;

@@ -34,6 +34,7 @@ pub(crate) async fn pull(
     if !matches!(board, Board::Quiet) {
         operation.notes.iter().for_each(|note| render::say(note));
     }
-    let line = format!("{}\n", operation.target);
-    Form::of(as_json, board).print(&operation.result, &operation.target, || line)
+    let form = Form::of(as_json, board);
+    let came = if form == Form::Json { Some(pull.came(&operation).await?) } else { None };
+    form.print(&came, &operation.target, || format!("{}\n", operation.target))
 }

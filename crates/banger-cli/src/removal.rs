@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use banger_client::{Client, Ended, OnStop, Removable};
 use banger_sys::paths::Paths;
 use futures::future::join_all;
+use serde_json::json;
 
 use crate::ensure::ensure;
 use crate::error::CliError;
@@ -70,6 +71,8 @@ async fn remove_one(
     let begin = async |attempt| what.begin(client, name, attempt).await;
     let ended = operation::follow(client, begin, &mut signals, OnStop::Cancel, &mut progress).await?;
     match ended {
-        Ended::Succeeded(_) | Ended::TooLate { .. } => Ok(Done::default()),
+        Ended::Succeeded(_) | Ended::TooLate { .. } => {
+            Ok(Done { value: Some(json!({ "name": name })), ..Done::default() })
+        }
     }
 }

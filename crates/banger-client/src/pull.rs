@@ -38,8 +38,7 @@ impl<'a, R: Serialize> Pull<'a, R> {
             (Err(ClientError::Refused(body)), Attempt::Again, Some((kind, target)))
                 if body.code == ErrorCode::AlreadyExists =>
             {
-                let result = self.client.get::<Value>(self.show.of(target)).await?;
-                Ok(operation::finished(*kind, target, Some(result)))
+                Ok(operation::finished(*kind, target, Some(self.show(target).await?)))
             }
             (Ok(begun), _, _) => {
                 let _first = self.begun.set((begun.kind, begun.target.clone()));
@@ -47,5 +46,20 @@ impl<'a, R: Serialize> Pull<'a, R> {
             }
             (refused, _, _) => refused,
         }
+    }
+
+    /// Returns what came, as the daemon shows it: the result of the operation, or where it has none, what is here now.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn came(&self, operation: &OperationView) -> Result<Value, ClientError> {
+        match &operation.result {
+            Some(result) if !result.is_null() => Ok(result.clone()),
+            Some(_) | None => self.show(&operation.target).await,
+        }
+    }
+
+    async fn show(&self, target: &str) -> Result<Value, ClientError> {
+        self.client.get(self.show.of(target)).await
     }
 }

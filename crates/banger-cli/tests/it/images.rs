@@ -148,3 +148,22 @@ async fn a_quiet_pull_prints_the_name_alone() {
     let quiet = run(stage.banger(&["image", "pull", "-q", "alpine"])).await;
     assert_eq!((quiet.stdout.lines().count(), quiet.stderr.as_str()), (1, ""));
 }
+
+#[tokio::test]
+async fn json_of_a_deletion_names_the_image() {
+    let stage = Stage::new();
+    let told = run(stage.banger(&["image", "rm", "--json", "old"])).await;
+    let answer = serde_json::from_str::<Value>(&told.stdout).unwrap();
+    assert_eq!(answer, json!([{ "target": "old", "ok": true, "image": { "name": "old" } }]));
+}
+
+#[tokio::test]
+async fn a_bundle_is_not_written_to_stdout() {
+    let stage = Stage::new();
+    let told = run(stage.banger(&["image", "bundle", "dev", "-o", "-"])).await;
+    assert_eq!(told.status, Some(2));
+    insta::assert_snapshot!(told.stderr, @r"
+    banger: a bundle is written to a file, and not to stdout
+    hint: banger image bundle dev --output dev.tar.zst
+    ");
+}
