@@ -198,11 +198,10 @@ const OPTIONS: &[(&[&str], &[&str], &str)] = &[
         &["-v", "--volumes", "-l", "--link", "-y", "--yes"],
         "a VM is always deleted with its disks and without confirmation; leave this option out",
     ),
-    (
-        &["delete", "rm", "remove", "stop", "kill", "start", "restart"],
-        &["-a", "--all"],
-        "name the VMs, as in `banger ls -q | xargs banger stop`",
-    ),
+    (&["start"], &["-a", "--all"], "name the VMs, as in `banger ls -q | xargs banger start`"),
+    (&["stop"], &["-a", "--all"], "name the VMs, as in `banger ls -q | xargs banger stop`"),
+    (&["restart"], &["-a", "--all"], "name the VMs, as in `banger ls -q | xargs banger restart`"),
+    (&["delete", "rm", "remove", "kill", "set", "touch"], &["-a", "--all"], "name the VMs"),
     (&["start"], &["-i", "--interactive", "--attach"], "use `banger exec VM` once it has started"),
     (
         &["cp"],

@@ -45,7 +45,8 @@ pub(crate) async fn run(paths: &Paths, mut args: RunArgs, board: &Board) -> Resu
     match after {
         After::Delete => remove(paths, &vm, ended, &mut signals).await,
         After::Keep => {
-            if !matches!(board, Board::Quiet) {
+            // Who asked for quiet has not seen its name, and a command that did not run needs it.
+            if ended.is_err() || !matches!(board, Board::Quiet) {
                 tell_it_runs(&client, &vm).await;
             }
             ended

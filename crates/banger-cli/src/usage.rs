@@ -22,6 +22,11 @@ struct Refusal {
 
 /// Tells what is wrong, or the help that was asked for; returns the exit status.
 pub(crate) fn tell(error: &clap::Error, words: &[OsString]) -> u8 {
+    if is_help_of_help(error) {
+        let words: Vec<_> = words.iter().filter(|word| *word != "help").cloned().collect();
+        let _ = deepest(crate::args::command(), &words).1.print_help();
+        return 0;
+    }
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = error.print();
@@ -38,6 +43,13 @@ pub(crate) fn tell(error: &clap::Error, words: &[OsString]) -> u8 {
             USAGE
         }
     }
+}
+
+/// Tells whether help was asked of a `help` command, which has no options: that of the command it explains is meant.
+fn is_help_of_help(error: &clap::Error) -> bool {
+    let asks = |argument: &String| ["--help", "-h"].contains(&argument.as_str());
+    error.kind() == ErrorKind::InvalidSubcommand
+        && strings(error, ContextKind::InvalidSubcommand).iter().any(asks)
 }
 
 fn refusal(error: &clap::Error, words: &[OsString]) -> Refusal {

@@ -107,6 +107,8 @@ fn what_banger_does_not_have_is_refused_with_what_to_use_instead() {
         "inspect -f {{.State}} x",
         "rm -v x",
         "stop -a",
+        "start -a z",
+        "rm -a",
         "stop -f x",
         "-v",
         "build .",
@@ -140,6 +142,10 @@ fn what_banger_does_not_have_is_refused_with_what_to_use_instead() {
         unexpected argument `-v` | a VM is always deleted with its disks and without confirmation; leave this option out
     stop -a
         unexpected argument `-a` | name the VMs, as in `banger ls -q | xargs banger stop`
+    start -a z
+        unexpected argument `-a` | name the VMs, as in `banger ls -q | xargs banger start`
+    rm -a
+        unexpected argument `-a` | name the VMs
     stop -f x
         unexpected argument `-f` | use `banger kill VM` to force a VM off
     -v

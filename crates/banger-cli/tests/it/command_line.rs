@@ -53,6 +53,20 @@ async fn some_commands_need_no_daemon() {
     assert!(!home.path().join("run").exists());
 }
 
+#[tokio::test]
+async fn help_of_help_is_that_of_the_command_it_explains() {
+    let home = tempfile::tempdir().unwrap();
+    for (words, meant) in [
+        (&["help", "--help"][..], &["-h"][..]),
+        (&["vm", "help", "--help"], &["vm", "-h"]),
+        (&["image", "help", "-h"], &["image", "-h"]),
+        (&["help", "vm", "--help"], &["vm", "-h"]),
+    ] {
+        let (told, meant) = (run(banger(home.path(), words)).await, run(banger(home.path(), meant)).await);
+        assert_eq!((told.status, told.stdout), (Some(0), meant.stdout), "{words:?}");
+    }
+}
+
 async fn complete(mut command: tokio::process::Command, index: usize) -> String {
     command.env("COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", index.to_string()).env("_CLAP_IFS", "\n");
     let told = run(command).await;

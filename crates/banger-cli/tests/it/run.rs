@@ -301,3 +301,19 @@ async fn a_detached_run_starts_the_command_or_that_of_its_image_in_the_backgroun
         assert_eq!((told.status, told.stdout.as_str()), (Some(0), "web\n"), "{told:?}");
     }
 }
+
+#[tokio::test]
+async fn a_vm_whose_command_did_not_run_is_named_also_to_who_wants_quiet() {
+    let mut stage = Stage::new();
+    let child = stage.banger(&["-q", "run", "--name", "dev", "--", "x"]).spawn().unwrap();
+    let call = stage.daemon.exec().await;
+    let reason = exec_failed::Reason::NotFound.into();
+    call.reply(Reply::Failed(ExecFailed { reason, message: "cannot run `x`".into() })).await;
+    drop(call);
+    let told = told(child).await;
+    assert_eq!(told.status, Some(127));
+    insta::assert_snapshot!(told.stderr, @r"
+    VM `dev` is still running; `banger stop dev` stops it, `banger rm dev` deletes it
+    banger: cannot run `x`
+    ");
+}
