@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use crate::args::process::ProcessArgs;
 use crate::error::{CliError, Kind};
 
+/// Longest part of a line that is shown: a file that holds no text at all is one long line.
+const SHOWN_BYTES_MAX: usize = 80;
+
 /// Why a file gives no variables.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnvironmentFileError {
@@ -45,11 +48,11 @@ fn parse(path: &Path, content: &[u8]) -> Result<Vec<OsString>, EnvironmentFileEr
             continue;
         }
         let name = line.split(|byte| *byte == b'=').next().unwrap_or_default();
-        let text = OsStr::from_bytes(line).to_owned();
         if name.is_empty() || name.iter().any(u8::is_ascii_whitespace) || line.contains(&0) {
+            let text = OsStr::from_bytes(line.get(..SHOWN_BYTES_MAX).unwrap_or(line)).to_owned();
             return Err(EnvironmentFileError::Line { path: path.to_owned(), line: index + 1, text });
         }
-        variables.push(text);
+        variables.push(OsStr::from_bytes(line).to_owned());
     }
     Ok(variables)
 }
@@ -74,6 +77,8 @@ mod tests {
             assert!(told.starts_with("`f`, line 2: `"), "{told}");
         }
         assert!(parse(Path::new("f"), b"A=\0").is_err());
+        let told = parse(Path::new("f"), &[b'x', 0].repeat(4096)).unwrap_err().to_string();
+        assert!(told.len() < 200, "{told}");
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! `operation list|show|cancel`.
 
-use banger_api::{OperationView, StageView, route};
+use banger_api::{OperationState, OperationView, StageView, route};
 use banger_client::cancel;
 use banger_sys::paths::Paths;
 
@@ -25,8 +25,21 @@ pub(crate) async fn run(paths: &Paths, command: OperationCommand, board: &Board)
         }
         OperationCommand::Cancel { id, json } => {
             let operation = cancel(&client, &id).await?;
-            let told = || format!("{} {}\n", word(&operation.state), operation.id);
+            let told = || format!("{}\n", cancel_line(&operation));
             Form::of(json.json, board).print(&operation, &operation.id, told)
+        }
+    }
+}
+
+/// Tells what came of a cancellation. One that has failed or succeeded had ended before.
+fn cancel_line(operation: &OperationView) -> String {
+    let state = word(&operation.state);
+    match operation.state {
+        OperationState::Failed | OperationState::Succeeded => {
+            format!("{} had already ended ({state})", operation.id)
+        }
+        OperationState::Running | OperationState::Cancelling | OperationState::Cancelled => {
+            format!("{state} {}", operation.id)
         }
     }
 }
@@ -99,6 +112,7 @@ mod tests {
         warning Firecracker 1.18.0 is newer than all that was tried
         error   the machine of VM `dev` does not start
         ");
+        assert_eq!(cancel_line(&operation), "op-12ab had already ended (failed)");
         insta::assert_snapshot!(table(&[operation]), @r"
         ID       KIND       TARGET  STATE   STAGE
         op-12ab  vm create  dev     failed  start machine: qemu/tcg
