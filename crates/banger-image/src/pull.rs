@@ -264,7 +264,9 @@ impl PullError {
             Self::NotInCatalog { kind, .. } => Some(format!("banger {kind} list --all")),
             Self::NotHere { kind, .. } => Some(format!("banger {kind} list")),
             Self::NameTaken { kind, name } => Some(format!("banger {kind} show {name}")),
-            Self::InUse { vms, .. } => Some(format!("banger vm delete {}", names(vms).join(" "))),
+            Self::InUse { kind, name, .. } => {
+                Some(format!("banger {kind} show {name}; it can be replaced or deleted when no VM uses it"))
+            }
             Self::Import { source, .. } => source.hint(),
             Self::AlreadyPulled { kind, name } => Some(format!("banger {kind} pull --force {name}")),
             Self::Local { source, .. } => source.hint(),
@@ -290,10 +292,6 @@ impl PullError {
             | Self::Publish { .. } => None,
         }
     }
-}
-
-fn names(vms: &[VmName]) -> Vec<String> {
-    vms.iter().map(ToString::to_string).collect()
 }
 
 /// Returns VMs as a sentence has them.

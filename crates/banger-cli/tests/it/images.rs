@@ -64,14 +64,14 @@ async fn several_images_are_deleted_and_one_that_is_used_is_told() {
     let stage = Stage::new();
     stage.daemon.script(|script| {
         let mut used = error(ErrorCode::Conflict, "the image `used` is used by VM `dev`");
-        used.hint = Some("banger vm delete dev".to_owned());
+        used.hint = Some("banger image show mine".to_owned());
         script.errors.insert("POST /v1/images/used/delete".into(), used);
     });
     let told = run(stage.banger(&["image", "delete", "-q", "old", "used", "older"])).await;
     assert_eq!((told.status, told.stdout.as_str()), (Some(1), "old\nolder\n"));
     insta::assert_snapshot!(told.stderr, @r"
     banger: used: the image `used` is used by VM `dev`
-    hint: banger vm delete dev
+    hint: banger image show mine
     ");
 }
 

@@ -61,7 +61,7 @@ async fn several_kernels_are_removed_and_one_that_is_used_is_told() {
     let stage = Stage::new();
     stage.daemon.script(|script| {
         let mut used = error(ErrorCode::Conflict, "the kernel `used` is used by VM `dev`");
-        used.hint = Some("banger vm delete dev".to_owned());
+        used.hint = Some("banger kernel show mine".to_owned());
         script.errors.insert("POST /v1/kernels/used/delete".into(), used);
     });
     let told = run(stage.banger(&["kernel", "delete", "-q", "old", "used", "older", "old"])).await;
@@ -69,7 +69,7 @@ async fn several_kernels_are_removed_and_one_that_is_used_is_told() {
     assert_eq!(told.stdout, "old\nolder\n");
     insta::assert_snapshot!(told.stderr, @r"
     banger: used: the kernel `used` is used by VM `dev`
-    hint: banger vm delete dev
+    hint: banger kernel show mine
     ");
     let told = run(stage.banger(&["kernel", "rm", "-q", "--json", "old", "used"])).await;
     let value: Value = serde_json::from_str(&told.stdout).unwrap();

@@ -126,7 +126,10 @@ async fn an_image_that_vms_use_running_or_not_is_neither_deleted_nor_replaced() 
         let error = sandbox.begin(path, body).await.unwrap_err();
         assert_eq!(error.message, "the image `mine` is used by VMs `dev`, `test`", "{path}");
         assert_eq!(error.code, ErrorCode::Conflict);
-        assert_eq!(error.hint.as_deref(), Some("banger vm delete dev test"));
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("banger image show mine; it can be replaced or deleted when no VM uses it")
+        );
     }
     for vm in ["dev", "test"] {
         sandbox.act(vm, "delete").await.unwrap();

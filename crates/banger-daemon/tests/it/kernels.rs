@@ -68,7 +68,10 @@ async fn a_kernel_is_not_removed_while_a_vm_uses_it_running_or_not() {
     };
     let error = delete().await.unwrap_err();
     assert_eq!(error.message, "the kernel `debian-12` is used by VMs `dev`, `test`");
-    assert_eq!(error.hint.as_deref(), Some("banger vm delete dev test"));
+    assert_eq!(
+        error.hint.as_deref(),
+        Some("banger kernel show debian-12; it can be replaced or deleted when no VM uses it")
+    );
     assert_eq!(error.code, ErrorCode::Conflict);
     assert!(sandbox.paths.kernels().join("debian-12/vmlinux").exists());
     for vm in ["dev", "test"] {

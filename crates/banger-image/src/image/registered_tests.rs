@@ -243,7 +243,10 @@ async fn an_image_that_vms_use_is_neither_removed_nor_replaced_but_promoted() {
     let refusal = "the image `mine` is used by VMs `dev`, `test`";
     let error = host.service.image_removal(&image.manifest.name).await.unwrap_err();
     assert_eq!(error.to_string(), refusal);
-    assert_eq!(error.hint().as_deref(), Some("banger vm delete dev test"));
+    assert_eq!(
+        error.hint().as_deref(),
+        Some("banger image show mine; it can be replaced or deleted when no VM uses it")
+    );
     let registration = ImageRegistration::inspect(request).unwrap();
     let error = host.service.register_image(registration, Replace::Always).await.unwrap_err();
     assert_eq!(error.to_string(), refusal);

@@ -70,9 +70,10 @@ fn invalid_spec() {
     }
     for (arguments, sentence, hint) in [
         (
-            &["--image", "no-such-image"][..],
-            "the image `no-such-image` is neither local nor in the catalog",
-            "banger image list --all",
+            // Without `--pull never` a registry would be asked.
+            &["--pull", "never", "--image", "no-such-image"][..],
+            "there is no local image `no-such-image`",
+            "banger run -- no-such-image",
         ),
         (
             &["--kernel", "no-such-kernel"],
