@@ -69,19 +69,7 @@ pub(crate) async fn tell(client: &Client, vm: &VmView) -> Infallible {
 
 /// An error of a guest that may be away is told as that.
 pub(crate) async fn explain(client: &Client, vm: &VmView, error: CliError) -> CliError {
-    let may_be_away = match error.kind() {
-        Kind::Silent => true,
-        Kind::Refused(body) => body.code == ErrorCode::OperationFailed,
-        Kind::Usage
-        | Kind::Missing
-        | Kind::Lost
-        | Kind::Unreadable
-        | Kind::Command(_)
-        | Kind::Interrupted(_)
-        | Kind::Told(_)
-        | Kind::OutputClosed
-        | Kind::Failed => false,
-    };
+    let may_be_away = matches!(error.kind(), Kind::Silent) || error.is_refused_as(ErrorCode::OperationFailed);
     if !may_be_away {
         return error;
     }

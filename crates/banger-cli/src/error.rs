@@ -130,19 +130,7 @@ impl CliError {
 
     /// Returns whether something that was named does not exist.
     pub(crate) fn is_missing(&self) -> bool {
-        match &self.kind {
-            Kind::Missing => true,
-            Kind::Refused(body) => body.code == ErrorCode::NotFound,
-            Kind::Usage
-            | Kind::Silent
-            | Kind::Lost
-            | Kind::Unreadable
-            | Kind::Command(_)
-            | Kind::Interrupted(_)
-            | Kind::Told(_)
-            | Kind::OutputClosed
-            | Kind::Failed => false,
-        }
+        matches!(self.kind, Kind::Missing) || self.is_refused_as(ErrorCode::NotFound)
     }
 
     /// Returns whether it is about the talk with a guest's agent.
@@ -170,6 +158,11 @@ impl CliError {
             Some(body) => json!(body),
             None => json!({ "message": chain(self) }),
         }
+    }
+
+    /// Returns whether the daemon refused with this code.
+    pub(crate) fn is_refused_as(&self, code: ErrorCode) -> bool {
+        self.body().is_some_and(|body| body.code == code)
     }
 
     fn body(&self) -> Option<&ErrorBody> {

@@ -3,6 +3,7 @@
 
 mod channel;
 mod contract;
+mod failed;
 pub mod fake;
 pub mod firecracker;
 pub mod handle;

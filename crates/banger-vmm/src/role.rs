@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
+use crate::failed::failed;
 use crate::firecracker::{CELL_ARGUMENT, JOIN_ARGUMENT, cell, pager};
 
 /// Plays the role that the arguments (without the program's name) ask for, to its end. `None`: they ask for none.
@@ -22,17 +23,11 @@ pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     }
 }
 
-/// Standard error is the machine's `vmm.log`.
 fn told<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
-    eprint!("{error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprint!(": {error}");
-        cause = error.source();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed("", &error),
     }
-    eprintln!();
-    ExitCode::FAILURE
 }
 
 #[cfg(test)]

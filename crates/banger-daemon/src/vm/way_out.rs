@@ -10,7 +10,7 @@ use std::time::Duration;
 use banger_agent_proto::STREAM_PORT;
 use banger_agent_proto::way_out::{self, LINE_BYTES_MAX, Promise};
 use banger_model::{Announced, VmId, WayOut};
-use banger_sys::files::write_atomic;
+use banger_sys::files::{remove_any, write_atomic};
 use banger_vmm::Machine;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::watch;
@@ -118,10 +118,7 @@ pub(super) fn kept(vm_directory: &Path) -> Announced {
 
 /// Forgets what the guest of an earlier machine has said.
 pub(super) fn forget(vm_directory: &Path) -> io::Result<()> {
-    match fs::remove_file(vm_directory.join(FILE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    remove_any(&vm_directory.join(FILE))
 }
 
 fn keep(vm_directory: &Path, way: Option<WayOut>) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::Visit;
 
-use crate::source::{Names, is_for_tests};
+use crate::source::{Names, is_for_tests, leaves};
 
 /// Collects the paths of the code that it visits.
 #[derive(Default)]
@@ -26,17 +26,7 @@ impl<'ast> Visit<'ast> for Mentions {
     }
 
     fn visit_item_use(&mut self, import: &'ast syn::ItemUse) {
-        fn leaves(before: &[String], tree: &syn::UseTree, found: &mut BTreeSet<Names>) {
-            let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
-            match tree {
-                syn::UseTree::Path(path) => leaves(&with(&path.ident), &path.tree, found),
-                syn::UseTree::Group(group) => group.items.iter().for_each(|tree| leaves(before, tree, found)),
-                syn::UseTree::Name(name) => found.extend([with(&name.ident)]),
-                syn::UseTree::Rename(name) => found.extend([with(&name.ident)]),
-                syn::UseTree::Glob(_) => found.extend([before.to_vec()]),
-            }
-        }
-        leaves(&[], &import.tree, &mut self.0);
+        self.0.extend(leaves(&import.tree).into_iter().map(|leaf| leaf.path));
     }
 
     fn visit_item(&mut self, item: &'ast syn::Item) {

@@ -83,7 +83,7 @@ impl Crate {
                 }
                 syn::Item::Use(import) if !is_for_tests(&import.attrs) => {
                     let is_private = matches!(import.vis, syn::Visibility::Inherited);
-                    module.add_import(names, &[], &import.tree, is_private);
+                    module.add_import(names, &import.tree, is_private);
                 }
                 other => {
                     module.defined.extend(defined_name(other));
@@ -188,24 +188,12 @@ fn defined_name(item: &syn::Item) -> Option<String> {
 }
 
 impl Module {
-    fn add_import(&mut self, here: &[String], before: &[String], tree: &syn::UseTree, is_private: bool) {
-        let with = |name: &syn::Ident| before.iter().cloned().chain([name.to_string()]).collect::<Names>();
-        match tree {
-            syn::UseTree::Path(path) => self.add_import(here, &with(&path.ident), &path.tree, is_private),
-            syn::UseTree::Group(group) => {
-                group.items.iter().for_each(|tree| self.add_import(here, before, tree, is_private));
+    fn add_import(&mut self, here: &[String], tree: &syn::UseTree, is_private: bool) {
+        for Leaf { path, name } in leaves(tree) {
+            match name {
+                Some(name) => self.add_name(here, name, &path, is_private),
+                None => self.globs.extend(self.absolute(here, &path)),
             }
-            syn::UseTree::Name(name) if name.ident == "self" => {
-                let own = before.last().unwrap().clone();
-                self.add_name(here, own, before, is_private);
-            }
-            syn::UseTree::Name(name) => {
-                self.add_name(here, name.ident.to_string(), &with(&name.ident), is_private);
-            }
-            syn::UseTree::Rename(name) => {
-                self.add_name(here, name.rename.to_string(), &with(&name.ident), is_private);
-            }
-            syn::UseTree::Glob(_) => self.globs.extend(self.absolute(here, before)),
         }
     }
 
@@ -238,4 +226,33 @@ impl Module {
         base.extend(rest.iter().cloned());
         Some(base)
     }
+}
+
+/// What one name of a `use` brings in.
+pub(crate) struct Leaf {
+    pub(crate) path: Names,
+    /// Its name here; `None`: everything that stands behind the path.
+    name: Option<String>,
+}
+
+/// Returns what a `use` brings in, name by name.
+pub(crate) fn leaves(tree: &syn::UseTree) -> Vec<Leaf> {
+    fn add(before: &[String], tree: &syn::UseTree, leaves: &mut Vec<Leaf>) {
+        let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
+        let (path, name) = match tree {
+            syn::UseTree::Path(path) => return add(&with(&path.ident), &path.tree, leaves),
+            syn::UseTree::Group(group) => {
+                return group.items.iter().for_each(|tree| add(before, tree, leaves));
+            }
+            // `a::{self}` is `a`.
+            syn::UseTree::Name(name) if name.ident == "self" => (before.to_vec(), before.last().cloned()),
+            syn::UseTree::Name(name) => (with(&name.ident), Some(name.ident.to_string())),
+            syn::UseTree::Rename(name) => (with(&name.ident), Some(name.rename.to_string())),
+            syn::UseTree::Glob(_) => (before.to_vec(), None),
+        };
+        leaves.push(Leaf { path, name });
+    }
+    let mut found = Vec::new();
+    add(&[], tree, &mut found);
+    found
 }

@@ -15,6 +15,7 @@ use rustix::thread::UnshareFlags;
 use super::inside::{ARGUMENT_ZERO, PROGRAM};
 use super::plan::{Access, Bind, CellPlan};
 use super::{identity, jail, root, tap};
+use crate::failed::failed;
 
 /// Sockets and files that Firecracker makes are for this user alone: it makes no directories.
 const UMASK: u32 = 0o177;
@@ -47,19 +48,7 @@ enum CellError {
 
 /// Becomes a cell with Firecracker in it. Returns only with what went wrong, which it has told on standard error.
 pub(crate) fn run() -> std::process::ExitCode {
-    match enter() {
-        Ok(code) => code,
-        Err(error) => {
-            eprint!("cell: {error}");
-            let mut cause = std::error::Error::source(&error);
-            while let Some(error) = cause {
-                eprint!(": {error}");
-                cause = error.source();
-            }
-            eprintln!();
-            std::process::ExitCode::FAILURE
-        }
-    }
+    enter().unwrap_or_else(|error| failed("cell: ", &error))
 }
 
 fn enter() -> Result<std::process::ExitCode, CellError> {
