@@ -51,8 +51,9 @@ fn container_image() {
     let ours = ["-e", "A=ours", "--user", "root", "--workdir", "/tmp", "--", "sh", "-c", script];
     assert_eq!(with(&ours), "ours 0 /tmp /root\n");
 
-    // The agent is its init and handles its sessions.
-    let _ = home.text(&["vm", "run", "-q", "-d", "--image", "tiny", "--name", "t", "--memory", "512M"]);
+    // The agent is its init and handles its sessions. (`create` does not run the image's command: that one ends
+    // at once, and would end a session that joined its process namespace just before.)
+    let _ = home.text(&["vm", "create", "-q", "--image", "tiny", "--name", "t", "--memory", "512M"]);
     let guest = |words: &[&str]| home.text(&[&["vm", "exec", "t", "--user", "root", "--"], words].concat());
     assert_eq!(guest(&["hostname"]), "t\n");
     assert!(!guest(&["ps"]).contains("{init}"), "busybox's init was not started");
