@@ -6,9 +6,8 @@ use std::path::Path;
 use banger_ext4::{Ext4Writer, FormatOptions, Journal};
 
 use crate::blocking::Cancelled;
-use crate::deb::{read_control, unpack_deb};
 use crate::kernel::module_tree::Place;
-use crate::kernel::{extract_vmlinux, release, unpack_bundle};
+use crate::kernel::{extract_vmlinux, read_control, release, unpack_bundle, unpack_deb};
 use crate::oci::fuzzing as oci;
 
 pub use crate::oci::fuzzing::oci_document;

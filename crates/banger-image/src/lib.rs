@@ -8,8 +8,7 @@ mod artifact;
 mod blocking;
 mod bounded;
 mod bundle;
-mod deb;
-mod disk;
+mod catalog;
 mod formats;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -36,17 +35,16 @@ pub use bundle::{
     BundleError, BundleLocation, BundleLocationError, BundlePull, BundlePullError, FetchError, MinisignKey,
     MinisignKeyError, PackError, PackedBundle, pack_bundle,
 };
-pub use deb::DebError;
-pub use disk::{DiskError, make_overlay_disk, make_work_disk};
+pub use catalog::{BundleEntry, EntrySource, ImageEntry, image_catalog};
 pub use host_tools::{HOST_TOOLS, HostTool, MissingTool};
 pub use image::{
-    AuthorizedKey, AuthorizedKeyError, BUILD_DIRECTORY, BundleEntry, EntrySource, FinishError, Image,
-    ImageBuildError, ImageEntry, ImageManifest, ImageProcess, ImageRegistration, KeyFingerprint,
-    KeyFingerprintError, LinkedFiles, ManagedFiles, PromoteError, Recipe, RegisterError, RegisterRequest,
-    Source, WorkSeedError, has_sub_ids, image_catalog,
+    AuthorizedKey, AuthorizedKeyError, BUILD_DIRECTORY, DiskError, FinishError, Image, ImageBuildError,
+    ImageManifest, ImageProcess, ImageRegistration, KeyFingerprint, KeyFingerprintError, LinkedFiles,
+    ManagedFiles, PromoteError, Recipe, RegisterError, RegisterRequest, Source, WorkSeedError, has_sub_ids,
+    make_overlay_disk, make_work_disk,
 };
 pub use kernel::{
-    BzImageError, ElfError, ImportError, ImportRequest, InitramfsError, Kernel, KernelBuildError,
+    BzImageError, DebError, ElfError, ImportError, ImportRequest, InitramfsError, Kernel, KernelBuildError,
     KernelBundleError, KernelEntry, KernelImport, KernelManifest, ModuleTreeError, ModulesDriveError,
     ModulesError, PackageError, RefreshError, StackError, kernel_catalog,
 };

@@ -10,7 +10,7 @@ use tokio::io::AsyncBufReadExt as _;
 use tokio::net::unix::pipe;
 
 use crate::image::build_directory::{BuildDirectory, Privilege};
-use crate::image::catalog::Recipe;
+use crate::image::recipe::Recipe;
 use crate::progress::Progress;
 
 const BOOTSTRAP_DEADLINE: Duration = Duration::from_secs(60 * 60);
@@ -114,7 +114,7 @@ fn stage_of(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::catalog::debian_recipe;
+    use crate::catalog::debian_recipe;
 
     #[test]
     fn only_the_tools_stages_are_told() {

@@ -18,9 +18,9 @@ use crate::host_tools::{MissingTool, require};
 use crate::image::authorized_key::AuthorizedKey;
 use crate::image::bootstrap::Bootstrap;
 use crate::image::build_directory::{BuildDirectory, Privilege};
-use crate::image::catalog::{ImageEntry, Recipe};
 use crate::image::finish::{FinishError, ImageFacts, finish_image, record_rootfs};
 use crate::image::manifest::ROOTFS;
+use crate::image::recipe::Recipe;
 use crate::image::rootfs::write_rootfs;
 use crate::image::sub_ids::has_sub_ids;
 use crate::progress::Progress;
@@ -63,8 +63,8 @@ pub(crate) trait ImageSource: Send + Sync {
     /// Fills the directory, down to the manifest, and gives it back.
     fn build<'a>(
         &'a self,
-        entry: &'a ImageEntry,
         recipe: &'a Recipe,
+        facts: ImageFacts,
         staged: StagedDirectory,
         progress: &'a Progress,
     ) -> BoxFuture<'a, Result<StagedDirectory, ImageBuildError>>;
@@ -79,18 +79,18 @@ pub(crate) struct DebianImages {
 impl ImageSource for DebianImages {
     fn build<'a>(
         &'a self,
-        entry: &'a ImageEntry,
         recipe: &'a Recipe,
+        facts: ImageFacts,
         staged: StagedDirectory,
         progress: &'a Progress,
     ) -> BoxFuture<'a, Result<StagedDirectory, ImageBuildError>> {
-        Box::pin(build_debian_image(entry, recipe, staged, &self.key, progress))
+        Box::pin(build_debian_image(recipe, facts, staged, &self.key, progress))
     }
 }
 
 async fn build_debian_image(
-    entry: &ImageEntry,
     recipe: &Recipe,
+    facts: ImageFacts,
     staged: StagedDirectory,
     key: &Arc<AuthorizedKey>,
     progress: &Progress,
@@ -100,21 +100,10 @@ async fn build_debian_image(
         read_text(Path::new(path), SOURCES_BYTES_MAX).ok()
     });
     let bootstrap =
-        Bootstrap { recipe, arch: &entry.arch, privilege, settings: carried_settings().await, sources };
+        Bootstrap { recipe, arch: &facts.arch, privilege, settings: carried_settings().await, sources };
     let staged = bootstrap_rootfs(&bootstrap, staged, progress).await?;
 
     progress.stage("create work-seed", "");
-    let facts = ImageFacts {
-        name: entry.name.clone(),
-        distro: entry.distro.clone(),
-        arch: entry.arch.clone(),
-        kernel: entry.kernel.clone(),
-        ready_ports: recipe.ready_ports.clone(),
-        init: None,
-        process: None,
-        packages: recipe.packages.clone(),
-        origin: format!("Debian {} packages", recipe.suite),
-    };
     let key = Arc::clone(key);
     let finished = run_blocking(move |_| {
         let rootfs = record_rootfs(&staged)?;

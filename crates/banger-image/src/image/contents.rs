@@ -1,6 +1,6 @@
 //! What an image has beside its packages, and what of them it leaves out: pure, decided before anything is written.
 
-use crate::image::catalog::Recipe;
+use crate::image::recipe::Recipe;
 use crate::image::sshd::{SSHD_DROP_IN, SSHD_DROP_IN_PATH};
 
 /// One entry that is added after the packages; it replaces what is there.
@@ -81,7 +81,7 @@ pub(crate) fn additions(recipe: &Recipe) -> Vec<Addition> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::catalog::debian_recipe;
+    use crate::catalog::debian_recipe;
 
     fn recipe() -> Recipe {
         debian_recipe()

@@ -10,7 +10,7 @@ use banger_sys::paths::Paths;
 
 use super::*;
 use crate::bundle::pack_bundle;
-use crate::disk::make_work_disk;
+use crate::image::disk::make_work_disk;
 use crate::image::{format_options, is_stale};
 use crate::progress::Progress;
 use crate::pull::{PullError, Replace};

@@ -7,8 +7,8 @@ use banger_ext4::{EntryKind, Ext4Writer, FormatError, FormatOptions, Journal, Me
 use banger_sys::id::random_bytes;
 
 use crate::blocking::Cancelled;
-use crate::image::catalog::Recipe;
 use crate::image::contents::{Addition, additions, is_left_out};
+use crate::image::recipe::Recipe;
 use crate::progress::{CountingReader, Progress};
 
 const STAGE: &str = "write rootfs";
@@ -56,7 +56,7 @@ pub(crate) fn write_rootfs(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::catalog::debian_recipe;
+    use crate::catalog::debian_recipe;
 
     fn tar(files: &[(&str, &str)]) -> Vec<u8> {
         let mut tar = tar::Builder::new(Vec::new());

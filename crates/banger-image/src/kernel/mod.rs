@@ -5,6 +5,7 @@ mod build;
 mod bzimage;
 mod catalog;
 mod config;
+mod deb;
 mod elf;
 mod import;
 mod initramfs;
@@ -26,6 +27,9 @@ pub use bzimage::BzImageError;
 #[cfg(fuzzing)]
 pub(crate) use bzimage::{extract_vmlinux, release};
 pub use catalog::{KernelEntry, kernel_catalog};
+pub use deb::DebError;
+#[cfg(fuzzing)]
+pub(crate) use deb::{read_control, unpack_deb};
 pub use elf::ElfError;
 #[cfg(fuzzing)]
 pub(crate) use import::unpack_bundle;

@@ -7,8 +7,8 @@ use banger_sys::files::StagedDirectory;
 
 use crate::blocking::run_blocking;
 use crate::bounded::read_text;
-use crate::deb::{DebError, unpack_deb};
 use crate::kernel::config::CONFIG_BYTES_MAX;
+use crate::kernel::deb::{DebError, unpack_deb};
 use crate::kernel::module_tree::{ModuleTree, Place, place_in_tree};
 use crate::kernel::stack::{KernelImage, Parts, WORK};
 use crate::progress::Progress;

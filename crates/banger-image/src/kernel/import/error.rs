@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use banger_model::{Distro, NameError, Sha256};
 
 use super::KernelBundleError;
-use crate::deb::DebError;
+use crate::kernel::deb::DebError;
 use crate::kernel::{BzImageError, ElfError, ModuleTreeError, PackageError, StackError};
 
 /// Why a kernel is not imported.

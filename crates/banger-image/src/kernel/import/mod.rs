@@ -25,7 +25,7 @@ use self::parts::{Found, PlainParts, config_beside, find_parts, plain_parts};
 use self::root::{RootKernel, find_kernel};
 use crate::artifact::digest::FileRecord;
 use crate::blocking::run_blocking;
-use crate::deb::{Control, read_control};
+use crate::kernel::deb::{Control, read_control};
 use crate::kernel::module_tree::ModuleTree;
 use crate::kernel::package::unpack_package;
 use crate::kernel::refresh::AgentProgram;

@@ -77,14 +77,14 @@ impl KernelSource for Arc<Fake> {
 impl ImageSource for Arc<Fake> {
     fn build<'a>(
         &'a self,
-        entry: &'a ImageEntry,
         _recipe: &'a Recipe,
+        facts: ImageFacts,
         staged: StagedDirectory,
         _progress: &'a Progress,
     ) -> BoxFuture<'a, Result<StagedDirectory, ImageBuildError>> {
         Box::pin(async move {
             assert!(self.turn().await);
-            Ok(with_rootfs(staged, entry))
+            Ok(with_rootfs(staged, facts))
         })
     }
 }
@@ -95,29 +95,18 @@ pub(super) struct Quick;
 impl ImageSource for Quick {
     fn build<'a>(
         &'a self,
-        entry: &'a ImageEntry,
         _recipe: &'a Recipe,
+        facts: ImageFacts,
         staged: StagedDirectory,
         _progress: &'a Progress,
     ) -> BoxFuture<'a, Result<StagedDirectory, ImageBuildError>> {
-        Box::pin(async move { Ok(with_rootfs(staged, entry)) })
+        Box::pin(async move { Ok(with_rootfs(staged, facts)) })
     }
 }
 
 /// Fills a staging directory with a small image.
-fn with_rootfs(staged: StagedDirectory, entry: &ImageEntry) -> StagedDirectory {
+fn with_rootfs(staged: StagedDirectory, facts: ImageFacts) -> StagedDirectory {
     write_rootfs(&staged.path().join("rootfs.ext4"));
-    let facts = ImageFacts {
-        name: entry.name.clone(),
-        distro: String::new(),
-        arch: String::new(),
-        kernel: entry.kernel.clone(),
-        ready_ports: Vec::new(),
-        init: None,
-        process: None,
-        packages: Vec::new(),
-        origin: String::new(),
-    };
     let rootfs = record_rootfs(&staged).unwrap();
     finish_image(staged, facts, rootfs, &key()).unwrap()
 }

@@ -12,10 +12,10 @@ use crate::artifact::Kind;
 use crate::artifact::store::{Store, StoreError};
 use crate::blocking::run_blocking;
 use crate::bundle::{BundleImages, BundlePull, BundlePullError};
+use crate::catalog::{EntrySource, ImageEntry, image_catalog};
 use crate::image::{
-    AuthorizedKey, DebianImages, EntrySource, Image, ImageEntry, ImageManifest, ImageRegistration,
-    ImageSource, PromoteError, Source, copy_registered, image_catalog, is_stale as is_seed_stale,
-    refresh_work_seed, sweep_build_directories, sweep_refreshes,
+    AuthorizedKey, DebianImages, Image, ImageManifest, ImageRegistration, ImageSource, PromoteError, Source,
+    copy_registered, is_stale as is_seed_stale, refresh_work_seed, sweep_build_directories, sweep_refreshes,
 };
 use crate::kernel::{
     AgentProgram, AptPackages, DebianKernels, Kernel, KernelEntry, KernelImport, KernelManifest,
@@ -534,7 +534,8 @@ impl ImageService {
                 };
                 match &entry.source {
                     EntrySource::Debian(recipe) => {
-                        let built = self.image_source.build(entry, recipe, staged, progress).await;
+                        let built =
+                            self.image_source.build(recipe, entry.facts(recipe), staged, progress).await;
                         built.map_err(|source| PullError::Image { name: name_text, source })
                     }
                     EntrySource::Bundle(bundle) => {
@@ -575,5 +576,4 @@ mod tests;
 mod crash_tests;
 
 #[cfg(test)]
-#[path = "service_kernel_tests.rs"]
 mod kernel_tests;

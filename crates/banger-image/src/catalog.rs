@@ -6,10 +6,11 @@ use banger_model::{ImageName, KernelName, Sha256};
 use serde::Deserialize;
 
 use crate::bundle::{BundleLocation, MinisignKey};
+use crate::image::{GuestFile, ImageFacts, Link, Recipe};
 use crate::oci::Reference;
 
 const CATALOG: &[(&str, &str)] =
-    &[("debian-bookworm", include_str!("../../catalog/images/debian-bookworm.toml"))];
+    &[("debian-bookworm", include_str!("../catalog/images/debian-bookworm.toml"))];
 
 /// An image that can be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,23 @@ pub struct ImageEntry {
     pub kernel: KernelName,
     /// How it is had.
     pub source: EntrySource,
+}
+
+impl ImageEntry {
+    /// Returns what is known of an image that is built by a recipe before it is built.
+    pub(crate) fn facts(&self, recipe: &Recipe) -> ImageFacts {
+        ImageFacts {
+            name: self.name.clone(),
+            distro: self.distro.clone(),
+            arch: self.arch.clone(),
+            kernel: self.kernel.clone(),
+            ready_ports: recipe.ready_ports.clone(),
+            init: None,
+            process: None,
+            packages: recipe.packages.clone(),
+            origin: format!("Debian {} packages", recipe.suite),
+        }
+    }
 }
 
 /// How an image of the catalog is had.
@@ -48,41 +66,6 @@ pub struct BundleEntry {
     pub sha256: Sha256,
     /// With whose key it is signed.
     pub key: Option<MinisignKey>,
-}
-
-/// What an image of Debian packages is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recipe {
-    /// Release of the distribution.
-    pub(crate) suite: String,
-    pub(crate) ready_ports: Vec<NonZeroU16>,
-    pub(crate) packages: Vec<String>,
-    pub(crate) dpkg_options: Vec<String>,
-    pub(crate) excluded_paths: Vec<String>,
-    pub(crate) included_paths: Vec<String>,
-    pub(crate) left_out: Vec<String>,
-    pub(crate) masked_units: Vec<String>,
-    pub(crate) masked_generators: Vec<String>,
-    pub(crate) links: Vec<Link>,
-    pub(crate) files: Vec<GuestFile>,
-}
-
-/// A symbolic link of the image.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Link {
-    /// Relative to the root.
-    pub(crate) path: String,
-    pub(crate) target: String,
-}
-
-/// A text file of the image, owned by root, 0644.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GuestFile {
-    /// Relative to the root.
-    pub(crate) path: String,
-    pub(crate) content: String,
 }
 
 #[derive(Deserialize)]
