@@ -13,7 +13,6 @@ use serde::Deserialize;
 
 use crate::artifact::digest::FileRecord;
 use crate::artifact::{Artifact, Kind, MANIFEST_FILE, Manifest};
-use crate::kernel::kernel_catalog;
 
 /// Why a local kernel or image cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -132,37 +131,6 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-}
-
-impl StoreError {
-    /// The command that makes it good again, where there is one.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::DamagedManifest { kind, name, .. }
-            | Self::OtherName { kind, name, .. }
-            | Self::ReadFile { kind, name, .. }
-            | Self::WrongSize { kind, name, .. }
-            | Self::WrongContent { kind, name, .. } => Some(cure(*kind, name)),
-            Self::LinkedFileChanged { kind, name, .. } | Self::LinkedFileMissing { kind, name, .. } => {
-                Some(format!("banger {kind} delete {name}"))
-            }
-            Self::List { .. } | Self::ReadManifest { .. } | Self::NewerManifest { .. } => None,
-        }
-    }
-}
-
-/// What makes a damaged one good again: what nobody can pull must be brought again.
-fn cure(kind: Kind, name: &str) -> String {
-    let is_brought = match kind {
-        Kind::Kernel => kernel_catalog().iter().all(|entry| entry.name.as_str() != name),
-        Kind::Image => false,
-    };
-    if is_brought {
-        format!("banger {kind} import --force --name {name} --from <path>")
-    } else {
-        format!("banger {kind} pull --force {name}")
-    }
 }
 
 /// Everything in a store: a damaged one does not hide the others.
