@@ -31,8 +31,8 @@ pub use query::{
 };
 pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, VmDefaults};
 pub use vm::{
-    CreateVm, DeleteVm, EndingView, HostProcess, KillVm, PendingWork, PullPolicy, SetVm, SshAccess, StartVm,
-    StopVm, VmView, WaitFor,
+    CreateVm, DeleteVm, EndingView, HostProcess, KillVm, PendingWork, SetVm, SshAccess, StartVm, StopVm,
+    VmView, WaitFor,
 };
 
 /// Version of this contract. It changes when an old client would misunderstand a new daemon.

@@ -3,7 +3,7 @@
 use banger_model::whole_number::{natural, optional_natural};
 use banger_model::{
     DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, NetworkTrouble, PauseReason,
-    Ttl, TtlChange, VcpuCount, VmId, VmName, VmSizes, VmState, WantedVmm,
+    PullPolicy, Ttl, TtlChange, VcpuCount, VmId, VmName, VmSizes, VmState, WantedVmm,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,26 +19,6 @@ pub enum WaitFor {
     Agent,
     /// The init reached its default target.
     System,
-}
-
-/// When the image of a new VM is pulled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PullPolicy {
-    /// If it is not here.
-    #[default]
-    Missing,
-    /// Always; from a registry only if that has another image by now.
-    Always,
-    /// Never.
-    Never,
-}
-
-impl PullPolicy {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-    fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing)
-    }
 }
 
 /// Asks for a VM. What is absent is filled in from the configuration, the host and the image.

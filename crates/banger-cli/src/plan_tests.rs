@@ -168,7 +168,7 @@ fn the_first_word_may_be_where_an_image_comes_from_and_what_follows_is_its_comma
     let local = run_plan(&["--image", "alpine-3.20", "--pull", "never"]).unwrap().create;
     assert_eq!(
         (local.image_source.unwrap().source.as_str(), local.pull),
-        ("alpine-3.20", banger_api::PullPolicy::Never)
+        ("alpine-3.20", banger_model::PullPolicy::Never)
     );
     assert_eq!(plan(&["alpine", "sh"]), (Some("alpine".to_owned()), words(&["sh"])));
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use banger_api::ErrorCode;
-use banger_image::{Hold, Image, OciPull, PullWhen};
-use banger_model::{ImageName, KernelName, VmSpec};
+use banger_image::{Hold, Image, OciPull};
+use banger_model::{ImageName, KernelName, PullPolicy, VmSpec};
 use banger_sys::files::FileError;
 use banger_vmm::KernelFiles;
 use futures::future::BoxFuture;
@@ -109,11 +109,11 @@ pub struct BootFiles {
 #[derive(Clone, Debug)]
 pub enum WantedImage {
     /// One that is here, or one of the catalog.
-    Named(ImageName, PullWhen),
+    Named(ImageName, PullPolicy),
     /// A container image.
-    From(Box<OciPull>, PullWhen),
+    From(Box<OciPull>, PullPolicy),
     /// One by a bare name: a local image, one of the catalog, or a container image of docker.io.
-    Bare(Box<OciPull>, PullWhen),
+    Bare(Box<OciPull>, PullPolicy),
 }
 
 /// Gets what a machine boots from.

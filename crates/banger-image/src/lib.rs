@@ -57,4 +57,4 @@ pub use oci::{
 pub use progress::{Progress, Stage, StagePart};
 pub use pull::{PullError, Removal, Replace, Users};
 pub use pull_rules::PullRules;
-pub use service::{Hold, ImageService, PullWhen};
+pub use service::{Hold, ImageService};

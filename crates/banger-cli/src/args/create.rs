@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 
-use banger_api::{CreateVm, PullImage, PullPolicy, SetVm, WaitFor};
+use banger_api::{CreateVm, PullImage, SetVm, WaitFor};
 use banger_model::{
-    DiskBytes, IdempotencyKey, KernelName, MemoryMib, Ttl, TtlChange, VcpuCount, VmName, WantedVmm,
+    DiskBytes, IdempotencyKey, KernelName, MemoryMib, PullPolicy, Ttl, TtlChange, VcpuCount, VmName,
+    WantedVmm,
 };
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
@@ -52,17 +53,6 @@ pub(crate) struct CreateArgs {
     pub(crate) json: JsonArgs,
 }
 
-/// When the image of a new VM is pulled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PullChoice {
-    /// Pull even if the image is already present
-    Always,
-    /// Pull if the image is not present
-    Missing,
-    /// Never pull
-    Never,
-}
-
 /// What a new VM is made of.
 #[derive(Debug, Args)]
 pub(crate) struct SizingArgs {
@@ -73,8 +63,8 @@ pub(crate) struct SizingArgs {
     #[arg(long, allow_hyphen_values = true, value_parser = parse_image, add = ArgValueCandidates::new(completion::images))]
     pub(crate) image: Option<String>,
     /// When to pull the image
-    #[arg(long, value_enum, default_value_t = PullChoice::Missing)]
-    pub(crate) pull: PullChoice,
+    #[arg(long, value_parser = pull_policy(), default_value = PullPolicy::Missing.as_str())]
+    pub(crate) pull: PullPolicy,
     /// Kernel [default: the image's]
     #[arg(long, allow_hyphen_values = true, add = ArgValueCandidates::new(completion::kernels))]
     pub(crate) kernel: Option<KernelName>,
@@ -113,11 +103,7 @@ impl SizingArgs {
             name: self.name,
             image: None,
             image_source: self.image.map(|source| PullImage { source, ..PullImage::default() }),
-            pull: match self.pull {
-                PullChoice::Always => PullPolicy::Always,
-                PullChoice::Missing => PullPolicy::Missing,
-                PullChoice::Never => PullPolicy::Never,
-            },
+            pull: self.pull,
             kernel: self.kernel,
             vcpus: self.vcpu,
             memory: self.memory,
@@ -193,6 +179,17 @@ impl WaitArgs {
 enum Wait {
     Agent,
     System,
+}
+
+fn pull_policy() -> impl TypedValueParser<Value = PullPolicy> {
+    let values = PullPolicy::ALL.map(|policy| {
+        PossibleValue::new(policy.as_str()).help(match policy {
+            PullPolicy::Always => "Pull even if the image is already present",
+            PullPolicy::Missing => "Pull if the image is not present",
+            PullPolicy::Never => "Never pull",
+        })
+    });
+    PossibleValuesParser::new(values).try_map(|text| text.parse::<PullPolicy>())
 }
 
 fn wanted_vmm() -> impl TypedValueParser<Value = WantedVmm> {

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_image::{
-    AuthorizedKey, Hold, ImageService, Kernel, Kind, Progress, PullError, PullRules, PullWhen, StoreError,
+    AuthorizedKey, Hold, ImageService, Kernel, Kind, Progress, PullError, PullRules, StoreError,
     make_overlay_disk, make_work_disk,
 };
-use banger_model::{ImageName, KernelName, VmSpec};
+use banger_model::{ImageName, KernelName, PullPolicy, VmSpec};
 use banger_store::Store;
 use banger_sys::paths::Paths;
 use banger_vmm::KernelFiles;
@@ -82,10 +82,10 @@ impl ImageBootSource {
 
     /// Returns whether a bare name is that of an image of the catalog or of a local one. A local one that is to be pulled
     /// again came from a registry.
-    fn is_known(&self, name: &ImageName, when: PullWhen) -> bool {
+    fn is_known(&self, name: &ImageName, when: PullPolicy) -> bool {
         let is_local = || !matches!(self.images.images().get(name), Ok(None));
         self.images.available_images().iter().any(|entry| entry.name == *name)
-            || (when != PullWhen::Always && is_local())
+            || (when != PullPolicy::Always && is_local())
     }
 
     async fn check(&self, kernel: &Kernel) -> Result<Result<(), StoreError>, BootSourceError> {

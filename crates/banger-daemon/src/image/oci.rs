@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_api::{CreateVm, OperationKind, OperationView, PruneCache, PrunedCache, PullImage, PullPolicy};
+use banger_api::{CreateVm, OperationKind, OperationView, PruneCache, PrunedCache, PullImage};
 use banger_image::{
-    ArchiveInput, Kind, OciPull, OciSource, PlainHttp, Prune, PullError, PullWhen, Replace, kernel_catalog,
+    ArchiveInput, Kind, OciPull, OciSource, PlainHttp, Prune, PullError, Replace, kernel_catalog,
 };
 use banger_model::{ImageName, KernelName};
 
@@ -97,11 +97,7 @@ pub(crate) fn wanted_image(
     request: &CreateVm,
     default: &ImageName,
 ) -> Result<WantedImage, ImageOperationError> {
-    let when = match request.pull {
-        PullPolicy::Missing => PullWhen::Missing,
-        PullPolicy::Always => PullWhen::Always,
-        PullPolicy::Never => PullWhen::Never,
-    };
+    let when = request.pull;
     match (&request.image, &request.image_source) {
         (Some(_), Some(_)) => Err(ImageOperationError::TwoImages),
         (None, Some(source)) => {

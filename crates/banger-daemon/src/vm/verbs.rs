@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::{DeleteVm, KillVm, OperationKind, OperationView, StartVm, StopVm, WaitFor};
-use banger_image::PullWhen;
-use banger_model::{Denied, KillSignal, VmEvent, VmId, VmState};
+use banger_model::{Denied, KillSignal, PullPolicy, VmEvent, VmId, VmState};
 use banger_store::{Pending, VmRow};
 use banger_sys::failpoint;
 use banger_sys::process::ProcessIdentity;
@@ -228,7 +227,7 @@ impl Lifecycle {
         }
         self.room.refuse_below_floor()?;
         let vmm = self.choose_vmm(row.vmm_wish)?;
-        let image = WantedImage::Named(row.spec.image.clone(), PullWhen::Missing);
+        let image = WantedImage::Named(row.spec.image.clone(), PullPolicy::Missing);
         let ensured = self.source.ensure(&image, Some(&row.spec.kernel), task);
         let ensured =
             task.unless_cancelled(ensured).await.map_err(|error| start_error(error.into(), &row))?;

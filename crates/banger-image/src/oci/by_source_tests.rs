@@ -1,7 +1,7 @@
 //! Images that are asked for by where they come from.
 
 use super::*;
-use crate::PullWhen;
+use banger_model::PullPolicy;
 
 #[tokio::test]
 async fn sixteen_machines_of_one_source_fetch_it_once_and_later_ones_ask_nobody() {
@@ -10,13 +10,13 @@ async fn sixteen_machines_of_one_source_fetch_it_once_and_later_ones_ask_nobody(
     let home = tempfile::tempdir().unwrap();
     let (service, wanted) = (service(home.path()), wanted(&fake, home.path(), "app-v1", "v1"));
     let silent = Progress::silent();
-    let held = join_all((0..16).map(|_| service.hold_oci(&wanted, PullWhen::Missing, &silent))).await;
+    let held = join_all((0..16).map(|_| service.hold_oci(&wanted, PullPolicy::Missing, &silent))).await;
     assert!(held.iter().all(|held| held.as_ref().is_ok_and(|(image, _)| image.manifest.name == wanted.name)));
     assert_once(&fake, 4);
     let asked = fake.asked("/").len();
     drop(held);
-    service.hold_oci(&wanted, PullWhen::Missing, &silent).await.unwrap();
-    service.hold_oci(&wanted, PullWhen::Never, &silent).await.unwrap();
+    service.hold_oci(&wanted, PullPolicy::Missing, &silent).await.unwrap();
+    service.hold_oci(&wanted, PullPolicy::Never, &silent).await.unwrap();
     assert_eq!(fake.asked("/").len(), asked);
 }
 
@@ -28,7 +28,7 @@ async fn what_is_here_of_a_source_is_used_whatever_it_is_called() {
     let service = service(home.path());
     pull(&service, &wanted(&fake, home.path(), "mine", "v1")).await.unwrap();
     let wanted = wanted(&fake, home.path(), "app-v1", "v1");
-    let (image, _hold) = service.hold_oci(&wanted, PullWhen::Missing, &Progress::silent()).await.unwrap();
+    let (image, _hold) = service.hold_oci(&wanted, PullPolicy::Missing, &Progress::silent()).await.unwrap();
     assert_eq!(image.manifest.name.as_str(), "mine");
     assert_eq!(names(service.images().directory()), ["mine"]);
 }
@@ -42,12 +42,12 @@ async fn nothing_is_pulled_that_must_not_be_and_no_other_image_is_taken_for_it()
     let home = tempfile::tempdir().unwrap();
     let (service, silent) = (service(home.path()), Progress::silent());
     let first = wanted(&fake, home.path(), "app", "v1");
-    let refused = service.hold_oci(&first, PullWhen::Never, &silent).await.unwrap_err();
+    let refused = service.hold_oci(&first, PullPolicy::Never, &silent).await.unwrap_err();
     assert!(matches!(refused, PullError::NotHere { .. }), "{refused:?}");
     assert!(fake.asked("/").is_empty());
-    service.hold_oci(&first, PullWhen::Missing, &silent).await.unwrap();
+    service.hold_oci(&first, PullPolicy::Missing, &silent).await.unwrap();
     let second = wanted(&fake, home.path(), "app", "v2");
-    let refused = service.hold_oci(&second, PullWhen::Missing, &silent).await.unwrap_err();
+    let refused = service.hold_oci(&second, PullPolicy::Missing, &silent).await.unwrap_err();
     assert!(matches!(refused, PullError::OtherSource { .. }), "{refused:?}");
     assert!(refused.hint().unwrap().contains("--name"), "{refused:?}");
 }
@@ -59,15 +59,15 @@ async fn always_asks_the_registry_and_pulls_only_what_is_another_one() {
     let home = tempfile::tempdir().unwrap();
     let (service, wanted) = (service(home.path()), wanted(&fake, home.path(), "app", "v1"));
     let silent = Progress::silent();
-    let (first, hold) = service.hold_oci(&wanted, PullWhen::Missing, &silent).await.unwrap();
+    let (first, hold) = service.hold_oci(&wanted, PullPolicy::Missing, &silent).await.unwrap();
     drop(hold);
-    let (same, hold) = service.hold_oci(&wanted, PullWhen::Always, &silent).await.unwrap();
+    let (same, hold) = service.hold_oci(&wanted, PullPolicy::Always, &silent).await.unwrap();
     assert_eq!(same.manifest.id, first.manifest.id);
     drop(hold);
     put(&fake, "v1", vec![Tar::new().file("is", "new")], &json!({}));
-    let (same, hold) = service.hold_oci(&wanted, PullWhen::Missing, &silent).await.unwrap();
+    let (same, hold) = service.hold_oci(&wanted, PullPolicy::Missing, &silent).await.unwrap();
     assert_eq!(same.manifest.id, first.manifest.id, "what is here is used");
     drop(hold);
-    let (newer, _hold) = service.hold_oci(&wanted, PullWhen::Always, &silent).await.unwrap();
+    let (newer, _hold) = service.hold_oci(&wanted, PullPolicy::Always, &silent).await.unwrap();
     assert_eq!(read(&newer, "is").unwrap(), b"new");
 }

@@ -1,7 +1,7 @@
 //! Images that are asked for by where they come from: what is here of that source is used, what is not is pulled, once for
 //! all who ask at the same time.
 
-use banger_model::ImageName;
+use banger_model::{ImageName, PullPolicy};
 
 use super::{Hold, ImageService, OCI_BYTES_NEEDED};
 use crate::artifact::Kind;
@@ -9,18 +9,6 @@ use crate::image::Image;
 use crate::oci::OciPull;
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Replace, Successor};
-
-/// When an image is pulled that a machine is to be made from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PullWhen {
-    /// When it is not here.
-    #[default]
-    Missing,
-    /// Also when it is here; from a registry, when that has another one by now.
-    Always,
-    /// Never.
-    Never,
-}
 
 impl ImageService {
     /// As [`ImageService::hold_image`], by the rule for pulls.
@@ -30,16 +18,16 @@ impl ImageService {
     pub async fn hold_image_when(
         &self,
         name: &ImageName,
-        when: PullWhen,
+        when: PullPolicy,
         progress: &Progress,
     ) -> Result<(Image, Hold), PullError> {
         match when {
-            PullWhen::Missing => {}
-            PullWhen::Always => drop(self.pull_image(name, Replace::Always, progress).await?),
-            PullWhen::Never if self.images.usable(name)?.is_none() => {
+            PullPolicy::Missing => {}
+            PullPolicy::Always => drop(self.pull_image(name, Replace::Always, progress).await?),
+            PullPolicy::Never if self.images.usable(name)?.is_none() => {
                 return Err(PullError::NotHere { kind: Kind::Image, name: name.to_string() });
             }
-            PullWhen::Never => {}
+            PullPolicy::Never => {}
         }
         self.hold_image(name, progress).await
     }
@@ -52,18 +40,18 @@ impl ImageService {
     pub async fn hold_oci(
         &self,
         wanted: &OciPull,
-        when: PullWhen,
+        when: PullPolicy,
         progress: &Progress,
     ) -> Result<(Image, Hold), PullError> {
         let mut when = when;
         loop {
             let name = match (self.of_source(wanted), when) {
-                (Some(name), PullWhen::Missing | PullWhen::Never) => name,
-                (None, PullWhen::Never) => {
+                (Some(name), PullPolicy::Missing | PullPolicy::Never) => name,
+                (None, PullPolicy::Never) => {
                     let name = wanted.source.to_string();
                     return Err(PullError::NotHere { kind: Kind::Image, name });
                 }
-                (found, PullWhen::Missing | PullWhen::Always) => {
+                (found, PullPolicy::Missing | PullPolicy::Always) => {
                     let name = found.unwrap_or_else(|| wanted.name.clone());
                     self.ensure_oci(&OciPull { name: name.clone(), ..wanted.clone() }, when, progress)
                         .await?;
@@ -71,8 +59,8 @@ impl ImageService {
                 }
             };
             // What was just pulled is as new as it gets.
-            if when == PullWhen::Always {
-                when = PullWhen::Missing;
+            if when == PullPolicy::Always {
+                when = PullPolicy::Missing;
             }
             let hold = Hold(self.images.hold(&name).await);
             if let Ok(Some(image)) = self.images.usable(&name)
@@ -88,7 +76,7 @@ impl ImageService {
     async fn ensure_oci(
         &self,
         wanted: &OciPull,
-        when: PullWhen,
+        when: PullPolicy,
         progress: &Progress,
     ) -> Result<(), PullError> {
         self.check_oci_name(wanted)?;
@@ -98,7 +86,7 @@ impl ImageService {
                 let (name, origin) = (wanted.name.to_string(), here.manifest.origin);
                 return Err(PullError::OtherSource { name, origin, source_text: wanted.source.to_string() });
             }
-            if when != PullWhen::Always || self.is_current(&here, wanted, progress).await? {
+            if when != PullPolicy::Always || self.is_current(&here, wanted, progress).await? {
                 return Ok(());
             }
         }

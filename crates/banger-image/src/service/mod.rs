@@ -29,8 +29,6 @@ use crate::pull_rules::PullRules;
 
 mod by_source;
 
-pub use by_source::PullWhen;
-
 const KERNEL_BYTES_NEEDED: u64 = 400 << 20;
 const IMAGE_BYTES_NEEDED: u64 = 1536 << 20;
 /// What counts is asked again when the layers are known.
