@@ -32,7 +32,6 @@ impl PullPolicy {
 
     /// Tells whether this is the default, which requests leave out.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing)
     }
