@@ -33,8 +33,8 @@ pub struct PullImage {
     /// (`/proc/<pid>/fd/<number>`), which stays open until the operation ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<HostPath>,
-    /// What an image from elsewhere is called here; made of its source when absent, or of the name that an archive of
-    /// `input` gives it.
+    /// What an image from elsewhere is called here; when absent, made of the name that a layout or archive gives it, else of
+    /// its source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<ImageName>,
     /// Kernel that the VMs of an image from elsewhere boot unless told otherwise.

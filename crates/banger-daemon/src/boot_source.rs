@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use banger_api::ErrorCode;
-use banger_image::{Hold, Image, OciPull};
+use banger_image::{Hold, Image, OciPull, PullError};
 use banger_model::{ImageName, KernelName, PullPolicy, VmSpec};
 use banger_sys::files::FileError;
 use banger_vmm::KernelFiles;
@@ -18,10 +18,19 @@ use crate::operation::OperationTask;
 pub enum BootSourceError {
     /// Pulling or looking it up failed.
     #[error(transparent)]
-    Pull(banger_image::PullError),
+    Pull(PullError),
     /// A bare name, which is neither a local image nor one of the catalog, could not be pulled either.
     #[error(transparent)]
     PullBare(PullBareError),
+    /// The image is not here, and whoever asks forbids to pull it.
+    #[error("there is no local image `{name}`, and nothing is to be pulled")]
+    MayNotPull {
+        /// What was asked for.
+        name: String,
+    },
+    /// The local image was to be pulled again, and stays as it is.
+    #[error(transparent)]
+    PullAgain(PullError),
     /// A disk could not be made.
     #[error(transparent)]
     Disk(banger_image::DiskError),
@@ -42,7 +51,10 @@ pub enum BootSourceError {
 impl Fault for BootSourceError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Pull(source) | Self::PullBare(PullBareError { source, .. }) => source.code(),
+            Self::Pull(source) | Self::PullAgain(source) | Self::PullBare(PullBareError { source, .. }) => {
+                source.code()
+            }
+            Self::MayNotPull { .. } => ErrorCode::NotFound,
             Self::Disk(_) | Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => {
                 ErrorCode::OperationFailed
             }
@@ -54,6 +66,12 @@ impl Fault for BootSourceError {
             Self::Pull(source) => source.hint(),
             Self::PullBare(PullBareError { name, .. }) => {
                 Some(format!("to run `{name}` as a command: banger run -- {name}"))
+            }
+            Self::MayNotPull { .. } => {
+                Some("leave out `--pull never`, or choose one of `banger image list`".to_owned())
+            }
+            Self::PullAgain(_) => {
+                Some("leave out `--pull always` to use the local image as it is".to_owned())
             }
             Self::Disk(source) => source.hint(),
             Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => None,
@@ -68,7 +86,26 @@ pub struct PullBareError {
     /// The word.
     pub name: ImageName,
     /// Why.
-    pub source: banger_image::PullError,
+    pub source: PullError,
+}
+
+impl WantedImage {
+    /// Sorts why the image could not be had, by what was asked for.
+    #[must_use]
+    pub fn refusal(&self, error: PullError) -> BootSourceError {
+        let (Self::Named(_, when) | Self::From(_, when) | Self::Bare(_, when)) = self;
+        match (error, when, self) {
+            (PullError::NotHere { name, .. }, PullPolicy::Never, _) => {
+                let name = if let Self::Bare(pull, _) = self { pull.name.to_string() } else { name };
+                BootSourceError::MayNotPull { name }
+            }
+            (error @ PullError::InUse { .. }, PullPolicy::Always, _)
+            | (error @ PullError::OtherSource { .. }, PullPolicy::Always, Self::Bare(..)) => {
+                BootSourceError::PullAgain(error)
+            }
+            (error, _, _) => BootSourceError::Pull(error),
+        }
+    }
 }
 
 /// Keeps image and kernel in their places until the machine has opened their files, or this is dropped.
@@ -133,4 +170,43 @@ pub trait BootSource: Send + Sync {
         spec: &'a VmSpec,
         files: &'a BootFiles,
     ) -> BoxFuture<'a, Result<(), BootSourceError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use banger_image::{Kind, OciSource};
+
+    use super::*;
+
+    fn told(image: &WantedImage, error: PullError) -> String {
+        let error = image.refusal(error);
+        format!("{error} | {}", error.hint().unwrap_or_default())
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_pulled_again_or_must_not_be_pulled_is_told_without_contradiction() {
+        let source: OciSource = "gz".parse().unwrap();
+        let pull = Box::new(OciPull::of(source, "gz".parse().unwrap(), "debian-12".parse().unwrap()));
+        let bare = |when| WantedImage::Bare(pull.clone(), when);
+        let (name, kind) = (|| "gz".to_owned(), Kind::Image);
+        let other = PullError::OtherSource {
+            name: name(),
+            origin: "docker-archive:/gz.tar (sha256:ab)".to_owned(),
+            source_text: "docker.io/library/gz:latest".to_owned(),
+        };
+        let in_use = PullError::InUse { kind, name: name(), vms: vec!["demo".parse().unwrap()] };
+        let not_here = |name: &str| PullError::NotHere { kind, name: name.to_owned() };
+        let lines = [
+            told(&bare(PullPolicy::Always), other),
+            told(&bare(PullPolicy::Always), in_use),
+            told(&bare(PullPolicy::Never), not_here("docker.io/library/gz:latest")),
+            told(&WantedImage::From(pull.clone(), PullPolicy::Never), not_here("docker.io/library/gz:v1")),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        the local image `gz` came from docker-archive:/gz.tar, not from docker.io/library/gz:latest | leave out `--pull always` to use the local image as it is
+        the image `gz` is used by VM `demo` | leave out `--pull always` to use the local image as it is
+        there is no local image `gz`, and nothing is to be pulled | leave out `--pull never`, or choose one of `banger image list`
+        there is no local image `docker.io/library/gz:v1`, and nothing is to be pulled | leave out `--pull never`, or choose one of `banger image list`
+        ");
+    }
 }

@@ -126,12 +126,16 @@ impl BootSource for ImageBootSource {
                 }
                 WantedImage::Bare(source, when) => {
                     let held = self.images.hold_oci(source, *when, &progress).await;
-                    Ok(held.map_err(|error| {
-                        BootSourceError::PullBare(PullBareError { name: source.name.clone(), source: error })
+                    Ok(held.map_err(|error| match image.refusal(error) {
+                        BootSourceError::Pull(error) => BootSourceError::PullBare(PullBareError {
+                            name: source.name.clone(),
+                            source: error,
+                        }),
+                        other => other,
                     })?)
                 }
             };
-            let (image, image_hold) = held.map_err(BootSourceError::Pull)?;
+            let (image, image_hold) = held.map_err(|error| image.refusal(error))?;
             let kernel_name = kernel.unwrap_or(&image.manifest.kernel);
             let (kernel, kernel_hold) = self.kernel(kernel_name, &progress).await?;
             Ok(BootFiles {

@@ -22,10 +22,9 @@ impl ImageOperations {
         request: &PullImage,
     ) -> Result<OperationView, ImageOperationError> {
         let kernel = self.kernel(request.kernel.as_ref())?;
-        if request.name.is_none()
-            && let source = source_of(request)?
-            && let Some(input) = input_of(request, &source)?
-        {
+        let source = source_of(request)?;
+        let input = input_of(request, &source)?;
+        if request.name.is_none() && source.may_name_its_image() {
             return Ok(self.pull_unnamed(source, input, kernel, request));
         }
         let wanted = oci_pull(request, kernel)?;
@@ -36,11 +35,11 @@ impl ImageOperations {
         }))
     }
 
-    /// Begins to pull an archive on standard input, whose name is in it: the operation finds out what it is about.
+    /// Begins to pull an archive, whose name may be in it: the operation finds out what it is about.
     fn pull_unnamed(
         &self,
         source: OciSource,
-        input: PathBuf,
+        input: Option<PathBuf>,
         kernel: KernelName,
         request: &PullImage,
     ) -> OperationView {
@@ -50,10 +49,9 @@ impl ImageOperations {
             finish(async move {
                 let progress = progress_of(&task);
                 let pulled = async {
-                    let (input, name) = images.name_input(&source, input, bytes_max, &progress).await?;
+                    let (input, name) = images.name_archive(&source, input, bytes_max, &progress).await?;
                     task.set_target(name.as_str());
-                    let wanted =
-                        OciPull { bytes_max, input: Some(input), ..OciPull::of(source, name, kernel) };
+                    let wanted = OciPull { bytes_max, input, ..OciPull::of(source, name, kernel) };
                     if force {
                         images.refuse_used_image(&wanted.name)?;
                     }
@@ -138,6 +136,7 @@ fn oci_pull(request: &PullImage, kernel: KernelName) -> Result<OciPull, ImageOpe
     };
     Ok(OciPull {
         input: input.map(ArchiveInput::at),
+        is_named_by_archive: request.name.is_none() && source.may_name_its_image(),
         plain_http: if request.insecure_http { PlainHttp::Allowed } else { PlainHttp::OnLoopback },
         search_path: request.search_path.as_ref().map(OsString::from),
         docker_directory: request.docker_config.clone().map(Into::into),

@@ -52,3 +52,4 @@ pub use reference::{Reference, ReferenceError};
 pub use registry::PlainHttp;
 pub use registry_error::RegistryError;
 pub use source::{OciSource, OciSourceError};
+pub(crate) use source::{is_of_registry, place_of};

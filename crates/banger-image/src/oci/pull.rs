@@ -64,6 +64,8 @@ pub struct OciPull {
     pub input: Option<ArchiveInput>,
     /// What the local image is called.
     pub name: ImageName,
+    /// A layout or archive that names its image gives it that name in place of `name`.
+    pub is_named_by_archive: bool,
     /// The kernel that its VMs boot where nobody names another.
     pub kernel: KernelName,
     /// Whether the registry may be asked without TLS.
@@ -84,6 +86,7 @@ impl OciPull {
             source,
             input: None,
             name,
+            is_named_by_archive: false,
             kernel,
             plain_http: PlainHttp::default(),
             docker_directory: None,
@@ -240,24 +243,25 @@ impl OciImages {
         Ok(Some(resolved.digest))
     }
 
-    /// Opens an archive on standard input and returns the name that its image carries, if it does. A compressed archive is
-    /// unpacked into a file without a name in the directory, and only this once.
-    pub(crate) async fn name_input(
+    /// Opens a layout or an archive and returns the name that its image carries, if it does. `input` is the file that stands
+    /// for standard input. A compressed archive is unpacked into a file without a name in the directory, and only this once.
+    pub(crate) async fn name_archive(
         &self,
         source: &OciSource,
-        input: PathBuf,
+        input: Option<PathBuf>,
         directory: &Path,
         bytes_max: Option<u64>,
-    ) -> Result<(ArchiveInput, Option<ImageName>), OciPullError> {
+    ) -> Result<(Option<ArchiveInput>, Option<ImageName>), OciPullError> {
         let Ok((open, path, name)) = of_this_host(source) else {
-            return Ok((ArchiveInput::at(input), None));
+            return Ok((None, None));
         };
         create_private_directory(directory).map_err(OciPullError::Directory)?;
-        let local = self.open_local(open, Place { path, file: input }, directory, bytes_max).await?;
+        let place = Place { file: input.unwrap_or_else(|| path.clone()), path };
+        let local = self.open_local(open, place, directory, bytes_max).await?;
         let opened = Arc::clone(&local);
         let names = run_blocking(move |_| opened.names(name.as_deref(), &Platform::of_guests()));
         let name = local_name(&names.await.map_err(OciPullError::Local)?);
-        Ok((ArchiveInput(Input::Opened(local)), name))
+        Ok((Some(ArchiveInput(Input::Opened(local))), name))
     }
 
     async fn resolve(&self, wanted: &OciPull, staged: &Path) -> Result<Resolved, OciPullError> {

@@ -33,6 +33,7 @@ fn wanted(fake: &FakeRegistry, home: &Path, name: &str, tag: &str) -> OciPull {
         input: None,
         name: name.parse().unwrap(),
         kernel: "debian-12".parse().unwrap(),
+        is_named_by_archive: false,
         plain_http: PlainHttp::OnLoopback,
         // Nobody's credentials belong to a test.
         search_path: None,
@@ -332,6 +333,7 @@ async fn pull_until_killed() {
         input: None,
         name: name.parse().unwrap(),
         kernel: "debian-12".parse().unwrap(),
+        is_named_by_archive: false,
         plain_http: PlainHttp::OnLoopback,
         search_path: None,
         docker_directory: Some(home.join("docker")),
@@ -500,22 +502,48 @@ async fn an_archive_on_standard_input_gives_the_image_its_name() {
     let tar = crate::oci::test_layers::saved(&json!(["team/app:v1"]));
     std::fs::write(&file, gzip(&tar)).unwrap();
     let source: OciSource = "docker-archive:-".parse().unwrap();
-    let named = service.name_input(&source, file.clone(), None, &Progress::silent()).await;
+    let named = service.name_archive(&source, Some(file.clone()), None, &Progress::silent()).await;
     let (input, name) = named.unwrap();
     assert_eq!(name.as_str(), "app-v1");
     // Opened once: what becomes of the file does not matter any more.
     std::fs::remove_file(&file).unwrap();
-    let wanted =
-        OciPull { input: Some(input), ..OciPull::of(source.clone(), name, "debian-12".parse().unwrap()) };
+    let wanted = OciPull { input, ..OciPull::of(source.clone(), name, "debian-12".parse().unwrap()) };
     let image = pull(&service, &wanted).await.unwrap();
     assert!(image.manifest.origin.starts_with("docker-archive:- (sha256:"), "{}", image.manifest.origin);
     assert!(read(&image, "a").is_some());
     std::fs::write(&file, crate::oci::test_layers::saved(&Value::Null)).unwrap();
-    let unnamed = service.name_input(&source, file.clone(), None, &Progress::silent()).await.unwrap_err();
+    let silent = Progress::silent();
+    let unnamed = service.name_archive(&source, Some(file.clone()), None, &silent).await.unwrap_err();
     assert_eq!(unnamed.to_string(), "the archive on standard input does not name its image");
     assert_eq!(unnamed.hint().as_deref(), Some("banger image pull docker-archive:- --name <name>"));
     let wanted = OciPull { name: "mine".parse().unwrap(), input: Some(ArchiveInput::at(file)), ..wanted };
     assert!(pull(&service, &wanted).await.is_ok(), "a name that is given needs no other one");
+}
+
+#[tokio::test]
+async fn an_archive_in_a_file_names_its_image_as_one_on_standard_input_does() {
+    let home = tempfile::tempdir().unwrap();
+    let service = service(home.path());
+    let silent = Progress::silent();
+    let file = home.path().join("saved.tar");
+    let source: OciSource = format!("docker-archive:{}", file.display()).parse().unwrap();
+    for (tags, expected) in [(json!(["team/app:v1"]), "app-v1"), (Value::Null, "saved")] {
+        std::fs::write(&file, crate::oci::test_layers::saved(&tags)).unwrap();
+        let (_, name) = service.name_archive(&source, None, None, &silent).await.unwrap();
+        assert_eq!(name.as_str(), expected);
+    }
+    std::fs::write(&file, crate::oci::test_layers::saved(&json!(["team/app:v1"]))).unwrap();
+    let name = source.default_name().unwrap();
+    let wanted =
+        OciPull { is_named_by_archive: true, ..OciPull::of(source, name, "debian-12".parse().unwrap()) };
+    for when in [banger_model::PullPolicy::Missing, banger_model::PullPolicy::Never] {
+        let (image, _hold) = service.hold_oci(&wanted, when, &silent).await.unwrap();
+        assert_eq!(image.manifest.name.as_str(), "app-v1");
+    }
+    let other: OciSource = "docker.io/team/app:v1".parse().unwrap();
+    let wanted = OciPull::of(other, "app-v1".parse().unwrap(), wanted.kernel.clone());
+    let refused = service.hold_oci(&wanted, banger_model::PullPolicy::Missing, &silent).await.unwrap_err();
+    assert_eq!(refused.hint().as_deref(), Some("to use the local image: banger run app-v1"));
 }
 
 #[tokio::test]

@@ -79,6 +79,19 @@ impl OciSource {
         as_name(&text).parse()
     }
 
+    /// Tells whether what it leads to may say what its image is called: a layout or an archive, unless one of its images
+    /// was chosen by a whole name.
+    #[must_use]
+    pub fn may_name_its_image(&self) -> bool {
+        match self {
+            Self::Registry(_) => false,
+            Self::Layout { .. } => true,
+            Self::Archive { name, .. } => {
+                name.as_deref().is_none_or(|name| name.parse::<Reference>().is_err())
+            }
+        }
+    }
+
     /// Tells whether it is an archive that comes through standard input.
     #[must_use]
     pub fn is_standard_input(&self) -> bool {
@@ -134,6 +147,16 @@ impl fmt::Display for OciSource {
         write!(formatter, "{prefix}{}", path.display())?;
         name.as_ref().map_or(Ok(()), |name| write!(formatter, ":{name}"))
     }
+}
+
+/// Returns the part of an image's origin that says where it came from, without the digest of what came.
+pub(crate) fn place_of(origin: &str) -> &str {
+    origin.split_once(" (sha256:").map_or(origin, |(place, _)| place)
+}
+
+/// Tells whether an image with this origin came from a registry, and not from a file of some host.
+pub(crate) fn is_of_registry(origin: &str) -> bool {
+    matches!(place_of(origin).parse(), Ok(OciSource::Registry(_)))
 }
 
 /// Returns the name that a local image gets which is called so elsewhere: by the first of these names that is a whole one. A
@@ -204,5 +227,29 @@ mod tests {
         assert_eq!(name(&format!("x:{}", "t".repeat(120))).len(), 63);
         assert!(source("oci:/").default_name().is_err());
         assert!(source("docker-archive:-").default_name().is_err());
+    }
+
+    #[test]
+    fn only_a_reference_is_the_origin_of_an_image_of_a_registry() {
+        for (origin, expected) in [
+            ("docker.io/library/alpine:3.20 (sha256:ab)", true),
+            ("docker-archive:- (sha256:ab)", false),
+            ("oci:/a:v1 (sha256:ab)", false),
+            ("/srv/root.ext4", false),
+            ("Debian bookworm packages", false),
+        ] {
+            assert_eq!(is_of_registry(origin), expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn only_a_registry_and_a_chosen_name_leave_an_archive_nothing_to_say() {
+        for text in ["docker-archive:-", "docker-archive:/a.tar", "oci:/a", "oci:/a:v1", "oci-archive:/a.tar"]
+        {
+            assert!(source(text).may_name_its_image(), "{text}");
+        }
+        for text in ["alpine", "docker-archive:/a.tar:team/app:1", "docker-archive:-:app"] {
+            assert!(!source(text).may_name_its_image(), "{text}");
+        }
     }
 }

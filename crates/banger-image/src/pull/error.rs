@@ -11,7 +11,7 @@ use crate::artifact::store::StoreError;
 use crate::bundle::BundlePullError;
 use crate::image::{FinishError, ImageBuildError, PromoteError};
 use crate::kernel::{ImportError, KernelBuildError, RefreshError};
-use crate::oci::OciPullError;
+use crate::oci::{OciPullError, place_of};
 
 /// Why a kernel or image is not there.
 #[derive(Debug, thiserror::Error)]
@@ -187,7 +187,7 @@ pub enum PullError {
         source: Box<BundlePullError>,
     },
     /// The name that an image would have belongs to one from elsewhere.
-    #[error("the local image `{name}` came from {origin}, not from {source_text}")]
+    #[error("the local image `{name}` came from {}, not from {source_text}", place_of(origin))]
     OtherSource {
         /// The name.
         name: String,

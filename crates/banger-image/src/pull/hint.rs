@@ -7,6 +7,7 @@ use super::error::PullError;
 use crate::artifact::Kind;
 use crate::artifact::store::StoreError;
 use crate::kernel::kernel_catalog;
+use crate::oci::is_of_registry;
 
 impl PullError {
     /// What to type or do next, where that is known.
@@ -27,6 +28,9 @@ impl PullError {
             Self::Oci { source, .. } | Self::Input { source } => source.hint(),
             Self::Unnamed { source_text } => Some(format!("banger image pull {source_text} --name <name>")),
             Self::Bundle { source, .. } => source.hint(),
+            Self::OtherSource { name, origin, .. } if !is_of_registry(origin) => {
+                Some(format!("to use the local image: banger run {name}"))
+            }
             Self::OtherSource { source_text, .. } => {
                 Some(format!("banger image pull {source_text} --name <name>, then use that name"))
             }

@@ -6,7 +6,7 @@ use banger_model::{ImageName, PullPolicy};
 use super::{Hold, ImageService, OCI_BYTES_NEEDED};
 use crate::artifact::Kind;
 use crate::image::Image;
-use crate::oci::OciPull;
+use crate::oci::{OciPull, place_of};
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Replace, Successor};
 
@@ -44,12 +44,18 @@ impl ImageService {
         progress: &Progress,
     ) -> Result<(Image, Hold), PullError> {
         let mut when = when;
+        let mut named = None;
         loop {
+            let wanted = named.as_ref().unwrap_or(wanted);
             let name = match (self.of_source(wanted), when) {
                 (Some(name), PullPolicy::Missing | PullPolicy::Never) => name,
                 (None, PullPolicy::Never) => {
                     let name = wanted.source.to_string();
                     return Err(PullError::NotHere { kind: Kind::Image, name });
+                }
+                (None, PullPolicy::Missing | PullPolicy::Always) if wanted.is_named_by_archive => {
+                    named = Some(self.named_by_archive(wanted, progress).await?);
+                    continue;
                 }
                 (found, PullPolicy::Missing | PullPolicy::Always) => {
                     let name = found.unwrap_or_else(|| wanted.name.clone());
@@ -70,6 +76,12 @@ impl ImageService {
             }
             // It was deleted or replaced before it was held.
         }
+    }
+
+    /// Returns the pull with the name that the archive gives its image.
+    async fn named_by_archive(&self, wanted: &OciPull, progress: &Progress) -> Result<OciPull, PullError> {
+        let (input, name) = self.name_archive(&wanted.source, None, wanted.bytes_max, progress).await?;
+        Ok(OciPull { input, name, is_named_by_archive: false, ..wanted.clone() })
     }
 
     /// Makes the image of a source be here, once, however many ask.
@@ -119,5 +131,6 @@ impl ImageService {
 
 fn is_of(image: &Image, wanted: &OciPull) -> bool {
     let origin = image.manifest.origin.as_str();
-    origin.split_once(" (sha256:").is_some_and(|(source, _)| source == wanted.source.to_string())
+    // What came in another way has no digest, and is no image of any source.
+    place_of(origin) != origin && place_of(origin) == wanted.source.to_string()
 }

@@ -367,23 +367,30 @@ impl ImageService {
         self.images.import(OCI_BYTES_NEEDED, &wanted.name, replace, build).await
     }
 
-    /// Opens an archive that came through standard input, and returns the name that its image carries.
+    /// Opens a layout or an archive, and returns the name that its image carries, else the one that its file gives it.
+    /// `input` is the file that stands for standard input.
     ///
     /// # Errors
-    /// [`PullError::Input`]; [`PullError::Unnamed`] when the image carries none.
-    pub async fn name_input(
+    /// [`PullError::Oci`], [`PullError::Input`]; [`PullError::Unnamed`] when there is neither.
+    pub async fn name_archive(
         &self,
         source: &OciSource,
-        input: PathBuf,
+        input: Option<PathBuf>,
         bytes_max: Option<u64>,
         progress: &Progress,
-    ) -> Result<(ArchiveInput, ImageName), PullError> {
+    ) -> Result<(Option<ArchiveInput>, ImageName), PullError> {
         progress.stage("read archive", source.to_string());
         let directory = self.images.store.directory();
-        let opened = self.oci.name_input(source, input, directory, bytes_max).await;
-        let (input, name) = opened.map_err(|error| PullError::Input { source: Box::new(error) })?;
-        let unnamed = || PullError::Unnamed { source_text: source.to_string() };
-        Ok((input, name.ok_or_else(unnamed)?))
+        let opened = self.oci.name_archive(source, input, directory, bytes_max).await;
+        let of_file = source.default_name().ok();
+        match (opened, of_file) {
+            (Ok((input, Some(name))), _) | (Ok((input, None)), Some(name)) => Ok((input, name)),
+            (Ok((_, None)), None) => Err(PullError::Unnamed { source_text: source.to_string() }),
+            (Err(error), Some(name)) => {
+                Err(PullError::Oci { name: name.to_string(), source: Box::new(error) })
+            }
+            (Err(error), None) => Err(PullError::Input { source: Box::new(error) }),
+        }
     }
 
     /// Refuses a name that is one of the catalog's: who asks for that name later would get something else.

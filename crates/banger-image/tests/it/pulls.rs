@@ -32,6 +32,7 @@ impl Place {
             input: None,
             name: name.parse().unwrap(),
             kernel: "debian-12".parse().unwrap(),
+            is_named_by_archive: false,
             plain_http: PlainHttp::OnLoopback,
             search_path: None,
             docker_directory: Some(self.home.path().join("docker")),
