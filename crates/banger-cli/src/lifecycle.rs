@@ -91,7 +91,36 @@ async fn act_on(
     let mut progress = board.progress(has_several.then_some(vm.name.as_str()));
     let begin = async |attempt| action.begin(client, vm, attempt).await;
     let ended = operation::follow(client, begin, &mut signals, action.on_stop(), &mut progress).await?;
-    match ended {
-        Ended::Succeeded(operation) | Ended::TooLate { operation, .. } => Ok(operation.into()),
+    let (Ended::Succeeded(operation) | Ended::TooLate { operation, .. }) = ended;
+    Ok(with_news(action, vm, operation.into()))
+}
+
+/// Adds what a user may have expected to happen and did not.
+fn with_news(action: &Action, vm: &VmView, mut done: Done) -> Done {
+    if matches!(action, Action::Touch) && vm.expires_at.is_none() {
+        let name = &vm.name;
+        done.notes.push(format!("VM `{name}` has no time to live; to set one: banger set {name} --ttl 8h"));
+        // No line claims that it was reset.
+        done.was_already = true;
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_touch_resets_only_a_time_to_live_that_is_set() {
+        let mut vm: VmView = serde_json::from_value(serde_json::json!({
+            "id": "0123456789abcdef", "name": "dev", "state": "running", "image": "alpine", "kernel": "debian-12",
+            "vcpus": 1, "memory_mib": 512, "disk_bytes": 8_589_934_592_u64, "created_at": "2026-01-01T00:00:00Z"
+        }))
+        .unwrap();
+        let told = with_news(&Action::Touch, &vm, Done::default());
+        assert!(told.was_already);
+        assert_eq!(told.notes, ["VM `dev` has no time to live; to set one: banger set dev --ttl 8h"]);
+        vm.expires_at = Some("2026-01-01T08:00:00Z".to_owned());
+        assert!(with_news(&Action::Touch, &vm, Done::default()).notes.is_empty());
     }
 }

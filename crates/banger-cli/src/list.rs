@@ -2,7 +2,8 @@
 
 use std::fmt::Display;
 
-use banger_api::{ListQuery, PendingWork, VmView, route};
+use banger_api::{ImageView, KernelView, ListQuery, PendingWork, VmView, route};
+use banger_client::Client;
 use banger_model::{PauseReason, VmSizes, VmState};
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::exec::find;
 use crate::form::Form;
-use crate::render::{self, ago};
+use crate::render::{self, ago, until};
 
 /// Characters of an id that a table shows; any unique beginning is understood.
 const SHORT_ID_CHARS: usize = 8;
@@ -31,15 +32,37 @@ pub(crate) async fn list(paths: &Paths, form: Form) -> Result<(), CliError> {
 /// Shows one VM.
 pub(crate) async fn show(paths: &Paths, typed: &str, form: Form) -> Result<(), CliError> {
     let client = ensure(paths).await?;
-    let vm = find(&client, typed).await?;
+    let vm = match find(&client, typed).await {
+        Err(error) if error.is_missing() => return Err(point_elsewhere(&client, typed, error).await),
+        found => found?,
+    };
     form.print(&vm, vm.id.as_str(), || vm_sheet(&vm, Timestamp::now()))
+}
+
+/// Names the command that shows what has this name and is no VM.
+async fn point_elsewhere(client: &Client, typed: &str, error: CliError) -> CliError {
+    let images: Vec<ImageView> = client.get(route::LIST_IMAGES).await.unwrap_or_default();
+    let kernels: Vec<KernelView> = client.get(route::LIST_KERNELS).await.unwrap_or_default();
+    let (article, kind) = if images.iter().any(|image| image.name.as_str() == typed) {
+        ("an", "image")
+    } else if kernels.iter().any(|kernel| kernel.name.as_str() == typed) {
+        ("a", "kernel")
+    } else {
+        return error;
+    };
+    error.with_hint(format!("`{typed}` is {article} {kind}; to show it: banger {kind} show {typed}"))
 }
 
 /// Returns the table of VMs.
 pub(crate) fn vm_table(vms: &[VmView], now: Timestamp) -> String {
-    let head = ["ID", "NAME", "STATE", "IMAGE", "VCPU", "MEM", "DISK", "CREATED"];
+    let mut head = vec!["ID", "NAME", "STATE", "IMAGE", "VCPU", "MEM", "DISK", "CREATED"];
+    // Most VMs live for ever.
+    let has_expiry = vms.iter().any(|vm| vm.expires_at.is_some());
+    if has_expiry {
+        head.push("EXPIRES");
+    }
     let row = |vm: &VmView| {
-        vec![
+        let mut row = vec![
             vm.id.as_str().chars().take(SHORT_ID_CHARS).collect(),
             vm.name.to_string(),
             state_text(vm),
@@ -48,7 +71,11 @@ pub(crate) fn vm_table(vms: &[VmView], now: Timestamp) -> String {
             now_and_next(vm, |sizes| sizes.memory, vm.memory_mib, " -> "),
             now_and_next(vm, |sizes| sizes.work_disk, vm.disk_bytes, " -> "),
             ago(&vm.created_at, now),
-        ]
+        ];
+        if has_expiry {
+            row.push(vm.expires_at.as_deref().map(|moment| until(moment, now)).unwrap_or_default());
+        }
+        row
     };
     render::table(&head, &vms.iter().map(row).collect::<Vec<_>>())
 }
@@ -75,7 +102,7 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
         ),
         ("created", Some(moment(&vm.created_at))),
         ("started", vm.started_at.as_deref().map(moment)),
-        ("expires", vm.expires_at.clone()),
+        ("expires", vm.expires_at.as_deref().map(|moment| format!("{} ({moment})", until(moment, now)))),
         ("vmm", vm.vmm.clone()),
         ("pid", vm.pid.map(|pid| pid.to_string())),
         ("boot id", vm.boot_id.clone()),

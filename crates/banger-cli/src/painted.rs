@@ -1,6 +1,7 @@
 //! Text with colours of ours: what is pushed is escaped, and only colours and line breaks that are asked for by name
 //! reach the terminal as such.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
 
@@ -53,6 +54,9 @@ pub(crate) enum Paint {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Painted(String);
 
+/// Most characters of a quoted word.
+const QUOTED_CHARS_MAX: usize = 80;
+
 impl Painted {
     /// Makes a line of somebody's text, without its end.
     pub(crate) fn line(text: &str) -> Self {
@@ -91,20 +95,20 @@ impl Painted {
             if index > 0 {
                 self.0.push_str("\n    ");
             }
-            self = self.push(line.trim_end_matches('\r'));
+            self = self.push(&shorter(line.trim_end_matches('\r')));
         }
         self
     }
 
     /// Appends the beginning of an error and what is wrong.
     pub(crate) fn complaint(self, colour: Colour, sentence: &str) -> Self {
-        self.paint(colour, Paint::Red, "banger:").push(" ").push(sentence)
+        self.paint(colour, Paint::Red, "banger:").push(" ").push(&shorter(sentence))
     }
 
     /// Appends a line with the next command to type, or what to do.
     pub(crate) fn hint(self, hint: Option<&str>) -> Self {
         match hint {
-            Some(hint) => self.push("hint: ").push(hint).end_line(),
+            Some(hint) => self.push("hint: ").push(&shorter(hint)).end_line(),
             None => self,
         }
     }
@@ -120,8 +124,41 @@ impl Painted {
     }
 }
 
+/// Cuts what a message quotes of somebody's words: a name of ten thousand characters hides what is wrong with it. Paths and
+/// commands stay whole.
+fn shorter(message: &str) -> Cow<'_, str> {
+    let is_long = |word: &str| word.chars().count() > QUOTED_CHARS_MAX && !word.contains(['/', ' ']);
+    if !message.split('`').any(is_long) {
+        return Cow::Borrowed(message);
+    }
+    let parts = message.split('`').enumerate().map(|(index, part)| match part {
+        part if index % 2 == 1 && is_long(part) => {
+            Cow::Owned(part.chars().take(QUOTED_CHARS_MAX).chain(['…']).collect())
+        }
+        part => Cow::Borrowed(part),
+    });
+    Cow::Owned(parts.collect::<Vec<_>>().join("`"))
+}
+
 impl fmt::Display for Painted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_and_a_path_and_a_command_stay_whole() {
+        let long = "a".repeat(300);
+        let told = shorter(&format!("there is no user `{long}`; see `x`")).into_owned();
+        assert_eq!(told, format!("there is no user `{}…`; see `x`", "a".repeat(80)));
+        for whole in
+            [format!("cannot read `/{long}`"), format!("use `banger rm {long}`"), "a `b` c".to_owned()]
+        {
+            assert_eq!(shorter(&whole), whole);
+        }
     }
 }

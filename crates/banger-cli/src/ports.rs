@@ -11,11 +11,16 @@ use crate::progress::Board;
 use crate::render;
 use crate::targets::{Answer, as_json, ask_each, choose, tell_failures};
 
+/// What `banger port` takes; docker's takes a port as well.
+pub(crate) const TAKES_VMS: &str =
+    "`banger port` takes VMs and lists all their ports, as in `banger port dev`";
+
 /// Lists the listeners of all of them; fails when it failed for any.
 pub(crate) async fn ports(paths: &Paths, wanted: &AnyVms, board: &Board) -> Result<(), CliError> {
     let client = ensure(paths).await?;
     let vms: Vec<VmView> = client.get(route::LIST_VMS).await?;
-    let answers = ask_each(&client, choose(&wanted.vms, &vms), route::LIST_VM_PORTS).await;
+    let mut answers = ask_each(&client, choose(&wanted.vms, &vms), route::LIST_VM_PORTS).await;
+    explain_numbers(&mut answers);
     match Form::of(wanted.json, board) {
         Form::Json => render::print_json(&as_json(&answers, "ports"))?,
         Form::Ids => render::print(&listening(&answers))?,
@@ -26,6 +31,16 @@ pub(crate) async fn ports(paths: &Paths, wanted: &AnyVms, board: &Board) -> Resu
         Form::Text => {}
     }
     tell_failures(&answers)
+}
+
+/// A number that names no VM was meant as a port.
+fn explain_numbers(answers: &mut [Answer<Vec<ListenerView>>]) {
+    for answer in answers.iter_mut().filter(|answer| answer.target.parse::<u16>().is_ok()) {
+        if answer.result.as_ref().is_err_and(CliError::is_missing) {
+            let told = std::mem::replace(&mut answer.result, Ok(Vec::new()));
+            answer.result = told.map_err(|error| error.with_hint(TAKES_VMS.to_owned()));
+        }
+    }
 }
 
 /// Returns the ids of the VMs in the table.
@@ -62,6 +77,7 @@ fn row(vm: &str, listener: &ListenerView) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn listeners_are_a_table_and_a_guest_does_not_command_the_terminal() {
@@ -87,5 +103,18 @@ mod tests {
         dev  tcp    ::1         8080  \x1b[2Jevil\tname  7
         dev  udp    127.0.0.53  53    -                  -
         ");
+    }
+
+    #[test]
+    fn a_port_in_place_of_a_vm_is_told_what_the_command_takes() {
+        let missing = |target: &str| Answer {
+            target: target.into(),
+            id: target.into(),
+            result: Err(CliError::new(Kind::Missing, "there is no such VM")),
+        };
+        let mut answers = [missing("22"), missing("dev")];
+        explain_numbers(&mut answers);
+        let hints = answers.map(|answer| answer.result.unwrap_err().hint().map(str::to_owned));
+        assert_eq!(hints, [Some(TAKES_VMS.to_owned()), None]);
     }
 }

@@ -106,14 +106,27 @@ fn cell(text: &str) -> Cow<'_, str> {
 /// Returns a moment as seen from now, as in `5 minutes ago`; what is no moment stays as it is.
 pub(crate) fn ago(moment: &str, now: Timestamp) -> String {
     let Ok(then) = moment.parse::<Timestamp>() else { return moment.to_owned() };
-    let seconds = now.as_second().saturating_sub(then.as_second()).max(0);
-    let (number, unit) = match seconds {
-        0..60 => (seconds, "second"),
-        60..3600 => (seconds / 60, "minute"),
-        3600..86_400 => (seconds / 3600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    format!("{} ago", count(unit, number.unsigned_abs()))
+    format!("{} ago", span(now.as_second().saturating_sub(then.as_second())))
+}
+
+/// Returns a moment to come as seen from now, as in `in 5 minutes`; what is no moment stays as it is.
+pub(crate) fn until(moment: &str, now: Timestamp) -> String {
+    let Ok(then) = moment.parse::<Timestamp>() else { return moment.to_owned() };
+    match then.as_second().saturating_sub(now.as_second()) {
+        seconds if seconds <= 0 => "now".to_owned(),
+        seconds => format!("in {}", span(seconds)),
+    }
+}
+
+/// Returns a number of seconds in its largest unit; a negative one is none.
+fn span(seconds: i64) -> String {
+    let seconds = seconds.max(0).unsigned_abs();
+    match seconds {
+        0..60 => count("second", seconds),
+        60..3600 => count("minute", seconds / 60),
+        3600..86_400 => count("hour", seconds / 3600),
+        _ => count("day", seconds / 86_400),
+    }
 }
 
 /// Returns a number of things, as in `1 file` or `2 files`.
@@ -170,6 +183,10 @@ mod tests {
         assert_eq!(told("2026-01-01T01:00:00+01:00"), "1 day ago");
         assert_eq!(told("2026-01-03T00:00:00Z"), "0 seconds ago");
         assert_eq!(told("yesterday"), "yesterday");
+        let to_come = |moment| until(moment, now);
+        assert_eq!(to_come("2026-01-02T08:30:00Z"), "in 8 hours");
+        assert_eq!(to_come("2026-01-02T00:00:01Z"), "in 1 second");
+        assert_eq!(to_come("2026-01-01T00:00:00Z"), "now");
     }
 
     #[test]

@@ -28,6 +28,28 @@ impl From<CopyError> for CliError {
     }
 }
 
+/// Why no tar comes through stdin or goes to stdout.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StreamError {
+    #[error("standard input is a terminal, and a tar is expected")]
+    InputTerminal,
+    #[error("stdout is a terminal, and a tar would be written to it")]
+    OutputTerminal,
+    #[error("standard input is empty, and a tar is expected")]
+    Empty,
+}
+
+impl From<StreamError> for CliError {
+    fn from(error: StreamError) -> Self {
+        let hint = match error {
+            StreamError::InputTerminal => "tar c FILE | banger cp - VM:DIRECTORY",
+            StreamError::OutputTerminal => "banger cp VM:PATH - >FILE.tar",
+            StreamError::Empty => "the command before the pipe has probably failed; see what it said",
+        };
+        Self::failed(error).with_hint(hint.to_owned())
+    }
+}
+
 /// Returns the error of a copy that a signal interrupted.
 pub(super) fn interrupted(stop: Stop, files: u64) -> CliError {
     let copied = match files {

@@ -6,9 +6,11 @@ mod meter;
 mod plan;
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, IsTerminal as _, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use banger_client::copy::{CopyError, Guest, Prepared, Streams, Work};
+use banger_client::copy::{CopyError, CopyPlan, Guest, Place, Prepared, Sources, Streams, Work};
 use banger_sys::paths::Paths;
 
 use crate::absence;
@@ -18,7 +20,7 @@ use crate::error::CliError;
 use crate::progress::Board;
 use crate::render;
 use crate::signals::Signals;
-use error::interrupted;
+use error::{StreamError, interrupted};
 use meter::Meter;
 
 /// Exit status when something that should have come did not.
@@ -31,9 +33,38 @@ async fn tell_absence(guests: &[Guest]) -> Infallible {
     std::future::pending().await
 }
 
+/// Refuses to read a tar from a keyboard, or to write one to a screen.
+fn refuse_terminals(plan: &CopyPlan) -> Result<(), StreamError> {
+    if plan.sources == Sources::Stream && io::stdin().is_terminal() {
+        return Err(StreamError::InputTerminal);
+    }
+    if plan.destination == Place::Stream && io::stdout().is_terminal() {
+        return Err(StreamError::OutputTerminal);
+    }
+    Ok(())
+}
+
+/// A stream of which it is known whether anything came: an empty one is a tar of nothing as well.
+struct Noticed<R> {
+    stream: R,
+    has_come: Arc<AtomicBool>,
+}
+
+impl<R: Read> Read for Noticed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        if count > 0 {
+            self.has_come.store(true, Ordering::Relaxed);
+        }
+        Ok(count)
+    }
+}
+
 /// Copies; returns the exit status.
 pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8, CliError> {
     let plan = plan::plan(&args, rustix::process::geteuid().is_root())?;
+    let is_from_stream = plan.sources == Sources::Stream;
+    refuse_terminals(&plan)?;
     let mut signals = Signals::listen()?;
     let opened = async {
         // What is here is looked at first: a mistake in it costs nothing.
@@ -51,7 +82,9 @@ pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8,
     let guests = copy.guests();
     let mut meter = Meter::new(board);
     let work = Work::default();
-    let streams = Streams { input: Box::new(io::stdin()), output: Box::new(io::stdout()) };
+    let has_come = Arc::new(AtomicBool::new(false));
+    let input = Noticed { stream: io::stdin(), has_come: Arc::clone(&has_come) };
+    let streams = Streams { input: Box::new(input), output: Box::new(io::stdout()) };
     let copied = tokio::select! {
         copied = copy.run(streams, &mut meter, &work) => copied.map_err(CliError::from),
         never = tell_absence(&guests) => match never {},
@@ -68,6 +101,9 @@ pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8,
         }
         // Of two guests the error does not tell which one it was.
         (Err(error), _) => return Err(error),
+    }
+    if is_from_stream && !has_come.load(Ordering::Relaxed) {
+        return Err(StreamError::Empty.into());
     }
     meter.finish();
     let tally = meter.tally();
