@@ -1,11 +1,12 @@
-//! An archive on standard input (`docker save app | banger image pull docker-archive:-`), as a file that the daemon can
-//! open: it is written to a file without a name, which is gone when this process is. A file on standard input is used as
-//! it is.
+//! An archive that comes through standard input (`docker save app | banger image pull docker-archive:-`) or a pipe
+//! (`docker-archive:<(docker save app)`), as a file that the daemon can open: it is written to a file without a name, which
+//! is gone when this process is. A file on standard input is used as it is.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use banger_api::{DaemonInfo, route};
@@ -14,7 +15,9 @@ use banger_sys::files::{create_private_directory, sibling};
 use banger_sys::host::disk_space;
 use banger_sys::paths::Paths;
 use rustix::fs::OFlags;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
+use crate::archive_start::{START_BYTES, may_be_archive};
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::interruption::undone;
@@ -25,24 +28,28 @@ use crate::stdio::Input;
 
 /// How much may be written before the free space is looked at again.
 const LOOK_BYTES: u64 = 64 << 20;
-/// Sources with a path; `-` in its place is standard input.
-const SOURCES: [&str; 3] = ["docker-archive:", "oci-archive:", "oci:"];
+/// Prefixes of sources with a path; `-` in its place is standard input.
+const PREFIXES: [&str; 3] = ["docker-archive:", "oci-archive:", "oci:"];
+/// Other names of standard input.
+const STANDARD_INPUTS: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 
-/// Why standard input cannot be pulled.
+/// Why an archive that comes as a stream cannot be pulled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiveInputError {
     #[error("standard input is a terminal, and an archive is expected")]
-    Terminal,
-    #[error("standard input is empty, and an archive is expected")]
-    Empty,
-    #[error("an archive on standard input is pulled by itself, before VMs are made of it")]
-    NotHere,
-    #[error("cannot read standard input")]
-    Read(#[source] io::Error),
-    #[error("cannot keep the archive on standard input")]
-    Room(#[source] BelowFloor),
-    #[error("cannot keep the archive on standard input in `{}`", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    Terminal { prefix: &'static str },
+    #[error("{from} is empty, and an archive is expected")]
+    Empty { from: Stream },
+    #[error("{from} is neither an archive of `docker save` nor an OCI image layout in a tar")]
+    NoArchive { from: Stream },
+    #[error("an archive from {from} is pulled by itself, before VMs are made of it")]
+    NotHere { from: Stream, prefix: &'static str },
+    #[error("cannot read {from}")]
+    Read { from: Stream, source: io::Error },
+    #[error("cannot keep the archive from {from}")]
+    Room { from: Stream, source: BelowFloor },
+    #[error("cannot keep the archive from {from} in `{}`", path.display())]
+    Write { from: Stream, path: PathBuf, source: io::Error },
 }
 
 impl From<ArchiveInputError> for CliError {
@@ -56,26 +63,79 @@ impl ArchiveInputError {
     /// What to type or do next, where that is known.
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Terminal => Some("docker save app | banger image pull docker-archive:-".to_owned()),
-            Self::Empty => {
+            Self::Terminal { prefix } | Self::NotHere { prefix, .. } => Some(match *prefix {
+                "docker-archive:" => format!("docker save app | banger image pull {prefix}- --name app"),
+                prefix => {
+                    format!("podman save --format oci-archive app | banger image pull {prefix}- --name app")
+                }
+            }),
+            Self::Empty { .. } => {
                 Some("the command before the pipe has probably failed; see what it said".to_owned())
             }
-            Self::NotHere => {
-                Some("docker save app | banger image pull docker-archive:- --name app".to_owned())
-            }
-            Self::Room(_) => Some(BelowFloor::HINT.to_owned()),
-            Self::Read(_) | Self::Write { .. } => None,
+            Self::Room { .. } => Some(BelowFloor::HINT.to_owned()),
+            Self::NoArchive { .. } | Self::Read { .. } | Self::Write { .. } => None,
         }
     }
 }
 
-/// Tells whether a source is an archive on standard input.
-pub(crate) fn is_standard_input(source: &str) -> bool {
-    let path = SOURCES.into_iter().find_map(|prefix| source.strip_prefix(prefix));
-    path.is_some_and(|path| path == "-" || path.starts_with("-:"))
+/// Where an archive comes from that the daemon cannot open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    StandardInput,
+    /// A pipe with a name: one of ours (`/dev/fd/63`), or of the file system.
+    Pipe(PathBuf),
 }
 
-/// A file with what came through standard input. It has to live until the daemon has read it.
+impl fmt::Display for Stream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StandardInput => formatter.write_str("standard input"),
+            Self::Pipe(path) => write!(formatter, "the pipe `{}`", path.display()),
+        }
+    }
+}
+
+/// A source whose archive comes as a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StreamedSource {
+    pub(crate) from: Stream,
+    prefix: &'static str,
+    /// The source with `-` in the place of the stream's path.
+    pub(crate) source: String,
+}
+
+impl StreamedSource {
+    /// Returns it where the text is one.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        Self::where_pipes(text, |path| path.metadata().is_ok_and(|found| found.file_type().is_fifo()))
+    }
+
+    fn where_pipes(text: &str, is_pipe: impl Fn(&Path) -> bool) -> Option<Self> {
+        let (prefix, rest) = split(text)?;
+        let (path, name) = match rest.find(':') {
+            Some(colon) => rest.split_at(colon),
+            None => (rest, ""),
+        };
+        let from = match path {
+            path if STANDARD_INPUTS.contains(&path) => Stream::StandardInput,
+            path if is_pipe(Path::new(path)) => Stream::Pipe(path.into()),
+            _ => return None,
+        };
+        Some(Self { from, prefix, source: format!("{prefix}-{name}") })
+    }
+
+    /// Returns why it is not pulled on the way to something else.
+    pub(crate) fn not_here(self) -> ArchiveInputError {
+        ArchiveInputError::NotHere { from: self.from, prefix: self.prefix }
+    }
+}
+
+/// Divides a source with a path into its prefix and the rest.
+pub(crate) fn split(source: &str) -> Option<(&'static str, &str)> {
+    PREFIXES.into_iter().find_map(|prefix| Some((prefix, source.strip_prefix(prefix)?)))
+}
+
+/// A file with what came as a stream. It has to live until the daemon has read it.
 #[derive(Debug)]
 pub(crate) struct ArchiveInput {
     /// Nothing where it is standard input itself.
@@ -92,24 +152,36 @@ impl ArchiveInput {
         PathBuf::from(format!("/proc/{}/fd/{descriptor}", std::process::id()))
     }
 
-    /// Reads standard input to its end. A signal ends that, and nothing is left.
+    /// Reads the stream to its end. A signal ends that, and nothing is left.
     ///
     /// # Errors
     /// [`ArchiveInputError`], or that it was interrupted.
-    pub(crate) async fn read(paths: &Paths, board: &Board) -> Result<Self, CliError> {
-        if io::stdin().is_terminal() {
-            return Err(ArchiveInputError::Terminal.into());
-        }
-        if is_whole_file().map_err(ArchiveInputError::Read)? {
-            return Ok(Self { spooled: None });
+    pub(crate) async fn read(
+        streamed: &StreamedSource,
+        paths: &Paths,
+        board: &Board,
+    ) -> Result<Self, CliError> {
+        let from = streamed.from.clone();
+        let unreadable = |source| ArchiveInputError::Read { from: from.clone(), source };
+        if from == Stream::StandardInput {
+            if io::stdin().is_terminal() {
+                return Err(ArchiveInputError::Terminal { prefix: streamed.prefix }.into());
+            }
+            if is_whole_file().map_err(unreadable)? {
+                return Ok(Self { spooled: None });
+            }
         }
         // Asked before the first byte is taken: without a daemon, none need be.
         let info: DaemonInfo = ensure(paths).await?.get(route::SHOW_INFO).await?;
         let floor = info.disk_floor_bytes.map_or(DiskFloor::Share, DiskFloor::Bytes);
         let mut signals = Signals::listen()?;
-        let mut spool = Spool::create(&paths.state, floor)?;
-        let mut meter = Meter::new(board);
-        let mut input = Input::open().map_err(ArchiveInputError::Read)?;
+        let mut spool = Spool::create(from.clone(), &paths.state, floor)?;
+        let mut meter = Meter::new(&from, board);
+        let opened = match &from {
+            Stream::StandardInput => Input::open(),
+            Stream::Pipe(path) => open_pipe(path).and_then(Input::of),
+        };
+        let mut input = opened.map_err(unreadable)?;
         loop {
             let chunk = tokio::select! {
                 chunk = input.next() => chunk,
@@ -126,6 +198,21 @@ impl ArchiveInput {
     }
 }
 
+/// Opens a pipe. One of ours is not opened a second time, because that would wait for a writer that may have ended.
+fn open_pipe(path: &Path) -> io::Result<File> {
+    let ours = ["/dev/fd/", "/proc/self/fd/"]
+        .into_iter()
+        .find_map(|directory| path.to_str()?.strip_prefix(directory));
+    if let Some(number) = ours.and_then(|number| number.parse().ok())
+        && let Ok(us) = pidfd_open(getpid(), PidfdFlags::empty())
+        && let Ok(descriptor) = pidfd_getfd(us, number, PidfdGetfdFlags::empty())
+    {
+        return Ok(descriptor.into());
+    }
+    // A pipe that nobody has opened for writing is waited for where a signal can end that.
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
+}
+
 /// Tells whether standard input is a file that another process can read from its beginning.
 fn is_whole_file() -> io::Result<bool> {
     let stdin = io::stdin();
@@ -137,6 +224,9 @@ fn is_whole_file() -> io::Result<bool> {
 
 /// The file that grows.
 struct Spool {
+    from: Stream,
+    /// The beginning, until enough of it is here to be looked at.
+    start: Vec<u8>,
     file: File,
     directory: PathBuf,
     floor: DiskFloor,
@@ -144,22 +234,37 @@ struct Spool {
 }
 
 impl Spool {
-    fn create(directory: &Path, floor: DiskFloor) -> Result<Self, ArchiveInputError> {
+    fn create(from: Stream, directory: &Path, floor: DiskFloor) -> Result<Self, ArchiveInputError> {
         let created = create_private_directory(directory).map_err(io::Error::other);
         let file = created.and_then(|()| unnamed_file(directory));
-        let file = file.map_err(|source| ArchiveInputError::Write { path: directory.to_owned(), source })?;
-        let spool = Self { file, directory: directory.to_owned(), floor, bytes: 0 };
+        let file = file.map_err(|source| ArchiveInputError::Write {
+            from: from.clone(),
+            path: directory.to_owned(),
+            source,
+        })?;
+        let spool = Self { from, start: Vec::new(), file, directory: directory.to_owned(), floor, bytes: 0 };
         spool.check_room()?;
         Ok(spool)
     }
 
     fn append(&mut self, chunk: &[u8]) -> Result<(), ArchiveInputError> {
+        if self.start.len() < START_BYTES {
+            let missing = START_BYTES - self.start.len();
+            self.start.extend_from_slice(chunk.get(..missing).unwrap_or(chunk));
+            if self.start.len() == START_BYTES {
+                self.check_start()?;
+            }
+        }
         let after = self.bytes + chunk.len() as u64;
         if self.bytes / LOOK_BYTES != after / LOOK_BYTES {
             self.check_room()?;
         }
         let written = self.file.write_all(chunk);
-        written.map_err(|source| ArchiveInputError::Write { path: self.directory.clone(), source })?;
+        written.map_err(|source| ArchiveInputError::Write {
+            from: self.from.clone(),
+            path: self.directory.clone(),
+            source,
+        })?;
         self.bytes = after;
         Ok(())
     }
@@ -169,11 +274,25 @@ impl Spool {
         let Ok(space) = disk_space(&self.directory) else { return Ok(()) };
         let (free_bytes, total_bytes) = (space.free_bytes, space.total_bytes);
         let room = DiskRoom { path: &self.directory, free_bytes, total_bytes };
-        self.floor.check(&room, LOOK_BYTES).map_err(ArchiveInputError::Room)
+        self.floor
+            .check(&room, LOOK_BYTES)
+            .map_err(|source| ArchiveInputError::Room { from: self.from.clone(), source })
     }
 
     fn finish(self) -> Result<File, ArchiveInputError> {
-        if self.bytes == 0 { Err(ArchiveInputError::Empty) } else { Ok(self.file) }
+        if self.bytes == 0 {
+            return Err(ArchiveInputError::Empty { from: self.from });
+        }
+        self.check_start()?;
+        Ok(self.file)
+    }
+
+    fn check_start(&self) -> Result<(), ArchiveInputError> {
+        if may_be_archive(&self.start) {
+            Ok(())
+        } else {
+            Err(ArchiveInputError::NoArchive { from: self.from.clone() })
+        }
     }
 }
 
@@ -195,13 +314,13 @@ fn unnamed_file(directory: &Path) -> io::Result<File> {
 struct Meter(Option<Bar>);
 
 impl Meter {
-    fn new(board: &Board) -> Self {
+    fn new(from: &Stream, board: &Board) -> Self {
         match board {
             Board::Live(board) => {
-                Self(Some(Bar::add(board, "{spinner} read standard input  {msg}  {elapsed}", true)))
+                Self(Some(Bar::add(board, "{spinner} read archive  {msg}  {elapsed}", true)))
             }
             Board::Plain => {
-                say("read standard input");
+                say(&format!("read {from}"));
                 Self(None)
             }
             Board::Quiet => Self(None),
@@ -227,33 +346,85 @@ impl Drop for Meter {
 mod tests {
     use super::*;
 
+    fn stream(text: &str) -> Option<StreamedSource> {
+        StreamedSource::where_pipes(text, |path| path == Path::new("/dev/fd/63"))
+    }
+
     #[test]
-    fn a_dash_in_the_place_of_a_path_is_standard_input() {
-        for source in ["docker-archive:-", "docker-archive:-:app:1", "oci-archive:-", "oci:-:v1"] {
-            assert!(is_standard_input(source), "{source}");
+    fn a_dash_in_the_place_of_a_path_is_standard_input_and_a_pipe_is_read_as_well() {
+        for (text, from, source) in [
+            ("docker-archive:-", "standard input", "docker-archive:-"),
+            ("docker-archive:-:app:1", "standard input", "docker-archive:-:app:1"),
+            ("oci-archive:/dev/stdin", "standard input", "oci-archive:-"),
+            ("oci:-:v1", "standard input", "oci:-:v1"),
+            ("docker-archive:/dev/fd/63", "the pipe `/dev/fd/63`", "docker-archive:-"),
+            ("docker-archive:/dev/fd/63:app:1", "the pipe `/dev/fd/63`", "docker-archive:-:app:1"),
+        ] {
+            let streamed = stream(text).unwrap();
+            assert_eq!(
+                (streamed.from.to_string().as_str(), streamed.source.as_str()),
+                (from, source),
+                "{text}"
+            );
         }
-        for source in ["docker-archive:./-", "docker-archive:-.tar", "-", "docker://-", "alpine"] {
-            assert!(!is_standard_input(source), "{source}");
+        for text in
+            ["docker-archive:./-", "docker-archive:-.tar", "-", "docker://-", "alpine", "oci:/dev/fd/9"]
+        {
+            assert_eq!(stream(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_hint_has_the_prefix_that_was_typed() {
+        for (text, expected) in [
+            ("docker-archive:-", "docker save app | banger image pull docker-archive:- --name app"),
+            ("oci:-", "podman save --format oci-archive app | banger image pull oci:- --name app"),
+            (
+                "oci-archive:-",
+                "podman save --format oci-archive app | banger image pull oci-archive:- --name app",
+            ),
+        ] {
+            assert_eq!(stream(text).unwrap().not_here().hint().as_deref(), Some(expected));
+        }
+    }
+
+    fn spool(home: &Path, floor_bytes: u64) -> Result<Spool, ArchiveInputError> {
+        Spool::create(Stream::StandardInput, home, DiskFloor::Bytes(floor_bytes))
     }
 
     #[test]
     fn what_comes_is_kept_without_a_name_and_can_be_opened_anew() {
         let home = tempfile::tempdir().unwrap();
-        let mut spool = Spool::create(home.path(), DiskFloor::Bytes(0)).unwrap();
-        spool.append(b"an ").unwrap();
+        let mut spool = spool(home.path(), 0).unwrap();
+        spool.append(b"\x1f\x8b ").unwrap();
         spool.append(b"archive").unwrap();
         let input = ArchiveInput { spooled: Some(spool.finish().unwrap()) };
-        assert_eq!(fs::read_to_string(input.path()).unwrap(), "an archive");
+        assert_eq!(fs::read(input.path()).unwrap(), b"\x1f\x8b archive");
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn nothing_is_taken_that_leaves_too_little_room_and_nothing_at_all_is_no_archive() {
+    fn nothing_is_taken_that_leaves_too_little_room_or_is_no_archive() {
         let home = tempfile::tempdir().unwrap();
-        let full = Spool::create(home.path(), DiskFloor::Bytes(u64::MAX / 2));
-        assert!(matches!(full.err(), Some(ArchiveInputError::Room(_))));
-        let empty = Spool::create(home.path(), DiskFloor::Bytes(0)).unwrap().finish();
-        assert!(matches!(empty, Err(ArchiveInputError::Empty)));
+        let full = spool(home.path(), u64::MAX / 2);
+        assert!(matches!(full.err(), Some(ArchiveInputError::Room { .. })));
+        let empty = spool(home.path(), 0).unwrap().finish();
+        assert!(matches!(empty, Err(ArchiveInputError::Empty { .. })));
+        let mut endless = spool(home.path(), 0).unwrap();
+        endless.append(b"y\ny\n").unwrap();
+        let told = endless.append(&b"y\n".repeat(1024));
+        assert!(matches!(told, Err(ArchiveInputError::NoArchive { .. })), "{told:?}");
+        let mut short = spool(home.path(), 0).unwrap();
+        short.append(b"no").unwrap();
+        assert!(matches!(short.finish(), Err(ArchiveInputError::NoArchive { .. })));
+    }
+
+    #[test]
+    fn a_pipe_of_ours_is_read_though_its_writer_has_ended() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"archive").unwrap();
+        drop(writer);
+        let path = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
+        assert_eq!(io::read_to_string(open_pipe(&path).unwrap()).unwrap(), "archive");
     }
 }

@@ -9,17 +9,18 @@ use banger_model::ByteCount;
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
-use crate::archive_input::{ArchiveInput, ArchiveInputError, is_standard_input};
+use crate::archive_input::{ArchiveInput, StreamedSource, split};
 use crate::args::image::{CacheCommand, ImageCommand, PullImageArgs, RegisterArgs};
 use crate::bundle;
 use crate::ensure::ensure;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::form::Form;
 use crate::host_path::absolute;
 use crate::progress::Board;
 use crate::pull::pull;
 use crate::removal::{Removal, remove};
 use crate::render::{self, ago, bytes};
+use crate::source_path;
 
 /// How long the daemon may take to remove what may be many gigabytes.
 const PRUNE_DEADLINE: Duration = Duration::from_secs(120);
@@ -31,17 +32,23 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
             if let Some(location) = args.bundle.clone() {
                 return bundle::pull_bundle(paths, &location, args, board).await;
             }
+            refuse_needless(&args)?;
             let as_json = args.pull.json;
             let mut request = request(args);
-            let input = if is_standard_input(&request.source) {
-                Some(ArchiveInput::read(paths, board).await?)
-            } else {
-                None
+            source_path::refuse(&request.source)?;
+            let input = match StreamedSource::of(&request.source) {
+                Some(streamed) => {
+                    let input = ArchiveInput::read(&streamed, paths, board).await?;
+                    (request.source, request.input) = (streamed.source, Some(absolute(&input.path())?));
+                    Some(input)
+                }
+                None => None,
             };
-            request.input = input.as_ref().map(|input| absolute(&input.path())).transpose()?;
             // `input` is open until the pull has ended.
-            pull(paths, route::PULL_IMAGE, route::SHOW_IMAGE, &with_our_docker(request)?, as_json, board)
-                .await
+            let request = with_our_docker(request)?;
+            let pulled = pull(paths, route::PULL_IMAGE, route::SHOW_IMAGE, &request, as_json, board).await;
+            drop(input);
+            pulled
         }
         ImageCommand::Register(args) => register(paths, args, board).await,
         ImageCommand::Promote { name, json } => {
@@ -78,6 +85,17 @@ pub(crate) async fn run(paths: &Paths, command: ImageCommand, board: &Board) -> 
     }
 }
 
+/// Refuses what only a bundle can be checked with: without an error, who typed it would believe that something was checked.
+fn refuse_needless(args: &PullImageArgs) -> Result<(), CliError> {
+    let option = match (&args.sha256, &args.minisign_key) {
+        (Some(_), _) => "--sha256",
+        (None, Some(_)) => "--minisign-key",
+        (None, None) => return Ok(()),
+    };
+    let sentence = format!("`{option}` needs `--bundle`");
+    Err(CliError::new(Kind::Usage, sentence).with_hint("banger image pull --help".to_owned()))
+}
+
 fn request(args: PullImageArgs) -> PullImage {
     PullImage {
         // The command line has asked for it where there is no bundle.
@@ -93,8 +111,10 @@ fn request(args: PullImageArgs) -> PullImage {
 
 /// Returns the request with what only this process knows: its working directory, its `PATH` and its docker.
 pub(crate) fn with_our_docker(request: PullImage) -> Result<PullImage, CliError> {
-    if is_standard_input(&request.source) && request.input.is_none() {
-        return Err(ArchiveInputError::NotHere.into());
+    if request.input.is_none()
+        && let Some(streamed) = StreamedSource::of(&request.source)
+    {
+        return Err(streamed.not_here().into());
     }
     Ok(PullImage {
         source: absolute_source(&request.source)?,
@@ -124,15 +144,17 @@ async fn register(paths: &Paths, args: RegisterArgs, board: &Board) -> Result<()
 }
 
 fn absolute_source(source: &str) -> Result<String, CliError> {
-    if is_standard_input(source) {
-        return Ok(source.to_owned());
-    }
-    for prefix in ["oci:", "oci-archive:", "docker-archive:"] {
-        if let Some(path) = source.strip_prefix(prefix).filter(|path| !path.is_empty()) {
-            return Ok(format!("{prefix}{}", absolute(Path::new(path))?));
+    match split(source) {
+        None | Some((_, "" | "-")) => Ok(source.to_owned()),
+        Some((_, path)) if path.starts_with("-:") => Ok(source.to_owned()),
+        Some((prefix, path)) => {
+            let path = Path::new(path);
+            // A descriptor of ours is another file to the daemon.
+            let of_ours = path.starts_with("/dev/fd") || path.starts_with("/proc/self");
+            let real = of_ours.then(|| path.canonicalize().ok()).flatten();
+            Ok(format!("{prefix}{}", absolute(real.as_deref().unwrap_or(path))?))
         }
     }
-    Ok(source.to_owned())
 }
 
 fn pruned_line(pruned: PrunedCache, is_dry_run: bool) -> String {

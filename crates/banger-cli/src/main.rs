@@ -6,6 +6,7 @@
 
 mod absence;
 mod archive_input;
+mod archive_start;
 mod args;
 mod bundle;
 mod completion;
@@ -49,6 +50,7 @@ mod screen;
 mod session;
 mod setup;
 mod signals;
+mod source_path;
 mod ssh;
 mod stats;
 mod stdio;

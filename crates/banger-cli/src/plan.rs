@@ -12,6 +12,7 @@ use crate::args::process::ProcessArgs;
 use crate::args::vm::ExecArgs;
 use crate::error::{CliError, Kind};
 use crate::escape_keys::EscapeKeys;
+use crate::source_path::is_archive_name;
 
 /// Why arguments that are valid one by one are not valid together.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +22,10 @@ pub(crate) enum PlanError {
          `banger cp {0} NAME:`"
     )]
     FirstPath(String),
+    #[error(
+        "`{0}` is an archive, and its prefix is missing, which says how to read it, as in `docker-archive:{0}`"
+    )]
+    FirstArchive(String),
     #[error("`{0}` and `--image` both name an image; use one of them")]
     TwoImages(String),
     #[error("`-d` leaves the VM running and `--rm` deletes it; use one of them")]
@@ -132,7 +137,11 @@ fn split(words: Vec<OsString>, is_behind_dashes: bool) -> (Option<OsString>, Vec
 /// of this decision.
 fn first_word(word: &OsStr) -> Result<String, PlanError> {
     let text = word.to_string_lossy().into_owned();
-    if text.starts_with(['.', '/', '~']) { Err(PlanError::FirstPath(text)) } else { Ok(text) }
+    match text.starts_with(['.', '/', '~']) {
+        true if is_archive_name(&text) => Err(PlanError::FirstArchive(text)),
+        true => Err(PlanError::FirstPath(text)),
+        false => Ok(text),
+    }
 }
 
 /// What `vm exec` does.

@@ -26,9 +26,14 @@ pub(crate) struct Input {
 impl Input {
     /// Starts to read stdin.
     pub(crate) fn open() -> io::Result<Self> {
+        Self::of(io::stdin())
+    }
+
+    /// Starts to read a pipe or a file.
+    pub(crate) fn of(source: impl AsFd + Send + 'static) -> io::Result<Self> {
         let (wake, end) = pipe_with(PipeFlags::CLOEXEC)?;
         let (sender, chunks) = mpsc::channel(QUEUE_MAX);
-        thread::Builder::new().name("stdin".into()).spawn(move || read_chunks(&wake, &sender))?;
+        thread::Builder::new().name("stdin".into()).spawn(move || read_chunks(&source, &wake, &sender))?;
         Ok(Self { chunks, _end: end })
     }
 
@@ -38,12 +43,11 @@ impl Input {
     }
 }
 
-fn read_chunks(wake: &OwnedFd, sender: &mpsc::Sender<Bytes>) {
-    let stdin = io::stdin();
+fn read_chunks(source: &impl AsFd, wake: &OwnedFd, sender: &mpsc::Sender<Bytes>) {
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
         let mut watched =
-            [PollFd::new(&stdin, PollFlags::IN), PollFd::new(wake, PollFlags::IN | PollFlags::HUP)];
+            [PollFd::new(source, PollFlags::IN), PollFd::new(wake, PollFlags::IN | PollFlags::HUP)];
         match poll(&mut watched, None) {
             Ok(_) => {}
             Err(Errno::INTR) => continue,
@@ -52,7 +56,7 @@ fn read_chunks(wake: &OwnedFd, sender: &mpsc::Sender<Bytes>) {
         if watched.get(1).is_none_or(|wake| !wake.revents().is_empty()) {
             return;
         }
-        match rustix::io::read(&stdin, &mut buffer) {
+        match rustix::io::read(source, &mut buffer) {
             Ok(count) if count > 0 => {
                 let chunk = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
                 if sender.blocking_send(chunk).is_err() {

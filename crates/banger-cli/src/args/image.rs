@@ -76,13 +76,15 @@ const PULL_EXAMPLES: &str = "Examples:
   banger image pull ghcr.io/owner/app:v1 --name app   from another registry, with docker's login
   banger image pull oci:./layout:v1                   from an OCI layout directory
   banger image pull docker-archive:./app.tar          from a file of `docker save`
+  banger image pull oci-archive:./app.tar             from an OCI layout in one tar
   docker save app | banger image pull docker-archive:-
   banger image pull --bundle ./dev.tar.zst            from a file of `banger image bundle`
   banger image pull --bundle https://example.org/dev.tar.zst --sha256 DIGEST";
 
 #[derive(Debug, Args)]
 pub(crate) struct PullImageArgs {
-    /// Catalog name, image reference, oci:DIRECTORY[:TAG] or docker-archive:FILE[:NAME]; `-` is stdin
+    /// Catalog name, image reference, oci:DIRECTORY[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]; `-` in
+    /// the place of FILE is stdin
     #[arg(add = ArgValueCandidates::new(completion::images), required_unless_present = "bundle")]
     pub(crate) source: Option<String>,
     /// Pull from a bundle: a file or a URL

@@ -90,7 +90,7 @@ async fn fed(stage: &Stage, words: &[&str], bytes: &[u8]) -> Told {
 async fn an_archive_on_stdin_is_sent_as_the_path_of_a_file() {
     let stage = Stage::new();
     let words = ["image", "pull", "-q", "--json", "oci-archive:-:v1"];
-    let piped = fed(&stage, &words, b"an archive").await;
+    let piped = fed(&stage, &words, b"\x1f\x8b").await;
     let mut command = stage.banger(&words);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "an archive").unwrap();
@@ -117,8 +117,48 @@ async fn stdin_that_brings_no_archive_is_told_in_a_sentence() {
     let full = fed(&stage, &["image", "pull", "-q", "docker-archive:-"], b"").await;
     assert!(full.stderr.contains("must stay free"), "{}", full.stderr);
     let for_a_vm = run(stage.banger(&["run", "--image", "docker-archive:-"])).await;
-    assert!(for_a_vm.stderr.contains("pulled by itself"), "{}", for_a_vm.stderr);
+    assert!(for_a_vm.stderr.contains("is pulled by itself"), "{}", for_a_vm.stderr);
     assert!(stage.daemon.requests().iter().all(|request| !request.contains("images")));
+}
+
+#[tokio::test]
+async fn an_endless_stream_of_something_else_is_refused_at_once_and_a_pipe_is_read_as_stdin() {
+    let stage = Stage::new();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let mut command = stage.banger(&["image", "pull", "-q", "docker-archive:-"]);
+    let child = command.stdin(reader).spawn().unwrap();
+    drop(command);
+    writer.write_all(&b"y\n".repeat(512)).unwrap();
+    // The writer does not end.
+    let endless = told(child).await;
+    drop(writer);
+    assert_eq!(endless.status, Some(1));
+    assert_eq!(
+        endless.stderr,
+        "banger: standard input is neither an archive of `docker save` nor an OCI image layout in a tar\n"
+    );
+    let home = tempfile::tempdir().unwrap();
+    let pipe = home.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let source = format!("docker-archive:{}:app", pipe.display());
+    let child = stage.banger(&["image", "pull", "-q", "--json", &source]).spawn().unwrap();
+    let write = tokio::task::spawn_blocking(move || std::fs::write(pipe, b"\x1f\x8b"));
+    let told = told(child).await;
+    write.await.unwrap().unwrap();
+    let asked = serde_json::from_str::<Value>(&told.stdout).unwrap()["asked"].take();
+    assert_eq!(asked["source"], "docker-archive:-:app", "{}", told.stderr);
+    assert!(asked["input"].as_str().unwrap().starts_with("/proc/"), "{asked}");
+}
+
+#[tokio::test]
+async fn what_checks_only_bundles_is_refused_for_other_sources() {
+    let stage = Stage::new();
+    let digest = format!("--sha256={}", "0".repeat(64));
+    for (option, expected) in [(digest.as_str(), "--sha256"), ("--minisign-key=x", "--minisign-key")] {
+        let told = run(stage.banger(&["image", "pull", option, "alpine"])).await;
+        assert_eq!(told.status, Some(2));
+        assert!(told.stderr.contains(&format!("`{expected}` needs `--bundle`")), "{}", told.stderr);
+    }
 }
 
 #[tokio::test]
