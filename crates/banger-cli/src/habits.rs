@@ -254,6 +254,11 @@ pub(crate) fn meant<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Op
     }
 }
 
+/// Tells whether a word is one slip of the finger away from one that ends or removes something.
+pub(crate) fn is_near_destructive(typed: &str) -> bool {
+    DESTRUCTIVE.iter().any(|word| is_one_slip(typed, word))
+}
+
 /// Tells whether a character was left out, put in, replaced, or swapped with its neighbour.
 fn is_one_slip(typed: &str, word: &str) -> bool {
     let (typed, word): (Vec<char>, Vec<char>) = (typed.chars().collect(), word.chars().collect());

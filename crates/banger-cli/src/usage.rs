@@ -1,7 +1,7 @@
 //! What clap finds wrong with the arguments, in the form of all our errors: one sentence, and the next command to type.
 
 use std::error::Error as _;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use banger_model::{NameError, SizeError};
 use clap::Command;
@@ -11,6 +11,7 @@ use crate::error::USAGE;
 use crate::habits;
 use crate::painted::Colour;
 use crate::painted::Painted;
+use crate::ports;
 use crate::render::say_painted;
 
 /// What is wrong, and what to do.
@@ -60,15 +61,22 @@ fn refusal(error: &clap::Error, words: &[OsString]) -> Refusal {
     let argument = strings(error, ContextKind::InvalidArg);
     let first = argument.first().map(|text| name_of(text)).unwrap_or_default();
     let value = strings(error, ContextKind::InvalidValue).into_iter().next().unwrap_or_default();
+    let typed = typed_option(&first, &value, &command, words).unwrap_or_else(|| first.clone());
     match error.kind() {
         ErrorKind::InvalidSubcommand => unknown_command(error, &path, &command),
-        ErrorKind::UnknownArgument => unknown_argument(&first, help, &command),
+        ErrorKind::UnknownArgument => match behind_dashes(&first, &command, words) {
+            Some(hint) => Refusal { sentence: format!("unexpected argument `{first}`"), hint: Some(hint) },
+            None => unknown_argument(&first, help, &command),
+        },
         ErrorKind::MissingRequiredArgument => {
             // A group of options that are alternatives.
             if let Some(group) = argument.first().and_then(|text| text.strip_prefix("<--")) {
                 let options =
                     group.split('|').map(|text| format!("`--{}`", name_of(text.trim_start_matches('-'))));
                 return plain(format!("missing one of {}", options.collect::<Vec<_>>().join(", ")));
+            }
+            if let Some(option) = needing(&argument, words) {
+                return plain(format!("`{option}` needs `{first}`"));
             }
             let missing = argument.iter().map(|text| format!("`{}`", typed_as(text))).collect::<Vec<_>>();
             plain(format!("missing {}", missing.join(" and ")))
@@ -83,17 +91,20 @@ fn refusal(error: &clap::Error, words: &[OsString]) -> Refusal {
                 Some(_) | None => plain(format!("`{first}` can be given only once")),
             }
         }
-        ErrorKind::InvalidValue if value.is_empty() => plain(format!("`{first}` needs a value")),
+        ErrorKind::InvalidValue if value.is_empty() => plain(format!("`{typed}` needs a value")),
         ErrorKind::InvalidValue => {
             let values = strings(error, ContextKind::ValidValue).join(", ");
-            plain(format!("{first}: `{value}` is not a valid value; use one of: {values}"))
+            plain(format!("{typed}: `{value}` is not a valid value; use one of: {values}"))
         }
         ErrorKind::TooManyValues => plain(format!("unexpected value `{value}` for `{first}`")),
         ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => plain(format!("`{first}` needs a value")),
         // A refusal of one of our types says everything by itself.
         ErrorKind::ValueValidation => match error.source() {
-            Some(source) => Refusal { sentence: value_refused(&first, source), hint: None },
-            None => plain(format!("{first}: `{value}` is not a valid value")),
+            Some(source) => {
+                let hint = (command.get_name() == "ports").then(|| ports::TAKES_VMS.to_owned());
+                Refusal { sentence: value_refused(&typed, source), hint }
+            }
+            None => plain(format!("{typed}: `{value}` is not a valid value")),
         },
         _ => {
             let text = error.render().to_string();
@@ -112,6 +123,71 @@ fn value_refused(argument: &str, source: &(dyn std::error::Error + 'static)) -> 
     if source.is::<NameError>() { source.to_string() } else { format!("{argument}: {source}") }
 }
 
+/// Options that are of no use without another one, which clap names alone when it misses it.
+const NEEDS: &[(&str, &str)] = &[
+    ("--json", "--detach"),
+    ("--sha256", "--bundle"),
+    ("--minisign-key", "--bundle"),
+    ("--initrd", "--kernel"),
+    ("--modules", "--kernel"),
+    ("--release", "--distro"),
+];
+
+/// Returns the option that was typed and needs the one that is missing.
+fn needing(missing: &[String], words: &[OsString]) -> Option<&'static str> {
+    let [missing] = missing else { return None };
+    let missing = name_of(missing);
+    let is_typed = |option: &str| words.iter().any(|word| option_of(word) == Some(option));
+    NEEDS.iter().find(|(option, needed)| *needed == missing && is_typed(option)).map(|(option, _)| *option)
+}
+
+/// Returns a long option without its value.
+fn option_of(word: &OsStr) -> Option<&str> {
+    word.to_str()?.split('=').next().filter(|option| option.starts_with("--"))
+}
+
+/// Returns an option in the spelling in which it was given this value: one of its aliases, or its letter.
+fn typed_option(option: &str, value: &str, command: &Command, words: &[OsString]) -> Option<String> {
+    let long = option.strip_prefix("--")?;
+    let argument = command.get_arguments().find(|argument| argument.get_long() == Some(long))?;
+    let longs = [long].into_iter().chain(argument.get_all_aliases().unwrap_or_default());
+    let letters =
+        argument.get_short().into_iter().chain(argument.get_all_short_aliases().unwrap_or_default());
+    let spellings = longs.map(|long| (format!("--{long}"), "="));
+    let mut spellings = spellings.chain(letters.map(|letter| (format!("-{letter}"), "")));
+    let words: Vec<_> = words.iter().filter_map(|word| word.to_str()).collect();
+    let is_given = |(spelling, between): &(String, &str)| {
+        words.windows(2).any(|pair| pair == [spelling.as_str(), value])
+            || words.contains(&format!("{spelling}{between}{value}").as_str())
+    };
+    spellings.find(is_given).map(|(spelling, _)| spelling)
+}
+
+/// Returns how ssh's own words are typed that stand without `--` behind its VM.
+fn behind_dashes(unexpected: &str, command: &Command, words: &[OsString]) -> Option<String> {
+    if command.get_name() != "ssh" {
+        return None;
+    }
+    let plain = |word: &OsString| {
+        let text = word.to_str()?;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+        (!text.is_empty() && text.chars().all(is_plain)).then(|| text.to_owned())
+    };
+    let typed: Option<Vec<_>> = words.iter().skip(1).map(plain).collect();
+    let typed = typed.unwrap_or_default();
+    let of_ssh = typed.iter().position(|word| word == "ssh").map_or(typed.len(), |index| index + 1);
+    // What stands before it is the name of the VM alone.
+    match typed.iter().position(|word| word.starts_with(unexpected)) {
+        Some(at) if at == of_ssh + 1 => {
+            let (before, behind) = typed.split_at(at);
+            Some(format!("banger {} -- {}", before.join(" "), behind.join(" ")))
+        }
+        Some(_) | None => {
+            Some("options of ssh and a command follow `--`, as in `banger ssh VM -- COMMAND`".to_owned())
+        }
+    }
+}
+
 fn unknown_command(error: &clap::Error, path: &str, command: &Command) -> Refusal {
     let typed = strings(error, ContextKind::InvalidSubcommand).into_iter().next().unwrap_or_default();
     let sentence = format!("unknown command `{typed}`");
@@ -120,6 +196,8 @@ fn unknown_command(error: &clap::Error, path: &str, command: &Command) -> Refusa
         Some(instead) => instead.to_owned(),
         None => match habits::meant(&typed, names) {
             Some(meant) => format!("did you mean `{path} {meant}`?"),
+            // A word next to one that ends or removes something gets no suggestion, but the list that has it.
+            None if path == "banger" && habits::is_near_destructive(&typed) => "banger vm --help".to_owned(),
             None => format!("{path} --help"),
         },
     };

@@ -188,6 +188,7 @@ fn a_mistyped_word_gets_a_harmless_suggestion_or_none() {
         "sto x",
         "prun",
         "psuh app",
+        "stpo x",
         "nope",
         "vm run --nmae x",
         "vm prune --froce",
@@ -202,21 +203,23 @@ fn a_mistyped_word_gets_a_harmless_suggestion_or_none() {
     inspct x
         unknown command `inspct` | did you mean `banger inspect`?
     delte x
-        unknown command `delte` | banger --help
+        unknown command `delte` | banger vm --help
     remov x
-        unknown command `remov` | banger --help
+        unknown command `remov` | banger vm --help
     rn
-        unknown command `rn` | banger --help
+        unknown command `rn` | banger vm --help
     rum
-        unknown command `rum` | banger --help
+        unknown command `rum` | banger vm --help
     kil x
-        unknown command `kil` | banger --help
+        unknown command `kil` | banger vm --help
     sto x
-        unknown command `sto` | banger --help
+        unknown command `sto` | banger vm --help
     prun
-        unknown command `prun` | banger --help
+        unknown command `prun` | banger vm --help
     psuh app
         unknown command `psuh` | banger --help
+    stpo x
+        unknown command `stpo` | banger vm --help
     nope
         unknown command `nope` | banger --help
     vm run --nmae x
@@ -251,7 +254,7 @@ fn bad_values_are_refused_with_the_sentence_of_their_type() {
     vm run --vcpu two
         --vcpu: `two` is not a valid number of processors; use a whole number, as in `2`
     vm run --cpus 1.5
-        --vcpu: `1.5` is not a valid number of processors; use a whole number, as in `2`
+        --cpus: `1.5` is not a valid number of processors; use a whole number, as in `2`
     vm run --memory -1
         --memory must be between 128M and 1T, not -1M; a number without a unit is in MiB
     vm run --memory 12
@@ -289,6 +292,10 @@ fn what_is_missing_or_does_not_go_together_is_told_in_one_sentence() {
         "vm run --name",
         "vm run --json -- true",
         "vm logs a b",
+        "ssh demo id",
+        "vm ssh demo -L 80:localhost:80",
+        "ssh -p 22 demo",
+        "port demo 22/tcp",
         "completion tcsh",
         "image register --name a --rootfs x",
         "image pull",
@@ -308,9 +315,17 @@ fn what_is_missing_or_does_not_go_together_is_told_in_one_sentence() {
     vm run --name
         `--name` needs a value | banger vm run --help
     vm run --json -- true
-        missing `--detach` | banger vm run --help
+        `--json` needs `--detach` | banger vm run --help
     vm logs a b
         unexpected argument `b` | banger vm logs --help
+    ssh demo id
+        unexpected argument `id` | banger ssh demo -- id
+    vm ssh demo -L 80:localhost:80
+        unexpected argument `-L` | banger vm ssh demo -- -L 80:localhost:80
+    ssh -p 22 demo
+        unexpected argument `-p` | options of ssh and a command follow `--`, as in `banger ssh VM -- COMMAND`
+    port demo 22/tcp
+        VM name `22/tcp`: use only a–z, 0–9 and `-` | `banger port` takes VMs and lists all their ports, as in `banger port dev`
     completion tcsh
         SHELL: `tcsh` is not a valid value; use one of: bash, zsh, fish | banger completion --help
     image register --name a --rootfs x
@@ -318,4 +333,77 @@ fn what_is_missing_or_does_not_go_together_is_told_in_one_sentence() {
     image pull
         missing `SOURCE` | banger image pull --help
     "##);
+}
+
+#[test]
+fn an_option_that_needs_another_one_is_told_with_it() {
+    for (line, needed) in [
+        ("exec --json demo sleep 1", "`--json` needs `--detach`"),
+        ("run --json alpine", "`--json` needs `--detach`"),
+        ("kernel import --from x --release y", "`--release` needs `--distro`"),
+    ] {
+        let told = understood(line);
+        assert!(told.starts_with(needed), "{line}: {told}");
+    }
+    // Whatever needs another option is in the table.
+    let command = args::command();
+    for (option, needed) in NEEDS {
+        assert!(has_option(&command, option) && has_option(&command, needed), "{option} {needed}");
+    }
+}
+
+fn has_option(command: &Command, option: &str) -> bool {
+    let is_it = |argument: &clap::Arg| argument.get_long() == option.strip_prefix("--");
+    command.get_arguments().any(is_it) || command.get_subcommands().any(|sub| has_option(sub, option))
+}
+
+/// Calls it with every command below this one that has no commands, and how it is typed.
+fn each_leaf(command: &Command, path: &str, visit: &mut impl FnMut(&str, &Command)) {
+    let subs: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
+    if subs.is_empty() {
+        visit(path.trim(), command);
+    }
+    for sub in subs {
+        each_leaf(sub, &format!("{path} {}", sub.get_name()), visit);
+    }
+}
+
+#[test]
+fn a_bad_value_of_any_option_is_told_with_the_option_as_typed_and_in_our_words() {
+    const FOREIGN: [&str; 8] = [
+        "invalid digit",
+        "too large to fit",
+        "too small to fit",
+        "cannot parse",
+        "empty string",
+        "provided string",
+        "invalid float",
+        "invalid value",
+    ];
+    let mut command = args::command();
+    command.build();
+    let mut refused = 0;
+    each_leaf(&command, "", &mut |path, leaf| {
+        for argument in leaf.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+            let aliases = argument.get_all_aliases().unwrap_or_default();
+            let longs: Vec<_> = argument.get_long().into_iter().chain(aliases).collect();
+            for value in ["x y", "", "-1", "99999999999999999999999", "1e9", "0x10"] {
+                for long in &longs {
+                    let words = [format!("--{long}={value}")];
+                    let words =
+                        ["banger"].into_iter().chain(path.split(' ')).chain(words.iter().map(String::as_str));
+                    let words: Vec<OsString> = words.map(OsString::from).collect();
+                    let Err(error) = args::command().try_get_matches_from(&words) else { continue };
+                    let told = refusal(&error, &words).sentence;
+                    assert!(!FOREIGN.iter().any(|text| told.contains(text)), "{words:?}: {told}");
+                    if error.kind() == ErrorKind::ValueValidation {
+                        refused += 1;
+                        let is_named = told.starts_with(&format!("--{long}")) || told.contains(" name ");
+                        assert!(is_named, "{words:?}: {told}");
+                    }
+                }
+            }
+        }
+    });
+    assert!(refused > 100, "{refused}");
 }

@@ -22,7 +22,7 @@ use crate::version;
     after_help = OVERVIEW
 )]
 pub(crate) struct Cli {
-    /// Print only results and errors, and only IDs instead of tables
+    /// Print only results and errors; of VMs, images, kernels and operations, print only the IDs
     #[arg(short, long, global = true, display_order = 998)]
     pub(crate) quiet: bool,
     #[command(subcommand)]
@@ -77,6 +77,7 @@ pub(crate) enum Command {
         /// VM, with or without `.vm`
         host: String,
         /// Port in the guest
+        #[arg(value_parser = parse_port)]
         port: u16,
     },
     /// List images; same as `banger image list`
@@ -87,6 +88,11 @@ pub(crate) enum Command {
     Pull(PullImageArgs),
     #[command(flatten)]
     Short(VmCommand),
+}
+
+fn parse_port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| format!("`{text}` is not a valid port; use a number from 1 to 65535"))
 }
 
 /// Returns the command line as its help shows it: short forms stand below, and not in the list of commands.

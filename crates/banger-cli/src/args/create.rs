@@ -35,7 +35,7 @@ pub(crate) struct RunArgs {
     #[arg(long, requires = "detach")]
     pub(crate) json: bool,
     /// Image, then a command with its arguments; after `--`, only the command
-    #[arg(value_name = "IMAGE|COMMAND", trailing_var_arg = true)]
+    #[arg(value_name = "IMAGE|COMMAND", trailing_var_arg = true, add = ArgValueCandidates::new(completion::images))]
     pub(crate) words: Vec<OsString>,
     /// The words stand behind `--`: all of them are the command. Set by `args::parse`
     #[arg(skip)]

@@ -1,8 +1,10 @@
 //! The commands under `daemon` and `operation`, and that of the events.
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 
 use crate::args::shared::JsonArgs;
+use crate::completion;
 
 pub(super) const EVENTS_EXAMPLES: &str = "Examples:
   banger events                        events from now on
@@ -28,7 +30,7 @@ pub(crate) enum OperationCommand {
     #[command(visible_alias = "inspect", after_help = "Example:\n  banger operation show op-0123456789ab")]
     Show {
         /// Operation ID, as in op-0123456789ab
-        #[arg(value_parser = parse_operation)]
+        #[arg(value_parser = parse_operation, add = ArgValueCandidates::new(completion::operations))]
         id: String,
         #[command(flatten)]
         json: JsonArgs,
@@ -37,7 +39,7 @@ pub(crate) enum OperationCommand {
     #[command(after_help = "Example:\n  banger operation cancel op-0123456789ab")]
     Cancel {
         /// Operation ID, as in op-0123456789ab
-        #[arg(value_parser = parse_operation)]
+        #[arg(value_parser = parse_operation, add = ArgValueCandidates::new(completion::running_operations))]
         id: String,
         #[command(flatten)]
         json: JsonArgs,

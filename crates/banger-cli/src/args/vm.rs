@@ -225,8 +225,14 @@ pub(crate) struct PruneArgs {
 #[derive(Debug, Args)]
 pub(crate) struct GraceArgs {
     /// Seconds to wait for the guest to shut down before forcing it off [default: 20]
-    #[arg(short = 't', long, visible_aliases = ["time", "timeout"], value_name = "SECONDS")]
+    #[arg(short = 't', long, visible_aliases = ["time", "timeout"], value_name = "SECONDS",
+        allow_hyphen_values = true, value_parser = parse_seconds)]
     pub(crate) grace: Option<u32>,
+}
+
+fn parse_seconds(text: &str) -> Result<u32, String> {
+    let refused = || format!("`{text}` is not a valid number of seconds; use a whole number, as in `20`");
+    text.parse().ok().ok_or_else(refused)
 }
 
 #[derive(Debug, Args)]

@@ -3,5 +3,8 @@
 mod names;
 mod script;
 
-pub(crate) use names::{catalog_kernels, images, kernels, local_images, local_kernels, places, vms};
+pub(crate) use names::{
+    catalog_kernels, images, kernels, local_images, local_kernels, operations, places, running_operations,
+    vms,
+};
 pub(crate) use script::{answer, script};

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use banger_api::route::Route;
-use banger_api::{CatalogKernel, ImageView, KernelView, VmView, route};
+use banger_api::{CatalogKernel, ImageView, KernelView, OperationState, OperationView, VmView, route};
 use banger_client::Client;
 use banger_sys::paths::Paths;
 use clap_complete::CompletionCandidate;
@@ -60,6 +60,18 @@ pub(crate) fn local_kernels() -> Vec<CompletionCandidate> {
 /// Names of kernels in the catalog.
 pub(crate) fn catalog_kernels() -> Vec<CompletionCandidate> {
     names(route::LIST_CATALOG_KERNELS, |kernel: CatalogKernel| kernel.name.into())
+}
+
+/// IDs of operations.
+pub(crate) fn operations() -> Vec<CompletionCandidate> {
+    names(route::LIST_OPERATIONS, |operation: OperationView| operation.id)
+}
+
+/// IDs of operations that have not ended.
+pub(crate) fn running_operations() -> Vec<CompletionCandidate> {
+    let operations = ask::<OperationView>(route::LIST_OPERATIONS).unwrap_or_default();
+    let running = operations.into_iter().filter(|operation| operation.state == OperationState::Running);
+    running.map(|operation| CompletionCandidate::new(operation.id)).collect()
 }
 
 fn names<T: DeserializeOwned>(path: Route, name: impl Fn(T) -> String) -> Vec<CompletionCandidate> {
