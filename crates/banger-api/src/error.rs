@@ -1,5 +1,6 @@
 //! Errors as they travel.
 
+use banger_model::Hint;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -51,16 +52,16 @@ impl ErrorCode {
     }
 }
 
-/// An error: one sentence, what to type next, and the operation to look for in the log.
+/// An error: one sentence, what to do next, and the operation to look for in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// Kind.
     pub code: ErrorCode,
     /// What failed, on what, and why.
     pub message: String,
-    /// The next command to type.
+    /// What to do next; each client words it for its own users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Hint>,
     /// The operation in whose course it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub op_id: Option<String>,
@@ -85,10 +86,10 @@ impl ErrorBody {
         )
     }
 
-    /// Adds the next command to type.
+    /// Adds what to do next.
     #[must_use]
-    pub fn with_hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+    pub fn with_hint(self, hint: Hint) -> Self {
+        Self { hint: Some(hint), ..self }
     }
 }
 

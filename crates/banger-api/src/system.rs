@@ -1,6 +1,6 @@
 //! The daemon and its host, as clients see them.
 
-use banger_model::{DiskBytes, ImageName, MemoryMib, VcpuCount};
+use banger_model::{DiskBytes, Hint, ImageName, MemoryMib, VcpuCount};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -61,9 +61,9 @@ pub struct CheckView {
     pub outcome: CheckOutcome,
     /// What was found.
     pub detail: String,
-    /// The command that fixes it.
+    /// What to do about it; each client words it for its own users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
+    pub fix: Option<Hint>,
 }
 
 /// Everything that was looked at.

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use banger_api::{DaemonInfo, route};
-use banger_model::{BelowFloor, DiskFloor, DiskRoom};
+use banger_model::{BelowFloor, DiskFloor, DiskRoom, Hint};
 use banger_sys::files::{create_private_directory, sibling};
 use banger_sys::host::disk_space;
 use banger_sys::paths::Paths;
@@ -20,6 +20,7 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_op
 use crate::archive_start::{START_BYTES, may_be_archive};
 use crate::ensure::ensure;
 use crate::error::CliError;
+use crate::hint;
 use crate::interruption::undone;
 use crate::progress::{Bar, Board};
 use crate::render::{bytes, say};
@@ -72,7 +73,7 @@ impl ArchiveInputError {
             Self::Empty { .. } => {
                 Some("the command before the pipe has probably failed; see what it said".to_owned())
             }
-            Self::Room { .. } => Some(BelowFloor::HINT.to_owned()),
+            Self::Room { .. } => hint::words(&Hint::FreeSpace),
             Self::NoArchive { .. } | Self::Read { .. } | Self::Write { .. } => None,
         }
     }

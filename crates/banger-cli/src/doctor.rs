@@ -2,10 +2,12 @@
 
 use banger_api::{CheckOutcome, CheckView, DoctorReport, route};
 use banger_client::{ClientError, EnsureError};
+use banger_model::Hint;
 use banger_sys::paths::Paths;
 
 use crate::ensure::{self, ensure};
 use crate::error::{CliError, chain};
+use crate::hint;
 use crate::painted::Colour;
 use crate::painted::{Paint, Painted};
 use crate::render;
@@ -38,7 +40,7 @@ async fn ask(paths: &Paths) -> Result<DoctorReport, AskError> {
 
 fn unreachable_daemon(error: &AskError) -> DoctorReport {
     let fix = match error {
-        AskError::Ensure(error) => ensure::hint(error),
+        AskError::Ensure(error) => ensure::hint(error).map(Hint::advice),
         AskError::Ask(_) => None,
     };
     let check =
@@ -58,8 +60,8 @@ fn draw(report: &DoctorReport, colour: Colour) -> Painted {
         for line in check.detail.lines() {
             text = text.push("      ").push(line).end_line();
         }
-        if let Some(fix) = &check.fix {
-            text = text.push("      fix: ").push(fix).end_line();
+        if let Some(fix) = check.fix.as_ref().and_then(hint::words) {
+            text = text.push("      fix: ").push(&fix).end_line();
         }
     }
     text
@@ -71,11 +73,11 @@ mod tests {
 
     #[test]
     fn findings_come_with_their_fix() {
-        let check = |name: &str, outcome, detail: &str, fix: Option<&str>| CheckView {
+        let check = |name: &str, outcome, detail: &str, fix: Option<Hint>| CheckView {
             name: name.into(),
             outcome,
             detail: detail.into(),
-            fix: fix.map(Into::into),
+            fix,
         };
         let report = DoctorReport {
             checks: vec![
@@ -83,7 +85,7 @@ mod tests {
                     "qemu",
                     CheckOutcome::Fail,
                     "qemu-system-x86_64 is not installed",
-                    Some("sudo apt-get install qemu-system-x86"),
+                    Some(Hint::install("qemu-system-x86")),
                 ),
                 check("kvm", CheckOutcome::Warn, "no hardware virtualisation: guests are slow", None),
                 check("space", CheckOutcome::Pass, "20.0 GiB free", None),

@@ -11,6 +11,7 @@ use banger_guest::AgentError;
 use serde_json::{Value, json};
 
 use crate::console_text::without_colours;
+use crate::hint;
 use crate::painted::{Colour, Paint, Painted};
 
 /// Exit status when banger itself failed.
@@ -69,7 +70,7 @@ impl CliError {
 
     /// Makes an error of what the daemon says.
     pub(crate) fn refused(body: ErrorBody) -> Self {
-        let (message, hint) = (body.message.clone(), body.hint.clone());
+        let (message, hint) = (body.message.clone(), body.hint.as_ref().and_then(hint::words));
         Self::new(Kind::Refused(Box::new(body)), message).with_hint(hint)
     }
 

@@ -1,4 +1,5 @@
 use banger_api::ErrorCode;
+use banger_model::Hint;
 
 use super::*;
 
@@ -7,7 +8,7 @@ fn an_error_of_the_daemon_shows_console_operation_and_hint() {
     let body = ErrorBody {
         code: ErrorCode::OperationFailed,
         message: "the guest of `dev` did not say hello within 60 s".into(),
-        hint: Some("banger vm logs dev".into()),
+        hint: Some(Hint::ReadVmLog { vm: "dev".into() }),
         op_id: Some("op-12ab".into()),
         console: vec!["Kernel panic \u{1b}[31m- not syncing".into(), "---[ end ]---".into()],
     };
@@ -53,7 +54,7 @@ fn every_error_is_told_in_lines_that_command_no_terminal() {
     let body = || ErrorBody {
         code: ErrorCode::OperationFailed,
         message: foul(),
-        hint: Some(foul()),
+        hint: Some(Hint::advice(foul())),
         op_id: Some(foul()),
         console: vec![foul()],
     };

@@ -4,6 +4,7 @@ use banger_api::ErrorBody;
 use banger_client::Undone;
 
 use crate::error::{CliError, Kind};
+use crate::hint;
 use crate::signals::Stop;
 
 /// Returns the error of work that we left before its end; `target` is what it was about, where that is known.
@@ -19,8 +20,8 @@ pub(crate) fn left(stop: Stop, target: Option<&str>, undone: Undone) -> CliError
 /// Returns the error of an operation that is undone. Only the daemon knows what that means: a new VM is gone, one that
 /// was to start is stopped.
 pub(crate) fn cancelled(stop: Stop, told: Option<ErrorBody>) -> CliError {
-    let (sentence, hint) =
-        told.map_or_else(|| ("cancelled".to_owned(), None), |body| (body.message, body.hint));
+    let hint = told.as_ref().and_then(|body| body.hint.as_ref()).and_then(hint::words);
+    let sentence = told.map_or_else(|| "cancelled".to_owned(), |body| body.message);
     CliError::new(Kind::Interrupted(stop.exit_status()), sentence).with_hint(hint)
 }
 

@@ -25,6 +25,7 @@ mod exec;
 mod foreign;
 mod form;
 mod habits;
+mod hint;
 #[cfg(test)]
 mod hints_tests;
 mod host_path;

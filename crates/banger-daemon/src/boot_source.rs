@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use banger_api::ErrorCode;
 use banger_image::{Hold, Image, OciPull, PullError};
-use banger_model::{ImageName, KernelName, PullPolicy, VmSpec};
+use banger_model::{Hint, ImageName, KernelName, PullPolicy, VmSpec};
 use banger_sys::files::FileError;
 use banger_vmm::KernelFiles;
 use futures::future::BoxFuture;
@@ -61,18 +61,12 @@ impl Fault for BootSourceError {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<Hint> {
         match self {
             Self::Pull(source) => source.hint(),
-            Self::PullBare(PullBareError { name, .. }) => {
-                Some(format!("to run `{name}` as a command: banger run -- {name}"))
-            }
-            Self::MayNotPull { .. } => {
-                Some("leave out `--pull never`, or choose one of `banger image list`".to_owned())
-            }
-            Self::PullAgain(_) => {
-                Some("leave out `--pull always` to use the local image as it is".to_owned())
-            }
+            Self::PullBare(PullBareError { name, .. }) => Some(Hint::RunAsCommand { word: name.to_string() }),
+            Self::MayNotPull { .. } => Some(Hint::AllowPull),
+            Self::PullAgain(_) => Some(Hint::UseLocalImage),
             Self::Disk(source) => source.hint(),
             Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => None,
         }
@@ -180,7 +174,7 @@ mod tests {
 
     fn told(image: &WantedImage, error: PullError) -> String {
         let error = image.refusal(error);
-        format!("{error} | {}", error.hint().unwrap_or_default())
+        format!("{error} | {:?}", error.hint().unwrap())
     }
 
     #[test]
@@ -203,10 +197,10 @@ mod tests {
             told(&WantedImage::From(pull.clone(), PullPolicy::Never), not_here("docker.io/library/gz:v1")),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r"
-        the local image `gz` came from docker-archive:/gz.tar, not from docker.io/library/gz:latest | leave out `--pull always` to use the local image as it is
-        the image `gz` is used by VM `demo` | leave out `--pull always` to use the local image as it is
-        there is no local image `gz`, and nothing is to be pulled | leave out `--pull never`, or choose one of `banger image list`
-        there is no local image `docker.io/library/gz:v1`, and nothing is to be pulled | leave out `--pull never`, or choose one of `banger image list`
+        the local image `gz` came from docker-archive:/gz.tar, not from docker.io/library/gz:latest | UseLocalImage
+        the image `gz` is used by VM `demo` | UseLocalImage
+        there is no local image `gz`, and nothing is to be pulled | AllowPull
+        there is no local image `docker.io/library/gz:v1`, and nothing is to be pulled | AllowPull
         ");
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use banger_api::{CheckOutcome, CheckView, DoctorReport};
 use banger_image::HOST_TOOLS;
+use banger_model::{ArtifactKind, Hint};
 use banger_store::Store;
 use banger_sys::host::find_program;
 use banger_sys::paths::Paths;
@@ -16,7 +17,7 @@ use banger_sys::tuning::HostTuning;
 use banger_vmm::firecracker::JailFacts;
 use banger_vmm::selection::{Accelerator, Choice, ChoiceError, HostFacts, choose};
 
-use check::{check, install, is_root};
+use check::{check, is_root};
 
 use crate::config::Config;
 use crate::host_trust::HostTrust;
@@ -79,7 +80,7 @@ impl Doctor {
         match self.source.has_image(name) {
             Ok(true) => check("default image", CheckOutcome::Pass, format!("`{name}` is present")),
             Ok(false) => CheckView {
-                fix: Some(format!("banger image pull {name}")),
+                fix: Some(Hint::Pull { kind: ArtifactKind::Image, name: name.to_string() }),
                 ..check(
                     "default image",
                     CheckOutcome::Warn,
@@ -142,7 +143,7 @@ fn network(has_passt: bool) -> CheckView {
         check("network", CheckOutcome::Pass, "passt gives guests outbound access without root")
     } else {
         CheckView {
-            fix: Some(install(banger_net::PASST)),
+            fix: Some(Hint::install(banger_net::PASST)),
             ..check("network", CheckOutcome::Fail, "`passt` is missing: guests have no network")
         }
     }
@@ -155,7 +156,7 @@ fn program(tool: &str, package: &str, needed_for: &str, is_there: bool, is_root:
     }
     let outcome = if is_root && tool == "newuidmap" { CheckOutcome::Warn } else { CheckOutcome::Fail };
     CheckView {
-        fix: Some(install(package)),
+        fix: Some(Hint::install(package)),
         ..check(&name, outcome, format!("`{tool}` is missing: needed for {needed_for}"))
     }
 }
@@ -184,10 +185,10 @@ mod tests {
     fn what_is_missing_comes_with_the_command_that_fixes_it() {
         let missing = program("depmod", "kmod", "pulling a kernel", false, true);
         assert_eq!(missing.outcome, CheckOutcome::Fail);
-        assert_eq!(missing.fix.as_deref(), Some("sudo apt-get install kmod"));
-        assert_eq!(network(false).fix.as_deref(), Some("sudo apt-get install passt"));
+        assert_eq!(missing.fix, Some(Hint::install("kmod")));
+        assert_eq!(network(false).fix, Some(Hint::install("passt")));
         let no_qemu = Err(ChoiceError::Missing { program: "qemu-system-x86_64", package: "qemu-system-x86" });
-        assert_eq!(vmm(&no_qemu).fix.as_deref(), Some("sudo apt-get install qemu-system-x86"));
+        assert_eq!(vmm(&no_qemu).fix, Some(Hint::install("qemu-system-x86")));
     }
 
     #[test]

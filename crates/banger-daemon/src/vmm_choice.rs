@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use banger_model::WantedVmm;
+use banger_model::{Hint, WantedVmm};
 use banger_net::{PASST, UserNetwork, find_passt};
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
@@ -109,13 +109,13 @@ fn check_parts(choice: &Choice, jailer: JailWish) -> Result<(), ChoiceError> {
 
 /// The command that brings a VMM.
 #[must_use]
-pub fn hint(error: &ChoiceError) -> Option<String> {
+pub fn hint(error: &ChoiceError) -> Option<Hint> {
     match error {
-        ChoiceError::Missing { package, .. } => Some(format!("sudo apt-get install {package}")),
-        ChoiceError::NoFirecracker => Some("banger setup firecracker".to_owned()),
-        ChoiceError::UnfitFirecracker { .. } => Some("banger doctor".to_owned()),
+        ChoiceError::Missing { package, .. } => Some(Hint::install(*package)),
+        ChoiceError::NoFirecracker => Some(Hint::SetUpFirecracker),
+        ChoiceError::UnfitFirecracker { .. } => Some(Hint::ExamineHost),
         ChoiceError::ConfiguredFirecracker { .. } => {
-            Some(format!("correct `{FIRECRACKER_KEY}` in config.toml, or remove it"))
+            Some(Hint::advice(format!("correct `{FIRECRACKER_KEY}` in config.toml, or remove it")))
         }
     }
 }

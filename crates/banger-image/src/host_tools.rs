@@ -1,5 +1,6 @@
 //! The programs of the host that kernels and images are made with, and the packages that bring them.
 
+use banger_model::Hint;
 use banger_sys::host::find_program;
 
 /// A program and where it comes from.
@@ -30,8 +31,8 @@ pub struct MissingTool(pub HostTool);
 impl MissingTool {
     /// The command that brings the program.
     #[must_use]
-    pub fn hint(&self) -> String {
-        format!("sudo apt-get install {}", self.0.package)
+    pub fn hint(&self) -> Hint {
+        Hint::install(self.0.package)
     }
 }
 

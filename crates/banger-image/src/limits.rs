@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use banger_ext4::Ext4Writer;
-use banger_model::{BelowFloor, DiskFloor, DiskRoom, display_rounded};
+use banger_model::{BelowFloor, DiskFloor, DiskRoom, Hint, display_rounded};
 use banger_sys::host::disk_space;
 
 /// How much may be written before the free space is looked at again.
@@ -67,14 +67,14 @@ pub enum OverLimit {
 impl OverLimit {
     /// What to type or do next.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
             Self::Entries { .. } | Self::Memory { .. } => {
-                Some("if it is right so, raise max_entries under [pulls] in the configuration".to_owned())
+                Some(Hint::advice("if it is right so, raise max_entries under [pulls] in the configuration"))
             }
-            Self::Bytes { .. } => Some("if it is right so: --max-size <size>".to_owned()),
+            Self::Bytes { .. } => Some(Hint::RaiseMaxSize),
             Self::Ratio { .. } => None,
-            Self::Floor(_) => Some(BelowFloor::HINT.to_owned()),
+            Self::Floor(_) => Some(Hint::FreeSpace),
         }
     }
 }
@@ -207,9 +207,9 @@ mod tests {
         assert_eq!(ratio.hint(), None);
         let bytes = OverLimit::Bytes { bytes_max: 1 << 30 };
         assert_eq!(bytes.to_string(), "it unpacks to more than 1024M");
-        assert!(bytes.hint().unwrap().ends_with("--max-size <size>"));
+        assert_eq!(bytes.hint(), Some(Hint::RaiseMaxSize));
         let entries = OverLimit::Entries { entries_max: 7 };
         assert_eq!(entries.to_string(), "it has more than 7 files and directories");
-        assert!(entries.hint().unwrap().contains("max_entries"));
+        assert!(matches!(entries.hint(), Some(Hint::Advice { text }) if text.contains("max_entries")));
     }
 }

@@ -1,6 +1,6 @@
 //! What pulls keep to, as the configuration says it.
 
-use banger_model::DiskFloor;
+use banger_model::{DiskFloor, Hint};
 
 use crate::limits::PullLimits;
 
@@ -22,6 +22,8 @@ impl Default for PullRules {
 }
 
 /// What a user writes who wants answers to lead there.
-pub(crate) fn trust(place: &str) -> String {
-    format!("if you trust it, add it to the configuration, under [pulls]: redirects_to = [\"{place}\"]")
+pub(crate) fn trust(place: &str) -> Hint {
+    Hint::advice(format!(
+        "if you trust it, add it to the configuration, under [pulls]: redirects_to = [\"{place}\"]"
+    ))
 }

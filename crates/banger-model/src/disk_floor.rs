@@ -86,10 +86,6 @@ impl FromStr for DiskFloor {
 }
 
 impl BelowFloor {
-    /// The commands that free space, to be shown with the error.
-    pub const HINT: &'static str = "free space with `banger vm delete <name>`, `banger vm prune` or `banger image cache prune`; `disk_floor` in \
-         config.toml sets how much stays free";
-
     fn sentence(&self) -> String {
         let [free, floor, needed] =
             [self.free_bytes, self.floor_bytes, self.needed_bytes].map(display_rounded);

@@ -3,6 +3,7 @@
 
 mod disk_floor;
 mod distro;
+mod hint;
 mod host_path;
 mod idempotency;
 mod image;
@@ -24,6 +25,7 @@ pub mod whole_number;
 
 pub use disk_floor::{BelowFloor, DiskFloor, DiskRoom};
 pub use distro::{BadSha256, Distro, Sha256, UnknownDistro};
+pub use hint::{ArtifactKind, Hint};
 pub use host_path::{HostPath, HostPathError};
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use image::{ImageName, KernelName};

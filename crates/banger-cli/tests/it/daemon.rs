@@ -14,6 +14,7 @@ use banger_api::{
     DaemonInfo, EndingView, ErrorBody, ErrorCode, OperationKind, OperationState, OperationView, StageView,
     VmView,
 };
+use banger_model::Hint;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -230,7 +231,7 @@ async fn answer(
         ("POST", ["shutdown"]) => Json(Value::Null).into_response(),
         ("GET", ["doctor"]) => Json(json!({ "checks": [
             { "name": "qemu", "outcome": "pass", "detail": "8.2" },
-            { "name": "kvm", "outcome": "warn", "detail": "none", "fix": "see the firmware" }
+            { "name": "kvm", "outcome": "warn", "detail": "none", "fix": { "action": "advice", "text": "see the firmware" } }
         ] }))
         .into_response(),
         ("GET", ["vms"]) => Json(shared.script.lock().unwrap().vms.clone()).into_response(),
@@ -402,7 +403,7 @@ fn cancel(shared: &Shared, id: &str) -> Response {
             view.error = Some(match find(shared, &view.target) {
                 Some(vm) => {
                     let told = format!("cancelled; VM `{}` is stopped", vm.name);
-                    let hint = Some(format!("banger vm start {}", vm.name));
+                    let hint = Some(Hint::StartVm { vm: vm.name.to_string() });
                     ErrorBody { hint, ..error(ErrorCode::Cancelled, &told) }
                 }
                 None => error(ErrorCode::Cancelled, "cancelled; nothing is left behind"),

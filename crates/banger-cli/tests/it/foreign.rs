@@ -1,6 +1,7 @@
 //! Text of guests, images and registries: whatever it holds, it commands no terminal and forges no line.
 
 use banger_api::{ErrorBody, ErrorCode};
+use banger_model::Hint;
 use banger_tree::{EntryName, Item, Metadata, Skipped, to_wire};
 use serde_json::{Value, json};
 
@@ -100,7 +101,7 @@ async fn tables_sheets_and_lists_command_no_terminal_and_have_one_line_each() {
         machine[field] = FOUL.into();
     }
     let ports = json!([{ "protocol": "tcp", "address": "::1", "port": 1, "processes": [{ "pid": 1, "name": FOUL }] }]);
-    let doctor = json!({ "checks": [{ "name": FOUL, "outcome": "fail", "detail": FOUL, "fix": FOUL }] });
+    let doctor = json!({ "checks": [{ "name": FOUL, "outcome": "fail", "detail": FOUL, "fix": { "action": "advice", "text": FOUL } }] });
     let stats = json!({ "id": machine["id"], "name": "dev", "state": "running", "guest_error": FOUL,
         "host": { "at_ms": 1, "disks": [] } });
     let id = machine["id"].as_str().unwrap();
@@ -149,7 +150,7 @@ async fn tables_sheets_and_lists_command_no_terminal_and_have_one_line_each() {
 async fn errors_hints_and_stages_of_the_daemon_command_no_terminal() {
     let stage = stage();
     let failure = ErrorBody {
-        hint: Some(FOUL.to_owned()),
+        hint: Some(Hint::advice(FOUL)),
         op_id: Some(FOUL.to_owned()),
         console: vec![FOUL.to_owned(), "\u{1b}[31mred\u{1b}[0m".to_owned()],
         ..error(ErrorCode::NotRunning, FOUL)

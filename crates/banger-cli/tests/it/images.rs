@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use banger_api::ErrorCode;
+use banger_model::{ArtifactKind, Hint};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -64,7 +65,7 @@ async fn several_images_are_deleted_and_one_that_is_used_is_told() {
     let stage = Stage::new();
     stage.daemon.script(|script| {
         let mut used = error(ErrorCode::Conflict, "the image `used` is used by VM `dev`");
-        used.hint = Some("banger image show mine".to_owned());
+        used.hint = Some(Hint::Show { kind: ArtifactKind::Image, name: "mine".to_owned() });
         script.errors.insert("POST /v1/images/used/delete".into(), used);
     });
     let told = run(stage.banger(&["image", "delete", "-q", "old", "used", "older"])).await;

@@ -1,6 +1,7 @@
 //! The commands under `kernel`.
 
 use banger_api::ErrorCode;
+use banger_model::{ArtifactKind, Hint};
 use serde_json::Value;
 
 use crate::daemon::error;
@@ -61,7 +62,7 @@ async fn several_kernels_are_removed_and_one_that_is_used_is_told() {
     let stage = Stage::new();
     stage.daemon.script(|script| {
         let mut used = error(ErrorCode::Conflict, "the kernel `used` is used by VM `dev`");
-        used.hint = Some("banger kernel show mine".to_owned());
+        used.hint = Some(Hint::Show { kind: ArtifactKind::Kernel, name: "mine".to_owned() });
         script.errors.insert("POST /v1/kernels/used/delete".into(), used);
     });
     let told = run(stage.banger(&["kernel", "delete", "-q", "old", "used", "older", "old"])).await;

@@ -3,6 +3,7 @@
 use banger_agent_proto::exec_reply::Reply;
 use banger_agent_proto::{ExecFailed, exec_failed};
 use banger_api::{EndingView, ErrorBody, ErrorCode};
+use banger_model::Hint;
 use rustix::process::Signal;
 
 use crate::daemon::{OnCreate, error, image};
@@ -86,7 +87,7 @@ async fn detached_prints_the_name_and_enters_nothing() {
 async fn a_failed_create_is_told_with_the_console_and_runs_nothing() {
     let stage = Stage::new();
     let failure = ErrorBody {
-        hint: Some("banger vm logs dev".into()),
+        hint: Some(Hint::ReadVmLog { vm: "dev".into() }),
         op_id: Some("op-1".into()),
         console: vec!["Kernel panic".into()],
         ..error(ErrorCode::OperationFailed, "the guest of `dev` never said hello")

@@ -7,11 +7,6 @@ pub(super) fn check(name: &str, outcome: CheckOutcome, detail: impl Into<String>
     CheckView { name: name.to_owned(), outcome, detail: detail.into(), fix: None }
 }
 
-/// Returns the command that installs a package.
-pub(super) fn install(package: &str) -> String {
-    format!("sudo apt-get install {package}")
-}
-
 /// Returns whether the daemon is root.
 pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()

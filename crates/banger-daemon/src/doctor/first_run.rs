@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use banger_api::{CheckOutcome, CheckView};
 use banger_image::{BUILD_DIRECTORY, PackageSources, has_sub_ids};
-use banger_model::{BelowFloor, DiskFloor, DiskRoom};
+use banger_model::{DiskFloor, DiskRoom, Hint};
 use banger_sys::host::{DiskSpace, disk_space, try_user_namespaces};
 use banger_sys::id::random_hex;
 use rustix::fs::StatVfsMountFlags;
 use rustix::process::{Resource, getrlimit};
 
-use super::check::{check, install, is_root};
+use super::check::{check, is_root};
 
 /// What a first run writes: a kernel, an image, and the disks of a VM.
 const FIRST_RUN_BYTES: u64 = 2 << 30;
@@ -82,12 +82,12 @@ pub(super) fn rows(facts: &Facts, floor: DiskFloor) -> Vec<CheckView> {
 }
 
 /// A finding that fails the first run where something must be built by it, and is a warning else.
-fn of_build(facts: &Facts, name: &str, detail: impl Into<String>, fix: Option<String>) -> CheckView {
+fn of_build(facts: &Facts, name: &str, detail: impl Into<String>, fix: Option<Hint>) -> CheckView {
     let outcome = if facts.is_image_here { CheckOutcome::Warn } else { CheckOutcome::Fail };
     CheckView { fix, ..check(name, outcome, detail) }
 }
 
-fn fail(name: &str, detail: impl Into<String>, fix: Option<String>) -> CheckView {
+fn fail(name: &str, detail: impl Into<String>, fix: Option<Hint>) -> CheckView {
     CheckView { fix, ..check(name, CheckOutcome::Fail, detail) }
 }
 
@@ -98,7 +98,7 @@ fn namespaces(facts: &Facts) -> CheckView {
         Some(why) => {
             let settings: Vec<_> =
                 facts.forbidding.iter().map(|setting| format!("sudo sysctl -w {setting}")).collect();
-            let fix = (!settings.is_empty()).then(|| settings.join(" && "));
+            let fix = (!settings.is_empty()).then(|| Hint::on_host(settings.join(" && ")));
             let detail = format!(
                 "this user cannot create them ({why}): guests have no network, and images cannot be built"
             );
@@ -116,7 +116,7 @@ fn sub_ids(facts: &Facts) -> CheckView {
             let fix = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER";
             let detail =
                 "this user has none in `/etc/subuid` and `/etc/subgid`: Debian images cannot be built";
-            of_build(facts, NAME, detail, Some(fix.to_owned()))
+            of_build(facts, NAME, detail, Some(Hint::on_host(fix)))
         }
     }
 }
@@ -127,15 +127,15 @@ fn package_sources(facts: &Facts) -> CheckView {
     if !has_suite {
         let detail =
             format!("apt has no source for Debian `{suite}`, which the kernel and the image come from");
-        let fix = format!(
+        let fix = Hint::advice(format!(
             "add `deb http://deb.debian.org/debian {suite} main` to /etc/apt/sources.list, then: sudo apt-get update"
-        );
+        ));
         of_build(facts, NAME, detail, Some(fix))
     } else if !has_lists {
-        of_build(facts, NAME, "apt has no package lists", Some("sudo apt-get update".to_owned()))
+        of_build(facts, NAME, "apt has no package lists", Some(Hint::on_host("sudo apt-get update")))
     } else if !has_keys {
         let detail = "the keys of Debian's archive are missing";
-        of_build(facts, NAME, detail, Some(install("debian-archive-keyring")))
+        of_build(facts, NAME, detail, Some(Hint::install("debian-archive-keyring")))
     } else {
         check(NAME, CheckOutcome::Pass, format!("apt knows Debian `{suite}`"))
     }
@@ -154,7 +154,7 @@ fn build_directory(facts: &Facts) -> CheckView {
         facts,
         NAME,
         detail,
-        Some(format!("sudo mount -o remount,exec \"$(findmnt -n -o TARGET -T {path})\"")),
+        Some(Hint::on_host(format!("sudo mount -o remount,exec \"$(findmnt -n -o TARGET -T {path})\""))),
     )
 }
 
@@ -166,7 +166,7 @@ fn state_directory(facts: &Facts) -> CheckView {
         Some(why) => {
             let detail =
                 format!("files in `{path}` cannot be sparse ({why}): every disk would take its full size");
-            fail(NAME, detail, Some("set BANGER_HOME to a directory on ext4, xfs or btrfs".to_owned()))
+            fail(NAME, detail, Some(Hint::advice("set BANGER_HOME to a directory on ext4, xfs or btrfs")))
         }
     }
 }
@@ -183,7 +183,7 @@ fn disk_space_row(facts: &Facts, floor: DiskFloor) -> CheckView {
             let detail = format!("{} MiB free in `{}`", free_bytes >> 20, facts.state.display());
             check(NAME, CheckOutcome::Pass, detail)
         }
-        Err(below) => fail(NAME, below.to_string(), Some(BelowFloor::HINT.to_owned())),
+        Err(below) => fail(NAME, below.to_string(), Some(Hint::FreeSpace)),
     }
 }
 
@@ -197,7 +197,7 @@ fn guest_memory(facts: &Facts) -> CheckView {
                 bytes_max >> 20,
                 facts.memory_bytes >> 20
             );
-            fail(NAME, detail, Some("ulimit -f unlimited".to_owned()))
+            fail(NAME, detail, Some(Hint::on_host("ulimit -f unlimited")))
         }
         Some(_) | None => {
             check(NAME, CheckOutcome::Pass, format!("{} MiB by default", facts.memory_bytes >> 20))

@@ -2,7 +2,7 @@
 //! failure: a host that lacks a tuning runs VMs all the same.
 
 use banger_api::{CheckOutcome, CheckView};
-use banger_model::WantedVmm;
+use banger_model::{Hint, WantedVmm};
 use banger_sys::host::Virtualization;
 use banger_sys::tuning::{HostTuning, Processor};
 use banger_vmm::firecracker::{JailFacts, JailWish, OLDEST_TEXT, TESTED, Tuning, Version};
@@ -54,13 +54,13 @@ fn pass(name: &str, detail: impl Into<String>) -> CheckView {
     check(name, CheckOutcome::Pass, detail)
 }
 
-fn warn(name: &str, detail: impl Into<String>, fix: Option<String>) -> CheckView {
+fn warn(name: &str, detail: impl Into<String>, fix: Option<Hint>) -> CheckView {
     CheckView { fix, ..check(name, CheckOutcome::Warn, detail) }
 }
 
 fn firecracker(facts: &Facts<'_>) -> CheckView {
     const NAME: &str = "firecracker";
-    let install = || Some("banger setup firecracker".to_owned());
+    let install = || Some(Hint::SetUpFirecracker);
     let Some(found) = &facts.host.firecracker else {
         return match facts.wanted {
             WantedVmm::Qemu => pass(NAME, "not installed; the configuration selects QEMU"),
@@ -140,9 +140,9 @@ fn kvm(virtualization: &Virtualization, tuning: &HostTuning) -> CheckView {
                 format!("this user may not open /dev/kvm (mode {:03o}, group {})", rights.mode, rights.group);
             let is_group_allowed = rights.mode & 0o060 == 0o060 && rights.group != "root";
             let fix = if is_group_allowed {
-                format!("sudo usermod -aG {} \"$USER\", then log in again", rights.group)
+                Hint::advice(format!("sudo usermod -aG {} \"$USER\", then log in again", rights.group))
             } else {
-                "sudo setfacl -m \"u:$USER:rw\" /dev/kvm".to_owned()
+                Hint::on_host("sudo setfacl -m \"u:$USER:rw\" /dev/kvm")
             };
             warn(NAME, detail, Some(fix))
         }
@@ -180,8 +180,8 @@ fn remedy(processor: Processor) -> &'static str {
     }
 }
 
-fn modprobe(module: &str) -> String {
-    format!("sudo modprobe {module}")
+fn modprobe(module: &str) -> Hint {
+    Hint::on_host(format!("sudo modprobe {module}"))
 }
 
 /// To make a VM moves a kernel thread into its cgroup. Kernels from 6.1 on wait long for that, unless they are told to favour
@@ -202,8 +202,8 @@ fn cgroup_moves(facts: &Facts<'_>) -> CheckView {
         return pass(NAME, "processes move between cgroups fast");
     }
     let fix = match tuning.unified_cgroup() {
-        Some(path) => format!("sudo mount -o remount,favordynmods {}", path.display()),
-        None => "add cgroup_favordynmods=true to the kernel's command line".to_owned(),
+        Some(path) => Hint::on_host(format!("sudo mount -o remount,favordynmods {}", path.display())),
+        None => Hint::advice("add cgroup_favordynmods=true to the kernel's command line"),
     };
     warn(NAME, format!("off: on kernel {major}.{minor}, starting a VM takes up to 0.2 s longer"), Some(fix))
 }
@@ -219,7 +219,7 @@ fn nx_huge_pages(tuning: &HostTuning) -> CheckView {
             warn(
                 NAME,
                 detail,
-                Some("echo off | sudo tee /sys/module/kvm/parameters/nx_huge_pages".to_owned()),
+                Some(Hint::on_host("echo off | sudo tee /sys/module/kvm/parameters/nx_huge_pages")),
             )
         }
         ("Y", None) => pass(NAME, "on"),
@@ -228,7 +228,7 @@ fn nx_huge_pages(tuning: &HostTuning) -> CheckView {
             warn(
                 NAME,
                 detail,
-                Some("echo auto | sudo tee /sys/module/kvm/parameters/nx_huge_pages".to_owned()),
+                Some(Hint::on_host("echo auto | sudo tee /sys/module/kvm/parameters/nx_huge_pages")),
             )
         }
         (_, Some(false) | None) => pass(NAME, "off"),
@@ -243,7 +243,11 @@ fn huge_pages(facts: &Facts<'_>) -> CheckView {
         (true, 0) => {
             let detail =
                 format!("{detail}: guests get ordinary pages, though `huge_pages = true` asks for huge ones");
-            warn(NAME, detail, Some("sudo sysctl vm.nr_hugepages=<half of the MiB for guests>".to_owned()))
+            warn(
+                NAME,
+                detail,
+                Some(Hint::on_host("sudo sysctl vm.nr_hugepages=<half of the MiB for guests>")),
+            )
         }
         (true, _) => pass(NAME, detail),
         (false, _) => pass(NAME, format!("{detail}; the configuration does not ask for them")),
@@ -274,7 +278,7 @@ fn jailer(wish: JailWish, facts: Option<&JailFacts>) -> CheckView {
         ),
         (JailWish::Auto, Err(why)) => pass(NAME, format!("not used ({why}); namespaces isolate Firecracker")),
         (JailWish::Always, Err(why)) => {
-            let fix = facts.is_root.then(|| "banger setup firecracker".to_owned());
+            let fix = facts.is_root.then_some(Hint::SetUpFirecracker);
             warn(NAME, format!("{why}, and the configuration lets nothing start without it"), fix)
         }
     }
@@ -291,11 +295,11 @@ fn limits(tuning: &HostTuning) -> CheckView {
         return warn(
             NAME,
             detail,
-            Some(format!("raise `ulimit -Hn` (LimitNOFILE) to {} or more", FILES_MIN * 16)),
+            Some(Hint::advice(format!("raise `ulimit -Hn` (LimitNOFILE) to {} or more", FILES_MIN * 16))),
         );
     }
     if processes.is_some_and(|processes| processes < PROCESSES_MIN) {
-        let fix = format!("raise `ulimit -Hu` (LimitNPROC) to {} or more", PROCESSES_MIN * 16);
+        let fix = Hint::advice(format!("raise `ulimit -Hu` (LimitNPROC) to {} or more", PROCESSES_MIN * 16));
         return warn(
             NAME,
             format!("{detail}: each VM needs three processes with several threads"),

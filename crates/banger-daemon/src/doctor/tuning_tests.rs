@@ -1,5 +1,6 @@
 //! Rows on hosts of every kind.
 
+use banger_model::Hint;
 use banger_sys::tuning::{CgroupMount, DeviceRights, HugePages};
 
 use super::*;
@@ -45,8 +46,17 @@ fn told(host: &HostFacts, tuning: &HostTuning, wanted: WantedVmm) -> String {
     rows(&facts).iter().map(line).collect()
 }
 
+fn text(fix: &Hint) -> &str {
+    match fix {
+        Hint::OnHost { command } => command,
+        Hint::Advice { text } => text,
+        Hint::SetUpFirecracker => "set up Firecracker",
+        other => panic!("{other:?}"),
+    }
+}
+
 fn line(row: &CheckView) -> String {
-    let fix = row.fix.as_ref().map(|fix| format!(" [{fix}]")).unwrap_or_default();
+    let fix = row.fix.as_ref().map(|fix| format!(" [{}]", text(fix))).unwrap_or_default();
     format!("{:?} {}: {}{fix}\n", row.outcome, row.name, row.detail)
 }
 
@@ -73,7 +83,7 @@ fn a_host_without_any_of_it_is_warned_and_never_failed() {
         ..tuning
     };
     insta::assert_snapshot!(told(&host, &poor, WantedVmm::Auto), @r"
-    Warn firecracker: not installed: VMs start slower with QEMU, and use more memory [banger setup firecracker]
+    Warn firecracker: not installed: VMs start slower with QEMU, and use more memory [set up Firecracker]
     Pass kvm: usable
     Warn cgroup favordynmods: off: on kernel 6.1, starting a VM takes up to 0.2 s longer [sudo mount -o remount,favordynmods /sys/fs/cgroup]
     Pass kvm nx_huge_pages: there is no KVM
@@ -125,14 +135,14 @@ fn each_firecracker_is_told_for_what_it_is() {
     .chain([row(None, WantedVmm::Qemu)])
     .collect();
     insta::assert_snapshot!(table, @r"
-    Warn firecracker: `/fc` is version 1.4.1, and at least 1.5 is needed [banger setup firecracker]
-    Warn firecracker: `/fc` is version 1.7.0: Debian's kernels find their devices from 1.8 on [banger setup firecracker]
+    Warn firecracker: `/fc` is version 1.4.1, and at least 1.5 is needed [set up Firecracker]
+    Warn firecracker: `/fc` is version 1.7.0: Debian's kernels find their devices from 1.8 on [set up Firecracker]
     Pass firecracker: version 1.16.1, `/fc`
     a bare resume of this version makes streams to the guest hang (its issue #6100); banger goes round that, and open streams are reset by a pause
-    Warn firecracker: `/fc` is version 1.18.0, newer than 1.16.1, the newest tested version [banger setup firecracker]
-    Warn firecracker: `/fc` does not report its version: it hangs [banger setup firecracker]
+    Warn firecracker: `/fc` is version 1.18.0, newer than 1.16.1, the newest tested version [set up Firecracker]
+    Warn firecracker: `/fc` does not report its version: it hangs [set up Firecracker]
     Fail firecracker: `firecracker_bin` in the configuration cannot be used: `/fc` does not exist
-    Warn firecracker: `/fc` is not a static program, and sees no libraries in its cell [banger setup firecracker]
+    Warn firecracker: `/fc` is not a static program, and sees no libraries in its cell [set up Firecracker]
     Pass firecracker: not installed; the configuration selects QEMU
     ");
 }
@@ -191,7 +201,7 @@ fn the_slow_making_of_vms_is_told_where_it_is_slow() {
     let slow = outcome((6, 1), "N", false, Virtualization::Usable);
     assert_eq!(slow.0, CheckOutcome::Warn);
     // Version 1 cannot be told while it is mounted.
-    assert_eq!(slow.1.unwrap(), "add cgroup_favordynmods=true to the kernel's command line");
+    assert_eq!(slow.1, Some(Hint::advice("add cgroup_favordynmods=true to the kernel's command line")));
     for (kernel, value, favors_moves, virtualization) in [
         ((5, 15), "N", false, Virtualization::Usable),
         ((6, 1), "never", false, Virtualization::Usable),
@@ -272,6 +282,6 @@ fn the_jailer_is_told_for_what_becomes_of_it() {
     Pass jailer: not used (only root with all capabilities can use it); namespaces isolate Firecracker
     Pass jailer: not used, as configured; namespaces isolate Firecracker
     Warn jailer: only root with all capabilities can use it, and the configuration lets nothing start without it
-    Warn jailer: there is no `jailer` beside Firecracker, and the configuration lets nothing start without it [banger setup firecracker]
+    Warn jailer: there is no `jailer` beside Firecracker, and the configuration lets nothing start without it [set up Firecracker]
     ");
 }

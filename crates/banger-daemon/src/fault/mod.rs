@@ -7,6 +7,7 @@ mod pull;
 use std::error::Error;
 
 use banger_api::{ErrorBody, ErrorCode};
+use banger_model::Hint;
 
 pub use cause::chain;
 
@@ -16,7 +17,7 @@ pub trait Fault: Error + Sized + 'static {
     fn code(&self) -> ErrorCode;
 
     /// The next command to type.
-    fn hint(&self) -> Option<String>;
+    fn hint(&self) -> Option<Hint>;
 
     /// What failed, on what, and why, in one line.
     fn message(&self) -> String {

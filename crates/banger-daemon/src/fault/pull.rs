@@ -2,6 +2,7 @@
 
 use banger_api::ErrorCode;
 use banger_image::{BundlePullError, PromoteError, PullError};
+use banger_model::Hint;
 
 use super::Fault;
 
@@ -38,7 +39,7 @@ impl Fault for PullError {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<Hint> {
         Self::hint(self)
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use banger_api::{
     API_VERSION, DaemonInfo, DoctorReport, ErrorBody, ErrorCode, ShutdownQuery, VmDefaults, route,
 };
-use banger_model::DiskFloor;
+use banger_model::{DiskFloor, Hint};
 use tracing::info;
 
 use super::extract::Parameters;
@@ -57,8 +57,7 @@ pub(super) async fn shutdown(
     let count = work_in_progress(&state);
     if count > 0 && !query.force {
         let message = format!("the daemon is at work: {count} operations or open streams");
-        let error =
-            ErrorBody::new(ErrorCode::OperationFailed, message).with_hint("banger daemon stop --force");
+        let error = ErrorBody::new(ErrorCode::OperationFailed, message).with_hint(Hint::StopDaemon);
         return Err(Refusal(error));
     }
     info!(force = query.force, "shutdown was asked for");

@@ -2,6 +2,7 @@
 
 use banger_api::ErrorCode;
 use banger_image::PackError;
+use banger_model::{ArtifactKind, Hint};
 
 use super::{ImageOperationError, KernelOperationError};
 use crate::fault::Fault;
@@ -17,9 +18,9 @@ impl Fault for KernelOperationError {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<Hint> {
         match self {
-            Self::NotFound { .. } => Some("banger kernel list --all".to_owned()),
+            Self::NotFound { .. } => Some(Hint::ListKnown { kind: ArtifactKind::Kernel }),
             Self::Refused(source) => source.hint(),
             Self::Pull(source) => source.hint(),
             Self::Store(source) => source.hint(),
@@ -56,16 +57,18 @@ impl Fault for ImageOperationError {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<Hint> {
         match self {
             Self::Pull(source) => source.hint(),
             Self::Store(source) => source.hint(),
-            Self::NoName { source_text, .. } => {
-                Some(format!("banger image pull {source_text} --name <name>"))
+            Self::NoName { source_text, .. } => Some(Hint::NameImage { source: source_text.clone() }),
+            Self::OfCatalog { name } => {
+                Some(Hint::Pull { kind: ArtifactKind::Image, name: name.to_string() })
             }
-            Self::OfCatalog { name } => Some(format!("banger image pull {name}")),
-            Self::NotHere { .. } | Self::NotFound { .. } => Some("banger image list --all".to_owned()),
-            Self::NoKernel => Some("banger kernel list --all".to_owned()),
+            Self::NotHere { .. } | Self::NotFound { .. } => {
+                Some(Hint::ListKnown { kind: ArtifactKind::Image })
+            }
+            Self::NoKernel => Some(Hint::ListKnown { kind: ArtifactKind::Kernel }),
             Self::Register(source) => source.hint(),
             Self::KernelFiles(source) => source.hint(),
             Self::Pack(source) => source.hint(),

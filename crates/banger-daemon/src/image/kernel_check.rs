@@ -57,6 +57,8 @@ fn recorded<'a>(kernel: &'a Kernel, path: &Path) -> Option<&'a FileRecord> {
 mod tests {
     use std::fs;
 
+    use banger_model::{ArtifactKind, Hint};
+
     use super::*;
 
     fn kernel(directory: &Path) -> Kernel {
@@ -83,7 +85,10 @@ mod tests {
         fs::write(kernel.initramfs(), "inXtramfs").unwrap();
         let error = check.check(&kernel).unwrap_err();
         assert!(matches!(&error, StoreError::WrongContent { path, .. } if *path == kernel.initramfs()));
-        assert_eq!(error.hint().as_deref(), Some("banger kernel pull --force debian-12"));
+        assert_eq!(
+            error.hint(),
+            Some(Hint::PullAgain { kind: ArtifactKind::Kernel, name: "debian-12".to_owned() })
+        );
     }
 
     #[test]

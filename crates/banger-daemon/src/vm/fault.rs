@@ -2,7 +2,7 @@
 
 use banger_api::ErrorCode;
 use banger_guest::AgentError;
-use banger_model::{BelowFloor, Denied, PauseReason};
+use banger_model::{Denied, Hint, PauseReason};
 use banger_store::StoreError;
 use banger_sys::shortage;
 use banger_vmm::StartError;
@@ -52,47 +52,45 @@ impl Fault for VmError {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<Hint> {
         match self {
-            Self::NotFound { .. } | Self::Ambiguous { .. } => Some("banger vm list".to_owned()),
+            Self::NotFound { .. } | Self::Ambiguous { .. } => Some(Hint::ListVms),
             Self::Denied { name, source, action } => match source {
-                Denied::NotRunning if *action == ENTER => Some(format!("banger vm start {name}")),
-                Denied::NotRunning => Some(format!("banger vm show {name}")),
-                Denied::AlreadyRunning => Some(format!("banger vm exec {name} -- <command>")),
+                Denied::NotRunning if *action == ENTER => Some(Hint::StartVm { vm: name.to_string() }),
+                Denied::NotRunning => Some(Hint::ShowVm { vm: name.to_string() }),
+                Denied::AlreadyRunning => Some(Hint::RunInVm { vm: name.to_string() }),
                 // A start waits for the work that is in its way.
-                Denied::IsStarting | Denied::IsStopping => Some(format!("banger vm start {name}")),
+                Denied::IsStarting | Denied::IsStopping => Some(Hint::StartVm { vm: name.to_string() }),
             },
             Self::Vmm(NoVmm(error)) => vmm_choice::hint(error),
             Self::Image(source) => source.hint(),
             Self::BootSource(source) => source.hint(),
-            Self::Store(StoreError::NameTaken { name }) => Some(format!("banger vm show {name}")),
-            Self::Launch { source: StartError::Missing { package, .. }, .. } => {
-                Some(format!("sudo apt-get install {package}"))
-            }
-            Self::Launch { .. } | Self::Kill { .. } => Some("banger doctor".to_owned()),
-            Self::Guest(GuestError { name, .. }) => Some(format!("banger vm logs {name}")),
-            Self::PortSilent { name, .. } => Some(format!("banger vm exec {name}")),
+            Self::Store(StoreError::NameTaken { name }) => Some(Hint::ShowVm { vm: name.to_string() }),
+            Self::Launch { source: StartError::Missing { package, .. }, .. } => Some(Hint::install(*package)),
+            Self::Launch { .. } | Self::Kill { .. } => Some(Hint::ExamineHost),
+            Self::Guest(GuestError { name, .. }) => Some(Hint::ReadVmLog { vm: name.to_string() }),
+            Self::PortSilent { name, .. } => Some(Hint::EnterVm { vm: name.to_string() }),
             Self::Paused { reason: PauseReason::HostDiskFull, .. } | Self::TooLittleRoom(_) => {
-                Some(BelowFloor::HINT.to_owned())
+                Some(Hint::FreeSpace)
             }
             Self::Paused { name, reason: PauseReason::HostDiskError } => {
-                Some(format!("banger vm show {name}"))
+                Some(Hint::ShowVm { vm: name.to_string() })
             }
-            Self::Connect { source, .. } if shortage::is_shortage(source) => Some("banger doctor".to_owned()),
+            Self::Connect { source, .. } if shortage::is_shortage(source) => Some(Hint::ExamineHost),
             // It may only be busy: what would end its work is the user's own idea.
-            Self::Connect { name, .. } => Some(format!("banger vm logs {name}")),
-            Self::Ask { source: AgentError::Outdated { .. }, .. } => {
-                Some("restart the VM to update its agent".to_owned())
+            Self::Connect { name, .. } => Some(Hint::ReadVmLog { vm: name.to_string() }),
+            Self::Ask { name, source: AgentError::Outdated { .. } } => {
+                Some(Hint::UpdateAgent { vm: name.to_string() })
             }
-            Self::Ask { name, .. } => Some(format!("banger vm logs {name}")),
-            Self::StartCancelled { name } => Some(format!("banger vm start {name}")),
-            Self::BeingDeleted { name } => Some(format!("banger vm delete {name}")),
-            Self::NotStopped { name } => Some(format!("banger vm stop {name}")),
-            Self::NothingToChange { .. } => Some("banger vm set --help".to_owned()),
-            Self::DiskShrinks { name, .. } => Some(format!("banger vm show {name}")),
-            Self::KeyReused(_) => Some("use another key for another request".to_owned()),
+            Self::Ask { name, .. } => Some(Hint::ReadVmLog { vm: name.to_string() }),
+            Self::StartCancelled { name } => Some(Hint::StartVm { vm: name.to_string() }),
+            Self::BeingDeleted { name } => Some(Hint::DeleteVm { vm: name.to_string() }),
+            Self::NotStopped { name } => Some(Hint::StopVm { vm: name.to_string() }),
+            Self::NothingToChange { .. } => Some(Hint::NameVmChange),
+            Self::DiskShrinks { name, .. } => Some(Hint::ShowVm { vm: name.to_string() }),
+            Self::KeyReused(_) => Some(Hint::advice("use another key for another request")),
             Self::Undo { first, .. } => first.hint(),
-            Self::Discarded(_) => Some("run it without --rm to keep the VM and its log".to_owned()),
+            Self::Discarded(_) => Some(Hint::KeepVm),
             Self::Store(_)
             | Self::Key(_)
             | Self::Directory { .. }

@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command};
 
-use banger_model::VmState;
+use banger_model::{Hint, VmState};
 use banger_sys::process::ProcessIdentity;
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ async fn nothing_is_kept_of_a_guest_that_does_not_get_ready() {
     let begun = sandbox.begin("/v1/vms", request("dev", &client)).await.unwrap();
     let error = sandbox.finish(begun).await.unwrap_err();
     assert_eq!(error.message, "the guest of VM `dev` did not answer within 0 s; the VM is deleted");
-    assert_eq!(error.hint.as_deref(), Some("run it without --rm to keep the VM and its log"));
+    assert_eq!(error.hint, Some(Hint::KeepVm));
     sandbox.nothing_is_left().await;
     end(client);
 }

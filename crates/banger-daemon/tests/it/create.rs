@@ -2,7 +2,7 @@
 
 use banger_api::{ErrorCode, OperationState, VmView};
 use banger_guest::{ExecEvent, ExitOutcome};
-use banger_model::VmState;
+use banger_model::{Hint, VmState};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -82,7 +82,7 @@ async fn a_stopped_vm_takes_no_stream_and_says_what_to_type() {
     let error = refused(sandbox.client.upgrade("/v1/vms/dev/channel?port=1024", PATIENCE).await.unwrap_err());
     assert_eq!(error.code, ErrorCode::NotRunning);
     assert_eq!(error.message, "cannot enter VM `dev`: the VM is not running");
-    assert_eq!(error.hint.as_deref(), Some("banger vm start dev"));
+    assert_eq!(error.hint, Some(Hint::StartVm { vm: "dev".to_owned() }));
 }
 
 #[tokio::test]

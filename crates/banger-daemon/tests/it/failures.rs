@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use banger_api::ErrorCode;
-use banger_model::VmState;
+use banger_model::{Hint, VmState};
 use http_body_util::BodyExt as _;
 
 use crate::fake_vmms::kill;
@@ -36,7 +36,7 @@ async fn a_refused_start_tells_what_the_vmm_said() {
         error.message,
         "cannot start VM `dev`: `qemu-system-x86_64` exited immediately: no such machine"
     );
-    assert_eq!(error.hint.as_deref(), Some("banger doctor"));
+    assert_eq!(error.hint, Some(Hint::ExamineHost));
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn a_silent_guest_is_kept_without_its_machine_and_can_be_started_again() {
     let error = sandbox.finish(begun).await.unwrap_err();
     assert!(error.message.starts_with("the guest of VM `dev` did not answer within"), "{}", error.message);
     assert_eq!(error.console, ["Linux version 6.1", "Kernel panic - not syncing"]);
-    assert_eq!(error.hint.as_deref(), Some("banger vm logs dev"));
+    assert_eq!(error.hint, Some(Hint::ReadVmLog { vm: "dev".to_owned() }));
     let vm = sandbox.vm("dev").await.unwrap();
     assert_eq!((vm.state, vm.pid), (VmState::Failed, None));
     assert_eq!(vm.last_error.unwrap(), error.message);

@@ -1,4 +1,4 @@
-//! Errors as they travel: code, one line, the next command to type.
+//! Errors as they travel: code, one line, what to do next.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use banger_daemon::vm::{Ending, GuestError, GuestFailure, VmError};
 use banger_daemon::vmm_source::NoVmm;
 use banger_guest::AgentError;
 use banger_image::{Kind, PullError};
-use banger_model::{Denied, EndCause, VmName};
+use banger_model::{Denied, EndCause, Hint, VmName};
 use banger_store::StoreError;
 use banger_sys::files::FileError;
 use banger_vmm::selection::ChoiceError;
@@ -27,11 +27,16 @@ fn full() -> io::Error {
 fn line(error: &VmError) -> String {
     let body = error.to_body();
     let code = serde_json::to_value(body.code).unwrap();
-    format!("{} | {} | {}\n", code.as_str().unwrap(), body.message, body.hint.as_deref().unwrap_or("-"))
+    format!(
+        "{} | {} | {}\n",
+        code.as_str().unwrap(),
+        body.message,
+        body.hint.map_or_else(|| "-".to_owned(), |hint| serde_json::to_string(&hint).unwrap())
+    )
 }
 
 #[test]
-fn every_error_has_a_code_one_line_and_the_next_command() {
+fn every_error_has_a_code_one_line_and_what_to_do_next() {
     let guest = |why| VmError::Guest(GuestError { name: name(), console: Vec::new(), why });
     let silent = || guest(GuestFailure::Silent { deadline: Duration::from_secs(90) });
     let denied = |action, source| VmError::Denied { action, name: name(), source };
@@ -81,43 +86,42 @@ fn every_error_has_a_code_one_line_and_the_next_command() {
         undo(VmError::Cancelled),
     ];
     for error in &errors {
-        let hint = error.hint().unwrap_or_default();
+        let hint = error.hint();
         // Only where the user has asked for that very thing already.
         let is_asked_for = matches!(error, VmError::BeingDeleted { .. });
-        let is_destructive =
-            ["vm kill", "vm delete", "vm restart", "vm stop"].iter().any(|end| hint.contains(end));
-        assert!(!is_destructive || is_asked_for, "{error}: {hint}");
+        let is_destructive = matches!(hint, Some(Hint::DeleteVm { .. } | Hint::StopVm { .. }));
+        assert!(!is_destructive || is_asked_for, "{error}: {hint:?}");
     }
     let table: String = errors.iter().map(line).collect();
-    insta::assert_snapshot!(table, @r"
-    not_found | there is no VM `x` | banger vm list
-    bad_request | `1` matches several VMs: 12, 13 | banger vm list
-    not_running | cannot enter VM `dev`: the VM is not running | banger vm start dev
-    not_running | cannot stop VM `dev`: the VM is not running | banger vm show dev
-    conflict | cannot start VM `dev`: the VM is already running | banger vm exec dev -- <command>
-    not_running | cannot enter VM `dev`: the VM is starting | banger vm start dev
-    not_running | VM `dev` is being deleted | banger vm delete dev
-    already_exists | a VM named `dev` already exists | banger vm show dev
-    operation_failed | no VMM can run a VM on this host: Firecracker is not installed | banger setup firecracker
-    not_found | the image `x` is neither local nor in the catalog | banger image list --all
+    insta::assert_snapshot!(table, @r#"
+    not_found | there is no VM `x` | {"action":"list_vms"}
+    bad_request | `1` matches several VMs: 12, 13 | {"action":"list_vms"}
+    not_running | cannot enter VM `dev`: the VM is not running | {"action":"start_vm","vm":"dev"}
+    not_running | cannot stop VM `dev`: the VM is not running | {"action":"show_vm","vm":"dev"}
+    conflict | cannot start VM `dev`: the VM is already running | {"action":"run_in_vm","vm":"dev"}
+    not_running | cannot enter VM `dev`: the VM is starting | {"action":"start_vm","vm":"dev"}
+    not_running | VM `dev` is being deleted | {"action":"delete_vm","vm":"dev"}
+    already_exists | a VM named `dev` already exists | {"action":"show_vm","vm":"dev"}
+    operation_failed | no VMM can run a VM on this host: Firecracker is not installed | {"action":"set_up_firecracker"}
+    not_found | the image `x` is neither local nor in the catalog | {"action":"list_known","kind":"image"}
     operation_failed | cannot write `/d`: no storage space | -
     operation_failed | the guest's agent `/bin/banger-agent` is missing; reinstall banger | -
-    operation_failed | cannot start VM `dev`: the program `passt` is not installed | sudo apt-get install passt
-    operation_failed | cannot start VM `dev`: `qemu` exited immediately: no KVM | banger doctor
-    operation_failed | the guest of VM `dev` did not answer within 90 s | banger vm logs dev
-    operation_failed | the guest of VM `dev` ended before it was ready (its VMM exited with status 1; its VMM said last: no such device) | banger vm logs dev
-    operation_failed | the guest of VM `dev` did not become ready: the guest's agent is older than this banger and does not know `identify` | banger vm logs dev
-    operation_failed | cannot reach the guest of VM `dev`: the guest did not answer within 5 s | banger vm logs dev
-    operation_failed | cannot reach the guest of VM `dev`: the guest channel failed: Too many open files (os error 24) | banger doctor
-    operation_failed | cannot query the guest of VM `dev`: the guest did not answer `stats` within 4 s | banger vm logs dev
-    operation_failed | cannot query the guest of VM `dev`: the guest's agent is older than this banger and does not know `stats` | restart the VM to update its agent
-    operation_failed | cannot query the guest of VM `dev`: the guest's answer to `stats` is too long | banger vm logs dev
-    operation_failed | cannot force VM `dev` off: process 7 did not end within 10 s | banger doctor
+    operation_failed | cannot start VM `dev`: the program `passt` is not installed | {"action":"install_package","package":"passt"}
+    operation_failed | cannot start VM `dev`: `qemu` exited immediately: no KVM | {"action":"examine_host"}
+    operation_failed | the guest of VM `dev` did not answer within 90 s | {"action":"read_vm_log","vm":"dev"}
+    operation_failed | the guest of VM `dev` ended before it was ready (its VMM exited with status 1; its VMM said last: no such device) | {"action":"read_vm_log","vm":"dev"}
+    operation_failed | the guest of VM `dev` did not become ready: the guest's agent is older than this banger and does not know `identify` | {"action":"read_vm_log","vm":"dev"}
+    operation_failed | cannot reach the guest of VM `dev`: the guest did not answer within 5 s | {"action":"read_vm_log","vm":"dev"}
+    operation_failed | cannot reach the guest of VM `dev`: the guest channel failed: Too many open files (os error 24) | {"action":"examine_host"}
+    operation_failed | cannot query the guest of VM `dev`: the guest did not answer `stats` within 4 s | {"action":"read_vm_log","vm":"dev"}
+    operation_failed | cannot query the guest of VM `dev`: the guest's agent is older than this banger and does not know `stats` | {"action":"update_agent","vm":"dev"}
+    operation_failed | cannot query the guest of VM `dev`: the guest's answer to `stats` is too long | {"action":"read_vm_log","vm":"dev"}
+    operation_failed | cannot force VM `dev` off: process 7 did not end within 10 s | {"action":"examine_host"}
     cancelled | cancelled; nothing is left behind | -
-    cancelled | cancelled; VM `dev` is stopped | banger vm start dev
-    operation_failed | the guest of VM `dev` did not answer within 90 s; something is left behind: cannot remove `/vms/1`: no storage space | banger vm logs dev
+    cancelled | cancelled; VM `dev` is stopped | {"action":"start_vm","vm":"dev"}
+    operation_failed | the guest of VM `dev` did not answer within 90 s; something is left behind: cannot remove `/vms/1`: no storage space | {"action":"read_vm_log","vm":"dev"}
     operation_failed | cancelled, but something is left behind: cannot remove `/vms/1`: no storage space | -
-    ");
+    "#);
 }
 
 #[test]
@@ -133,5 +137,5 @@ fn a_pull_that_was_done_before_says_how_to_do_it_again() {
     let body = KernelOperationError::Pull(again).to_body();
     assert_eq!(body.code, banger_api::ErrorCode::AlreadyExists);
     assert_eq!(body.message, "the kernel `debian-12` is already pulled");
-    assert_eq!(body.hint.as_deref(), Some("banger kernel pull --force debian-12"));
+    assert_eq!(body.hint, Some(Hint::PullAgain { kind: Kind::Kernel, name: "debian-12".to_owned() }));
 }

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use banger_api::{ErrorCode, ListenerView, VmStats};
+use banger_model::Hint;
 
 use crate::sandbox::{Sandbox, refused};
 
@@ -49,7 +50,10 @@ async fn a_silent_guest_costs_its_own_figures_and_five_seconds() {
     let message = "cannot query the guest of VM `dev`: the guest did not answer `stats` within 4 s";
     assert_eq!(stats.guest_error.as_deref(), Some(message));
     let error = refused(ports.unwrap_err());
-    assert_eq!((error.code, error.hint.as_deref()), (ErrorCode::OperationFailed, Some("banger vm logs dev")));
+    assert_eq!(
+        (error.code, error.hint),
+        (ErrorCode::OperationFailed, Some(Hint::ReadVmLog { vm: "dev".to_owned() }))
+    );
 }
 
 #[tokio::test]
@@ -60,5 +64,8 @@ async fn a_stopped_vm_has_disks_and_no_listeners() {
     let stats: VmStats = sandbox.client.get("/v1/vms/dev/stats").await.unwrap();
     assert_eq!((stats.host.machine, stats.guest, stats.guest_error), (None, None, None));
     let error = refused(sandbox.client.get::<Vec<ListenerView>>("/v1/vms/dev/ports").await.unwrap_err());
-    assert_eq!((error.code, error.hint.as_deref()), (ErrorCode::NotRunning, Some("banger vm start dev")));
+    assert_eq!(
+        (error.code, error.hint),
+        (ErrorCode::NotRunning, Some(Hint::StartVm { vm: "dev".to_owned() }))
+    );
 }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use banger_api::{ErrorCode, EventKind};
-use banger_model::{DiskFloor, PauseReason, VmState};
+use banger_model::{DiskFloor, Hint, PauseReason, VmState};
 use banger_vmm::WriteFailure;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -77,7 +77,7 @@ async fn what_takes_room_is_refused_below_the_floor_in_one_sentence() {
     let sandbox = without_room().await;
     let told = |error: banger_api::ErrorBody| {
         assert_eq!(error.code, ErrorCode::OperationFailed);
-        assert_eq!(error.hint.as_deref(), Some(banger_model::BelowFloor::HINT));
+        assert_eq!(error.hint, Some(Hint::FreeSpace));
         let path = sandbox.paths.vms().display().to_string();
         assert!(error.message.starts_with(&format!("the disk of `{path}` has ")), "{error:?}");
         assert!(error.message.ends_with(" free, and 1048576.0T must stay free"), "{error:?}");
@@ -126,7 +126,7 @@ async fn a_guest_that_stands_still_is_paused_and_goes_on_by_itself_when_there_is
         refused.message,
         "the guest of VM `dev` is paused (host disk full); it resumes when the disk accepts writes"
     );
-    assert!(refused.hint.unwrap().contains("banger vm delete"));
+    assert_eq!(refused.hint, Some(Hint::FreeSpace));
     // The next daemon finds it as this one did, and sees the room.
     sandbox.crash_daemon();
     sandbox.disk_floor = DiskFloor::Bytes(0);

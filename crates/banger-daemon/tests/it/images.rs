@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use banger_api::{ErrorCode, ImageDetails, ImageView, OperationKind};
 use banger_ext4::{EntryKind, Ext4Writer, FormatOptions, Journal, Metadata};
+use banger_model::{ArtifactKind, Hint};
 use serde_json::{Value, json};
 
 use crate::kernels::put;
@@ -126,10 +127,7 @@ async fn an_image_that_vms_use_running_or_not_is_neither_deleted_nor_replaced() 
         let error = sandbox.begin(path, body).await.unwrap_err();
         assert_eq!(error.message, "the image `mine` is used by VMs `dev`, `test`", "{path}");
         assert_eq!(error.code, ErrorCode::Conflict);
-        assert_eq!(
-            error.hint.as_deref(),
-            Some("banger image show mine; it can be replaced or deleted when no VM uses it")
-        );
+        assert_eq!(error.hint, Some(Hint::ShowUsers { kind: ArtifactKind::Image, name: "mine".to_owned() }));
     }
     for vm in ["dev", "test"] {
         sandbox.act(vm, "delete").await.unwrap();
@@ -169,14 +167,14 @@ async fn a_registration_that_makes_no_sense_is_refused_before_it_begins() {
     }
     let error = sandbox.begin("/v1/images", request(json!({ "kernel_ref": "hurd" }))).await.unwrap_err();
     assert_eq!(error.message, "the kernel `hurd` is neither local nor in the catalog");
-    assert_eq!(error.hint.as_deref(), Some("banger kernel list --all"));
+    assert_eq!(error.hint, Some(Hint::ListKnown { kind: ArtifactKind::Kernel }));
     let operations: Vec<Value> = sandbox.client.get("/v1/operations").await.unwrap();
     assert!(operations.is_empty());
 
     sandbox.image_act("/v1/images", request(json!({}))).await.unwrap();
     let error = sandbox.begin("/v1/images", request(json!({}))).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::AlreadyExists);
-    assert_eq!(error.hint.as_deref(), Some("banger image show mine"));
+    assert_eq!(error.hint, Some(Hint::Show { kind: ArtifactKind::Image, name: "mine".to_owned() }));
     let operations: Vec<Value> = sandbox.client.get("/v1/operations").await.unwrap();
     assert_eq!(operations.len(), 1);
     assert_eq!(operations[0]["kind"], serde_json::to_value(OperationKind::ImageRegister).unwrap());

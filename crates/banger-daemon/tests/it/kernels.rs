@@ -1,6 +1,7 @@
 //! Kernels, as the daemon's clients see them. What they are made of is tested where they are made.
 
 use banger_api::{CatalogKernel, ErrorCode, KernelDetails, KernelView};
+use banger_model::{ArtifactKind, Hint};
 use serde_json::{Value, json};
 
 use crate::sandbox::{Sandbox, refused};
@@ -38,7 +39,7 @@ async fn kernels_are_listed_and_shown_with_who_uses_them() {
 
     let error = refused(sandbox.client.get::<Value>("/v1/kernels/hurd").await.unwrap_err());
     assert_eq!((error.code, error.message.as_str()), (ErrorCode::NotFound, "there is no kernel `hurd`"));
-    assert_eq!(error.hint.as_deref(), Some("banger kernel list --all"));
+    assert_eq!(error.hint, Some(Hint::ListKnown { kind: ArtifactKind::Kernel }));
 }
 
 #[tokio::test]
@@ -69,8 +70,8 @@ async fn a_kernel_is_not_removed_while_a_vm_uses_it_running_or_not() {
     let error = delete().await.unwrap_err();
     assert_eq!(error.message, "the kernel `debian-12` is used by VMs `dev`, `test`");
     assert_eq!(
-        error.hint.as_deref(),
-        Some("banger kernel show debian-12; it can be replaced or deleted when no VM uses it")
+        error.hint,
+        Some(Hint::ShowUsers { kind: ArtifactKind::Kernel, name: "debian-12".to_owned() })
     );
     assert_eq!(error.code, ErrorCode::Conflict);
     assert!(sandbox.paths.kernels().join("debian-12/vmlinux").exists());
@@ -121,7 +122,7 @@ async fn an_import_under_a_taken_name_is_refused_before_it_begins() {
     let body = json!({ "from": bundle, "name": "mine" });
     let error = sandbox.begin("/v1/kernels", body).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::AlreadyExists);
-    assert_eq!(error.hint.as_deref(), Some("banger kernel show mine"));
+    assert_eq!(error.hint, Some(Hint::Show { kind: ArtifactKind::Kernel, name: "mine".to_owned() }));
     // Forced, it begins, and fails on its own: what was there stays.
     let begun =
         sandbox.begin("/v1/kernels", json!({ "from": bundle, "name": "mine", "force": true })).await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use banger_api::{ErrorCode, OperationState, OperationView};
-use banger_model::VmState;
+use banger_model::{Hint, VmState};
 use serde_json::json;
 
 use crate::gate::PATIENCE;
@@ -54,7 +54,7 @@ async fn a_shutdown_is_refused_while_work_is_in_progress_and_force_undoes_it() {
     sandbox.behaviour().connect.reached(2).await;
     let error = refused(sandbox.client.post::<()>("/v1/shutdown", &json!({})).await.unwrap_err());
     assert_eq!(error.message, "the daemon is at work: 1 operations or open streams");
-    assert_eq!(error.hint.as_deref(), Some("banger daemon stop --force"));
+    assert_eq!(error.hint, Some(Hint::StopDaemon));
     // Who follows the operation sees how it ends, although the daemon ends, too.
     let following = tokio::spawn({
         let client = sandbox.client.clone();

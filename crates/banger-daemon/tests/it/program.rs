@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use banger_api::DaemonInfo;
 use banger_client::Client;
+use banger_model::Hint;
 use banger_sys::paths::Paths;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
@@ -139,7 +140,8 @@ async fn refusal_of_a_vm(config: &str, vmm: Option<&str>) -> String {
     let refused = crate::sandbox::refused(answer.unwrap_err());
     let vms: Vec<banger_api::VmView> = client.get("/v1/vms").await.unwrap();
     assert!(vms.is_empty(), "refused before anything is made");
-    format!("{}; {}", refused.message, refused.hint.unwrap_or_default())
+    let Some(Hint::Advice { text }) = refused.hint else { panic!("{refused:?}") };
+    format!("{}; {text}", refused.message)
 }
 
 #[tokio::test]

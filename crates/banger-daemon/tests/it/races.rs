@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use banger_api::ErrorCode;
-use banger_model::VmState;
+use banger_model::{Hint, VmState};
 use futures::future::join_all;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ async fn a_taken_name_is_refused_at_once() {
     let error = sandbox.begin("/v1/vms", json!({ "name": "dev" })).await.unwrap_err();
     assert_eq!((error.code, error.op_id.is_some()), (ErrorCode::AlreadyExists, true));
     assert_eq!(error.message, "a VM named `dev` already exists");
-    assert_eq!(error.hint.as_deref(), Some("banger vm show dev"));
+    assert_eq!(error.hint, Some(Hint::ShowVm { vm: "dev".to_owned() }));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use banger_api::{ErrorBody, ErrorCode, OperationState, OperationView};
-use banger_model::VmState;
+use banger_model::{Hint, VmState};
 
 use crate::sandbox::Sandbox;
 
@@ -55,7 +55,7 @@ async fn a_port_that_nobody_listens_on_is_named_and_the_vm_runs_on() {
     let message = format!("nothing listens on port {port} of VM `dev` after 0 s; the VM keeps running");
     let runs_on = async |error: ErrorBody| {
         assert_eq!((error.code, &error.message), (ErrorCode::OperationFailed, &message));
-        assert_eq!(error.hint.as_deref(), Some("banger vm exec dev"));
+        assert_eq!(error.hint, Some(Hint::EnterVm { vm: "dev".to_owned() }));
         let vm = sandbox.vm("dev").await.unwrap();
         assert_eq!((vm.state, vm.last_error.as_ref()), (VmState::Running, Some(&message)));
         assert_eq!(sandbox.exec("dev", &[b"echo", b"here"]).await.0, b"here\n");

@@ -1,6 +1,6 @@
 //! The next daemon puts right what a dead one left.
 
-use banger_model::{VmEvent, VmState};
+use banger_model::{Hint, VmEvent, VmState};
 use banger_store::{Pending, VmRow};
 use serde_json::json;
 
@@ -178,7 +178,7 @@ async fn a_vm_whose_removal_did_not_end_is_no_use_but_to_be_deleted() {
     for verb in ["start", "stop", "restart"] {
         let error = sandbox.begin(&format!("/v1/vms/dev/{verb}"), json!({})).await.unwrap_err();
         assert_eq!(error.message, "VM `dev` is being deleted");
-        assert_eq!(error.hint.as_deref(), Some("banger vm delete dev"));
+        assert_eq!(error.hint, Some(Hint::DeleteVm { vm: "dev".to_owned() }));
     }
     sandbox.act("dev", "delete").await.unwrap();
     sandbox.nothing_is_left().await;

@@ -1,7 +1,7 @@
 //! The reasons why a file system cannot be read.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The reason why a file system cannot be read. Paths inside it are shown with invalid UTF-8 replaced.
 #[derive(Debug, thiserror::Error)]
@@ -24,13 +24,11 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// The command that fixes the problem, if there is one.
+    /// Returns the file system that a check (`e2fsck -f`) would repair, if that is what helps.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn path_to_repair(&self) -> Option<&Path> {
         match self {
-            Self::NotClean { path } | Self::Damaged { path, .. } => {
-                Some(format!("e2fsck -f {}", path.display()))
-            }
+            Self::NotClean { path } | Self::Damaged { path, .. } => Some(path),
             Self::Open { .. }
             | Self::Read { .. }
             | Self::NotExt4 { .. }

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_model::Hint;
 use banger_sys::exec::{Tool, ToolError};
 use tokio::io::AsyncReadExt as _;
 
@@ -46,12 +47,12 @@ pub enum AptError {
 impl AptError {
     /// What helps in most cases.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
-            Self::UnknownPackage { suite, .. } => Some(format!(
+            Self::UnknownPackage { suite, .. } => Some(Hint::advice(format!(
                 "run `sudo apt-get update`; the host's apt needs Debian `{suite}` in its sources"
-            )),
-            Self::Download { .. } => Some("sudo apt-get update".to_owned()),
+            ))),
+            Self::Download { .. } => Some(Hint::on_host("sudo apt-get update")),
             Self::Ask { .. } | Self::NoDependency { .. } | Self::NothingDownloaded { .. } => None,
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use banger_model::ArtifactKind as Kind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -11,24 +12,6 @@ use crate::artifact::linked_file::LinkedFile;
 
 /// The manifest's name in its directory.
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";
-
-/// A kernel or an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A kernel.
-    Kernel,
-    /// An image.
-    Image,
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Kernel => "kernel",
-            Self::Image => "image",
-        })
-    }
-}
 
 /// What a manifest of either kind tells.
 pub trait Manifest: Serialize + DeserializeOwned + Clone + Send + 'static {

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use banger_model::{ArtifactKind, Hint};
+
 use super::*;
 use crate::artifact::manifest_bytes;
 use crate::kernel::KernelManifest;
@@ -57,7 +59,7 @@ fn a_damaged_manifest_is_named_with_the_cure_and_hides_no_other() {
     fs::write(&path, &text[..text.len() / 2]).unwrap();
     let error = store.get(&"half".parse().unwrap()).unwrap_err();
     assert_eq!(error.to_string(), format!("the kernel manifest `{}` is damaged", path.display()));
-    assert_eq!(error.hint().unwrap(), "banger kernel import --force --name half --from <path>");
+    assert_eq!(error.hint(), Some(Hint::ImportAgain { kind: ArtifactKind::Kernel, name: "half".to_owned() }));
     let listing = store.list().unwrap();
     assert_eq!((listing.found.len(), listing.damaged.len()), (1, 1));
 }
@@ -93,7 +95,10 @@ fn a_cut_or_missing_or_changed_file_is_found() {
     fs::remove_file(kernel.file("vmlinuz")).unwrap();
     let error = store.verify(&kernel).unwrap_err();
     assert!(matches!(error, StoreError::ReadFile { .. }));
-    assert_eq!(error.hint().unwrap(), "banger kernel pull --force debian-12");
+    assert_eq!(
+        error.hint(),
+        Some(Hint::PullAgain { kind: ArtifactKind::Kernel, name: "debian-12".to_owned() })
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use banger_model::Sha256;
+use banger_model::{Hint, Sha256};
 use banger_sys::exec::ToolError;
 use banger_sys::files::FileError;
 
@@ -77,11 +77,11 @@ pub enum PackError {
 impl PackError {
     /// The command that helps, where there is one.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
-            Self::Compress(ToolError::Missing { tool }) => Some(format!("sudo apt-get install {tool}")),
-            Self::Exists { .. } => Some("delete it, or choose another file with `--output`".to_owned()),
-            Self::NoDirectory { path } => Some(format!("mkdir -p {}", path.display())),
+            Self::Compress(ToolError::Missing { tool }) => Some(Hint::install(tool)),
+            Self::Exists { .. } => Some(Hint::ChooseOtherFile),
+            Self::NoDirectory { path } => Some(Hint::on_host(format!("mkdir -p {}", path.display()))),
             Self::Read { .. }
             | Self::Write { .. }
             | Self::OwnHome

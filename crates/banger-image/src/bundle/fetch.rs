@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use banger_fetch::{Detour, Pace, Question, Web, WebError, WebOptions};
+use banger_model::Hint;
 use banger_sys::files::open_regular;
 use bytes::{Buf as _, Bytes};
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE, RANGE};
@@ -62,7 +63,7 @@ impl FetchError {
     }
 
     /// What to do next, where that is known.
-    pub(super) fn hint(&self) -> Option<String> {
+    pub(super) fn hint(&self) -> Option<Hint> {
         match self {
             Self::Led { source, .. } => source.place_to_trust().map(trust),
             Self::Open { .. }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use banger_model::{ImageName, KernelName, Sha256};
+use banger_model::{Hint, ImageName, KernelName, Sha256};
 use banger_sys::files::StagedDirectory;
 
 use super::error::BundleError;
@@ -60,10 +60,10 @@ pub enum BundlePullError {
 impl BundlePullError {
     /// What to type or do next, where that is known.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
-            Self::Unchecked => Some("use `--sha256 <digest>` or `--minisign-key <key>`".to_owned()),
-            Self::UnknownKernel { .. } => Some("--kernel <name>".to_owned()),
+            Self::Unchecked => Some(Hint::ProveDownload),
+            Self::UnknownKernel { .. } => Some(Hint::ChooseKernel),
             Self::Fetch { source, .. } | Self::FetchSignature { source, .. } => source.hint(),
             Self::Refused { source: BundleError::Limit(over), .. } => over.hint(),
             Self::Refused { .. } | Self::Finish(_) => None,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_ext4::FormatError;
+use banger_model::Hint;
 use banger_sys::exec::ToolError;
 use banger_sys::files::StagedDirectory;
 use futures::future::BoxFuture;
@@ -47,12 +48,12 @@ pub enum ImageBuildError {
 impl ImageBuildError {
     /// The command that helps, where there is one.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
             Self::Tool(missing) => Some(missing.hint()),
-            Self::NoSubordinateIds => {
-                Some("sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER".to_owned())
-            }
+            Self::NoSubordinateIds => Some(Hint::on_host(
+                "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
+            )),
             Self::Bootstrap(_) | Self::WriteRootfs(_) | Self::Write { .. } | Self::Finish(_) => None,
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use banger_ext4::{
     EntryBody, Ext4Reader, FormatError, Journal, ReadError, Resource, format_empty, image_size_for,
 };
-use banger_model::{DiskBytes, ImageName};
+use banger_model::{DiskBytes, Hint, ImageName};
 
 use crate::image::{AuthorizedKey, HomeSource, Image, format_options};
 
@@ -29,12 +29,10 @@ pub enum DiskError {
 impl DiskError {
     /// What to type next, where that is known.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
             Self::Format { .. } => None,
-            Self::HomeTooLarge { needed, .. } => {
-                Some(format!("make the disks larger: --disk-size {needed} (--work-size for `/root` alone)"))
-            }
+            Self::HomeTooLarge { needed, .. } => Some(Hint::EnlargeDisks { size: needed.to_string() }),
         }
     }
 }

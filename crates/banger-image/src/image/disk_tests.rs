@@ -1,6 +1,8 @@
 use std::fs;
 use std::io::Read as _;
 
+use banger_model::Hint;
+
 use super::*;
 use crate::image::Source;
 use crate::test_files::{assert_clean, key, managed_image};
@@ -107,7 +109,7 @@ fn a_home_larger_than_the_disk_is_told_with_a_size_that_is_enough() {
                 "`/root` of the image `test` does not fit on a work disk of 64M: it needs at least {needed}"
             )
         );
-        assert!(error.hint().unwrap().contains(&format!("--disk-size {needed} ")), "{:?}", error.hint());
+        assert_eq!(error.hint(), Some(Hint::EnlargeDisks { size: needed.to_string() }));
         assert!(needed.get() < 2 * bytes + (64 << 20), "{needed}");
         make_work_disk(&disk, needed, &image, &key()).unwrap();
         assert_clean(&disk);

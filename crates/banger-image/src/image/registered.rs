@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use banger_ext4::{Ext4Reader, ReadError};
-use banger_model::{ImageName, KernelName};
+use banger_model::{Hint, ImageName, KernelName};
 use banger_sys::failpoint;
 use banger_sys::files::{StagedDirectory, open_regular};
 use banger_sys::id::random_hex;
@@ -44,9 +44,11 @@ pub enum RegisterError {
 impl RegisterError {
     /// The command that helps, where there is one.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
-            Self::FileSystem { source, .. } => source.hint(),
+            Self::FileSystem { source, .. } => {
+                source.path_to_repair().map(|path| Hint::on_host(format!("e2fsck -f {}", path.display())))
+            }
             Self::Relative { .. } | Self::Look { .. } | Self::NoSystem { .. } => None,
         }
     }
@@ -110,14 +112,6 @@ impl ImageRegistration {
     #[must_use]
     pub fn name(&self) -> &ImageName {
         &self.name
-    }
-
-    /// The command that asks for it, without the name.
-    pub(crate) fn command(&self) -> String {
-        let LinkedFiles { rootfs, work_seed } = &self.files;
-        let seed = work_seed.as_ref().map(|file| format!(" --work-seed {}", file.path.display()));
-        let (kernel, seed) = (&self.kernel, seed.unwrap_or_default());
-        format!("register --rootfs {}{seed} --kernel-ref {kernel}", rootfs.path.display())
     }
 
     /// Writes the record into a directory that shall be the image's.

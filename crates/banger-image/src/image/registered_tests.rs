@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_ext4::{EntryKind, Ext4Writer, Journal, Metadata};
-use banger_model::VmName;
+use banger_model::{ArtifactKind, Hint, VmName};
 use banger_sys::paths::Paths;
 
 use super::*;
@@ -218,11 +218,7 @@ async fn a_name_that_is_taken_or_the_catalogs_is_refused() {
     assert!(matches!(taken, PullError::NameTaken { .. }), "{taken:?}");
     register("mine", Replace::Always).await.unwrap();
     let of_catalog = register("debian-bookworm", Replace::Always).await.unwrap_err();
-    let path = host.path("root.img");
-    assert_eq!(
-        of_catalog.hint().unwrap(),
-        format!("banger image register --rootfs {} --kernel-ref debian-12 --name <name>", path.display())
-    );
+    assert_eq!(of_catalog.hint(), Some(Hint::ChooseOtherName));
 }
 
 /// A service whose image `mine` is used by these VMs.
@@ -243,10 +239,7 @@ async fn an_image_that_vms_use_is_neither_removed_nor_replaced_but_promoted() {
     let refusal = "the image `mine` is used by VMs `dev`, `test`";
     let error = host.service.image_removal(&image.manifest.name).await.unwrap_err();
     assert_eq!(error.to_string(), refusal);
-    assert_eq!(
-        error.hint().as_deref(),
-        Some("banger image show mine; it can be replaced or deleted when no VM uses it")
-    );
+    assert_eq!(error.hint(), Some(Hint::ShowUsers { kind: ArtifactKind::Image, name: "mine".to_owned() }));
     let registration = ImageRegistration::inspect(request).unwrap();
     let error = host.service.register_image(registration, Replace::Always).await.unwrap_err();
     assert_eq!(error.to_string(), refusal);

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use banger_model::Hint;
 use banger_sys::files::StagedDirectory;
 use futures::future::BoxFuture;
 
@@ -37,7 +38,7 @@ pub enum KernelBuildError {
 impl KernelBuildError {
     /// The command that helps, where there is one.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
             Self::Tool(missing) => Some(missing.hint()),
             Self::Fetch(error) => error.hint(),

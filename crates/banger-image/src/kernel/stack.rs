@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use banger_model::KernelName;
+use banger_model::{Hint, KernelName};
 use banger_sys::exec::{Tool, ToolError};
 use banger_sys::files::StagedDirectory;
 
@@ -79,7 +79,7 @@ pub enum StackError {
 impl StackError {
     /// The command that helps, where there is one.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
             Self::Tool(missing) => Some(missing.hint()),
             Self::Read { .. }

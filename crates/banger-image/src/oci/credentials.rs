@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_model::Hint;
 use banger_sys::exec::{Tool, ToolError};
 use base64::Engine as _;
 use serde::Deserialize;
@@ -45,13 +46,13 @@ pub enum CredentialsError {
 
 impl CredentialsError {
     /// What to type or do next, where that is known.
-    pub(crate) fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<Hint> {
         match self {
-            Self::MissingHelper { path, program } => Some(format!(
-                "install `{program}`, or remove credsStore (or its line of credHelpers) from `{}`; to pull without a login: \
-                 DOCKER_CONFIG=/nonexistent banger image pull <image>",
+            Self::MissingHelper { path, program } => Some(Hint::advice(format!(
+                "install `{program}`, or remove credsStore (or its line of credHelpers) from `{}`; to pull without a login, set \
+                 DOCKER_CONFIG=/nonexistent",
                 path.display()
-            )),
+            ))),
             Self::Read { .. }
             | Self::Damaged { .. }
             | Self::BadAuth { .. }

@@ -12,6 +12,7 @@ use banger_ext4::{
     EntryFault, EntryKind, Ext4Writer, FormatError, Found, Metadata, TarAction, TarKind, TarMember,
     TarVisitor,
 };
+use banger_model::Hint;
 
 use super::digest::BlobDigest;
 use super::layer::{Chunks, Layer, LayerReadError};
@@ -26,7 +27,6 @@ const WHITEOUT_META: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 const HOST_KEY: &[u8] = b"etc/ssh/ssh_host_";
 /// How an image gets layers that everybody reads.
-const CONVERT: &str = "skopeo copy --dest-compress-format gzip docker://<image> oci:<directory>, then banger image pull oci:<directory>";
 /// As long as a path of Linux (`PATH_MAX`).
 const PATH_BYTES_MAX: usize = 4096;
 /// Unpacked chunks that wait to be written.
@@ -311,7 +311,7 @@ pub enum FlattenError {
 
 impl FlattenError {
     /// What to type or do next, where that is known.
-    pub(crate) fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<Hint> {
         match self {
             Self::Limit(over)
             | Self::Layer {
@@ -319,7 +319,7 @@ impl FlattenError {
                 ..
             } => over.hint(),
             Self::Layer { source: LayerError::Read(LayerReadError::UnknownCompression { .. }), .. } => {
-                Some(CONVERT.to_owned())
+                Some(Hint::ConvertLayers)
             }
             Self::Layer { .. } | Self::Write { .. } => None,
         }

@@ -3,6 +3,8 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use banger_model::Hint;
+
 use super::digest::BlobDigest;
 use super::documents::{ConfigDocument, DocumentError};
 use super::layer::Layer;
@@ -52,18 +54,16 @@ pub(crate) struct LocalImage {
 
 impl LocalImageError {
     /// What to do next, where that is known.
-    pub(super) fn hint(&self) -> Option<String> {
+    pub(super) fn hint(&self) -> Option<Hint> {
         match self {
             Self::Limit { source, .. } => source.hint(),
             Self::UnknownCompression { path, .. } => {
-                Some(format!("unpack {} and pull what comes out", shown(path)))
+                Some(Hint::advice(format!("unpack {} and pull what comes out", shown(path))))
             }
             Self::CutOff { path } if is_standard_input(path) => {
-                Some("the command before the pipe has probably failed; see what it said".to_owned())
+                Some(Hint::advice("the command before the pipe has probably failed; see what it said"))
             }
-            Self::Several { names, .. } => names.first().map(|name| {
-                format!("choose one by its name at the end of the source, as in `docker-archive:FILE:{name}`")
-            }),
+            Self::Several { names, .. } => names.first().map(|name| Hint::ChooseImage { name: name.clone() }),
             Self::Read { .. }
             | Self::NoLayout { .. }
             | Self::NoArchive { .. }

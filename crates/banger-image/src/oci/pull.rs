@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use banger_ext4::{Ext4Reader, Ext4Writer, Journal};
-use banger_model::{BelowFloor, ImageName, KernelName};
+use banger_model::{Hint, ImageName, KernelName};
 use banger_sys::files::{FileError, StagedDirectory, create_private_directory};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
@@ -125,13 +125,13 @@ pub enum OciPullError {
 impl OciPullError {
     /// What to type or do next, where that is known.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
             Self::Registry(error) => error.hint(),
             Self::Local(error) => error.hint(),
             Self::Limit(over) => over.hint(),
             Self::Flatten(error) => error.hint(),
-            Self::Write(error) => below_floor(error).map(|_| BelowFloor::HINT.to_owned()),
+            Self::Write(error) => below_floor(error).map(|_| Hint::FreeSpace),
             Self::Credentials(error) => error.hint(),
             Self::Directory(_) | Self::Cache(_) | Self::Finish(_) | Self::Incomplete => None,
         }

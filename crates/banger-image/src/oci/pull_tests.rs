@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use banger_model::DiskFloor;
+use banger_model::{DiskFloor, Hint};
 use banger_sys::files::is_staging;
 use banger_sys::paths::Paths;
 use futures::future::join_all;
@@ -314,7 +314,7 @@ async fn a_name_of_the_catalog_is_refused_before_anything_is_asked() {
     let wanted = wanted(&fake, home.path(), "debian-bookworm", "v1");
     let error = pull(&service(home.path()), &wanted).await.unwrap_err();
     assert!(matches!(error, PullError::NameOfCatalog { .. }));
-    assert!(error.hint().unwrap().ends_with("--name <name>"));
+    assert_eq!(error.hint(), Some(Hint::ChooseOtherName));
     assert!(fake.asked("").is_empty());
 }
 
@@ -515,7 +515,7 @@ async fn an_archive_on_standard_input_gives_the_image_its_name() {
     let silent = Progress::silent();
     let unnamed = service.name_archive(&source, Some(file.clone()), None, &silent).await.unwrap_err();
     assert_eq!(unnamed.to_string(), "the archive on standard input does not name its image");
-    assert_eq!(unnamed.hint().as_deref(), Some("banger image pull docker-archive:- --name <name>"));
+    assert_eq!(unnamed.hint(), Some(Hint::NameImage { source: "docker-archive:-".to_owned() }));
     let wanted = OciPull { name: "mine".parse().unwrap(), input: Some(ArchiveInput::at(file)), ..wanted };
     assert!(pull(&service, &wanted).await.is_ok(), "a name that is given needs no other one");
 }
@@ -543,7 +543,7 @@ async fn an_archive_in_a_file_names_its_image_as_one_on_standard_input_does() {
     let other: OciSource = "docker.io/team/app:v1".parse().unwrap();
     let wanted = OciPull::of(other, "app-v1".parse().unwrap(), wanted.kernel.clone());
     let refused = service.hold_oci(&wanted, banger_model::PullPolicy::Missing, &silent).await.unwrap_err();
-    assert_eq!(refused.hint().as_deref(), Some("to use the local image: banger run app-v1"));
+    assert_eq!(refused.hint(), Some(Hint::RunLocalImage { name: "app-v1".to_owned() }));
 }
 
 #[tokio::test]

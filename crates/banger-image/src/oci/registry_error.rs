@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use banger_fetch::Detour;
+use banger_model::Hint;
 
 use super::digest::BlobDigest;
 use super::documents::DocumentError;
@@ -131,20 +132,14 @@ impl RegistryError {
 
     /// What to type or do next, where that is known.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        let login = |registry: &str| match registry {
-            "docker.io" => Some("docker login".to_owned()),
-            registry => Some(format!("docker login {registry}")),
-        };
+    pub fn hint(&self) -> Option<Hint> {
+        let login = |registry: &str| Some(Hint::LogIn { registry: registry.to_owned() });
         match self {
             Self::Unauthorized { registry, .. }
             | Self::Denied { registry, .. }
             | Self::TooManyRequests { registry, .. } => login(registry),
-            Self::Client(_) => Some("sudo apt-get install ca-certificates".to_owned()),
-            Self::Reach { source, .. } if is_of_tls(source) => Some(
-                "if the registry has no TLS, pull with --insecure-http; if it has a certificate of its own, put it into /etc/docker/certs.d/<host>/ca.crt"
-                    .to_owned(),
-            ),
+            Self::Client(_) => Some(Hint::install("ca-certificates")),
+            Self::Reach { source, .. } if is_of_tls(source) => Some(Hint::TrustRegistry),
             Self::Led { source, .. } => source.place_to_trust().map(trust),
             Self::Certificate { .. }
             | Self::Slow { .. }

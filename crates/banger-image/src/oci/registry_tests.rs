@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use banger_model::Hint;
 use serde_json::json;
 
 use super::PlainHttp::{Allowed, OnLoopback};
@@ -53,7 +54,7 @@ async fn a_registry_that_wants_a_password_gets_it() {
     assert_eq!(fake.asked("manifests").len(), 3, "one refusal is enough");
     let error = registry(&fake, Credentials::Anonymous).manifest("v1").await.unwrap_err();
     assert!(matches!(error, RegistryError::Unauthorized { .. }));
-    assert_eq!(error.hint().unwrap(), format!("docker login {}", fake.host));
+    assert_eq!(error.hint(), Some(Hint::LogIn { registry: fake.host.clone() }));
 }
 
 /// Wants a token of its own token server, which gives `wanted` to whom `gives` accepts.
@@ -285,7 +286,7 @@ async fn a_registry_in_trouble_is_asked_again_but_not_for_ever() {
         matches!(error, RegistryError::TooManyRequests { retry_after: Some(after), .. } if after == wait)
     );
     assert_eq!(fake.asked("bad").len(), 3);
-    assert!(error.hint().unwrap().starts_with("docker login"));
+    assert!(matches!(error.hint(), Some(Hint::LogIn { .. })));
 }
 
 #[tokio::test]

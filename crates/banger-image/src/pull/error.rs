@@ -201,8 +201,6 @@ pub enum PullError {
     NameOfCatalog {
         /// The name.
         name: String,
-        /// What was asked for, as a command under `banger image` without the name.
-        command: String,
     },
     /// The image is here, and the kernel that its VMs boot is not.
     #[error("the image `{image}` is pulled, but its kernel `{kernel}` is not")]

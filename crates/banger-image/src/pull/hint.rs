@@ -1,7 +1,7 @@
-//! What helps against an error of a pull, or against a damaged kernel or image: the next command, where that is known. It
+//! What helps against an error of a pull, or against a damaged kernel or image, where that is known. It
 //! stands above the store because it depends on the catalog: what nobody can pull must be brought again.
 
-use banger_model::BelowFloor;
+use banger_model::Hint;
 
 use super::error::PullError;
 use crate::artifact::Kind;
@@ -12,34 +12,32 @@ use crate::oci::is_of_registry;
 impl PullError {
     /// What to type or do next, where that is known.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
-            Self::NotInCatalog { kind, .. } => Some(format!("banger {kind} list --all")),
-            Self::NotHere { kind, .. } => Some(format!("banger {kind} list")),
-            Self::NameTaken { kind, name } => Some(format!("banger {kind} show {name}")),
-            Self::InUse { kind, name, .. } => {
-                Some(format!("banger {kind} show {name}; it can be replaced or deleted when no VM uses it"))
-            }
+            Self::NotInCatalog { kind, .. } => Some(Hint::ListKnown { kind: *kind }),
+            Self::NotHere { kind, .. } => Some(Hint::ListLocal { kind: *kind }),
+            Self::NameTaken { kind, name } => Some(Hint::Show { kind: *kind, name: name.clone() }),
+            Self::InUse { kind, name, .. } => Some(Hint::ShowUsers { kind: *kind, name: name.clone() }),
             Self::Import { source, .. } => source.hint(),
-            Self::AlreadyPulled { kind, name } => Some(format!("banger {kind} pull --force {name}")),
+            Self::AlreadyPulled { kind, name } => Some(Hint::PullAgain { kind: *kind, name: name.clone() }),
             Self::Local { source, .. } => source.hint(),
             Self::Kernel { source, .. } => source.hint(),
             Self::Image { source, .. } => source.hint(),
             Self::Oci { source, .. } | Self::Input { source } => source.hint(),
-            Self::Unnamed { source_text } => Some(format!("banger image pull {source_text} --name <name>")),
+            Self::Unnamed { source_text } => Some(Hint::NameImage { source: source_text.clone() }),
             Self::Bundle { source, .. } => source.hint(),
             Self::OtherSource { name, origin, .. } if !is_of_registry(origin) => {
-                Some(format!("to use the local image: banger run {name}"))
+                Some(Hint::RunLocalImage { name: name.clone() })
             }
             Self::OtherSource { source_text, .. } => {
-                Some(format!("banger image pull {source_text} --name <name>, then use that name"))
+                Some(Hint::PullUnderOtherName { source: source_text.clone() })
             }
             Self::KernelOfImage { kernel, source, .. } => Some(match **source {
-                Self::NotInCatalog { .. } => format!("banger kernel import --name {kernel} <file>"),
-                _ => format!("banger kernel pull {kernel}; the image need not be pulled again"),
+                Self::NotInCatalog { .. } => Hint::ImportKernel { kernel: kernel.clone() },
+                _ => Hint::PullKernelOfImage { kernel: kernel.clone() },
             }),
-            Self::NameOfCatalog { command, .. } => Some(format!("banger image {command} --name <name>")),
-            Self::TooLittleSpace { .. } | Self::DiskFull { .. } => Some(BelowFloor::HINT.to_owned()),
+            Self::NameOfCatalog { .. } => Some(Hint::ChooseOtherName),
+            Self::TooLittleSpace { .. } | Self::DiskFull { .. } => Some(Hint::FreeSpace),
             Self::Refresh { .. }
             | Self::Users { .. }
             | Self::Register { .. }
@@ -53,7 +51,7 @@ impl PullError {
 impl StoreError {
     /// The command that makes it good again, where there is one.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
             Self::DamagedManifest { kind, name, .. }
             | Self::OtherName { kind, name, .. }
@@ -61,7 +59,7 @@ impl StoreError {
             | Self::WrongSize { kind, name, .. }
             | Self::WrongContent { kind, name, .. } => Some(cure(*kind, name)),
             Self::LinkedFileChanged { kind, name, .. } | Self::LinkedFileMissing { kind, name, .. } => {
-                Some(format!("banger {kind} delete {name}"))
+                Some(Hint::Delete { kind: *kind, name: name.clone() })
             }
             Self::List { .. } | Self::ReadManifest { .. } | Self::NewerManifest { .. } => None,
         }
@@ -69,14 +67,11 @@ impl StoreError {
 }
 
 /// What makes a damaged one good again: what nobody can pull must be brought again.
-fn cure(kind: Kind, name: &str) -> String {
+fn cure(kind: Kind, name: &str) -> Hint {
     let is_brought = match kind {
         Kind::Kernel => kernel_catalog().iter().all(|entry| entry.name.as_str() != name),
         Kind::Image => false,
     };
-    if is_brought {
-        format!("banger {kind} import --force --name {name} --from <path>")
-    } else {
-        format!("banger {kind} pull --force {name}")
-    }
+    let name = name.to_owned();
+    if is_brought { Hint::ImportAgain { kind, name } } else { Hint::PullAgain { kind, name } }
 }

@@ -268,7 +268,7 @@ impl ImageService {
         registration: ImageRegistration,
         replace: Replace,
     ) -> Result<Image, PullError> {
-        self.check_name(registration.name(), || registration.command())?;
+        self.check_name(registration.name())?;
         let name = registration.name().clone();
         let failed = |source| PullError::Register { name: name.to_string(), source };
         let build: Build<'_> = Box::new(move |staged| {
@@ -286,7 +286,7 @@ impl ImageService {
         registration: &ImageRegistration,
         replace: Replace,
     ) -> Result<(), PullError> {
-        self.check_name(registration.name(), || registration.command())?;
+        self.check_name(registration.name())?;
         self.images.refuse_taken(registration.name(), replace)
     }
 
@@ -398,7 +398,7 @@ impl ImageService {
     /// # Errors
     /// [`PullError::NameOfCatalog`].
     pub fn check_oci_name(&self, wanted: &OciPull) -> Result<(), PullError> {
-        self.check_name(&wanted.name, || format!("pull {}", wanted.source))
+        self.check_name(&wanted.name)
     }
 
     /// Makes an image out of a bundle. Dropping the future gives up.
@@ -421,13 +421,13 @@ impl ImageService {
     /// # Errors
     /// [`PullError::NameOfCatalog`], [`PullError::Bundle`].
     pub fn check_bundle(&self, wanted: &BundlePull) -> Result<(), PullError> {
-        self.check_name(&wanted.name, || format!("pull --bundle {}", wanted.location))?;
+        self.check_name(&wanted.name)?;
         wanted.check().map_err(|error| of_bundle(wanted, error))
     }
 
-    fn check_name(&self, name: &ImageName, command: impl FnOnce() -> String) -> Result<(), PullError> {
+    fn check_name(&self, name: &ImageName) -> Result<(), PullError> {
         if self.image_catalog.iter().any(|entry| entry.name == *name) {
-            return Err(PullError::NameOfCatalog { name: name.to_string(), command: command() });
+            return Err(PullError::NameOfCatalog { name: name.to_string() });
         }
         Ok(())
     }

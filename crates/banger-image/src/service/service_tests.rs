@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use banger_model::{ArtifactKind, Hint};
 use banger_sys::files::{StagedDirectory, is_staging};
 use futures::future::{BoxFuture, join_all};
 use tokio::sync::{Barrier, Semaphore};
@@ -174,7 +175,10 @@ async fn an_explicit_pull_of_what_is_there_is_refused_unless_forced() {
     service.pull_kernel(&debian(), Replace::Never, &silent).await.unwrap();
     let error = service.pull_kernel(&debian(), Replace::Never, &silent).await.unwrap_err();
     assert_eq!(error.to_string(), "the kernel `debian-12` is already pulled");
-    assert_eq!(error.hint().unwrap(), "banger kernel pull --force debian-12");
+    assert_eq!(
+        error.hint(),
+        Some(Hint::PullAgain { kind: ArtifactKind::Kernel, name: "debian-12".to_owned() })
+    );
     service.pull_kernel(&debian(), Replace::Always, &silent).await.unwrap();
     assert_eq!(fake.builds.load(Ordering::SeqCst), 2);
 }
@@ -234,7 +238,10 @@ async fn a_damaged_kernel_is_an_error_until_a_forced_pull() {
     std::fs::write(kernel.vmlinuz().unwrap(), "").unwrap();
     let error = service.ensure_kernel(&debian(), &silent).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot use the local kernel `debian-12`");
-    assert_eq!(error.hint().unwrap(), "banger kernel pull --force debian-12");
+    assert_eq!(
+        error.hint(),
+        Some(Hint::PullAgain { kind: ArtifactKind::Kernel, name: "debian-12".to_owned() })
+    );
     service.pull_kernel(&debian(), Replace::Always, &silent).await.unwrap();
     service.ensure_kernel(&debian(), &silent).await.unwrap();
 }

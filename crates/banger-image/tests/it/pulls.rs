@@ -5,6 +5,7 @@ use std::path::Path;
 
 use banger_ext4::{EntryBody, Ext4Reader};
 use banger_image::{AuthorizedKey, Image, ImageService, OciPull, PlainHttp, Progress, PullError, Replace};
+use banger_model::Hint;
 use banger_sys::paths::Paths;
 
 use crate::layout::Layout;
@@ -95,7 +96,7 @@ async fn a_closed_registry_lets_in_who_has_logged_in_with_docker() {
     registry.push(&layout.path(), "v2", "app:v2", &["--dest-creds", "ada:hunter2"]);
     let source = format!("{}/app:v2", registry.host);
     let error = place.pull(&source, "app").await.unwrap_err();
-    assert_eq!(error.hint().unwrap(), format!("docker login {}", registry.host));
+    assert_eq!(error.hint(), Some(Hint::LogIn { registry: registry.host.clone() }));
     let docker = place.home.path().join("docker");
     fs::create_dir(&docker).unwrap();
     let login = |auth: &str| {

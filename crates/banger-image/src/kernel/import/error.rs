@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use banger_model::{Distro, NameError, Sha256};
+use banger_model::{Distro, Hint, NameError, Sha256};
 
 use super::KernelBundleError;
 use crate::kernel::deb::DebError;
@@ -74,7 +74,7 @@ pub enum ImportError {
 impl ImportError {
     /// The command that helps, where there is one.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Hint> {
         match self {
             Self::Stack(error) => error.hint(),
             Self::Read { .. }

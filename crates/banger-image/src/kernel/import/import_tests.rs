@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
+use banger_model::{ArtifactKind, Hint};
 use banger_sys::paths::Paths;
 
 use super::*;
@@ -355,7 +356,7 @@ async fn a_taken_name_is_refused_unless_forced_also_when_what_has_it_is_damaged(
         error.to_string(),
         "the kernel `mine` already exists; replace it with `--force`, or choose another name with `--name`"
     );
-    assert_eq!(error.hint().unwrap(), "banger kernel show mine");
+    assert_eq!(error.hint(), Some(Hint::Show { kind: ArtifactKind::Kernel, name: "mine".to_owned() }));
     fs::write(home.path("state/kernels/mine/manifest.json"), "{").unwrap();
     assert!(matches!(home.import(named("mine", of_root(&root))).await, Err(PullError::NameTaken { .. })));
     home.import_over(named("mine", of_root(&root)), Replace::Always).await.unwrap();
