@@ -45,7 +45,7 @@ pub(crate) fn words(hint: &Hint) -> Option<String> {
         }
         Hint::ChooseOtherName => "choose another name with `--name <name>`".to_owned(),
         Hint::ChooseImage { name } => {
-            format!("choose one by its name at the end of the source, as in `docker-archive:FILE:{name}`")
+            format!("choose one by its name at the end of the source, as in `FILE:{name}`")
         }
         Hint::ChooseKernel => "--kernel <name>".to_owned(),
         Hint::ProveDownload => "use `--sha256 <digest>` or `--minisign-key <key>`".to_owned(),

@@ -179,6 +179,18 @@ mod tests {
     }
 
     #[test]
+    fn a_list_says_when_vms_expire_if_any_does() {
+        let expiring = VmView { expires_at: Some("2026-01-01T09:30:00Z".into()), ..vm() };
+        insta::assert_snapshot!(vm_table(&[expiring.clone(), vm()], "2026-01-01T02:00:00Z".parse().unwrap()), @r"
+        ID        NAME  STATE   IMAGE            VCPU  MEM    DISK  CREATED      EXPIRES
+        01234567  dev   failed  debian-bookworm  2     1536M  8G    2 hours ago  in 7 hours
+        01234567  dev   failed  debian-bookworm  2     1536M  8G    2 hours ago  -
+        ");
+        let sheet = vm_sheet(&expiring, "2026-01-01T02:00:00Z".parse().unwrap());
+        assert!(sheet.contains("expires     in 7 hours (2026-01-01T09:30:00Z)\n"), "{sheet}");
+    }
+
+    #[test]
     fn work_in_its_middle_and_a_hung_guest_show_in_the_state() {
         let running = VmView { state: VmState::Running, ..vm() };
         let created = VmView { state: VmState::Created, ..vm() };

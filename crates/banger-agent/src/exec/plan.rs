@@ -27,8 +27,10 @@ pub(super) const PATH_DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbi
 pub(crate) enum PlanError {
     #[error(transparent)]
     Account(#[from] AccountError),
-    #[error("an argument or a variable contains a zero byte")]
+    #[error("an argument of the command contains a zero byte")]
     ZeroByte(#[from] NulError),
+    #[error("the variable `{name}` contains a zero byte")]
+    VariableZeroByte { name: String },
     #[error("the name of a variable is empty or contains `=`")]
     VariableName,
     #[error("the working directory `{directory}` does not exist")]
@@ -42,7 +44,7 @@ impl PlanError {
         match self {
             Self::Account(_) => Reason::NoSuchUser,
             Self::NoWorkingDirectory { .. } | Self::WorkingDirectory { .. } => Reason::BadWorkingDirectory,
-            Self::ZeroByte(_) | Self::VariableName => Reason::Other,
+            Self::ZeroByte(_) | Self::VariableZeroByte { .. } | Self::VariableName => Reason::Other,
         }
     }
 }
@@ -79,9 +81,15 @@ pub(crate) fn image(start: &ExecStart, account: &Account, shell: Shell) -> Resul
         argv: argv?,
         environment: variables
             .into_iter()
-            .map(|(name, value)| CString::new([name, b"=".to_vec(), value].concat()))
+            .map(|(name, value)| variable(&name, &value))
             .collect::<Result<_, _>>()?,
     })
+}
+
+fn variable(name: &[u8], value: &[u8]) -> Result<CString, PlanError> {
+    // The position that the source of the error has is of no use to anybody.
+    CString::new([name, b"=", value].concat())
+        .map_err(|_nul| PlanError::VariableZeroByte { name: String::from_utf8_lossy(name).into_owned() })
 }
 
 /// Opens the initial working directory: the requested one, or else the home, or else the root.
@@ -246,5 +254,9 @@ mod tests {
         start_with_name.environment.push(EnvironmentVariable { name: "A=B".into(), value: "1".into() });
         assert!(matches!(image(&start_with_name, &root(), Shell::Login), Err(PlanError::VariableName)));
         assert!(matches!(image(&start(&[b"a\0b"]), &root(), Shell::Login), Err(PlanError::ZeroByte(_))));
+        let mut start = start(&[b"x"]);
+        start.environment.push(EnvironmentVariable { name: "A".into(), value: "b\0c".into() });
+        let told = image(&start, &root(), Shell::Login).unwrap_err().to_string();
+        assert_eq!(told, "the variable `A` contains a zero byte");
     }
 }

@@ -56,9 +56,6 @@ pub(super) fn open_layout(
     }
     let archive = match place.open(scratch, cancelled) {
         Err(LocalImageError::NoArchive { path }) => return Err(LocalImageError::NoLayout { path }),
-        Err(LocalImageError::Read { path, source }) if source.kind() == io::ErrorKind::NotFound => {
-            return Err(LocalImageError::NoLayout { path });
-        }
         opened => opened?,
     };
     match (archive.has(INDEX), archive.has(MANIFEST)) {
@@ -87,7 +84,11 @@ pub(super) fn open_archive(
 
 impl Place {
     fn open(&self, scratch: &Scratch<'_>, cancelled: &Cancelled) -> Result<Archive, LocalImageError> {
-        let failed = |source| LocalImageError::Read { path: self.path.clone(), source };
+        let path = self.path.clone();
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => LocalImageError::Missing { path },
+            _ => LocalImageError::Read { path, source },
+        };
         Archive::open(&self.path, open_regular(&self.file).map_err(failed)?, scratch, cancelled)
     }
 }

@@ -17,6 +17,8 @@ const DOCUMENT_BYTES_MAX: u64 = 8 << 20;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum LocalImageError {
+    #[error("{} does not exist", shown(path))]
+    Missing { path: PathBuf },
     #[error("cannot read {}", shown(path))]
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not an OCI image layout, neither as a directory nor in a tar", shown(path))]
@@ -64,7 +66,8 @@ impl LocalImageError {
                 Some(Hint::advice("the command before the pipe has probably failed; see what it said"))
             }
             Self::Several { names, .. } => names.first().map(|name| Hint::ChooseImage { name: name.clone() }),
-            Self::Read { .. }
+            Self::Missing { .. }
+            | Self::Read { .. }
             | Self::NoLayout { .. }
             | Self::NoArchive { .. }
             | Self::CutOff { .. }

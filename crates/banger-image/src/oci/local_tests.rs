@@ -298,3 +298,13 @@ fn an_archive_tells_what_its_image_is_called() {
         ["v1", "docker.io/team/app:v1"]
     );
 }
+
+#[test]
+fn a_path_that_does_not_exist_is_told_as_that_whatever_was_expected_there() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("nope");
+    for open in [open_layout as Open, open_archive] {
+        let told = opened(&path, None, open).unwrap_err();
+        assert_eq!(told.to_string(), format!("`{}` does not exist", path.display()));
+    }
+}

@@ -560,7 +560,7 @@ type OpenLocal = fn(&Place, &Scratch<'_>, &Cancelled) -> Result<Local, LocalImag
 fn of_this_host(source: &OciSource) -> Result<(OpenLocal, PathBuf, Option<String>), &Reference> {
     match source {
         OciSource::Registry(reference) => Err(reference),
-        OciSource::Layout { path, tag } => Ok((open_layout, path.clone(), tag.clone())),
+        OciSource::Layout { path, tag, .. } => Ok((open_layout, path.clone(), tag.clone())),
         OciSource::Archive { file, name } => Ok((open_archive, file.clone(), name.clone())),
     }
 }

@@ -28,6 +28,8 @@ pub enum OciSource {
         path: PathBuf,
         /// Which image of it; without one it has to be the only one.
         tag: Option<String>,
+        /// Whether it was called a tar. What is there decides; this only says how it is written again.
+        is_archive: bool,
     },
     /// A file that `docker save` has written.
     Archive {
@@ -60,7 +62,7 @@ impl OciSource {
     pub fn default_name(&self) -> Result<ImageName, NameError> {
         let text = match self {
             Self::Registry(reference) => reference.local_name(),
-            Self::Layout { path, tag } => {
+            Self::Layout { path, tag, .. } => {
                 let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
                 let stem = stem.unwrap_or_default().to_string_lossy();
                 match tag.as_deref() {
@@ -101,6 +103,16 @@ impl OciSource {
         }
     }
 
+    /// Tells whether this text, an origin without its digest, means the same place: a layout in a tar is one by both of its
+    /// names.
+    pub(crate) fn is_place(&self, text: &str) -> bool {
+        let plain = |text: &str| match text.strip_prefix(LAYOUT_ARCHIVE) {
+            Some(rest) => format!("{LAYOUT}{rest}"),
+            None => text.to_owned(),
+        };
+        plain(text) == plain(&self.to_string())
+    }
+
     /// Tells whether this text is a path's source, whose path may be relative to its writer's directory.
     fn split(text: &str) -> Option<(&'static str, &str)> {
         [LAYOUT, LAYOUT_ARCHIVE, ARCHIVE]
@@ -131,7 +143,7 @@ impl FromStr for OciSource {
         }
         let path = PathBuf::from(path);
         Ok(match prefix {
-            LAYOUT | LAYOUT_ARCHIVE => Self::Layout { path, tag: name },
+            LAYOUT | LAYOUT_ARCHIVE => Self::Layout { path, tag: name, is_archive: prefix == LAYOUT_ARCHIVE },
             _ => Self::Archive { file: path, name },
         })
     }
@@ -141,7 +153,8 @@ impl fmt::Display for OciSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (prefix, path, name) = match self {
             Self::Registry(reference) => return reference.fmt(formatter),
-            Self::Layout { path, tag } => (LAYOUT, path, tag),
+            Self::Layout { path, tag, is_archive: false } => (LAYOUT, path, tag),
+            Self::Layout { path, tag, is_archive: true } => (LAYOUT_ARCHIVE, path, tag),
             Self::Archive { file, name } => (ARCHIVE, file, name),
         };
         write!(formatter, "{prefix}{}", path.display())?;
@@ -196,8 +209,11 @@ mod tests {
         }
         for text in ["docker-archive:-", "oci-archive:-:v1", "oci:-", "docker-archive:-:app:1"] {
             assert!(source(text).is_standard_input(), "{text}");
-            assert_eq!(source(text).to_string(), text.replace("oci-archive", "oci"));
+            assert_eq!(source(text).to_string(), text);
         }
+        assert!(source("oci-archive:/a.tar:v1").is_place("oci:/a.tar:v1"));
+        assert!(!source("oci:/a.tar:v1").is_place("oci:/a.tar"));
+        assert!(!source("docker-archive:/a.tar").is_place("oci:/a.tar"));
         assert!(!source("docker-archive:/-").is_standard_input());
         assert_eq!(source("docker://alpine"), source("docker.io/library/alpine:latest"));
         for text in ["oci:relative", "oci:", "docker-archive:x.tar", "Bad"] {

@@ -132,5 +132,5 @@ impl ImageService {
 fn is_of(image: &Image, wanted: &OciPull) -> bool {
     let origin = image.manifest.origin.as_str();
     // What came in another way has no digest, and is no image of any source.
-    place_of(origin) != origin && place_of(origin) == wanted.source.to_string()
+    place_of(origin) != origin && wanted.source.is_place(place_of(origin))
 }
