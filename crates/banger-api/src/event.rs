@@ -23,6 +23,9 @@ pub enum EventKind {
     VmPaused,
     /// It goes on.
     VmResumed,
+    /// Writes of a running VM's guest have failed, and its VMM has told the guest so instead of pausing it; `message` tells
+    /// why.
+    VmWritesFailed,
     /// A VM is started all the same: `message` tells what may not work, or could be better.
     VmWarning,
     /// A running VM has lost its network; `message` tells what becomes of it.

@@ -2,8 +2,8 @@
 
 use banger_model::whole_number::{natural, optional_natural};
 use banger_model::{
-    DiskBytes, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, NetworkTrouble, PauseReason,
-    PullPolicy, Ttl, TtlChange, VcpuCount, VmId, VmName, VmSizes, VmState, WantedVmm,
+    DiskBytes, DiskTrouble, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, NetworkTrouble,
+    PauseReason, PullPolicy, Ttl, TtlChange, VcpuCount, VmId, VmName, VmSizes, VmState, WantedVmm,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -217,6 +217,9 @@ pub struct VmView {
     /// Its guest stands still: the host's disk did not take what it wrote. It goes on by itself when there is room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<PauseReason>,
+    /// Writes of its guest have failed since its machine started, for this reason. It stays until the next start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_trouble: Option<DiskTrouble>,
     /// Why it has no network now, although it was started with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_trouble: Option<NetworkTrouble>,

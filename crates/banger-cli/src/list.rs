@@ -87,6 +87,7 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
         ("id", Some(vm.id.to_string())),
         ("state", Some(state_text(vm))),
         ("paused", vm.paused.map(|reason| paused_text(reason).to_owned())),
+        ("disks", vm.disk_trouble.map(|trouble| trouble.as_str().to_owned())),
         ("network", vm.network_trouble.map(|trouble| trouble.as_str().to_owned())),
         ("image", Some(vm.image.to_string())),
         ("kernel", Some(vm.kernel.to_string())),
@@ -135,6 +136,7 @@ fn state_text(vm: &VmView) -> String {
         (Some(PendingWork::Reboot), _) => "rebooting",
         (Some(PendingWork::Create) | None, Some(reason)) => return format!("paused: {reason}"),
         (Some(PendingWork::Create) | None, None) if vm.is_unresponsive => "unresponsive",
+        (Some(PendingWork::Create) | None, None) if vm.disk_trouble.is_some() => "running, writes lost",
         (Some(PendingWork::Create) | None, None) if vm.network_trouble.is_some() => "running, no network",
         (Some(PendingWork::Create) | None, None) => vm.state.as_str(),
     };
@@ -155,7 +157,7 @@ fn paused_text(reason: PauseReason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use banger_model::NetworkTrouble;
+    use banger_model::{DiskTrouble, NetworkTrouble};
 
     use super::*;
 
@@ -199,6 +201,7 @@ mod tests {
             state_text(&running),
             state_text(&VmView { is_unresponsive: true, ..running.clone() }),
             state_text(&VmView { network_trouble: Some(NetworkTrouble::Lost), ..running.clone() }),
+            state_text(&VmView { disk_trouble: Some(DiskTrouble::HostDiskFull), ..running.clone() }),
             state_text(&VmView { paused: Some(PauseReason::HostDiskFull), ..running.clone() }),
             state_text(&pending(&created, PendingWork::Create)),
             state_text(&pending(&VmView { state: VmState::Starting, ..vm() }, PendingWork::Create)),
@@ -210,6 +213,7 @@ mod tests {
                 "running",
                 "unresponsive",
                 "running, no network",
+                "running, writes lost",
                 "paused: host disk full",
                 "creating",
                 "starting",

@@ -2,6 +2,7 @@
 //! never holds an invalid name or size. No I/O, no async, no clock.
 
 mod disk_floor;
+mod disk_trouble;
 mod distro;
 mod hint;
 mod host_path;
@@ -24,6 +25,7 @@ mod vmm;
 pub mod whole_number;
 
 pub use disk_floor::{BelowFloor, DiskFloor, DiskRoom};
+pub use disk_trouble::DiskTrouble;
 pub use distro::{BadSha256, Distro, Sha256, UnknownDistro};
 pub use hint::{ArtifactKind, Hint};
 pub use host_path::{HostPath, HostPathError};

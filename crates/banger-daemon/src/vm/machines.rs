@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger_model::{Announced, EndCause, NetworkTrouble, PauseReason, VmId, WayOut};
+use banger_model::{Announced, DiskTrouble, EndCause, NetworkTrouble, PauseReason, VmId, WayOut};
 use banger_sys::memory_kill::KillCount;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::{Machine, MachineEnd};
@@ -143,6 +143,11 @@ impl Machines {
             Health::Paused(reason) => Some(reason),
             Health::Answers | Health::Silent => None,
         }
+    }
+
+    /// Tells why writes of a VM's guest have failed, if any have.
+    pub(super) fn disk_trouble(&self, id: &VmId) -> Option<DiskTrouble> {
+        self.get(id).and_then(|machine| *machine.disk().borrow())
     }
 
     /// Tells why the VM's machine has no network.

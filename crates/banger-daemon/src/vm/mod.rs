@@ -9,6 +9,7 @@ mod bound;
 mod change;
 mod console;
 mod create;
+mod disk;
 mod doors;
 mod ending;
 mod endings;

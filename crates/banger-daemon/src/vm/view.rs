@@ -1,7 +1,7 @@
 //! A VM as clients see it.
 
 use banger_api::{PendingWork, VmView};
-use banger_model::{NetworkTrouble, PauseReason, VmSizes, VmState};
+use banger_model::{DiskTrouble, NetworkTrouble, PauseReason, VmSizes, VmState};
 use banger_store::{Pending, VmRow};
 use jiff::Timestamp;
 
@@ -16,6 +16,8 @@ pub(super) struct Presence {
     pub(super) away_since_ms: Option<i64>,
     /// Why its guest stands still.
     pub(super) paused: Option<PauseReason>,
+    /// Why writes of its guest have failed.
+    pub(super) disk_trouble: Option<DiskTrouble>,
     /// Why it has no network.
     pub(super) network_trouble: Option<NetworkTrouble>,
     /// When its time to live ends.
@@ -52,6 +54,7 @@ pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
             .filter(|_since| row.state == VmState::Running)
             .map(time_text),
         paused: presence.paused.filter(|_| row.state == VmState::Running),
+        disk_trouble: presence.disk_trouble.filter(|_| row.state == VmState::Running),
         network_trouble: presence.network_trouble.filter(|_| row.state == VmState::Running),
         needs_restart: match row.machine {
             Some(_) => other_sizes(row).is_some(),

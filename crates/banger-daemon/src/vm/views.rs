@@ -55,6 +55,7 @@ impl Views {
             is_silent: self.machines.health(&row.id) == Some(Health::Silent),
             away_since_ms: self.machines.away_since_ms(&row.id),
             paused: self.machines.paused(&row.id),
+            disk_trouble: self.machines.disk_trouble(&row.id),
             network_trouble: self.machines.network_trouble(&row.id),
             expires_at_ms: self.lifetimes.of(row).expires_at_ms(),
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use banger_daemon::vmm_source::{ChosenVmm, NoVmm, VmmSource};
-use banger_model::{GuestNetwork, WantedVmm};
+use banger_model::{DiskTrouble, GuestNetwork, NetworkTrouble, WantedVmm};
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::fake::{FakeNetwork, FakeVmm};
 use banger_vmm::selection::ChoiceError;
@@ -16,6 +16,7 @@ use banger_vmm::{
     Network, RunState, StartError, Vmm, VmmKind, WriteFailure,
 };
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 
 use crate::gate::Gate;
 use crate::machines::processes_of;
@@ -34,6 +35,8 @@ pub struct Behaviour {
     pub network: Mutex<FakeNetwork>,
     /// Guests stand still for this reason, until they are let go.
     pub stands_still: Mutex<Option<WriteFailure>>,
+    /// What has become of writes of all guests.
+    pub disk: watch::Sender<Option<DiskTrouble>>,
     /// What is said of every choice.
     pub warnings: Mutex<Vec<String>>,
 }
@@ -55,6 +58,7 @@ impl FakeVmms {
             has_silent_guests: AtomicBool::new(false),
             network: Mutex::default(),
             stands_still: Mutex::default(),
+            disk: watch::Sender::default(),
             warnings: Mutex::default(),
         };
         Self { agent: agent.to_owned(), home: home.to_owned(), behaviour: Arc::new(behaviour) }
@@ -185,8 +189,12 @@ impl Machine for TestMachine {
         self.inner.connect(port, deadline).await
     }
 
-    fn network(&self) -> tokio::sync::watch::Receiver<Option<banger_model::NetworkTrouble>> {
+    fn network(&self) -> watch::Receiver<Option<NetworkTrouble>> {
         self.inner.network()
+    }
+
+    fn disk(&self) -> watch::Receiver<Option<DiskTrouble>> {
+        self.behaviour.disk.subscribe()
     }
 
     async fn run_state(&self) -> Result<RunState, ControlError> {

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use banger_api::{ErrorCode, EventKind};
-use banger_model::{DiskFloor, Hint, PauseReason, VmState};
+use banger_model::{DiskFloor, DiskTrouble, Hint, PauseReason, VmState};
 use banger_vmm::WriteFailure;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -60,6 +60,15 @@ fn kinds(sandbox: &Sandbox) -> Vec<String> {
 
 fn word(kind: EventKind) -> String {
     serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned()
+}
+
+async fn wait_for_event(sandbox: &Sandbox, kind: EventKind) {
+    let told = async {
+        while !kinds(sandbox).contains(&word(kind)) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("nobody tells it");
 }
 
 /// A sandbox with a VM `dev` that runs, and a daemon that sees no room.
@@ -132,19 +141,28 @@ async fn a_guest_that_stands_still_is_paused_and_goes_on_by_itself_when_there_is
     sandbox.disk_floor = DiskFloor::Bytes(0);
     sandbox.start_daemon().await;
     sandbox.wait_for("dev", |vm| vm.paused.is_none()).await;
-    let (output, _) = {
-        let gone_on = async {
-            while !kinds(&sandbox).contains(&word(EventKind::VmResumed)) {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, gone_on).await.expect("nobody tells that it goes on");
-        sandbox.exec("dev", &[b"echo", b"up"]).await
-    };
+    wait_for_event(&sandbox, EventKind::VmResumed).await;
+    let (output, _) = sandbox.exec("dev", &[b"echo", b"up"]).await;
     assert_eq!(output, b"up\n");
     let told = kinds(&sandbox);
     assert!(told.contains(&word(EventKind::VmPaused)), "{told:?}");
     assert!(!told.contains(&word(EventKind::VmUnresponsive)), "{told:?}");
+}
+
+/// Firecracker does not pause a guest whose write meets a full disk.
+#[tokio::test]
+async fn a_guest_that_has_lost_writes_is_told_until_its_machine_ends() {
+    let sandbox = Sandbox::start().await;
+    sandbox.create("dev").await;
+    assert_eq!(sandbox.vm("dev").await.unwrap().disk_trouble, None);
+    sandbox.vmms.behaviour.disk.send_replace(Some(DiskTrouble::HostDiskFull));
+    let vm = sandbox.vm("dev").await.unwrap();
+    assert_eq!((vm.state, vm.disk_trouble), (VmState::Running, Some(DiskTrouble::HostDiskFull)));
+    wait_for_event(&sandbox, EventKind::VmWritesFailed).await;
+    let told = sandbox.store().events(0, 1000).unwrap().into_iter().map(|row| row.event.message);
+    assert!(told.flatten().any(|message| message == DiskTrouble::HostDiskFull.to_string()));
+    sandbox.act("dev", "stop").await.unwrap();
+    assert_eq!(sandbox.vm("dev").await.unwrap().disk_trouble, None);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use banger_model::NetworkTrouble;
+use banger_model::{DiskTrouble, NetworkTrouble};
 use tokio::sync::watch;
 
 use super::{
@@ -60,6 +60,12 @@ pub trait Machine: Send + Sync {
         watch::channel(None).1
     }
 
+    /// Tells whether writes of the guest have failed, now and from now on; nothing as a rule. A VMM that pauses its guest
+    /// instead tells so by [`Machine::run_state`].
+    fn disk(&self) -> watch::Receiver<Option<DiskTrouble>> {
+        watch::channel(None).1
+    }
+
     /// Tells what the machine uses and has moved.
     async fn stats(&self) -> Result<MachineStats, ControlError> {
         Err(ControlError::NotSupported { vmm: self.handle().vmm, action: "tell figures" })
@@ -74,7 +80,7 @@ pub enum RunState {
     /// Somebody has stopped them.
     Paused,
     /// The VMM has stopped them in the middle of a write that the host's disk did not take. [`Machine::resume`] writes
-    /// it again. Firecracker does not do this: its guest sees an error of its disk.
+    /// it again. Firecracker does not do this: see [`Machine::disk`].
     WriteFailed(WriteFailure),
 }
 

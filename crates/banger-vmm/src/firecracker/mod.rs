@@ -18,6 +18,7 @@ mod config;
 mod confine;
 mod control;
 mod driver;
+mod failed_writes;
 mod host;
 mod jail;
 mod jail_host;

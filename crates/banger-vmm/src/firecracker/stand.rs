@@ -16,7 +16,7 @@ use super::control::FirecrackerControl;
 use super::driver::Firecracker;
 use super::network::Restart;
 use super::places::Places;
-use super::{bell, jail_host, metrics};
+use super::{bell, failed_writes, jail_host, metrics};
 use crate::contract::{AdoptError, Machine as _, MachineHandle};
 use crate::machine::{Listener, Presence, RunningMachine};
 
@@ -74,6 +74,7 @@ fn attend(
         .with_network(Some(Box::new(restart)))
         .with_task(answering)
         .with_log(places.vmm_log.clone())
+        .with_disk_watch(failed_writes::watch(places.vmm_log.clone()))
         .with_task(add_up_metrics(places.clone()));
     match pager {
         Some(pager) => machine.with_task(end_without(pager.into(), process.into())),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use banger_model::NetworkTrouble;
+use banger_model::{DiskTrouble, NetworkTrouble};
 use banger_sys::launch::Started;
 use banger_sys::log_guard;
 use banger_sys::process::ProcessIdentity;
@@ -46,6 +46,7 @@ pub(crate) struct RunningMachine {
     control: Box<dyn Control>,
     presence: Presence,
     network: watch::Receiver<Option<NetworkTrouble>>,
+    disk: watch::Receiver<Option<DiskTrouble>>,
     /// What runs beside the machine for as long as it is held: held, not looked at.
     tasks: Vec<AbortOnDropHandle<()>>,
     warnings: Vec<String>,
@@ -86,8 +87,8 @@ impl RunningMachine {
     fn new(handle: MachineHandle, lifetime: Lifetime, control: Box<dyn Control>, presence: Presence) -> Self {
         let logs = [handle.console_log.clone(), error_log(&handle.console_log)];
         let tasks = logs.into_iter().map(log_guard::spawn).collect();
-        let (_no_trouble, network) = watch::channel(None);
-        Self { handle, lifetime, control, presence, network, tasks, warnings: Vec::new() }
+        let (network, disk) = (watch::channel(None).1, watch::channel(None).1);
+        Self { handle, lifetime, control, presence, network, disk, tasks, warnings: Vec::new() }
     }
 
     /// Notes what the start had to do without.
@@ -110,6 +111,15 @@ impl RunningMachine {
         let beside = self.lifetime.companions();
         let (network, task) = network::keep(carriers, restart, beside, self.lifetime.end_token());
         self.network = network;
+        self.with_task(task)
+    }
+
+    /// Tells of failed writes what the task finds out.
+    pub(crate) fn with_disk_watch(
+        mut self,
+        (trouble, task): (watch::Receiver<Option<DiskTrouble>>, AbortOnDropHandle<()>),
+    ) -> Self {
+        self.disk = trouble;
         self.with_task(task)
     }
 
@@ -222,6 +232,10 @@ impl Machine for RunningMachine {
 
     fn network(&self) -> watch::Receiver<Option<NetworkTrouble>> {
         self.network.clone()
+    }
+
+    fn disk(&self) -> watch::Receiver<Option<DiskTrouble>> {
+        self.disk.clone()
     }
 
     async fn stats(&self) -> Result<MachineStats, ControlError> {
