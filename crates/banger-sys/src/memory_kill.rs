@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Longest record of the kernel's log.
 const RECORD_BYTES_MAX: usize = 8 * 1024;
@@ -15,8 +15,9 @@ const RECORDS_MAX: usize = 100_000;
 /// The counter of kills in a process's cgroup at one moment.
 #[derive(Clone, Debug)]
 pub struct KillCount {
-    file: PathBuf,
-    count: u64,
+    cgroup: Counter,
+    /// Includes the cgroup and remains when that is removed with its process, as a jail's is.
+    parent: Option<Counter>,
 }
 
 impl KillCount {
@@ -25,16 +26,39 @@ impl KillCount {
     pub fn of(pid: u32) -> Option<Self> {
         let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
         let cgroup = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        let file = PathBuf::from("/sys/fs/cgroup").join(cgroup).join("memory.events");
+        Self::of_cgroup(&Path::new("/sys/fs/cgroup").join(cgroup))
+    }
+
+    fn of_cgroup(cgroup: &Path) -> Option<Self> {
+        Some(Self { cgroup: Counter::of(cgroup)?, parent: cgroup.parent().and_then(Counter::of) })
+    }
+
+    /// Tells whether a process of the cgroup was killed since. If the cgroup is gone, the process may also have been one of its
+    /// siblings'.
+    #[must_use]
+    pub fn has_grown(&self) -> bool {
+        let growth = self.cgroup.has_grown().or_else(|| self.parent.as_ref()?.has_grown());
+        growth.unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Counter {
+    file: PathBuf,
+    count: u64,
+}
+
+impl Counter {
+    fn of(cgroup: &Path) -> Option<Self> {
+        let file = cgroup.join("memory.events");
         let count = kills(&fs::read_to_string(&file).ok()?)?;
         Some(Self { file, count })
     }
 
-    /// Tells whether a process of the cgroup was killed since.
-    #[must_use]
-    pub fn has_grown(&self) -> bool {
-        let now = fs::read_to_string(&self.file).ok();
-        now.and_then(|events| kills(&events)).is_some_and(|now| now > self.count)
+    /// `None` if the cgroup is gone.
+    fn has_grown(&self) -> Option<bool> {
+        let now = kills(&fs::read_to_string(&self.file).ok()?)?;
+        Some(now > self.count)
     }
 }
 
@@ -96,16 +120,29 @@ mod tests {
     }
 
     #[test]
-    fn the_counter_is_read_among_others() {
-        assert_eq!(kills("low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\noom_group_kill 0\n"), Some(2));
+    fn the_counter_is_read_among_others_and_the_parents_once_the_cgroup_is_gone() {
+        let parent = tempfile::tempdir().unwrap();
+        let cgroup = parent.path().join("vm");
+        fs::create_dir(&cgroup).unwrap();
+        let write = |directory: &Path, kills: u32| {
+            let events = format!("low 0\noom 5\noom_kill {kills}\noom_group_kill 0\n");
+            fs::write(directory.join("memory.events"), events).unwrap();
+        };
+        assert!(KillCount::of_cgroup(&cgroup).is_none());
         assert_eq!(kills("low 0\n"), None);
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("memory.events");
-        let count = KillCount { file: file.clone(), count: 2 };
-        assert!(!count.has_grown());
-        std::fs::write(&file, "oom_kill 2\n").unwrap();
-        assert!(!count.has_grown());
-        std::fs::write(&file, "oom_kill 3\n").unwrap();
+        write(&cgroup, 2);
+        assert!(!KillCount::of_cgroup(&cgroup).unwrap().has_grown());
+        write(parent.path(), 7);
+        let count = KillCount::of_cgroup(&cgroup).unwrap();
+        write(parent.path(), 8);
+        assert!(!count.has_grown(), "a process of another cgroup was killed");
+        write(&cgroup, 3);
         assert!(count.has_grown());
+        fs::remove_dir_all(&cgroup).unwrap();
+        assert!(count.has_grown());
+        write(parent.path(), 7);
+        assert!(!count.has_grown());
+        fs::remove_file(parent.path().join("memory.events")).unwrap();
+        assert!(!count.has_grown());
     }
 }
