@@ -7,12 +7,14 @@
 mod detour;
 mod guard;
 mod pace;
+mod patience;
 mod reach;
 mod tls_probe;
 mod web;
 
 pub use detour::Detour;
 pub use pace::Pace;
+pub use patience::Patience;
 pub use reach::Reach;
 pub use tls_probe::speaks_tls;
 pub use web::{Answer, Question, Web, WebError, WebOptions, is_on_this_host, names_this_host};

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use banger_ext4::{Ext4Writer, FormatOptions, Journal};
+use banger_sys::blocking::Cancelled;
 
-use crate::blocking::Cancelled;
 use crate::kernel::module_tree::Place;
 use crate::kernel::{extract_vmlinux, read_control, release, unpack_bundle, unpack_deb};
 use crate::oci::fuzzing as oci;

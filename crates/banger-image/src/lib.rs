@@ -5,7 +5,6 @@
 
 mod apt;
 mod artifact;
-mod blocking;
 mod bounded;
 mod bundle;
 mod catalog;
@@ -17,7 +16,6 @@ mod image;
 mod kernel;
 mod limits;
 mod oci;
-mod patience;
 mod progress;
 mod pull;
 mod pull_rules;

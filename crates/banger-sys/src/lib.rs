@@ -1,6 +1,7 @@
 //! Access to the operating system. Everything that the product does to its host, except for its own protocols, goes through
 //! here: running tools, publishing complete files, locks, processes and their end, paths, random IDs.
 
+pub mod blocking;
 pub mod companions;
 pub mod event;
 pub mod exec;

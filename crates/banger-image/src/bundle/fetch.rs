@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use banger_fetch::Patience;
 use banger_fetch::{Detour, Pace, Question, Web, WebError, WebOptions};
 use banger_model::Hint;
 use banger_sys::files::open_regular;
@@ -14,7 +15,6 @@ use reqwest::{Response, StatusCode, Url};
 use tokio::sync::mpsc;
 
 use super::location::BundleLocation;
-use crate::patience::Patience;
 use crate::pull_rules::trust;
 
 /// Chunks of the network that wait to be unpacked, each of some kilobytes.

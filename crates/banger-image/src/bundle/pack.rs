@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_sys::blocking::{Cancelled, run_blocking};
 use banger_sys::exec::Tool;
 use banger_sys::failpoint;
 use banger_sys::files::{publish, remove_any, sibling};
@@ -13,7 +14,6 @@ use super::error::PackError;
 use super::manifest::BundleManifest;
 use crate::artifact::digest::FileRecord;
 use crate::artifact::{MANIFEST_FILE, Manifest as _};
-use crate::blocking::{Cancelled, run_blocking};
 use crate::image::{Image, ROOTFS};
 use crate::progress::{CountingReader, Progress};
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use banger_fetch::Patience;
 use banger_model::{Hint, ImageName, KernelName, Sha256};
+use banger_sys::blocking::{Cancelled, run_blocking};
 use banger_sys::files::StagedDirectory;
 
 use super::error::BundleError;
@@ -11,10 +13,8 @@ use super::fetch::{self, FetchError, Source};
 use super::location::BundleLocation;
 use super::manifest::BundleManifest;
 use super::unpack::unpack_bundle;
-use crate::blocking::{Cancelled, run_blocking};
 use crate::image::{AuthorizedKey, FinishError, finish_image};
 use crate::limits::Allowance;
-use crate::patience::Patience;
 use crate::progress::{CountingReader, Progress};
 use crate::pull_rules::PullRules;
 

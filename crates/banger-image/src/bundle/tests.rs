@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use banger_fetch::Patience;
 use banger_model::Hint;
 use banger_sys::files::StagedDirectory;
 use minisign::KeyPair;
@@ -17,7 +18,6 @@ use super::*;
 use crate::artifact::digest::{FileRecord, sha256_hex};
 use crate::image::{Image, ROOTFS};
 use crate::limits::Allowance;
-use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::pull_rules::PullRules;
 use crate::test_files::{assert_clean, key, managed_image};

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use banger_ext4::FormatError;
 use banger_model::Hint;
+use banger_sys::blocking::run_blocking;
 use banger_sys::exec::ToolError;
 use banger_sys::files::StagedDirectory;
 use futures::future::BoxFuture;
 
 use crate::apt::{SOURCES_BYTES_MAX, carried_settings, read_source_files, select_sources};
-use crate::blocking::run_blocking;
 use crate::bounded::read_text;
 use crate::host_tools::{MissingTool, require};
 use crate::image::authorized_key::AuthorizedKey;

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use banger_ext4::{Ext4Reader, ReadError};
 use banger_model::{Hint, ImageName, KernelName};
+use banger_sys::blocking::Cancelled;
 use banger_sys::failpoint;
 use banger_sys::files::{StagedDirectory, open_regular};
 use banger_sys::id::random_hex;
 
 use crate::artifact::digest::FileRecord;
 use crate::artifact::linked_file::LinkedFile;
-use crate::blocking::Cancelled;
 use crate::bounded::Bounded;
 use crate::formats::sparse::copy_sparse;
 use crate::image::authorized_key::AuthorizedKey;

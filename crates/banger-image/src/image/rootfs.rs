@@ -4,9 +4,9 @@ use std::io::Read;
 use std::path::Path;
 
 use banger_ext4::{EntryKind, Ext4Writer, FormatError, FormatOptions, Journal, Metadata, TarAction};
+use banger_sys::blocking::Cancelled;
 use banger_sys::id::random_bytes;
 
-use crate::blocking::Cancelled;
 use crate::image::contents::{Addition, additions, is_left_out};
 use crate::image::recipe::Recipe;
 use crate::progress::{CountingReader, Progress};

@@ -5,11 +5,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::blocking::Cancelled;
 use crate::bounded::Bounded;
 use crate::formats::archive_path::contained;
 use crate::formats::compression::Compression;
 use crate::kernel::module_tree::Place;
+use banger_sys::blocking::Cancelled;
 use banger_sys::files::open_regular;
 
 /// Longest text that a package says about itself.

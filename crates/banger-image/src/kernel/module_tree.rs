@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::blocking::Cancelled;
+use banger_sys::blocking::Cancelled;
+
 use crate::formats::compression::Compression;
 
 /// What the kernel's build tells about the modules; the rest of `modules.*` is made anew by `depmod`.

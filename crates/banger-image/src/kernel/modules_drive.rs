@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use banger_ext4::{EntryKind, Ext4Writer, FormatError, FormatOptions, Journal, Metadata};
+use banger_sys::blocking::Cancelled;
 
 use crate::artifact::digest::stable_id;
-use crate::blocking::Cancelled;
 
 const SIZE_BYTES_MAX: u64 = 2 << 30;
 

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use banger_sys::blocking::run_blocking;
 use banger_sys::files::StagedDirectory;
 
-use crate::blocking::run_blocking;
 use crate::bounded::read_text;
 use crate::kernel::config::CONFIG_BYTES_MAX;
 use crate::kernel::deb::{DebError, unpack_deb};

@@ -11,11 +11,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use banger_model::{Hint, KernelName};
+use banger_sys::blocking::{Cancelled, run_blocking};
 use banger_sys::exec::{Tool, ToolError};
 use banger_sys::files::StagedDirectory;
 
 use crate::artifact::{MANIFEST_FILE, Manifest as _, manifest_bytes, record_files};
-use crate::blocking::{Cancelled, run_blocking};
 use crate::bounded::read_file;
 use crate::host_tools::{MissingTool, require};
 use crate::kernel::bzimage::{self, BzImageError, KERNEL_BYTES_MAX, extract_vmlinux};

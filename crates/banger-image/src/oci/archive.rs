@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use banger_sys::blocking::Cancelled;
 use banger_sys::id::random_hex;
 use serde::Deserialize;
 
@@ -19,7 +20,6 @@ use super::local_image::{LocalImage, LocalImageError, read_document};
 use super::null::null_is_default;
 use super::platform::Platform;
 use super::reference::Reference;
-use crate::blocking::Cancelled;
 use crate::formats::compression::Compression;
 use crate::limits::{Allowance, OverLimit};
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_model::{BelowFloor, DiskFloor};
+use banger_sys::blocking::run_blocking;
 use banger_sys::keyed_lock::KeyedGuard;
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -18,7 +19,6 @@ use super::documents::Descriptor;
 use super::registry::Registry;
 use super::registry_error::RegistryError;
 use super::tries::Tries;
-use crate::blocking::run_blocking;
 use crate::formats::compression::Compression;
 use crate::limits::check_floor;
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use banger_fetch::Patience;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,7 +14,6 @@ use tokio::task::JoinHandle;
 
 use super::digest::BlobDigest;
 use super::documents::Descriptor;
-use crate::patience::Patience;
 
 /// What was asked.
 #[derive(Clone, Debug)]

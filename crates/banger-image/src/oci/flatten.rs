@@ -13,12 +13,12 @@ use banger_ext4::{
     TarVisitor,
 };
 use banger_model::Hint;
+use banger_sys::blocking::Cancelled;
 
 use super::digest::BlobDigest;
 use super::layer::{Chunks, Layer, LayerReadError};
 use super::left_out::{LeftOut, Why};
 use super::text::plain;
-use crate::blocking::Cancelled;
 use crate::limits::{Allowance, OverLimit};
 
 const WHITEOUT: &[u8] = b".wh.";

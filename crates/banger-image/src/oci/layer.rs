@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::sync::mpsc::{Receiver, SyncSender};
 
+use banger_sys::blocking::Cancelled;
+
 use super::digest::{BlobDigest, BlobHasher};
-use crate::blocking::Cancelled;
 use crate::formats::compression::Compression;
 use crate::limits::{Allowance, OverLimit};
 

@@ -9,7 +9,7 @@ use super::archive::{Archive, MANIFEST, Scratch};
 use super::layout::{INDEX, Layout};
 use super::local_image::{LocalImage, LocalImageError};
 use super::platform::Platform;
-use crate::blocking::Cancelled;
+use banger_sys::blocking::Cancelled;
 use banger_sys::files::open_regular;
 
 /// A layout or an archive that is open.

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use banger_ext4::{Ext4Reader, Ext4Writer, Journal};
+use banger_fetch::Patience;
 use banger_model::{Hint, ImageName, KernelName};
+use banger_sys::blocking::{Cancelled, run_blocking};
 use banger_sys::files::{FileError, StagedDirectory, create_private_directory};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
@@ -35,12 +37,10 @@ use super::registry_error::RegistryError;
 use super::source::{OciSource, local_name};
 use super::system::{complete, init_of, process_of};
 use crate::artifact::digest::FileRecord;
-use crate::blocking::{Cancelled, run_blocking};
 use crate::image::{
     AuthorizedKey, FinishError, ImageFacts, ROOTFS, distro_of, finish_image, format_options, record_rootfs,
 };
 use crate::limits::{Allowance, OverLimit, check_floor};
-use crate::patience::Patience;
 use crate::progress::{Progress, StagePart};
 use crate::pull_rules::PullRules;
 

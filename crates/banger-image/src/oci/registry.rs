@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use banger_fetch::Patience;
 use banger_fetch::{Answer, Pace, Question, Web, WebError, WebOptions, names_this_host, speaks_tls};
 use reqwest::header::{ACCEPT, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
@@ -24,7 +25,6 @@ use super::secret::Secret;
 use super::text::plain;
 use super::tries::Tries;
 use crate::formats::compression::Compression;
-use crate::patience::Patience;
 
 /// The specification asks clients to take at least 4 MiB.
 const MANIFEST_BYTES_MAX: u64 = 4 << 20;

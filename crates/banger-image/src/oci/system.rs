@@ -110,11 +110,11 @@ mod tests {
     use banger_ext4::FormatOptions;
 
     use super::*;
-    use crate::blocking::Cancelled;
     use crate::image::{distro_of, format_options};
     use crate::oci::flatten::add_layer;
     use crate::oci::left_out::LeftOut;
     use crate::oci::test_layers::{Tar, layer};
+    use banger_sys::blocking::Cancelled;
 
     fn completed(tar: Tar) -> (Option<String>, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();

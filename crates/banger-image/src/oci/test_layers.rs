@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use banger_ext4::{Ext4Writer, FormatOptions, Journal};
+use banger_sys::blocking::Cancelled;
 use ext4_view::{Ext4, FileType};
 use serde_json::{Value, json};
 
@@ -14,7 +15,6 @@ use super::flatten::{LayerError, add_layer};
 use super::layer::Layer;
 use super::left_out::LeftOut;
 use super::platform::Platform;
-use crate::blocking::Cancelled;
 use crate::limits::Allowance;
 
 /// A tar that grows.

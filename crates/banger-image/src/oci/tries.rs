@@ -1,7 +1,8 @@
 //! How often a registry is asked again.
 
+use banger_fetch::Patience;
+
 use super::registry_error::RegistryError;
-use crate::patience::Patience;
 
 /// Counts tries in vain.
 #[derive(Debug)]

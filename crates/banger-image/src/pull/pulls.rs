@@ -9,6 +9,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use banger_model::{DiskFloor, VmName};
+use banger_sys::blocking::run_blocking;
 use banger_sys::files::{StagedDirectory, create_private_directory};
 use banger_sys::keyed_lock::{AloneGuard, KeyedGuard, KeyedLock, SharedGuard, SharedKeyedLock};
 use banger_sys::memory::give_back;
@@ -18,7 +19,6 @@ use super::error::PullError;
 use super::removal::Removal;
 use crate::artifact::store::Store;
 use crate::artifact::{Artifact, Kind, Manifest};
-use crate::blocking::run_blocking;
 use crate::limits::check_floor;
 use crate::space::ran_out_of_space;
 

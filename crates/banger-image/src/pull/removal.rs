@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use banger_sys::blocking::run_blocking;
 use banger_sys::files::remove_whole;
 use banger_sys::keyed_lock::{AloneGuard, KeyedGuard};
 
 use super::error::PullError;
 use crate::artifact::Kind;
-use crate::blocking::run_blocking;
 
 /// A kernel or image that nobody pulls and no machine is started from: it can be removed. Dropped, it stays.
 #[derive(Debug)]

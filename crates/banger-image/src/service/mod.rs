@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use banger_fetch::Patience;
 use banger_model::{ImageName, KernelName};
+use banger_sys::blocking::run_blocking;
 use banger_sys::files::StagedDirectory;
 use banger_sys::keyed_lock::SharedGuard;
 use banger_sys::paths::Paths;
 
 use crate::artifact::Kind;
 use crate::artifact::store::{Store, StoreError};
-use crate::blocking::run_blocking;
 use crate::bundle::{BundleImages, BundlePull, BundlePullError};
 use crate::catalog::{EntrySource, ImageEntry, image_catalog};
 use crate::image::{
@@ -22,7 +23,6 @@ use crate::kernel::{
     KernelSource, is_stale, kernel_catalog, refresh_initramfs,
 };
 use crate::oci::{ArchiveInput, CacheError, OciImages, OciPull, OciSource, Prune, Pruned};
-use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Pulls, Removal, Replace, Successor, Users};
 use crate::pull_rules::PullRules;

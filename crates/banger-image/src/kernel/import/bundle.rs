@@ -11,13 +11,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use banger_model::Sha256;
+use banger_sys::blocking::Cancelled;
 use banger_sys::files::open_regular;
 use tar::EntryType;
 
 use super::part_names::{CONFIG, INITRD, MODULES};
 use crate::artifact::MANIFEST_FILE;
 use crate::artifact::digest::HashingReader;
-use crate::blocking::Cancelled;
 use crate::formats::archive_path::contained;
 use crate::formats::compression::Compression;
 use crate::kernel::manifest::{INITRAMFS, MODULES_DRIVE, MODULES_PART, VMLINUX, VMLINUZ};

@@ -14,6 +14,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use banger_model::{Distro, KernelName, Sha256};
+use banger_sys::blocking::run_blocking;
 use banger_sys::files::{StagedDirectory, open_regular};
 
 pub use bundle::KernelBundleError;
@@ -24,7 +25,6 @@ use self::own::take_own;
 use self::parts::{Found, PlainParts, config_beside, find_parts, plain_parts};
 use self::root::{RootKernel, find_kernel};
 use crate::artifact::digest::FileRecord;
-use crate::blocking::run_blocking;
 use crate::kernel::deb::{Control, read_control};
 use crate::kernel::module_tree::ModuleTree;
 use crate::kernel::package::unpack_package;

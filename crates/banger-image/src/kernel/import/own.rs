@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use banger_model::KernelName;
+use banger_sys::blocking::{Cancelled, run_blocking};
 use banger_sys::files::StagedDirectory;
 
 use super::ImportError;
 use super::parts::plain_file;
 use crate::artifact::digest::FileRecord;
-use crate::blocking::{Cancelled, run_blocking};
 use crate::kernel::elf::ElfKernel;
 use crate::kernel::initramfs::initramfs;
 use crate::kernel::manifest::{INITRAMFS, KernelManifest, MODULES_DRIVE, MODULES_PART, VMLINUX, VMLINUZ};

@@ -9,24 +9,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Tells blocking work whether somebody still waits.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Cancelled(Arc<AtomicBool>);
+pub struct Cancelled(Arc<AtomicBool>);
 
 impl Cancelled {
     /// Fails when nobody waits any more.
-    pub(crate) fn check(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// An error of the kind `Other`.
+    pub fn check(&self) -> io::Result<()> {
         // Not `Interrupted`: readers of the standard library would try again.
         if self.0.load(Ordering::Relaxed) { Err(io::Error::other("given up")) } else { Ok(()) }
     }
 
     /// Returns a reader that fails once nobody waits any more.
-    pub(crate) fn reader<R: Read>(&self, inner: R) -> CancelledReader<R> {
+    #[must_use]
+    pub fn reader<R: Read>(&self, inner: R) -> CancelledReader<R> {
         CancelledReader { inner, cancelled: self.clone() }
     }
 }
 
 /// See [`Cancelled::reader`].
 #[derive(Debug)]
-pub(crate) struct CancelledReader<R> {
+pub struct CancelledReader<R> {
     inner: R,
     cancelled: Cancelled,
 }
@@ -47,9 +51,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// Runs the work on a thread where blocking is allowed.
-pub(crate) async fn run_blocking<T: Send + 'static>(
-    work: impl FnOnce(&Cancelled) -> T + Send + 'static,
-) -> T {
+pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce(&Cancelled) -> T + Send + 'static) -> T {
     let cancelled = Cancelled::default();
     let guard = CancelOnDrop(cancelled.clone());
     let result = tokio::task::spawn_blocking(move || work(&cancelled)).await;
