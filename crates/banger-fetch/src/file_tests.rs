@@ -320,3 +320,34 @@ async fn what_is_decoded_becomes_no_larger_than_the_limit() {
     assert_eq!(error.to_string(), "the file from the server is larger than 1000 bytes");
     assert_eq!(found(home.path()), None);
 }
+
+#[tokio::test]
+async fn what_is_decoded_without_an_end_ends_at_the_limit() {
+    let server = TestServer::new(|_| Reply::of(200, b"x").with("Content-Encoding", "gzip")).await;
+    let home = tempfile::tempdir().unwrap();
+    let decode: Decode = |_, _| Box::new(io::repeat(0));
+    let wanted = Wanted { size: Size::AtMost(1000), decode: Some(decode), ..wanted() };
+    let error = download(&server, home.path(), &wanted).await.unwrap_err();
+    assert!(
+        matches!(error, FetchError::WrongDigest { .. }),
+        "the undecoded byte is not it, either: {error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_part_of_a_compressed_response_is_not_appended() {
+    let packed = gzip(&content());
+    let server = TestServer::new(move |asked| {
+        let reply = match asked.offset() {
+            0 => Reply::of(200, &packed),
+            offset => Reply::part(&packed, offset),
+        };
+        reply.with("Content-Encoding", "gzip")
+    })
+    .await;
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("file"), &content()[..1000]).unwrap();
+    download(&server, home.path(), &Wanted { decode: Some(decode), ..wanted() }).await.unwrap();
+    assert!(found(home.path()).unwrap() == content());
+    assert_eq!(server.ranges(), ["bytes=1000-", ""]);
+}

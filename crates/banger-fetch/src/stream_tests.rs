@@ -104,3 +104,15 @@ async fn a_reader_that_goes_away_ends_the_download() {
     begin(&server).await.unwrap().send_to(sender).await;
     assert_eq!(server.asked().len(), 1);
 }
+
+#[tokio::test]
+async fn a_part_that_ends_before_the_file_is_not_its_end() {
+    let server = TestServer::new(|asked| match asked.number {
+        0 => Reply::of(200, FILE).stops(5, Stop::Close),
+        1 => Reply::of(206, &FILE[5..9]).with("Content-Range", "bytes 5-8/23"),
+        _ => Reply::part(FILE, asked.offset()),
+    })
+    .await;
+    assert_eq!(read(&server).await.unwrap(), FILE);
+    assert_eq!(server.ranges(), ["", "bytes=5-", "bytes=9-"]);
+}
