@@ -20,6 +20,14 @@ pub(crate) enum Challenge {
     },
 }
 
+/// What the last challenge led to.
+#[derive(Debug, Default)]
+pub(crate) struct Authorization {
+    pub(crate) header: Option<HeaderValue>,
+    /// Grows with each new header, so that a refused one is replaced once.
+    pub(crate) generation: u64,
+}
+
 impl Challenge {
     /// Reads the challenge of an answer with status 401. A token is better than a password in every request.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {

@@ -1,3 +1,4 @@
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,8 +9,9 @@ use tokio::sync::Barrier;
 use super::*;
 use crate::oci::cache::Prune;
 use crate::oci::credentials::Credentials;
+use crate::oci::digest::BlobDigest;
+use crate::oci::endpoint::RegistryOptions;
 use crate::oci::fake_registry::{FakeRegistry, Reply, Stop, descriptor, impatience};
-use crate::oci::registry::RegistryOptions;
 
 const SIZE: usize = 3 << 20;
 
@@ -142,7 +144,10 @@ async fn wrong_bytes_never_count_and_leave_nothing() {
     let home = tempfile::tempdir().unwrap();
     let blob = descriptor(&BlobDigest::of(&content()), SIZE);
     let error = fetch(&cache(home.path()), &registry(&fake), &blob, |_| {}).await.unwrap_err();
-    assert!(matches!(error, DownloadError::Registry(RegistryError::WrongDigest { .. })), "{error:?}");
+    assert!(
+        matches!(error, DownloadError::Registry(RegistryError::Fetch(FetchError::WrongDigest { .. }))),
+        "{error:?}"
+    );
     assert_eq!(fake.asked("blobs").len(), 2, "the registry gets one more chance");
     assert_eq!(names(home.path()), [""; 0]);
 }
@@ -150,8 +155,12 @@ async fn wrong_bytes_never_count_and_leave_nothing() {
 #[tokio::test]
 async fn a_blob_that_is_too_short_or_too_long_never_counts() {
     for (sent, is_expected) in [
-        (SIZE - 1, (|error| matches!(error, RegistryError::Truncated { .. })) as fn(&RegistryError) -> bool),
-        (SIZE + 1, |error| matches!(error, RegistryError::TooLong { .. })),
+        (
+            SIZE - 1,
+            (|error| matches!(error, RegistryError::Fetch(FetchError::Truncated { .. })))
+                as fn(&RegistryError) -> bool,
+        ),
+        (SIZE + 1, |error| matches!(error, RegistryError::Fetch(FetchError::TooLarge { .. }))),
     ] {
         let mut body = content();
         body.resize(sent, 0);
@@ -289,6 +298,9 @@ async fn a_blob_that_a_server_has_compressed_becomes_no_larger_than_it_is() {
     let home = tempfile::tempdir().unwrap();
     let blob = descriptor(&BlobDigest::of(b"x"), 1000);
     let fetched = fetch(&cache(home.path()), &registry(&fake), &blob, |_| {}).await;
-    assert!(matches!(fetched, Err(DownloadError::Registry(RegistryError::TooLong { .. }))), "{fetched:?}");
+    assert!(
+        matches!(fetched, Err(DownloadError::Registry(RegistryError::Fetch(FetchError::TooLarge { .. })))),
+        "{fetched:?}"
+    );
     assert_eq!(names(home.path()), [""; 0]);
 }

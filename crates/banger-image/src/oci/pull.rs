@@ -24,6 +24,7 @@ use super::credentials::{self, CredentialsError};
 use super::digest::BlobDigest;
 use super::documents::{ConfigDocument, Descriptor, Document, DocumentError, ImageDocument, Search};
 use super::download::{DownloadError, below_floor, fetch};
+use super::endpoint::{PlainHttp, RegistryOptions};
 use super::flatten::{FlattenError, LayerError, add_layer};
 use super::layer::{Layer, LayerReadError};
 use super::layer_progress::LayerProgress;
@@ -32,7 +33,7 @@ use super::local::{ArchiveInput, Input, Local, Place, open_archive, open_layout}
 use super::local_image::{LocalImage, LocalImageError};
 use super::platform::Platform;
 use super::reference::Reference;
-use super::registry::{PlainHttp, RawManifest, Registry, RegistryOptions};
+use super::registry::{RawManifest, Registry};
 use super::registry_error::RegistryError;
 use super::source::{OciSource, local_name};
 use super::system::{complete, init_of, process_of};
@@ -382,11 +383,7 @@ impl OciImages {
         platform: &Platform,
     ) -> Result<ConfigDocument, OciPullError> {
         if image.config.size > CONFIG_BYTES_MAX {
-            return Err(OciPullError::Registry(RegistryError::TooLarge {
-                registry: registry.name().to_owned(),
-                what: "config",
-                bytes_max: CONFIG_BYTES_MAX,
-            }));
+            return Err(OciPullError::Registry(registry.too_large("config", CONFIG_BYTES_MAX)));
         }
         let file = fetch(&self.cache, registry, &image.config, |_| {}).await?;
         let text = read_whole(file).map_err(OciPullError::Write)?;

@@ -1,12 +1,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use banger_fetch::{Download, SourceError as _};
 use banger_model::Hint;
 use serde_json::json;
 
-use super::PlainHttp::{Allowed, OnLoopback};
 use super::*;
+use crate::oci::endpoint::PlainHttp::{Allowed, OnLoopback};
 use crate::oci::fake_registry::{Asked, FakeRegistry, Reply, Stop, impatience};
+use crate::oci::secret::Secret;
 
 fn options() -> RegistryOptions {
     RegistryOptions { patience: impatience(), ..RegistryOptions::default() }
@@ -19,6 +21,10 @@ fn registry(fake: &FakeRegistry, credentials: Credentials) -> Registry {
 
 fn ada() -> Credentials {
     Credentials::Basic { username: "ada".to_owned(), password: Secret::new("hunter2") }
+}
+
+async fn read(registry: &Registry, blob: &BlobDigest) -> Result<Vec<u8>, RegistryError> {
+    Download::begin(registry.blob(blob), "blob", 1 << 20).await?.whole().await
 }
 
 /// Base64 of `ada:hunter2`.
@@ -101,9 +107,9 @@ async fn callers_at_the_same_time_share_one_token() {
     let fake = with_token_server(|_| true).await;
     let blobs: Vec<_> = (0..8_u8).map(|number| fake.blob(&[number])).collect();
     let registry = registry(&fake, Credentials::Anonymous);
-    let asked = blobs.iter().map(|blob| registry.blob(&blob.digest, 0));
-    for stream in futures::future::join_all(asked).await {
-        stream.unwrap();
+    let asked = blobs.iter().map(|blob| read(&registry, &blob.digest));
+    for blob in futures::future::join_all(asked).await {
+        blob.unwrap();
     }
     assert_eq!(fake.asked("/token").len(), 1);
 }
@@ -128,7 +134,7 @@ async fn a_token_that_has_run_out_is_replaced_once() {
     let blob = fake.blob(b"x");
     let registry = registry(&fake, Credentials::Anonymous);
     registry.manifest("v1").await.unwrap();
-    registry.blob(&blob.digest, 0).await.unwrap();
+    read(&registry, &blob.digest).await.unwrap();
     assert_eq!(GIVEN.load(Ordering::SeqCst), 2);
 }
 
@@ -171,7 +177,7 @@ async fn neither_an_answer_nor_a_challenge_leads_to_this_host_or_to_a_file() {
         ["led-other", "led-link", "led-file", "led-round", "realm-other", "realm-link", "realm-file"]
     {
         let error = registry(&fake, ada()).manifest(target).await.unwrap_err();
-        assert!(matches!(error, RegistryError::Led { .. }), "{target}: {error:?}");
+        assert!(matches!(error, RegistryError::Fetch(FetchError::Led { .. })), "{target}: {error:?}");
         assert!(!error.is_transient(), "{target}");
     }
     assert!(other.asked("").is_empty(), "nobody was asked there");
@@ -195,8 +201,7 @@ async fn a_trusted_place_gives_blobs_without_the_login_and_its_words_are_not_rep
     let reference = format!("{}/team/app:v1", fake.host).parse().unwrap();
     let options = RegistryOptions { trusted: vec![storage.host.clone()], ..options() };
     let registry = Registry::of(&reference, ada(), &options);
-    let mut stream = registry.blob(&blob.digest, 0).await.unwrap();
-    assert_eq!(stream.next().await.unwrap().unwrap(), &b"layer"[..]);
+    assert_eq!(read(&registry, &blob.digest).await.unwrap(), b"layer");
     let error = registry.manifest("refused").await.unwrap_err();
     assert!(matches!(&error, RegistryError::Denied { detail, .. } if detail.is_empty()), "{error:?}");
     assert!(storage.asked("").iter().all(|asked| !asked.headers.contains_key("authorization")));
@@ -236,7 +241,7 @@ async fn a_document_that_trickles_is_late() {
     let options = RegistryOptions { patience, plain_http: Allowed, ..options() };
     let registry = Registry::of(&reference, Credentials::Anonymous, &options);
     let error = registry.manifest("latest").await.unwrap_err();
-    assert!(matches!(error, RegistryError::Late { what: "manifest", .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::Fetch(FetchError::Late { what: "manifest", .. })), "{error:?}");
 }
 
 #[tokio::test]
@@ -294,7 +299,7 @@ async fn a_silent_registry_is_given_up() {
     let fake = FakeRegistry::with(|_| Some(Reply::of(200, "{}").stops(1, Stop::Stall))).await;
     let begin = Instant::now();
     let error = registry(&fake, Credentials::Anonymous).manifest("v1").await.unwrap_err();
-    assert!(matches!(error, RegistryError::Silent { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::Fetch(FetchError::Silent { .. })), "{error:?}");
     assert!(begin.elapsed() < Duration::from_secs(5), "three times 0.3 s, and some slack");
 }
 
@@ -307,9 +312,9 @@ async fn a_manifest_by_digest_is_checked_and_one_without_end_is_refused() {
     .await;
     let registry = registry(&fake, Credentials::Anonymous);
     let error = registry.manifest(&BlobDigest::of(b"other").to_string()).await.unwrap_err();
-    assert!(matches!(error, RegistryError::WrongDigest { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::Fetch(FetchError::WrongDigest { .. })), "{error:?}");
     let error = registry.manifest("endless").await.unwrap_err();
-    assert!(matches!(error, RegistryError::TooLarge { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::Fetch(FetchError::TooLarge { .. })), "{error:?}");
 }
 
 #[tokio::test]
@@ -341,7 +346,7 @@ async fn a_registry_on_this_host_that_speaks_tls_is_never_asked_without() {
     let options = RegistryOptions { patience, ..options() };
     let registry = Registry::of(&format!("{host}/x").parse().unwrap(), ada(), &options);
     let error = registry.manifest("latest").await.unwrap_err();
-    assert!(matches!(error, RegistryError::Reach { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::Fetch(FetchError::Reach { .. })), "{error:?}");
     assert_eq!(server.await.unwrap(), [22, 22], "only greetings of TLS");
 }
 
@@ -372,9 +377,9 @@ fn a_bomb_of_a_document_is_too_large_and_a_damaged_one_stays_what_it_is() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(&vec![b' '; 100_000]).unwrap();
     let packed = encoder.finish().unwrap();
-    assert_eq!(plain_body(packed.clone(), 99_999), None);
-    assert_eq!(plain_body(packed, 100_000).map(|text| text.len()), Some(100_000));
-    assert_eq!(plain_body(b"\x1f\x8bjunk".to_vec(), 100), Some(b"\x1f\x8bjunk".to_vec()));
+    assert_eq!(plain_document(packed.clone(), 99_999), None);
+    assert_eq!(plain_document(packed, 100_000).map(|text| text.len()), Some(100_000));
+    assert_eq!(plain_document(b"\x1f\x8bjunk".to_vec(), 100), Some(b"\x1f\x8bjunk".to_vec()));
 }
 
 #[test]
