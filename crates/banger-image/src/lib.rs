@@ -30,8 +30,8 @@ pub use artifact::linked_file::LinkedFile;
 pub use artifact::store::{Listing, Store, StoreError};
 pub use artifact::{Artifact, Kind, Manifest};
 pub use bundle::{
-    BundleError, BundleLocation, BundleLocationError, BundlePull, BundlePullError, FetchError, MinisignKey,
-    MinisignKeyError, PackError, PackedBundle, pack_bundle,
+    BundleError, BundleFetchError, BundleLocation, BundleLocationError, BundlePull, BundlePullError,
+    MinisignKey, MinisignKeyError, PackError, PackedBundle, pack_bundle,
 };
 pub use catalog::{BundleEntry, EntrySource, ImageEntry, image_catalog};
 pub use host_tools::{HOST_TOOLS, HostTool, MissingTool};

@@ -22,7 +22,7 @@ mod tests;
 
 pub use error::{BundleError, PackError};
 pub use expected::{MinisignKey, MinisignKeyError};
-pub use fetch::FetchError;
+pub use fetch::BundleFetchError;
 pub use location::{BundleLocation, BundleLocationError};
 pub use pack::{PackedBundle, pack_bundle};
 pub(crate) use pull::BundleImages;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use banger_fetch::Patience;
+use banger_fetch::{Patience, chunks};
 use banger_model::{Hint, ImageName, KernelName, Sha256};
 use banger_sys::blocking::{Cancelled, run_blocking};
 use banger_sys::files::StagedDirectory;
 
 use super::error::BundleError;
 use super::expected::{Expected, MinisignKey};
-use super::fetch::{self, FetchError, Source};
+use super::fetch::{self, BundleFetchError, Opened};
 use super::location::BundleLocation;
 use super::manifest::BundleManifest;
 use super::unpack::unpack_bundle;
@@ -46,9 +46,9 @@ pub enum BundlePullError {
     #[error("a bundle from a URL must be verified")]
     Unchecked,
     #[error("cannot fetch the bundle `{location}`")]
-    Fetch { location: BundleLocation, source: FetchError },
+    Fetch { location: BundleLocation, source: BundleFetchError },
     #[error("cannot fetch the signature of the bundle `{location}`")]
-    FetchSignature { location: BundleLocation, source: FetchError },
+    FetchSignature { location: BundleLocation, source: BundleFetchError },
     #[error("cannot use the bundle `{location}`")]
     Refused { location: BundleLocation, source: BundleError },
     #[error("the bundle `{location}` needs the kernel `{kernel}`, which is neither local nor in the catalog")]
@@ -130,9 +130,8 @@ impl BundleImages {
         let signed = match &wanted.key {
             Some(key) => {
                 let location = wanted.location.signature();
-                let text =
-                    fetch::read_text(&location, SIGNATURE_BYTES_MAX, self.patience, &self.rules.trusted)
-                        .await;
+                let (patience, trusted) = (self.patience, &self.rules.trusted);
+                let text = fetch::read_signature(&location, SIGNATURE_BYTES_MAX, patience, trusted).await;
                 let text = text.map_err(|source| BundlePullError::FetchSignature { location, source })?;
                 Some((key.clone(), text))
             }
@@ -150,7 +149,7 @@ struct Checks {
 
 /// Unpacks while it comes. The staging directory travels with the work, and comes back with its end.
 async fn unpack(
-    source: Source,
+    source: Opened,
     size: Option<u64>,
     checks: Checks,
     staged: StagedDirectory,
@@ -163,9 +162,9 @@ async fn unpack(
         (staged, unpacked)
     };
     match source {
-        Source::File(file) => run_blocking(move |cancelled| work(Box::new(file), cancelled)).await,
-        Source::Remote(download) => {
-            let (sender, reader) = fetch::channel();
+        Opened::File(file) => run_blocking(move |cancelled| work(Box::new(file), cancelled)).await,
+        Opened::Remote(download) => {
+            let (sender, reader) = chunks();
             let unpacking = run_blocking(move |cancelled| work(Box::new(reader), cancelled));
             tokio::join!(download.send_to(sender), unpacking).1
         }
