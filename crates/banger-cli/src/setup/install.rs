@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archive::{self, ArchiveError, PROGRAMS};
 use super::catalog::{Catalog, Release};
-use super::fetch::{self, FetchError, fetch};
+use super::fetch::{self, DownloadError, fetch};
 use crate::render::say;
 
 /// What another one may take: all of its download, and as long again as anything else of it can last.
@@ -45,8 +45,8 @@ pub(super) enum Origin {
 /// Why a release is not in its place.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InstallError {
-    #[error(transparent)]
-    Fetch(FetchError),
+    #[error("cannot download `{url}`")]
+    Download { url: String, source: DownloadError },
     #[error(transparent)]
     Archive(ArchiveError),
     #[error(transparent)]
@@ -148,7 +148,7 @@ async fn bring(origin: &Origin, release: &Release, catalog: &Catalog, to: &Path)
 
 async fn fetch_told(url: &str, to: &Path) -> Result<String, InstallError> {
     say(&format!("fetch {url}"));
-    fetch(url, to).await.map_err(InstallError::Fetch)
+    fetch(url, to).await.map_err(|source| InstallError::Download { url: url.to_owned(), source })
 }
 
 fn unpack_into(place: &Path, release: &Release, archive: &Path) -> Result<(), InstallError> {

@@ -10,6 +10,7 @@ mod test_release;
 
 use std::path::PathBuf;
 
+use banger_fetch::FetchError;
 use banger_sys::paths::Paths;
 use clap::{Args, Subcommand};
 
@@ -20,7 +21,7 @@ use crate::signals::Signals;
 
 pub(crate) use archive::ArchiveError;
 pub(crate) use catalog::CatalogError;
-pub(crate) use fetch::FetchError;
+pub(crate) use fetch::DownloadError;
 pub(crate) use install::InstallError;
 
 use catalog::Catalog;
@@ -71,14 +72,15 @@ impl From<SetupError> for CliError {
 
 fn hint_of_install(error: &InstallError) -> Option<String> {
     match error {
-        InstallError::Fetch(
-            FetchError::Network { url, .. }
-            | FetchError::Silent { url }
-            | FetchError::Led { url, .. }
-            | FetchError::BrokeOff { url, .. }
-            | FetchError::TooSlow { url }
-            | FetchError::Status { url, .. },
-        ) => {
+        InstallError::Download {
+            source:
+                DownloadError::Fetch(
+                    FetchError::Address { .. } | FetchError::TooLarge { .. } | FetchError::Write { .. },
+                )
+                | DownloadError::Open { .. },
+            ..
+        } => None,
+        InstallError::Download { url, source: DownloadError::Fetch(_) | DownloadError::TooSlow } => {
             let name = url.rsplit('/').next().unwrap_or_default();
             Some(format!("get the archive another way, then: banger setup firecracker --from {name}"))
         }
@@ -90,10 +92,7 @@ fn hint_of_install(error: &InstallError) -> Option<String> {
         InstallError::Archive(
             ArchiveError::OtherRelease { wanted, .. } | ArchiveError::WrongDigest { wanted, .. },
         ) => Some(format!("the archive is published at {}", wanted.url)),
-        InstallError::Fetch(
-            FetchError::Address { .. } | FetchError::TooLarge { .. } | FetchError::Write { .. },
-        )
-        | InstallError::Archive(
+        InstallError::Archive(
             ArchiveError::Read { .. }
             | ArchiveError::TooLarge { .. }
             | ArchiveError::Write { .. }
