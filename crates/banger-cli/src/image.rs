@@ -9,7 +9,7 @@ use banger_model::ByteCount;
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 
-use crate::archive_input::{ArchiveInput, StreamedSource, split};
+use crate::archive_input::{ArchiveInput, ArchiveInputError};
 use crate::args::image::{CacheCommand, ImageCommand, PullImageArgs, RegisterArgs};
 use crate::bundle;
 use crate::ensure::ensure;
@@ -21,6 +21,7 @@ use crate::pull::pull;
 use crate::removal::{Removal, remove};
 use crate::render::{self, ago, bytes};
 use crate::source_path;
+use crate::streamed_source::{StreamedSource, split};
 
 /// How long the daemon may take to remove what may be many gigabytes.
 const PRUNE_DEADLINE: Duration = Duration::from_secs(120);
@@ -114,7 +115,7 @@ pub(crate) fn with_our_docker(request: PullImage) -> Result<PullImage, CliError>
     if request.input.is_none()
         && let Some(streamed) = StreamedSource::of(&request.source)
     {
-        return Err(streamed.not_here().into());
+        return Err(ArchiveInputError::not_here(streamed).into());
     }
     Ok(PullImage {
         source: absolute_source(&request.source)?,

@@ -55,6 +55,7 @@ mod source_path;
 mod ssh;
 mod stats;
 mod stdio;
+mod streamed_source;
 mod targets;
 mod terminal;
 mod usage;
