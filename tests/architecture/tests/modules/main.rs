@@ -90,6 +90,49 @@ fn no_file_uses_a_file_that_uses_it() {
     }
 }
 
+/// Returns the folders of the image crate in the order in which ARCHITECTURE.md lists them.
+fn folders_of_image() -> Vec<String> {
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ARCHITECTURE.md")).unwrap();
+    let (_, list) = text.split_once("\nFolders of `banger-image`").unwrap();
+    let (_, list) = list.split_once(':').unwrap();
+    let list = list.split_once('.').unwrap().0;
+    list.split(',').map(|name| name.trim().trim_matches('`').to_owned()).collect()
+}
+
+/// Returns the uses of a crate that go against the order of its folders, or from a file beside them into one.
+fn against_order(root: &Path, folders: &[String]) -> Vec<String> {
+    let source = root.parent().unwrap();
+    // A file `x.rs` beside the folders counts as the folder `x`; 0 is for files that are not in the list.
+    let rank = |file: &Path| {
+        let first = file.strip_prefix(source).unwrap().iter().next().unwrap().to_str().unwrap();
+        let name = first.trim_end_matches(".rs");
+        folders.iter().position(|folder| folder == name).map_or(0, |place| place + 1)
+    };
+    let is_checked = |file: &Path| !["lib.rs", "fuzzing.rs"].iter().any(|name| source.join(name) == file);
+    let mut against = Vec::new();
+    for (from, uses) in Crate::read(root).arrows().iter().filter(|(from, _)| is_checked(from)) {
+        for (to, name) in uses.iter().filter(|(to, _)| rank(from) < rank(to)) {
+            let short = |file: &Path| file.strip_prefix(source).unwrap().display().to_string();
+            against.push(format!("{} uses {name} of {}", short(from), short(to)));
+        }
+    }
+    against
+}
+
+#[test]
+fn folders_of_the_image_crate_use_only_those_before_them() {
+    let folders = folders_of_image();
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/banger-image/src/lib.rs"));
+    let present = |name: &String| {
+        let place = root.with_file_name(name);
+        place.is_dir() || place.with_extension("rs").is_file()
+    };
+    assert!(folders.len() > 5 && folders.iter().all(present), "{folders:?}");
+    assert_eq!(against_order(root, &folders), Vec::<String>::new());
+    let reversed: Vec<_> = folders.into_iter().rev().collect();
+    assert!(!against_order(root, &reversed).is_empty());
+}
+
 /// Writes a crate with these files and formats its circles.
 fn drawn(files: &[(&str, &str)]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
