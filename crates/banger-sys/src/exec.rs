@@ -2,10 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
@@ -14,6 +16,9 @@ use crate::inheritance::{Heir, limit};
 
 /// Maximum number of bytes that are kept of a tool's stderr: its end.
 const STDERR_BYTES_MAX: usize = 16 * 1024;
+/// Maximum number of bytes that [`Tool::run`] takes from a tool's stdout. What tools answer is shorter; a tool that streams
+/// more is read by [`Tool::run_with`].
+const STDOUT_BYTES_MAX: u64 = 64 << 20;
 
 /// The reason why a tool gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,10 @@ pub enum ToolError {
         /// The end of its stderr.
         stderr: String,
     },
+    #[error("`{tool}` wrote more than {} MiB to its standard output", .bytes_max >> 20)]
+    TooMuchOutput { tool: String, bytes_max: u64 },
+    #[error("`{tool}` was about to write a file larger than {} MiB", .bytes_max >> 20)]
+    FileTooLarge { tool: String, bytes_max: u64 },
 }
 
 fn stderr_note(stderr: &str) -> String {
@@ -55,6 +64,7 @@ pub struct Tool {
     directory: Option<PathBuf>,
     search_path: Option<OsString>,
     umask: Option<u32>,
+    file_bytes_max: Option<u64>,
     deadline: Duration,
 }
 
@@ -70,6 +80,7 @@ impl Tool {
             directory: None,
             search_path: None,
             umask: None,
+            file_bytes_max: None,
             deadline: Duration::from_secs(60),
         }
     }
@@ -123,6 +134,14 @@ impl Tool {
         self
     }
 
+    /// Keeps the tool and its children from writing a file that is larger than this: what they download from strangers has
+    /// an end.
+    #[must_use]
+    pub fn file_bytes_max(mut self, bytes_max: u64) -> Self {
+        self.file_bytes_max = Some(bytes_max);
+        self
+    }
+
     /// Kills the tool after this time.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
@@ -133,14 +152,22 @@ impl Tool {
     /// Runs the tool to its end and returns its stdout. Dropping the future kills the tool.
     ///
     /// # Errors
-    /// [`ToolError`].
+    /// [`ToolError`]; [`ToolError::TooMuchOutput`] beyond 64 MiB.
     pub async fn run(self) -> Result<Vec<u8>, ToolError> {
-        self.run_with(async |mut stdout| {
+        self.run_within(STDOUT_BYTES_MAX).await
+    }
+
+    async fn run_within(self, bytes_max: u64) -> Result<Vec<u8>, ToolError> {
+        let (tool, mut is_too_much) = (self.name.clone(), false);
+        let output = self.run_with(async |stdout| {
             let mut output = Vec::new();
-            stdout.read_to_end(&mut output).await?;
+            stdout.take(bytes_max.saturating_add(1)).read_to_end(&mut output).await?;
+            is_too_much = u64::try_from(output.len()).is_ok_and(|length| length > bytes_max);
             Ok(output)
-        })
-        .await
+        });
+        let output = output.await;
+        // A tool whose stdout is closed fails as well: that is not the reason.
+        if is_too_much { Err(ToolError::TooMuchOutput { tool, bytes_max }) } else { output }
     }
 
     /// Runs the tool to its end while `consume` reads its stdout. Dropping the future kills the tool, with everything in its
@@ -178,6 +205,9 @@ impl Tool {
         if let Some(umask) = self.umask {
             set_umask(&mut command, umask);
         }
+        if let Some(bytes_max) = self.file_bytes_max {
+            limit_files(&mut command, bytes_max);
+        }
         tracing::debug!(tool = self.name, arguments = ?self.arguments, "tool starts");
         let mut child = command.spawn().map_err(failed)?;
         let group = GroupGuard(child.id());
@@ -204,6 +234,11 @@ impl Tool {
         };
         group.disarm();
         let status = status.map_err(failed)?;
+        if let Some(bytes_max) = self.file_bytes_max
+            && was_limited(status, &stderr)
+        {
+            return Err(ToolError::FileTooLarge { tool: self.name.clone(), bytes_max });
+        }
         if !status.success() {
             return Err(ToolError::Failed { tool: self.name.clone(), status, stderr });
         }
@@ -221,6 +256,25 @@ fn set_umask(command: &mut Command, umask: u32) {
             Ok(())
         });
     }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "a process's limits are set between fork and exec, before it can write anything"
+)]
+fn limit_files(command: &mut Command, bytes_max: u64) {
+    let limit = Rlimit { current: Some(bytes_max), maximum: Some(bytes_max) };
+    // SAFETY: setrlimit(2) is a plain system call and touches nothing of the parent's memory.
+    unsafe {
+        command.pre_exec(move || Ok(setrlimit(Resource::Fsize, limit)?));
+    }
+}
+
+/// Tells whether a tool failed at the limit of its files: it was ended by the signal, or its child was and it says so.
+/// Source: `setrlimit(2)`, `RLIMIT_FSIZE`.
+fn was_limited(status: ExitStatus, stderr: &str) -> bool {
+    let is_signal = status.signal() == Some(Signal::XFSZ.as_raw());
+    is_signal || (!status.success() && stderr.contains("File too large"))
 }
 
 /// Kills the whole process group if the run is abandoned.
@@ -283,6 +337,25 @@ mod tests {
     async fn a_tool_has_the_umask_that_it_was_given() {
         let output = Tool::new("sh").args(["-c", "umask"]).umask(0o027).run().await.unwrap();
         assert_eq!(output, b"0027\n");
+    }
+
+    #[tokio::test]
+    async fn a_tool_that_writes_without_end_is_told_and_its_output_is_not_kept() {
+        let within = Tool::new("printf").arg("1234").run_within(4).await.unwrap();
+        assert_eq!(within, b"1234");
+        let error = Tool::new("yes").run_within(3 << 20).await.unwrap_err();
+        assert_eq!(error.to_string(), "`yes` wrote more than 3 MiB to its standard output");
+    }
+
+    #[tokio::test]
+    async fn a_tool_that_writes_too_large_a_file_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        for script in ["exec head -c 2M /dev/zero >list", "trap '' XFSZ; head -c 2M /dev/zero >list"] {
+            let tool = Tool::new("sh").args(["-c", script]).current_dir(directory.path());
+            let error = tool.file_bytes_max(1 << 20).run().await.unwrap_err();
+            assert_eq!(error.to_string(), "`sh` was about to write a file larger than 1 MiB", "{script}");
+            assert_eq!(std::fs::metadata(directory.path().join("list")).unwrap().len(), 1 << 20);
+        }
     }
 
     #[tokio::test]

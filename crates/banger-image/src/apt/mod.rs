@@ -26,6 +26,8 @@ const KEYS: [&str; 2] = ["/usr/share/keyrings/debian-archive-keyring.gpg", "/etc
 const FIRST_SUITE: &str = "bookworm";
 /// What apt says about one package is shorter.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
+/// No list and no package of a Debian archive is larger, nor is a file in one that an image needs.
+pub(crate) const FILE_BYTES_MAX: u64 = 4 << 30;
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 /// Why the host's package client gave no package.
@@ -128,6 +130,7 @@ pub(crate) async fn download(package: &Package, directory: &Path) -> Result<Path
         .args(["-o", "APT::Sandbox::User=root", "download", &package.selector()])
         .current_dir(directory)
         .deadline(DOWNLOAD_DEADLINE)
+        .file_bytes_max(FILE_BYTES_MAX)
         .run()
         .await
         .map_err(|source| AptError::Download { package: package.name.clone(), source })?;

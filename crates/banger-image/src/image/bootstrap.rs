@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_sys::exec::{Tool, ToolError};
-use tokio::io::AsyncBufReadExt as _;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 use tokio::net::unix::pipe;
 
+use crate::apt::FILE_BYTES_MAX;
 use crate::image::build_directory::{BuildDirectory, Privilege};
 use crate::image::recipe::Recipe;
 use crate::progress::Progress;
 
 const BOOTSTRAP_DEADLINE: Duration = Duration::from_secs(60 * 60);
+/// How much of the tool's log is kept for an error, and of one line of it.
+const TOLD_BYTES_MAX: usize = 64 * 1024;
+const LINE_BYTES_MAX: usize = 4096;
 const STAGE: &str = "bootstrap debian packages";
 
 /// What `mmdebstrap` is told.
@@ -52,6 +56,7 @@ impl Bootstrap<'_> {
             .env("TMPDIR", build.path())
             .env("DEBIAN_FRONTEND", "noninteractive")
             .umask(0o022)
+            .file_bytes_max(FILE_BYTES_MAX)
             .deadline(BOOTSTRAP_DEADLINE);
         let mut told = String::new();
         let ended = tokio::select! {
@@ -60,10 +65,17 @@ impl Bootstrap<'_> {
         };
         // The tool wrote its reasons to the log and not to its stderr.
         ended.map_err(|error| match error {
+            ToolError::Failed { tool, .. } if told.contains("File too large") => {
+                ToolError::FileTooLarge { tool, bytes_max: FILE_BYTES_MAX }
+            }
             ToolError::Failed { tool, status, stderr } => {
                 ToolError::Failed { tool, status, stderr: format!("{stderr}{told}") }
             }
-            other @ (ToolError::Missing { .. } | ToolError::Run { .. } | ToolError::TooSlow { .. }) => other,
+            other @ (ToolError::Missing { .. }
+            | ToolError::Run { .. }
+            | ToolError::TooSlow { .. }
+            | ToolError::TooMuchOutput { .. }
+            | ToolError::FileTooLarge { .. }) => other,
         })
     }
 
@@ -94,14 +106,35 @@ impl Bootstrap<'_> {
 
 /// Tells the tool's own stages as they come, and keeps what it says of a failure.
 async fn follow(log: pipe::Receiver, progress: &Progress, told: &mut String) {
-    let mut lines = tokio::io::BufReader::new(log).split(b'\n');
-    while let Ok(Some(line)) = lines.next_segment().await {
+    let mut log = tokio::io::BufReader::new(log);
+    while let Some(line) = next_line(&mut log).await {
         let line = String::from_utf8_lossy(&line);
         if let Some(stage) = stage_of(&line) {
             progress.stage(STAGE, stage);
-        } else if ["E: ", "W: ", "Err:"].iter().any(|start| line.starts_with(start)) {
+        } else if is_complaint(&line) && told.len() + line.len() < TOLD_BYTES_MAX {
             told.push_str(&line);
             told.push('\n');
+        }
+    }
+}
+
+fn is_complaint(line: &str) -> bool {
+    ["E: ", "W: ", "Err:"].iter().any(|start| line.starts_with(start))
+}
+
+/// Returns the next line, shortened where it is too long; `None` when nothing can be read any more.
+async fn next_line(log: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    loop {
+        let bytes = log.fill_buf().await.ok().filter(|bytes| !bytes.is_empty())?;
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let piece = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+        let room = LINE_BYTES_MAX.saturating_sub(line.len());
+        line.extend(piece.iter().take(room));
+        let used = piece.len() + usize::from(end.is_some());
+        log.consume(used);
+        if end.is_some() {
+            return Some(line);
         }
     }
 }
@@ -121,6 +154,18 @@ mod tests {
         assert_eq!(stage_of("I: installing essential packages..."), Some("installing essential packages"));
         assert_eq!(stage_of("I: removing tempdir /tmp/mmdebstrap.x..."), None);
         assert_eq!(stage_of("Get:1 something"), None);
+    }
+
+    #[tokio::test]
+    async fn a_line_of_the_log_without_an_end_is_shortened() {
+        let mut text = b"I: one...\n".to_vec();
+        text.extend(vec![b'x'; 1 << 20]);
+        text.extend(b"\nE: two\nrest");
+        let mut log = text.as_slice();
+        assert_eq!(next_line(&mut log).await.unwrap(), b"I: one...");
+        assert_eq!(next_line(&mut log).await.unwrap(), vec![b'x'; LINE_BYTES_MAX]);
+        assert_eq!(next_line(&mut log).await.unwrap(), b"E: two");
+        assert_eq!(next_line(&mut log).await, None);
     }
 
     #[test]
