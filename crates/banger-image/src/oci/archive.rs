@@ -8,6 +8,7 @@ use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use banger_sys::blocking::Cancelled;
 use banger_sys::id::random_hex;
@@ -22,12 +23,14 @@ use super::platform::Platform;
 use super::reference::Reference;
 use crate::formats::compression::Compression;
 use crate::limits::{Allowance, OverLimit};
+use crate::progress::{CountingReader, Progress};
 
 /// More members than any archive has.
 const MEMBERS_MAX: usize = 1 << 16;
 /// Links that lead to links.
 const LINKS_MAX: usize = 4;
 const CHUNK_BYTES: usize = 256 << 10;
+const STAGE_UNPACK: &str = "unpack archive";
 const TAR_BLOCK_BYTES: usize = 512;
 /// What a header has there, in every form since 1988.
 const TAR_MAGIC: &[u8] = b"ustar";
@@ -62,6 +65,8 @@ pub(super) struct Scratch<'s> {
     pub(super) directory: &'s Path,
     /// For an archive of this many packed bytes.
     pub(super) allowance: &'s dyn Fn(u64) -> Allowance,
+    /// Hears how much of it is read.
+    pub(super) progress: &'s Progress,
 }
 
 /// An archive with the places of its members.
@@ -154,7 +159,7 @@ impl Archive {
         let config = ConfigDocument::parse(&text, image.layers.len(), wanted).map_err(unusable)?;
         let layers = image.layers.iter().zip(&config.diff_ids).map(|(name, diff_id)| {
             let (file, offset, size) = self.member(name)?;
-            Ok(Layer { file, offset, size, unchecked: None, diff_id: diff_id.clone() })
+            Ok(Layer { file, offset, size, unchecked: None, diff_id: diff_id.clone(), read: Arc::default() })
         });
         let layers = layers.collect::<Result<_, LocalImageError>>()?;
         Ok(LocalImage { layers, config, digest: BlobDigest::of(&text) })
@@ -202,8 +207,10 @@ fn unpack(
     let name = scratch.directory.join(format!(".archive-{}", random_hex::<8>()));
     let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&name).map_err(written)?;
     std::fs::remove_file(&name).map_err(written)?;
-    let allowance = (scratch.allowance)(packed.metadata().map_err(failed)?.len());
-    let mut reader = compression.buffered(BufReader::with_capacity(CHUNK_BYTES, cancelled.reader(packed)));
+    let size = packed.metadata().map_err(failed)?.len();
+    let allowance = (scratch.allowance)(size);
+    let packed = CountingReader::new(cancelled.reader(packed), STAGE_UNPACK, Some(size), scratch.progress);
+    let mut reader = compression.buffered(BufReader::with_capacity(CHUNK_BYTES, packed));
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let count = reader.read(&mut chunk).map_err(|error| {

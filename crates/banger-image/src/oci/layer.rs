@@ -3,6 +3,8 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use banger_sys::blocking::Cancelled;
@@ -25,6 +27,8 @@ pub(crate) struct Layer {
     pub(crate) unchecked: Option<BlobDigest>,
     /// Digest of the tar.
     pub(crate) diff_id: BlobDigest,
+    /// How much of all layers is read, in bytes as they are in their files: it grows while this one is unpacked.
+    pub(crate) read: Arc<AtomicU64>,
 }
 
 /// Why a layer cannot be read.
@@ -52,11 +56,12 @@ impl Layer {
         allowance: &Allowance,
         cancelled: &Cancelled,
     ) -> Result<(), LayerReadError> {
-        let Self { mut file, offset, size, unchecked, diff_id } = self;
+        let Self { mut file, offset, size, unchecked, diff_id, read } = self;
         file.seek(SeekFrom::Start(offset)).map_err(LayerReadError::Read)?;
         let stored = Hashing {
             inner: cancelled.reader(file.take(size)),
             hasher: unchecked.is_some().then(BlobHasher::default),
+            read,
         };
         let mut stored = BufReader::with_capacity(BUFFER_BYTES, stored);
         let mut hasher = BlobHasher::default();
@@ -116,11 +121,13 @@ fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 struct Hashing<R> {
     inner: R,
     hasher: Option<BlobHasher>,
+    read: Arc<AtomicU64>,
 }
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
         if let Some(hasher) = &mut self.hasher {
             hasher.update(buffer.get(..count).unwrap_or_default());
         }
@@ -174,6 +181,7 @@ mod tests {
             offset: 6,
             size: stored.len() as u64,
             unchecked: Some(BlobDigest::of(stored)),
+            read: Arc::default(),
             diff_id: BlobDigest::of(content),
         }
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::archive::{Archive, is_same};
 use super::digest::BlobDigest;
@@ -140,7 +141,14 @@ impl Layout {
             let (file, offset, size) = self.open_blob(&blob.digest)?;
             // One of another size has another digest as well.
             let size = size.min(blob.size);
-            Ok(Layer { file, offset, size, unchecked: Some(blob.digest), diff_id: diff_id.clone() })
+            Ok(Layer {
+                file,
+                offset,
+                size,
+                unchecked: Some(blob.digest),
+                diff_id: diff_id.clone(),
+                read: Arc::default(),
+            })
         });
         let layers = layers.collect::<Result<_, LocalImageError>>()?;
         Ok(LocalImage { config, layers, digest })

@@ -11,6 +11,7 @@ use crate::limits::Allowance;
 use crate::oci::digest::BlobDigest;
 use crate::oci::layer::{Chunks, Layer};
 use crate::oci::test_layers::{Tar, saved};
+use crate::progress::Progress;
 
 fn amd64() -> Platform {
     serde_json::from_value(json!({"os": "linux", "architecture": "amd64"})).unwrap()
@@ -20,7 +21,11 @@ type Open = fn(&Place, &Scratch<'_>, &Cancelled) -> Result<Local, LocalImageErro
 
 fn opened(path: &Path, name: Option<&str>, open: Open) -> Result<LocalImage, LocalImageError> {
     let directory = tempfile::tempdir().unwrap();
-    let scratch = Scratch { directory: directory.path(), allowance: &|_| Allowance::endless() };
+    let scratch = Scratch {
+        directory: directory.path(),
+        allowance: &|_| Allowance::endless(),
+        progress: &Progress::silent(),
+    };
     let place = Place { path: path.to_owned(), file: path.to_owned() };
     let image = open(&place, &scratch, &Cancelled::default()).and_then(|local| local.image(name, &amd64()));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "what was unpacked has no name");
@@ -277,7 +282,11 @@ fn an_archive_tells_what_its_image_is_called() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), content).unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let scratch = Scratch { directory: directory.path(), allowance: &|_| Allowance::endless() };
+        let scratch = Scratch {
+            directory: directory.path(),
+            allowance: &|_| Allowance::endless(),
+            progress: &Progress::silent(),
+        };
         let place = Place { path: "-".into(), file: file.path().to_owned() };
         open(&place, &scratch, &Cancelled::default()).and_then(|local| local.names(name, &amd64()))
     };

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use banger_ext4::{Ext4Reader, Ext4Writer, Journal};
@@ -170,6 +171,17 @@ enum Layers {
     Local(Vec<Layer>),
 }
 
+impl Layers {
+    /// Returns the size of all, in bytes as they are stored.
+    fn size(&self) -> u64 {
+        let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
+        match self {
+            Self::Remote { blobs, .. } => sum(&mut blobs.iter().map(|blob| blob.size)),
+            Self::Local(layers) => sum(&mut layers.iter().map(|layer| layer.size)),
+        }
+    }
+}
+
 impl OciImages {
     /// With a cache in this directory.
     pub(crate) fn new(cache: PathBuf, key: Arc<AuthorizedKey>) -> Self {
@@ -210,7 +222,7 @@ impl OciImages {
         loop {
             tries += 1;
             progress.stage("resolve image", wanted.source.to_string());
-            let Resolved { config, digest, layers } = self.resolve(wanted, staged.path()).await?;
+            let Resolved { config, digest, layers } = self.resolve(wanted, staged.path(), progress).await?;
             let blobs = match &layers {
                 Layers::Remote { blobs, .. } => blobs.clone(),
                 Layers::Local(_) => Vec::new(),
@@ -250,22 +262,27 @@ impl OciImages {
         &self,
         source: &OciSource,
         input: Option<PathBuf>,
-        directory: &Path,
-        bytes_max: Option<u64>,
+        (directory, bytes_max): (&Path, Option<u64>),
+        progress: &Progress,
     ) -> Result<(Option<ArchiveInput>, Option<ImageName>), OciPullError> {
         let Ok((open, path, name)) = of_this_host(source) else {
             return Ok((None, None));
         };
         create_private_directory(directory).map_err(OciPullError::Directory)?;
         let place = Place { file: input.unwrap_or_else(|| path.clone()), path };
-        let local = self.open_local(open, place, directory, bytes_max).await?;
+        let local = self.open_local(open, place, (directory, bytes_max), progress).await?;
         let opened = Arc::clone(&local);
         let names = run_blocking(move |_| opened.names(name.as_deref(), &Platform::of_guests()));
         let name = local_name(&names.await.map_err(OciPullError::Local)?);
         Ok((Some(ArchiveInput(Input::Opened(local))), name))
     }
 
-    async fn resolve(&self, wanted: &OciPull, staged: &Path) -> Result<Resolved, OciPullError> {
+    async fn resolve(
+        &self,
+        wanted: &OciPull,
+        staged: &Path,
+        progress: &Progress,
+    ) -> Result<Resolved, OciPullError> {
         let platform = Platform::of_guests();
         let (open, path, name) = match of_this_host(&wanted.source) {
             Ok(local) => local,
@@ -275,11 +292,11 @@ impl OciImages {
             Some(ArchiveInput(Input::Opened(local))) => Arc::clone(local),
             Some(ArchiveInput(Input::File(file))) => {
                 let place = Place { path, file: file.clone() };
-                self.open_local(open, place, staged, wanted.bytes_max).await?
+                self.open_local(open, place, (staged, wanted.bytes_max), progress).await?
             }
             None => {
                 let place = Place { file: path.clone(), path };
-                self.open_local(open, place, staged, wanted.bytes_max).await?
+                self.open_local(open, place, (staged, wanted.bytes_max), progress).await?
             }
         };
         let image = run_blocking(move |_| local.image(name.as_deref(), &platform));
@@ -291,14 +308,14 @@ impl OciImages {
         &self,
         open: OpenLocal,
         place: Place,
-        directory: &Path,
-        bytes_max: Option<u64>,
+        (directory, bytes_max): (&Path, Option<u64>),
+        progress: &Progress,
     ) -> Result<Arc<Local>, OciPullError> {
         let (limits, floor) = (self.rules.limits.with_bytes_max(bytes_max), self.rules.floor);
-        let directory = directory.to_owned();
+        let (directory, progress) = (directory.to_owned(), progress.clone());
         let local = run_blocking(move |cancelled| {
             let allowance = |packed| Allowance::new(limits, floor, directory.clone(), packed);
-            let scratch = Scratch { directory: &directory, allowance: &allowance };
+            let scratch = Scratch { directory: &directory, allowance: &allowance, progress: &progress };
             open(&place, &scratch, cancelled)
         });
         local.await.map(Arc::new).map_err(OciPullError::Local)
@@ -404,7 +421,7 @@ impl OciImages {
                 let missing = blobs.iter().filter(|(digest, size)| is_missing(digest, **size));
                 (sum(&mut missing.map(|(_, size)| *size)), sum(&mut blobs.values().copied()))
             }
-            Layers::Local(layers) => (0, sum(&mut layers.iter().map(|layer| layer.size))),
+            Layers::Local(_) => (0, layers.size()),
         };
         let limits = self.rules.limits.with_bytes_max(wanted.bytes_max);
         if all > limits.unpacked_bytes_max {
@@ -430,12 +447,12 @@ impl OciImages {
             Layers::Remote { blobs, .. } => blobs.iter().map(part_of).collect(),
             Layers::Local(_) => Vec::new(),
         };
-        let told = Arc::new(LayerProgress::new(progress.clone(), parts));
+        let told = LayerProgress::new(progress.clone(), parts, layers.size());
         let (sender, receiver) = channel();
-        let (count, writing) = (diff_ids.len(), Arc::clone(&told));
+        let (count, read) = (diff_ids.len(), told.read());
         let mut unpacking = pin!(run_blocking(move |cancelled| {
-            let rootfs = Rootfs { path: staged.path().join(ROOTFS), count, allowance };
-            let result = rootfs.write(&receiver, &writing, cancelled);
+            let rootfs = Rootfs { path: staged.path().join(ROOTFS), count, allowance, read };
+            let result = rootfs.write(&receiver, cancelled);
             (staged, result)
         }));
         let mut fetching = pin!(self.send_layers(layers, diff_ids, &told, sender));
@@ -445,8 +462,7 @@ impl OciImages {
             ended = &mut unpacking => return told_or_incomplete(ended),
             fetched = &mut fetching => fetched?,
         }
-        told.all_fetched();
-        told_or_incomplete(unpacking.await)
+        told_or_incomplete(told.while_unpacked(unpacking).await)
     }
 
     /// Sends the layers in their order, each as soon as it is here.
@@ -460,7 +476,9 @@ impl OciImages {
         // Whoever takes no more layers has an error, and tells it.
         let send = |layer| drop(sender.send(layer));
         match layers {
-            Layers::Local(layers) => layers.into_iter().for_each(send),
+            Layers::Local(layers) => {
+                layers.into_iter().map(|layer| Layer { read: told.read(), ..layer }).for_each(send);
+            }
             Layers::Remote { registry, blobs } => {
                 let wanted: Vec<_> = blobs.into_iter().zip(diff_ids.iter().cloned()).collect();
                 let fetches = wanted.into_iter().enumerate().map(|(number, (blob, diff_id))| {
@@ -474,6 +492,7 @@ impl OciImages {
                             size: blob.size,
                             unchecked: None,
                             diff_id,
+                            read: told.read(),
                         })
                     }
                     .boxed()
@@ -606,16 +625,13 @@ struct Rootfs {
     path: PathBuf,
     count: usize,
     allowance: Allowance,
+    /// How much of all layers is read.
+    read: Arc<AtomicU64>,
 }
 
 impl Rootfs {
     /// Writes it from layers as they come.
-    fn write(
-        &self,
-        layers: &Receiver<Layer>,
-        told: &LayerProgress,
-        cancelled: &Cancelled,
-    ) -> Result<Written, FlattenError> {
+    fn write(&self, layers: &Receiver<Layer>, cancelled: &Cancelled) -> Result<Written, FlattenError> {
         let failed = |source| FlattenError::write(&self.path, source);
         let options = format_options("banger-root", ROOTFS_BYTES_MAX, Journal::None);
         let now = options.created_at;
@@ -626,12 +642,12 @@ impl Rootfs {
             let digest = layer.diff_id.clone();
             // The same layer over itself changes nothing; its bytes were checked the first time.
             if last.as_ref() == Some(&digest) && layer.unchecked.is_none() {
+                self.read.fetch_add(layer.size, Ordering::Relaxed);
                 continue;
             }
             last = Some(digest.clone());
-            let bytes = add_layer(&mut writer, layer, &self.allowance, &mut left_out, cancelled)
+            add_layer(&mut writer, layer, &self.allowance, &mut left_out, cancelled)
                 .map_err(|source| FlattenError::Layer { layer: digest, source })?;
-            told.unpacked(bytes);
         }
         let init = complete(&mut writer, now).map_err(failed)?;
         self.allowance.check_end(&writer).map_err(FlattenError::Limit)?;

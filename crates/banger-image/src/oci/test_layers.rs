@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use banger_ext4::{Ext4Writer, FormatOptions, Journal};
 use banger_sys::blocking::Cancelled;
@@ -113,7 +114,8 @@ fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
 pub(crate) fn layer(tar: &[u8]) -> Layer {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(tar).unwrap();
-    Layer { file, offset: 0, size: tar.len() as u64, unchecked: None, diff_id: BlobDigest::of(tar) }
+    let (size, diff_id) = (tar.len() as u64, BlobDigest::of(tar));
+    Layer { file, offset: 0, size, unchecked: None, diff_id, read: Arc::default() }
 }
 
 /// What is at a path of a root: kind with content or target, and permission bits.

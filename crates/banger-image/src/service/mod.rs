@@ -381,7 +381,7 @@ impl ImageService {
     ) -> Result<(Option<ArchiveInput>, ImageName), PullError> {
         progress.stage("read archive", source.to_string());
         let directory = self.images.store.directory();
-        let opened = self.oci.name_archive(source, input, directory, bytes_max).await;
+        let opened = self.oci.name_archive(source, input, (directory, bytes_max), progress).await;
         let of_file = source.default_name().ok();
         match (opened, of_file) {
             (Ok((input, Some(name))), _) | (Ok((input, None)), Some(name)) => Ok((input, name)),
