@@ -322,6 +322,10 @@ impl KernelWord {
                 _ => None,
             };
         }
+        // Asked for by hand (`sysrq`): the kernel resets the machine without a further word.
+        if line == "sysrq: Resetting" || line == "sysrq: SysRq : Resetting" {
+            return Some(Self::Restart);
+        }
         let line = line.strip_prefix("---[ end ").unwrap_or(line);
         let reason = line.strip_prefix("Kernel panic - not syncing: ")?;
         Some(Self::Panic(cut(reason.trim_end_matches(" ]---"))))
@@ -541,6 +545,8 @@ mod tests {
         assert_eq!(word("reboot: Restarting system with command 'now'\n\n"), Some(KernelWord::Restart));
         assert_eq!(word("[    9.1][    T1] reboot: Power down\n"), None, "an unknown form is no word");
         assert_eq!(word("[    9.123456] reboot: Power down"), Some(KernelWord::PowerOff));
+        assert_eq!(word("[    9.1] sysrq: Resetting\r\n"), Some(KernelWord::Restart));
+        assert_eq!(word("[    9.1] sysrq: Show State"), None);
         assert_eq!(
             word("[ 1.0] reboot: Restarting system\n[ 2.0] reboot: System halted"),
             Some(KernelWord::Halt)
