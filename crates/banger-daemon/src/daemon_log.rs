@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use banger_sys::files::is_disk_full;
+use banger_sys::full_disk::is_disk_full;
 
 /// Size at which the log is moved aside when the daemon starts.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;

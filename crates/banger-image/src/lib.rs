@@ -20,7 +20,6 @@ mod progress;
 mod pull;
 mod pull_rules;
 mod service;
-mod space;
 #[cfg(test)]
 mod test_files;
 

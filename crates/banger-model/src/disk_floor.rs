@@ -59,13 +59,15 @@ impl DiskFloor {
         room.free_bytes >= (self.bytes(room.total_bytes) / 8).max(4 * MIB)
     }
 
-    /// Refuses to write `needed_bytes` if less than the floor would stay free.
+    /// Refuses to write `needed_bytes` if less than the floor would stay free, and anything on a disk without a free byte.
     ///
     /// # Errors
     /// [`BelowFloor`].
     pub fn check(self, room: &DiskRoom<'_>, needed_bytes: u64) -> Result<(), BelowFloor> {
         let floor_bytes = self.bytes(room.total_bytes);
-        if room.free_bytes >= floor_bytes.saturating_add(needed_bytes) {
+        // A file system that tells no size has no limit that could be seen.
+        let is_full = room.free_bytes == 0 && room.total_bytes > 0;
+        if !is_full && room.free_bytes >= floor_bytes.saturating_add(needed_bytes) {
             return Ok(());
         }
         Err(BelowFloor { path: room.path.to_owned(), free_bytes: room.free_bytes, floor_bytes, needed_bytes })
@@ -90,7 +92,9 @@ impl BelowFloor {
         let [free, floor, needed] =
             [self.free_bytes, self.floor_bytes, self.needed_bytes].map(display_rounded);
         let path = self.path.display();
-        if self.needed_bytes == 0 {
+        if self.free_bytes == 0 && self.floor_bytes == 0 {
+            format!("the disk of `{path}` is full")
+        } else if self.needed_bytes == 0 {
             format!("the disk of `{path}` has {free} free, and {floor} must stay free")
         } else {
             format!("the disk of `{path}` has {free} free, {needed} are needed, and {floor} must stay free")
@@ -128,6 +132,13 @@ mod tests {
             "the disk of `/state` has 150M free, 51M are needed, and 100M must stay free"
         );
         assert_eq!(DiskFloor::Bytes(0).check(&room(0, 0), 0), Ok(()));
+        assert_eq!(DiskFloor::Bytes(0).check(&room(1, MIB), 0), Ok(()));
+    }
+
+    #[test]
+    fn a_full_disk_is_refused_without_a_floor_too() {
+        let refused = DiskFloor::Bytes(0).check(&room(0, MIB), 0).unwrap_err();
+        assert_eq!(refused.to_string(), "the disk of `/state` is full");
     }
 
     #[test]
@@ -157,7 +168,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_is_refused_that_leaves_the_floor(free in any::<u64>(), total in any::<u64>(), needed in any::<u64>()) {
+        fn nothing_is_refused_that_leaves_the_floor(free in 1u64.., total in any::<u64>(), needed in any::<u64>()) {
             let refused = DiskFloor::Share.check(&room(free, total), needed).is_err();
             let stays = i128::from(free) - i128::from(needed);
             prop_assert_eq!(refused, stays < i128::from(DiskFloor::Share.bytes(total)));

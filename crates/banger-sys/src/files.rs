@@ -91,12 +91,6 @@ pub fn allocate(path: &Path, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Tells whether an operation failed because the disk, the user's quota or the table of inodes is full.
-#[must_use]
-pub fn is_disk_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
 /// Renames a finished sibling into its place and makes the rename durable.
 ///
 /// # Errors

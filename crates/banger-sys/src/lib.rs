@@ -7,6 +7,7 @@ pub mod event;
 pub mod exec;
 pub mod failpoint;
 pub mod files;
+pub mod full_disk;
 pub mod host;
 pub mod id;
 pub mod inheritance;

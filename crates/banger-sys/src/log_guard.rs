@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
-use crate::files::is_disk_full;
+use crate::full_disk::is_disk_full;
 
 const BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Unit of `st_blocks`: `stat(2)`.

@@ -11,6 +11,7 @@ use banger_model::Hint;
 use banger_sys::blocking::run_blocking;
 use banger_sys::exec::ToolError;
 use banger_sys::files::StagedDirectory;
+use banger_sys::full_disk::ran_out_of_space;
 use futures::future::BoxFuture;
 
 use crate::apt::{SOURCES_BYTES_MAX, carried_settings, read_source_files, select_sources};
@@ -25,7 +26,6 @@ use crate::image::recipe::Recipe;
 use crate::image::rootfs::write_rootfs;
 use crate::image::sub_ids::has_sub_ids;
 use crate::progress::Progress;
-use crate::space::ran_out_of_space;
 
 /// Why no image could be made.
 #[derive(Debug, thiserror::Error)]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use banger_model::{DiskFloor, VmName};
 use banger_sys::blocking::run_blocking;
 use banger_sys::files::{StagedDirectory, create_private_directory};
+use banger_sys::full_disk::ran_out_of_space;
 use banger_sys::keyed_lock::{AloneGuard, KeyedGuard, KeyedLock, SharedGuard, SharedKeyedLock};
 use banger_sys::memory::give_back;
 use futures::future::BoxFuture;
@@ -20,7 +21,6 @@ use super::removal::Removal;
 use crate::artifact::store::Store;
 use crate::artifact::{Artifact, Kind, Manifest};
 use crate::limits::check_floor;
-use crate::space::ran_out_of_space;
 
 /// What a pull does with a kernel or image that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
