@@ -10,7 +10,9 @@ use utoipa::ToSchema;
 pub enum ErrorCode {
     /// Client and daemon speak different versions.
     BadVersion,
-    /// No such route.
+    /// There is no route with this path.
+    UnknownPath,
+    /// The route with this path does not have the request's method.
     UnknownMethod,
     /// The request makes no sense; nothing was made.
     BadRequest,
@@ -41,7 +43,8 @@ impl ErrorCode {
     pub fn http_status(self) -> u16 {
         match self {
             Self::BadVersion => 426,
-            Self::UnknownMethod | Self::NotFound => 404,
+            Self::UnknownPath | Self::NotFound => 404,
+            Self::UnknownMethod => 405,
             Self::BadRequest => 400,
             Self::RequestTooLarge => 413,
             Self::UnsupportedMediaType => 415,

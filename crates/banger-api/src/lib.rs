@@ -29,7 +29,7 @@ pub use query::{
     ChannelQuery, EndingQuery, EventsQuery, ListQuery, LogsQuery, OperationQuery, Query, ShutdownQuery,
     StatsQuery,
 };
-pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, VmDefaults};
+pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, ServiceInfo, VmDefaults};
 pub use vm::{
     CreateVm, DeleteVm, EndingView, HostProcess, KillVm, PendingWork, SetVm, SshAccess, StartVm, StopVm,
     VmView, WaitFor,

@@ -106,6 +106,8 @@ macro_rules! routes {
 }
 
 routes! {
+    /// → [`ServiceInfo`](crate::ServiceInfo).
+    SHOW_SERVICE: Get "/";
     /// → [`DaemonInfo`](crate::DaemonInfo).
     SHOW_INFO: Get "/v1/info";
     /// → [`VmDefaults`](crate::VmDefaults).
@@ -217,7 +219,10 @@ mod tests {
         routes.sort_unstable();
         routes.dedup();
         assert_eq!(routes.len(), ALL.len());
-        assert!(ALL.iter().all(|(_, path)| path.starts_with("/v1/") && path.matches('{').count() < 2));
+        assert!(
+            ALL.iter()
+                .all(|(_, path)| (path.starts_with("/v1/") || *path == "/") && path.matches('{').count() < 2)
+        );
         assert!(SHOW_VM.template.contains('{') && !LIST_VMS.template.contains('{'));
     }
 }

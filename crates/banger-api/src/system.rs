@@ -4,6 +4,17 @@ use banger_model::{DiskBytes, Hint, ImageName, MemoryMib, VcpuCount};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// What answers here, for a client that knows no more than the address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceInfo {
+    /// Name of the program.
+    pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// Path of the OpenAPI document.
+    pub document: String,
+}
+
 /// The daemon: the first thing a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DaemonInfo {

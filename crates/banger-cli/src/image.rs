@@ -161,7 +161,7 @@ fn absolute_source(source: &str) -> Result<String, CliError> {
 fn pruned_line(pruned: PrunedCache, is_dry_run: bool) -> String {
     let PrunedCache { blobs, bytes: freed } = pruned;
     let verb = if is_dry_run { "would delete" } else { "deleted" };
-    format!("{verb} {}, {}\n", render::count("layer", blobs), bytes(freed))
+    format!("{verb} {}, {}\n", banger_model::count("layer", blobs), bytes(freed))
 }
 
 fn table(images: &[ImageView], now: Timestamp) -> String {

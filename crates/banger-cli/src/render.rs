@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write as _};
 
+use banger_model::count;
 use jiff::Timestamp;
 use serde::Serialize;
 use tabwriter::TabWriter;
@@ -127,12 +128,6 @@ fn span(seconds: i64) -> String {
         3600..86_400 => count("hour", seconds / 3600),
         _ => count("day", seconds / 86_400),
     }
-}
-
-/// Returns a number of things, as in `1 file` or `2 files`.
-pub(crate) fn count(thing: &str, number: u64) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {thing}{plural}")
 }
 
 /// Returns a number of bytes with a unit, as in `1.4 GiB`.

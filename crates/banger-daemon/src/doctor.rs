@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use banger_api::{CheckOutcome, CheckView, DoctorReport};
 use banger_image::HOST_TOOLS;
-use banger_model::{ArtifactKind, Hint};
+use banger_model::{ArtifactKind, Hint, count};
 use banger_store::Store;
 use banger_sys::host::find_program;
 use banger_sys::paths::Paths;
@@ -172,7 +172,10 @@ fn agent(path: &Path) -> CheckView {
 
 fn store(database: &Path) -> CheckView {
     match Store::inspect(database) {
-        Ok(count) => check("store", CheckOutcome::Pass, format!("{count} VMs in `{}`", database.display())),
+        Ok(number) => {
+            let vms = count("VM", number);
+            check("store", CheckOutcome::Pass, format!("{vms} in `{}`", database.display()))
+        }
         Err(error) => check("store", CheckOutcome::Fail, error.to_string()),
     }
 }

@@ -91,7 +91,7 @@ impl Events {
                 Some("events before this cursor are no longer kept".to_owned())
             } else if wanted > latest {
                 Some(format!(
-                    "there is no event {wanted} yet, the latest is {latest}; the cursor may be of another daemon"
+                    "there is no event {wanted} yet, the latest is {latest}; the cursor may be from another daemon"
                 ))
             } else {
                 None

@@ -1,6 +1,7 @@
 //! The nouns and rules of the product. Text from outside becomes one of these types once, at the border, so code inside
 //! never holds an invalid name or size. No I/O, no async, no clock.
 
+mod count;
 mod disk_floor;
 mod disk_trouble;
 mod distro;
@@ -24,6 +25,7 @@ mod vm;
 mod vmm;
 pub mod whole_number;
 
+pub use count::count;
 pub use disk_floor::{BelowFloor, DiskFloor, DiskRoom};
 pub use disk_trouble::DiskTrouble;
 pub use distro::{BadSha256, Distro, Sha256, UnknownDistro};

@@ -1,9 +1,9 @@
 //! What a failed copy is to its user.
 
 use banger_client::copy::CopyError;
+use banger_model::count;
 
 use crate::error::{CliError, Kind};
-use crate::render::count;
 use crate::signals::Stop;
 
 impl From<CopyError> for CliError {

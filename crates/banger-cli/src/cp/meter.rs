@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Instant;
 
+use banger_model::count;
 use banger_tree::{Item, Skipped};
 use serde::Serialize;
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -11,7 +12,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use crate::foreign;
 use crate::painted::Painted;
 use crate::progress::{Bar, Board};
-use crate::render::{bytes, count, say, seconds};
+use crate::render::{bytes, say, seconds};
 
 /// Things that do not come along and are told one by one; then only counted.
 const TOLD_MAX: u64 = 20;

@@ -6,14 +6,24 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::extract::State;
 use banger_api::{
-    API_VERSION, DaemonInfo, DoctorReport, ErrorBody, ErrorCode, ShutdownQuery, VmDefaults, route,
+    API_VERSION, DaemonInfo, DoctorReport, ErrorBody, ErrorCode, ServiceInfo, ShutdownQuery, VmDefaults,
+    route,
 };
-use banger_model::{DiskFloor, Hint};
+use banger_model::{DiskFloor, Hint, count};
 use tracing::info;
 
 use super::extract::Parameters;
 use super::refusal::Refusal;
 use super::state::ApiState;
+
+#[utoipa::path(get, path = route::SHOW_SERVICE.template, operation_id = "show_service", responses((status = 200, body = ServiceInfo)))]
+pub(super) async fn service() -> Json<ServiceInfo> {
+    Json(ServiceInfo {
+        name: "bangerd".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        document: route::SHOW_DOCUMENT.template.to_owned(),
+    })
+}
 
 #[utoipa::path(get, path = route::SHOW_INFO.template, operation_id = "show_info", responses((status = 200, body = DaemonInfo)))]
 pub(super) async fn info(State(state): State<ApiState>) -> Json<DaemonInfo> {
@@ -54,15 +64,23 @@ pub(super) async fn shutdown(
     State(state): State<ApiState>,
     Parameters(query): Parameters<ShutdownQuery>,
 ) -> Result<Json<()>, Refusal> {
-    let count = work_in_progress(&state);
-    if count > 0 && !query.force {
-        let message = format!("the daemon is at work: {count} operations or open streams");
+    if work_in_progress(&state) > 0 && !query.force {
+        let message = format!("the daemon is at work: {}", work(&state));
         let error = ErrorBody::new(ErrorCode::OperationFailed, message).with_hint(Hint::StopDaemon);
         return Err(Refusal(error));
     }
     info!(force = query.force, "shutdown was asked for");
     state.shutdown.cancel();
     Ok(Json(()))
+}
+
+/// Returns what is at work, as in `1 operation and 2 open streams`.
+fn work(state: &ApiState) -> String {
+    let operations = state.operations.count_running();
+    let streams = state.streams.load(Ordering::Relaxed);
+    let parts = [("operation", operations), ("open stream", streams)];
+    let parts = parts.into_iter().filter(|(_, number)| *number > 0);
+    parts.map(|(thing, number)| count(thing, number)).collect::<Vec<_>>().join(" and ")
 }
 
 fn work_in_progress(state: &ApiState) -> u32 {

@@ -1,12 +1,13 @@
 //! All routes.
 
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, Uri};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
-use axum::{Json, Router};
+use axum::response::Response;
 use banger_api::{ErrorBody, ErrorCode, route};
+use banger_model::Hint;
 use bytes::Bytes;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -27,6 +28,7 @@ struct Document;
 
 fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(daemon_routes::service))
         .routes(routes!(daemon_routes::info))
         .routes(routes!(daemon_routes::defaults))
         .routes(routes!(daemon_routes::doctor))
@@ -87,7 +89,7 @@ pub fn router(state: ApiState) -> Router {
     let text = text.map(|text| ([(CONTENT_TYPE, "application/json")], text));
     router
         .route(route::SHOW_DOCUMENT.template, axum::routing::get(move || std::future::ready(text.clone())))
-        .fallback(unknown_route)
+        .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(axum::middleware::from_fn_with_state(rules, hold))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -107,12 +109,13 @@ async fn mint_operation_id(request: Request, next: Next) -> Response {
 }
 
 /// A route that exists; its methods are in the header `Allow`.
-async fn unknown_method(method: Method, uri: Uri) -> Response {
+async fn unknown_method(method: Method, uri: Uri) -> Refusal {
     let message = format!("the route `{}` has no method `{method}`", uri.path());
-    let body = ErrorBody::new(ErrorCode::UnknownMethod, message);
-    (StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response()
+    Refusal(ErrorBody::new(ErrorCode::UnknownMethod, message))
 }
 
-async fn unknown_route(method: Method, uri: Uri) -> Refusal {
-    Refusal(ErrorBody::new(ErrorCode::UnknownMethod, format!("there is no route `{method} {}`", uri.path())))
+async fn unknown_path(uri: Uri) -> Refusal {
+    let message = format!("there is no route `{}`", uri.path());
+    let hint = Hint::advice(format!("the document `{}` has all routes", route::SHOW_DOCUMENT.template));
+    Refusal(ErrorBody::new(ErrorCode::UnknownPath, message).with_hint(hint))
 }

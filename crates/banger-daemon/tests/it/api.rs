@@ -25,6 +25,7 @@ async fn the_document_has_every_route_and_is_served() {
     let served: Value = sandbox.client.get("/v1/openapi.json").await.unwrap();
     assert_eq!(served, serde_json::to_value(api_document()).unwrap());
     insta::assert_snapshot!(routes(&served), @r"
+    GET / show_service
     GET /v1/catalog/kernels list_catalog_kernels
     GET /v1/defaults show_defaults
     GET /v1/doctor show_doctor

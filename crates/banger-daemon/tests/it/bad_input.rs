@@ -75,10 +75,8 @@ async fn a_request_that_cannot_be_understood_makes_nothing() {
 async fn an_unknown_route_method_or_path_is_told_as_an_error_of_ours() {
     let sandbox = Sandbox::start().await;
     let error = post(&sandbox, "/v1/vm", "{}").await;
-    assert_eq!(
-        (error.code, error.message.as_str()),
-        (ErrorCode::UnknownMethod, "there is no route `POST /v1/vm`")
-    );
+    assert_eq!((error.code, error.message.as_str()), (ErrorCode::UnknownPath, "there is no route `/v1/vm`"));
+    assert_eq!(error.hint, Some(Hint::advice("the document `/v1/openapi.json` has all routes")));
     let mut stream = tokio::net::UnixStream::connect(sandbox.paths.daemon_socket()).await.unwrap();
     let request = b"DELETE /v1/vms HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();
@@ -87,6 +85,9 @@ async fn an_unknown_route_method_or_path_is_told_as_an_error_of_ours() {
     assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
     assert!(answer.to_lowercase().contains("\r\nallow: get,head,post\r\n"), "{answer}");
     assert!(answer.contains("the route `/v1/vms` has no method `DELETE`"), "{answer}");
+    assert!(answer.contains("\"code\":\"unknown_method\""), "{answer}");
+    let service: banger_api::ServiceInfo = sandbox.client.get("/").await.unwrap();
+    assert_eq!((service.name.as_str(), service.document.as_str()), ("bangerd", "/v1/openapi.json"));
     let error = post(&sandbox, "/v1/vms/%ff/start", "{}").await;
     assert_eq!(error.code, ErrorCode::BadRequest);
 }

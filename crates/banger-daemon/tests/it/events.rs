@@ -86,7 +86,7 @@ async fn whoever_was_away_too_long_is_told_that_events_are_missing() {
     }
     let told = [
         (0, "events before this cursor are no longer kept"),
-        (20_000, "there is no event 20000 yet, the latest is 10002; the cursor may be of another daemon"),
+        (20_000, "there is no event 20000 yet, the latest is 10002; the cursor may be from another daemon"),
     ];
     for (cursor, why) in told {
         let mut reader = events.read_after(Some(cursor)).unwrap();
