@@ -6,8 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use banger_api::{ErrorCode, EventView, EventsQuery, VmView, route};
-use banger_client::{Client, ClientError, absence, absent_since};
-use banger_model::VmState;
+use banger_client::{Client, absence, absent_since};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
@@ -20,29 +19,24 @@ const QUIET_TIME: Duration = Duration::from_secs(2);
 /// Between two tries to follow a daemon that went away.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
-/// Why a stream to a guest gives nothing more.
+/// A guest that does not answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AbsenceError {
-    #[error("the guest of `{vm}` has not answered since {since}")]
-    Away { vm: String, since: String, source: CliError },
-    /// A stream through the daemon ended with it.
-    #[error("the daemon stopped, and the connection to VM `{vm}` was lost")]
-    DaemonGone { vm: String, source: CliError },
-    /// A stream broke, and its machine goes on.
-    #[error("the connection to VM `{vm}` was lost: its agent or the daemon restarted")]
-    AgentGone { vm: String, source: CliError },
+#[error("the guest of `{vm}` has not answered since {since}")]
+pub(crate) struct AwayError {
+    vm: String,
+    since: String,
+    source: CliError,
 }
 
-impl From<AbsenceError> for CliError {
-    fn from(error: AbsenceError) -> Self {
-        let hint = match &error {
-            AbsenceError::Away { vm, .. } => {
-                format!("it may be busy and come back; see `banger vm logs {vm}`")
-            }
-            AbsenceError::DaemonGone { vm, .. } | AbsenceError::AgentGone { vm, .. } => {
-                format!("the VM is still running; enter it again with `banger vm exec {vm}`")
-            }
-        };
+impl AwayError {
+    pub(crate) fn new(vm: &str, since: &str, source: CliError) -> Self {
+        Self { vm: vm.to_owned(), since: since.to_owned(), source }
+    }
+}
+
+impl From<AwayError> for CliError {
+    fn from(error: AwayError) -> Self {
+        let hint = format!("it may be busy and come back; see `banger vm logs {}`", error.vm);
         Self::failed(error).with_hint(hint)
     }
 }
@@ -74,27 +68,8 @@ pub(crate) async fn explain(client: &Client, vm: &VmView, error: CliError) -> Cl
         return error;
     }
     match absent_since(client, vm).await {
-        Some(since) => {
-            AbsenceError::Away { vm: vm.name.to_string(), since: clock_time(&since), source: error }.into()
-        }
+        Some(since) => AwayError::new(vm.name.as_str(), &clock_time(&since), error).into(),
         None => error,
-    }
-}
-
-/// Says what a stream broke with that nothing else explains: the daemon, or the guest's agent.
-pub(crate) async fn after_break(client: &Client, vm: &VmView, error: CliError) -> CliError {
-    if !matches!(error.kind(), Kind::Lost) {
-        return error;
-    }
-    let (name, source) = (vm.name.to_string(), error);
-    match client.get::<VmView>(route::SHOW_VM.of(&vm.id)).await {
-        Err(ClientError::NotReachable { .. } | ClientError::Broken { .. }) => {
-            AbsenceError::DaemonGone { vm: name, source }.into()
-        }
-        Ok(now) if now.state == VmState::Running && now.boot_id == vm.boot_id => {
-            AbsenceError::AgentGone { vm: name, source }.into()
-        }
-        Ok(_) | Err(_) => source,
     }
 }
 

@@ -4,9 +4,9 @@ use banger_client::copy::CopyError;
 use banger_client::{ClientError, EnsureError};
 use banger_guest::AgentError;
 
-use crate::absence::AbsenceError;
+use crate::absence::AwayError;
+use crate::broken_stream::{BrokenStream, Purpose};
 use crate::error::CliError;
-use crate::session::SessionError;
 use crate::ssh::SshError;
 
 fn broken() -> serde_json::Error {
@@ -26,10 +26,11 @@ fn with_hints() -> Vec<CliError> {
         EnsureError::Newer { daemon: "9".into() }.into(),
         EnsureError::AtWork { daemon: "0".into() }.into(),
         EnsureError::DoesNotEnd { pid: 7 }.into(),
-        SessionError::VmStopped { vm: vm(), source: AgentError::NoExit.into() }.into(),
-        AbsenceError::DaemonGone { vm: vm(), source: CliError::told() }.into(),
-        AbsenceError::AgentGone { vm: vm(), source: CliError::told() }.into(),
-        AbsenceError::Away { vm: vm(), since: "12:03:05".into(), source: CliError::told() }.into(),
+        BrokenStream::VmStopped { vm: vm(), purpose: Purpose::Command }.into(),
+        BrokenStream::DaemonGone { vm: vm(), purpose: Purpose::Command }.into(),
+        BrokenStream::AgentGone { vm: vm(), purpose: Purpose::Copy }.into(),
+        BrokenStream::AgentGone { vm: vm(), purpose: Purpose::Log }.into(),
+        AwayError::new("dev", "12:03:05", CliError::told()).into(),
         agent_silent.into(),
         AgentError::NoExit.into(),
         AgentError::TooLong { call: "stats" }.into(),
@@ -44,6 +45,7 @@ fn with_hints() -> Vec<CliError> {
         .into(),
         CopyError::SameVm { vm: vm() }.into(),
         SshError::NoServer { vm: vm() }.into(),
+        SshError::NoForwarding { vm: vm(), option: "-L".into() }.into(),
         SshError::Missing.into(),
     ]
 }
@@ -64,7 +66,8 @@ fn no_hint_ends_the_work_of_a_guest_that_may_only_be_busy() {
     kill -9 7; VMs keep running without the daemon
     banger vm logs dev
     the VM is still running; enter it again with `banger vm exec dev`
-    the VM is still running; enter it again with `banger vm exec dev`
+    the VM is still running; run the copy again
+    the VM is still running; see `banger vm show dev`
     it may be busy and come back; see `banger vm logs dev`
     the guest hangs or is very busy; see `banger vm logs`
     the VM may still be running; see `banger vm list`
@@ -74,6 +77,7 @@ fn no_hint_ends_the_work_of_a_guest_that_may_only_be_busy() {
     pull the image again with `banger image pull --force`, then make a new VM
     banger vm exec dev -- cp -a <source> <destination>
     banger vm exec dev -- <command>
+    use an image with an ssh server; `banger proxy dev <port>` connects stdin and stdout to one port
     sudo apt-get install openssh-client
     ");
 }

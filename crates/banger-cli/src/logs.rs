@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
 use crate::absence;
+use crate::broken_stream::{self, Purpose};
 use crate::console_text::ConsoleText;
 use crate::ensure::ensure;
 use crate::error::{CliError, Kind};
@@ -61,7 +62,7 @@ pub(crate) async fn logs(paths: &Paths, typed: &str, which: LogOf, is_raw: bool)
             Ok(frame) => frame,
             Err(source) => {
                 let broke = LogError { source: Box::new(source) };
-                return Err(absence::after_break(&client, &vm, broke.into()).await);
+                return Err(broken_stream::explain(&client, &vm, Purpose::Log, broke.into()).await);
             }
         };
         let Ok(bytes) = frame.into_data() else { continue };

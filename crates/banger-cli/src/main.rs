@@ -8,6 +8,7 @@ mod absence;
 mod archive_input;
 mod archive_start;
 mod args;
+mod broken_stream;
 mod bundle;
 mod completion;
 mod console_text;

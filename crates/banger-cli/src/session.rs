@@ -17,15 +17,15 @@ use std::time::Duration;
 
 use banger_agent_proto::exec_failed::Reason;
 use banger_agent_proto::{HelloReply, HelloRequest, WindowSize};
-use banger_api::{EndingQuery, EndingView, VmView, route};
+use banger_api::VmView;
 use banger_client::Client;
 use banger_guest::{AgentError, ExecEvent, ExecInput, ExecOutput, ExecSession, ExitOutcome};
-use banger_model::VmState;
 use bytes::Bytes;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::absence;
+use crate::broken_stream::{self, Purpose};
 use crate::error::{CliError, Kind};
 use crate::escape_keys::{self, EscapeKeys, Typed, Watcher};
 use crate::foreign;
@@ -81,33 +81,11 @@ enum End {
 pub(crate) enum SessionError {
     #[error("cannot set up the terminal")]
     Terminal(#[source] io::Error),
-    #[error("the VM `{vm}` stopped while its command ran")]
-    VmStopped { vm: String, source: CliError },
-    /// The daemon knows how the guest ended.
-    #[error("{}", ended_under_command(vm, ending))]
-    GuestEnded { vm: String, ending: EndingView },
 }
 
 impl From<SessionError> for CliError {
     fn from(error: SessionError) -> Self {
-        let hint = match &error {
-            SessionError::Terminal(_) => None,
-            SessionError::VmStopped { vm, .. } => Some(format!("banger vm logs {vm}")),
-            SessionError::GuestEnded { vm, ending } if ending.starts_again => {
-                Some(format!("banger vm exec {vm}"))
-            }
-            SessionError::GuestEnded { vm, .. } => Some(format!("banger vm show {vm}")),
-        };
-        Self::failed(error).with_hint(hint)
-    }
-}
-
-fn ended_under_command(vm: &str, ending: &EndingView) -> String {
-    let EndingView { why, starts_again } = ending;
-    if *starts_again {
-        format!("the command in VM `{vm}` ended with its guest, which starts again: {why}")
-    } else {
-        format!("the command in VM `{vm}` ended with its guest: {why}")
+        Self::failed(error)
     }
 }
 
@@ -125,7 +103,7 @@ pub(crate) async fn attach(
     };
     let session = match session {
         Ok(session) => session,
-        Err(error) => return Err(explain(client, vm, error).await),
+        Err(error) => return Err(broken_stream::explain(client, vm, Purpose::Command, error).await),
     };
     let raw = match size {
         Some(_) => RawTerminal::enter().map_err(SessionError::Terminal)?,
@@ -157,7 +135,7 @@ pub(crate) async fn attach(
     }
     let end = match ended {
         Ok(end) => end,
-        Err(error) => return Err(explain(client, vm, error).await),
+        Err(error) => return Err(broken_stream::explain(client, vm, Purpose::Command, error).await),
     };
     // A stdout that nobody reads any more counts for more than how the command ended because of it.
     flushed?;
@@ -377,25 +355,4 @@ fn command_failed(reason: Reason, message: String) -> CliError {
         Reason::Unspecified | Reason::NoSuchUser | Reason::BadWorkingDirectory | Reason::Other => 1,
     };
     CliError::new(Kind::Command(status), message)
-}
-
-/// A broken connection often means that the guest has ended: then how it did is the error.
-async fn explain(client: &Client, vm: &VmView, error: CliError) -> CliError {
-    if !error.is_of_agent() {
-        return error;
-    }
-    if let Some(boot_id) = &vm.boot_id {
-        let path = route::SHOW_VM_ENDING.of(&vm.id).asking(&EndingQuery { boot_id: boot_id.clone() });
-        if let Ok(Some(ending)) = client.get::<Option<EndingView>>(path).await {
-            return SessionError::GuestEnded { vm: vm.name.to_string(), ending }.into();
-        }
-    }
-    match client.get::<VmView>(route::SHOW_VM.of(&vm.id)).await.map(|vm| vm.state) {
-        Ok(VmState::Stopped | VmState::Stopping | VmState::Failed) => {
-            SessionError::VmStopped { vm: vm.name.to_string(), source: error }.into()
-        }
-        Ok(VmState::Created | VmState::Starting | VmState::Running) | Err(_) => {
-            absence::after_break(client, vm, error).await
-        }
-    }
 }

@@ -43,6 +43,8 @@ pub(crate) enum SshError {
     Run(#[source] io::Error),
     #[error("VM `{vm}` has no ssh server, so ssh options cannot be used")]
     NoServer { vm: String },
+    #[error("VM `{vm}` has no ssh server, so `{option}` cannot forward its ports")]
+    NoForwarding { vm: String, option: String },
     #[error("the guest cannot connect to {target}: {answer}")]
     Refused { target: String, answer: String },
     #[error(transparent)]
@@ -56,6 +58,12 @@ impl From<SshError> for CliError {
         let (kind, hint) = match &error {
             SshError::Missing => (Kind::Failed, Some("sudo apt-get install openssh-client".to_owned())),
             SshError::NoServer { vm } => (Kind::Failed, Some(format!("banger vm exec {vm} -- <command>"))),
+            SshError::NoForwarding { vm, .. } => {
+                let hint = format!(
+                    "use an image with an ssh server; `banger proxy {vm} <port>` connects stdin and stdout to one port"
+                );
+                (Kind::Failed, Some(hint))
+            }
             SshError::Stream(error) if error.kind() == io::ErrorKind::TimedOut => (Kind::Silent, None),
             SshError::Stream(_) => (Kind::Lost, None),
             SshError::Run(_) | SshError::Refused { .. } | SshError::Host(_) => (Kind::Failed, None),
@@ -85,11 +93,27 @@ pub(crate) async fn ssh(paths: &Paths, typed: &str, arguments: &[OsString]) -> R
 }
 
 async fn enter_without_ssh(client: &Client, vm: &VmView, words: &[OsString]) -> Result<u8, CliError> {
+    let vm_name = || vm.name.to_string();
+    if let Some(option) = forwarding(words) {
+        return Err(SshError::NoForwarding { vm: vm_name(), option }.into());
+    }
     if words.first().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-")) {
-        return Err(SshError::NoServer { vm: vm.name.to_string() }.into());
+        return Err(SshError::NoServer { vm: vm_name() }.into());
     }
     let mut signals = Signals::listen()?;
     session::attach(client, vm, &Process::in_place_of_ssh(words), &mut signals).await
+}
+
+/// Returns the first option of ssh that forwards ports, before the command. Source: `ssh(1)`.
+fn forwarding(words: &[OsString]) -> Option<String> {
+    let first = words.first().filter(|word| word.as_encoded_bytes().starts_with(b"-"))?;
+    let options = std::iter::once(first).chain(words.iter().skip(1));
+    let forwards = |word: &OsString| match word.as_encoded_bytes() {
+        [b'-', flags @ ..] => flags.iter().copied().find(|flag| b"LRDW".contains(flag)),
+        _ => None,
+    };
+    let flag = options.take_while(|word| *word != "--").find_map(forwards)?;
+    Some(format!("-{}", char::from(flag)))
 }
 
 /// A guest's word, fit for a variable.
@@ -226,6 +250,16 @@ async fn splice(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), CliEr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_that_forward_ports_are_known() {
+        let told = |words: &[&str]| forwarding(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(told(&["-L", "8080:localhost:80"]).as_deref(), Some("-L"));
+        assert_eq!(told(&["-v", "-NR8080:localhost:80"]).as_deref(), Some("-R"));
+        assert_eq!(told(&["-v", "--", "-L"]), None);
+        assert_eq!(told(&["grep", "-L", "x"]), None, "a command");
+        assert_eq!(told(&[]), None);
+    }
 
     #[test]
     fn ssh_gets_a_list_of_arguments_with_our_keys_only() {

@@ -15,6 +15,7 @@ use banger_sys::paths::Paths;
 
 use crate::absence;
 use crate::args::vm::CpArgs;
+use crate::broken_stream::{self, Purpose};
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::progress::Board;
@@ -71,7 +72,10 @@ pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8,
         let prepared = Prepared::open(plan)?;
         let client = ensure(paths).await?;
         match prepared.enter(&client).await {
-            Err(CopyError::Enter { vm, source }) => Err(absence::explain(&client, &vm, source.into()).await),
+            Err(CopyError::Enter { vm, source }) => {
+                let error = absence::explain(&client, &vm, source.into()).await;
+                Err(broken_stream::explain(&client, &vm, Purpose::Copy, error).await)
+            }
             entered => Ok(entered?),
         }
     };
@@ -97,10 +101,13 @@ pub(crate) async fn cp(paths: &Paths, args: CpArgs, board: &Board) -> Result<u8,
     match (copied, guests.as_slice()) {
         (Ok(()), _) => {}
         (Err(error), [guest]) => {
-            return Err(absence::after_break(guest.client(), guest.vm(), error).await);
+            return Err(broken_stream::explain(guest.client(), guest.vm(), Purpose::Copy, error).await);
         }
-        // Of two guests the error does not tell which one it was.
-        (Err(error), _) => return Err(error),
+        (Err(error), [guest, ..]) => {
+            let vms = guests.iter().map(Guest::vm);
+            return Err(broken_stream::explain_any(guest.client(), vms, Purpose::Copy, error).await);
+        }
+        (Err(error), []) => return Err(error),
     }
     if is_from_stream && !has_come.load(Ordering::Relaxed) {
         return Err(StreamError::Empty.into());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use banger_api::ErrorCode;
+use banger_api::{EndingView, ErrorCode};
 use banger_tree::{EntryName, Item, Metadata, to_wire};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::process::Signal;
@@ -153,11 +153,11 @@ async fn refusals_of_the_daemon_and_of_the_guest_are_told_with_the_vm() {
     hint: banger vm exec dev -- cp -a <source> <destination>
     ");
     place.stage.daemon.script(|script| {
-        let refusal = error(ErrorCode::NotRunning, "cannot enter VM `dev`: the VM is not running");
+        let refusal = error(ErrorCode::NotRunning, "VM `dev` is not running");
         script.errors.insert("GET /v1/vms/0000000000000001/channel".into(), refusal);
     });
     let told = place.cp(&["file", "dev:"]).await;
-    assert_eq!(told.stderr, "banger: cannot enter VM `dev`: the VM is not running\n");
+    assert_eq!(told.stderr, "banger: VM `dev` is not running\n");
 }
 
 #[tokio::test]
@@ -264,7 +264,37 @@ async fn a_daemon_that_dies_leaves_no_part_of_a_file_on_either_side() {
         place.stage.daemon.cut_channels();
         let told = told(child).await;
         assert_eq!(told.status, Some(1), "{arguments:?}: {}", told.stderr);
-        assert!(told.stderr.contains("the connection to the guest was lost"), "{}", told.stderr);
+        let why = "was lost because its agent or the daemon restarted; the copy is incomplete\n\
+                   hint: the VM is still running; run the copy again\n";
+        assert!(told.stderr.ends_with(why), "{}", told.stderr);
+        cleared(&directory).await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_beside_the_end_of_a_guest_says_how_that_ended() {
+    let place = Place::new();
+    large_file(&place.here("big"));
+    large_file(&place.guest("test", "big"));
+    place.stage.daemon.script(|script| {
+        for vm in &mut script.vms {
+            vm.boot_id = Some(format!("boot-{}", vm.name));
+        }
+        let ending = EndingView { why: "the VM was deleted".to_owned(), starts_again: false };
+        script.endings.insert("boot-dev".to_owned(), ending);
+    });
+    for (arguments, directory) in
+        [(["big", "dev:"], place.guest("dev", "")), (["test:big", "dev:"], place.guest("dev", ""))]
+    {
+        let child = place.command(&arguments).spawn().unwrap();
+        begun(&directory).await;
+        place.stage.daemon.cut_channels();
+        let told = told(child).await;
+        let why = "banger: the copy is incomplete because the guest of VM `dev` ended: the VM was deleted\n";
+        assert_eq!(
+            (told.status, told.stderr.as_str()),
+            (Some(1), format!("{why}hint: banger vm show dev\n").as_str())
+        );
         cleared(&directory).await;
     }
 }

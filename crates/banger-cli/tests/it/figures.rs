@@ -36,7 +36,7 @@ async fn ports_of_all_that_run_are_listed_without_a_name() {
 async fn ports_are_told_in_the_order_typed_and_one_failure_is_one() {
     let stage = stage_with_vms();
     stage.daemon.script(|script| {
-        let failure = error(ErrorCode::NotRunning, "cannot enter VM `old`: the VM is not running");
+        let failure = error(ErrorCode::NotRunning, "VM `old` is not running");
         script.errors.insert("GET /v1/vms/000000000000aa03/ports".into(), failure);
     });
     let answer = run(stage.banger(&["vm", "ports", "test", "nope", "old", "dev"])).await;
@@ -46,7 +46,7 @@ async fn ports_are_told_in_the_order_typed_and_one_failure_is_one() {
     insta::assert_snapshot!(answer.stderr, @r"
     banger: nope: there is no VM `nope`
     hint: see `banger vm list`
-    banger: old: cannot enter VM `old`: the VM is not running
+    banger: old: VM `old` is not running
     ");
     let answer = run(stage.banger(&["vm", "ports", "--json", "nope", "dev"])).await;
     let value: Value = serde_json::from_str(&answer.stdout).unwrap();

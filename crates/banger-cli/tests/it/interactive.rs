@@ -120,7 +120,10 @@ async fn the_terminal_is_given_back_when_the_daemon_dies() {
     terminal.read_to("# ").await;
     stage.daemon.cut_channels();
     let (seen, status, is_raw) = terminal.finish().await;
-    assert!(seen.contains("was lost: its agent or the daemon restarted"), "{seen:?}");
+    assert!(
+        seen.contains("was lost because its agent or the daemon restarted; the command was ended"),
+        "{seen:?}"
+    );
     assert_eq!((status, is_raw), (Some(1), false));
     drop(call);
 }
