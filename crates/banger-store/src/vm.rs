@@ -106,11 +106,11 @@ impl Store {
         })
     }
 
-    /// Removes a VM's row. It is not an error if there is none.
+    /// Removes a VM's row; its event says why, where there is more to say. It is not an error if there is none.
     ///
     /// # Errors
     /// [`StoreError::Statement`].
-    pub fn remove_vm(&self, id: &VmId, op_id: Option<&str>) -> Result<(), StoreError> {
+    pub fn remove_vm(&self, id: &VmId, op_id: Option<&str>, why: Option<&str>) -> Result<(), StoreError> {
         let failed = |source| StoreError::Statement { action: "remove the VM", source };
         self.change("remove the VM", |connection| {
             let sql = "DELETE FROM vms WHERE id = ?1 RETURNING name";
@@ -122,7 +122,7 @@ impl Store {
                 name,
                 op_id: op_id.map(str::to_owned),
                 value: None,
-                message: None,
+                message: why.map(str::to_owned),
             };
             Ok(name.map(event).into_iter().collect())
         })
@@ -422,7 +422,7 @@ mod tests {
         vm.request = Some(CreateRequest { key: "k".into(), sha256: "5".into(), op_id: "op-1".into() });
         store.update_vm(&vm, None).unwrap();
         assert_eq!(*store.list_vms().unwrap(), [vm.clone()]);
-        store.remove_vm(&vm.id, None).unwrap();
+        store.remove_vm(&vm.id, None, None).unwrap();
         assert_eq!(store.vm(&vm.id).unwrap(), None);
     }
 
@@ -497,7 +497,7 @@ mod tests {
         other.execute("UPDATE vms SET name = 'renamed'", []).unwrap();
         assert_eq!(store.list_vms().unwrap()[0].name.as_str(), "renamed");
 
-        store.remove_vm(&one.id, None).unwrap();
+        store.remove_vm(&one.id, None, None).unwrap();
         assert_eq!(*store.list_vms().unwrap(), []);
     }
 
@@ -514,8 +514,8 @@ mod tests {
         store.update_vm(&vm, None).unwrap();
         vm.spec.vcpus = "1".parse().unwrap();
         store.update_vm(&vm, Some("op-3")).unwrap();
-        store.remove_vm(&vm.id, Some("op-4")).unwrap();
-        store.remove_vm(&vm.id, Some("op-5")).unwrap();
+        store.remove_vm(&vm.id, Some("op-4"), Some("it was time")).unwrap();
+        store.remove_vm(&vm.id, Some("op-5"), None).unwrap();
         let told: Vec<_> = store
             .events(0, 10)
             .unwrap()
@@ -529,7 +529,7 @@ mod tests {
                 ("vm_added".into(), text("created"), None, text("op-1")),
                 ("vm_state".into(), text("failed"), text("silent"), text("op-1")),
                 ("vm_changed".into(), text("failed"), None, text("op-3")),
-                ("vm_removed".into(), None, None, text("op-4")),
+                ("vm_removed".into(), None, text("it was time"), text("op-4")),
             ]
         );
     }

@@ -97,13 +97,13 @@ pub enum ImageOperationError {
     /// What is here cannot be read.
     #[error(transparent)]
     Store(StoreError),
-    /// The caller asked to stop.
-    #[error("cancelled; nothing is left behind")]
-    Cancelled,
+    /// It was to stop before its end.
+    #[error("{0}; nothing is left behind")]
+    Cancelled(Cancelled),
 }
 
 impl From<Cancelled> for ImageOperationError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
+    fn from(why: Cancelled) -> Self {
+        Self::Cancelled(why)
     }
 }

@@ -14,7 +14,7 @@ impl Fault for KernelOperationError {
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Pull(source) => source.code(),
             Self::Store(_) | Self::Rows(_) | Self::Worker(_) => ErrorCode::OperationFailed,
-            Self::Cancelled => ErrorCode::Cancelled,
+            Self::Cancelled(_) => ErrorCode::Cancelled,
         }
     }
 
@@ -24,7 +24,8 @@ impl Fault for KernelOperationError {
             Self::Refused(source) => source.hint(),
             Self::Pull(source) => source.hint(),
             Self::Store(source) => source.hint(),
-            Self::Name(_) | Self::Rows(_) | Self::Worker(_) | Self::Cancelled => None,
+            Self::Cancelled(why) => why.hint(),
+            Self::Name(_) | Self::Rows(_) | Self::Worker(_) => None,
         }
     }
 }
@@ -53,7 +54,7 @@ impl Fault for ImageOperationError {
             Self::Store(_) | Self::Cache(_) | Self::Pack(_) | Self::Worker(_) | Self::Rows(_) => {
                 ErrorCode::OperationFailed
             }
-            Self::Cancelled => ErrorCode::Cancelled,
+            Self::Cancelled(_) => ErrorCode::Cancelled,
         }
     }
 
@@ -83,8 +84,8 @@ impl Fault for ImageOperationError {
             | Self::KernelName(_)
             | Self::Worker(_)
             | Self::Rows(_)
-            | Self::Cache(_)
-            | Self::Cancelled => None,
+            | Self::Cache(_) => None,
+            Self::Cancelled(why) => why.hint(),
         }
     }
 }

@@ -45,14 +45,14 @@ pub enum KernelOperationError {
     /// The thread that looked at the files died.
     #[error("the work on the kernel's files ended unexpectedly")]
     Worker(#[source] tokio::task::JoinError),
-    /// The caller asked to stop.
-    #[error("cancelled; nothing is left behind")]
-    Cancelled,
+    /// It was to stop before its end.
+    #[error("{0}; nothing is left behind")]
+    Cancelled(Cancelled),
 }
 
 impl From<Cancelled> for KernelOperationError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
+    fn from(why: Cancelled) -> Self {
+        Self::Cancelled(why)
     }
 }
 

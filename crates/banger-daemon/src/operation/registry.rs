@@ -12,7 +12,7 @@ use tracing::{Instrument as _, info, info_span, warn};
 
 use super::id;
 use super::request_key::{KeyReused, RequestKey};
-use super::task::OperationTask;
+use super::task::{Cancelled, OperationTask};
 use crate::supervisor::Supervisor;
 
 /// How many ended operations are kept for late askers.
@@ -98,7 +98,7 @@ impl Operations {
         F: Future<Output = Result<serde_json::Value, ErrorBody>> + Send + 'static,
     {
         if self.closed.load(Ordering::SeqCst) {
-            task.cancel();
+            task.cancel_because(Cancelled::DaemonStopped);
         }
         let span = info_span!("operation", op = task.id(), kind = ?kind, target);
         let future = work(task.clone());
@@ -164,7 +164,7 @@ impl Operations {
     pub async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         // Asked first, then waited for: the last one must not wait for the undo of those before it.
-        self.snapshot().iter().for_each(OperationTask::cancel);
+        self.snapshot().iter().for_each(|task| task.cancel_because(Cancelled::DaemonStopped));
         while let Some(task) = self.snapshot().into_iter().find(|task| !task.is_final()) {
             // An error means that the operation is gone.
             let _ = task.watch().wait_for(|view| view.state.is_final()).await;
@@ -339,6 +339,27 @@ mod tests {
         });
         let late = operations.status(&late.id, u64::MAX).await.unwrap();
         assert_eq!(late.state, OperationState::Cancelled);
+    }
+
+    #[tokio::test]
+    async fn work_hears_who_stopped_it_first() {
+        let operations = operations();
+        let begin = |target| {
+            operations.begin(OperationKind::VmCreate, target, |task| async move {
+                let stopped = task.unless_cancelled(std::future::pending::<()>()).await.unwrap_err();
+                assert_eq!(task.check(), Err(stopped));
+                Err(ErrorBody::new(ErrorCode::Cancelled, stopped.to_string()))
+            })
+        };
+        let (asked, running) = (begin("asked"), begin("running"));
+        let _ = operations.cancel(&asked.id).unwrap();
+        operations.close().await;
+        let told = async |begun: OperationView| {
+            operations.status(&begun.id, u64::MAX).await.unwrap().error.unwrap().message
+        };
+        assert_eq!(told(asked).await, "cancelled");
+        assert_eq!(told(running).await, "the daemon was stopped");
+        assert_eq!(told(begin("late")).await, "the daemon was stopped");
     }
 
     #[tokio::test]

@@ -1,17 +1,35 @@
 //! The inside of an operation: what its work uses to tell its stages and to hear that it shall stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::request_key::RequestKey;
 use banger_api::{OperationKind, OperationState, OperationView, StagePartView, StageView};
+use banger_model::Hint;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// The caller asked to stop the operation.
+/// The operation is to stop before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cancelled")]
-pub struct Cancelled;
+pub enum Cancelled {
+    /// Somebody asked for it.
+    #[error("cancelled")]
+    OnRequest,
+    /// The daemon ends: whoever waits for the operation did not ask for that.
+    #[error("the daemon was stopped")]
+    DaemonStopped,
+}
+
+impl Cancelled {
+    /// Returns what to do now, where whoever waited did not want the end.
+    #[must_use]
+    pub fn hint(self) -> Option<Hint> {
+        match self {
+            Self::OnRequest => None,
+            Self::DaemonStopped => Some(Hint::advice("run the command again; it starts a new daemon")),
+        }
+    }
+}
 
 /// One operation, as its own work sees it.
 #[derive(Clone, Debug)]
@@ -26,6 +44,8 @@ struct Shared {
     begun: Instant,
     view: watch::Sender<OperationView>,
     cancelled: CancellationToken,
+    /// The first reason, from the moment of `cancelled`.
+    reason: OnceLock<Cancelled>,
 }
 
 impl OperationTask {
@@ -45,7 +65,8 @@ impl OperationTask {
         };
         let view = watch::Sender::new(view);
         let (begun, cancelled) = (Instant::now(), CancellationToken::new());
-        Self { shared: Arc::new(Shared { id, key, begun, view, cancelled }) }
+        let reason = OnceLock::new();
+        Self { shared: Arc::new(Shared { id, key, begun, view, cancelled, reason }) }
     }
 
     /// Its id, for logs and errors.
@@ -136,7 +157,7 @@ impl OperationTask {
     pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Cancelled> {
         tokio::select! {
             biased;
-            () = self.shared.cancelled.cancelled() => Err(Cancelled),
+            () = self.shared.cancelled.cancelled() => Err(self.reason()),
             done = work => Ok(done),
         }
     }
@@ -144,7 +165,11 @@ impl OperationTask {
     /// # Errors
     /// [`Cancelled`] when the operation shall stop.
     pub fn check(&self) -> Result<(), Cancelled> {
-        if self.shared.cancelled.is_cancelled() { Err(Cancelled) } else { Ok(()) }
+        if self.shared.cancelled.is_cancelled() { Err(self.reason()) } else { Ok(()) }
+    }
+
+    fn reason(&self) -> Cancelled {
+        self.shared.reason.get().copied().unwrap_or(Cancelled::OnRequest)
     }
 
     pub(super) fn view(&self) -> OperationView {
@@ -160,11 +185,17 @@ impl OperationTask {
         self.shared.view.borrow().state.is_final()
     }
 
-    /// Asks the work to stop.
+    /// Asks the work to stop, on somebody's request.
     pub(crate) fn cancel(&self) {
+        self.cancel_because(Cancelled::OnRequest);
+    }
+
+    /// Asks the work to stop. The first reason stays.
+    pub(super) fn cancel_because(&self, reason: Cancelled) {
         if self.is_final() {
             return;
         }
+        let _ = self.shared.reason.set(reason);
         self.change(|view| {
             if view.state == OperationState::Running {
                 view.state = OperationState::Cancelling;

@@ -162,12 +162,20 @@ impl Launched {
         Arc::clone(&self.machine)
     }
 
-    /// Waits for the guest's hello and makes it this VM.
+    /// Waits for the guest's hello and makes it this VM. Nobody lets a guest go on that stands still before it is ready:
+    /// its boot has failed.
     pub(super) async fn wait_for_guest(
-        mut self,
+        self,
         context: &BootContext<'_>,
         wait: WaitFor,
     ) -> Result<GuestReady, VmError> {
+        self.meet_guest(context, wait).await.map_err(|error| match error {
+            VmError::Paused { name, reason } => VmError::PausedAtBoot { name, reason },
+            error => error,
+        })
+    }
+
+    async fn meet_guest(mut self, context: &BootContext<'_>, wait: WaitFor) -> Result<GuestReady, VmError> {
         let task = context.task;
         let begin = Instant::now();
         task.stage("boot guest", "");

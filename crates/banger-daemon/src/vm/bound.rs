@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use banger_api::{DeleteVm, HostProcess};
+use banger_api::HostProcess;
 use banger_model::VmId;
 use banger_store::VmRow;
 use banger_sys::process::{ProcessHandle, ProcessIdentity};
@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::VmError;
 use super::lifecycle::Lifecycle;
+use super::reason::Reason;
 use crate::operation::OperationTask;
 
 impl Lifecycle {
@@ -55,7 +56,7 @@ impl Lifecycle {
         // Deleted by its client, as it should be.
         let Ok(Some(row)) = self.rows.get(id) else { return };
         info!(vm = %row.name, "the process that it is bound to has ended");
-        if let Err(error) = self.delete(id.as_str(), DeleteVm::default()) {
+        if let Err(error) = self.delete_because(id.as_str(), Reason::Unbound) {
             warn!(vm = %row.name, %error, "a VM without its process cannot be deleted");
         }
     }

@@ -20,7 +20,11 @@ const TAIL_BYTES: u64 = 16 * 1024;
 /// Bytes per read.
 const CHUNK_BYTES: usize = 32 * 1024;
 
-/// Returns the last lines of a console log, without carriage returns; none when it cannot be read.
+/// Lines that a kernel writes at every boot here and that look like a reason: a machine without a PCI bus is what it
+/// should be.
+const HARMLESS: [&str; 1] = ["PCI: Fatal: No config space access function found"];
+
+/// Returns the last lines of a console log that may tell a reason, without carriage returns; none when it cannot be read.
 pub(super) fn last_lines(path: &Path) -> Vec<String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|mut file| {
@@ -33,7 +37,8 @@ pub(super) fn last_lines(path: &Path) -> Vec<String> {
     }
     let text = String::from_utf8_lossy(&bytes);
     let mut lines = VecDeque::new();
-    for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+    let tells_reason = |line: &&str| !line.is_empty() && !HARMLESS.iter().any(|words| line.ends_with(words));
+    for line in text.lines().map(str::trim_end).filter(tells_reason) {
         if lines.len() == LINES_MAX {
             lines.pop_front();
         }
@@ -131,6 +136,15 @@ mod tests {
         assert_eq!(lines.len(), LINES_MAX);
         assert_eq!(lines.last().unwrap(), "[0mKernel panic");
         assert_eq!(last_lines(&directory.path().join("missing")), [""; 0]);
+    }
+
+    #[test]
+    fn a_line_of_every_boot_is_no_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("console.log");
+        std::fs::write(&path, "[    0.75] PCI: Fatal: No config space access function found\r\nno init\r\n")
+            .unwrap();
+        assert_eq!(last_lines(&path), ["no init"]);
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use super::console::ConsoleReader;
 use super::machines::Machines;
 use super::rows::Rows;
 use super::usage::{Usage, UseEntry};
-use super::{ENTER, VmError, pause};
+use super::{VmError, pause};
 use crate::boot_source::BootSourceError;
 use crate::events::Events;
 
@@ -36,6 +36,9 @@ pub struct Doors {
     pub(super) identity_file: PathBuf,
 }
 
+/// How long the end of a machine may take to be recorded: what it leaves is removed first.
+const RECORD_WAIT: Duration = Duration::from_secs(10);
+
 /// While a guest shuts down: how often it is looked whether it does so still.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -43,16 +46,41 @@ impl Doors {
     /// Opens a stream to a port of a VM's agent. The VM is in use until the entry is dropped.
     ///
     /// # Errors
-    /// [`VmError::Denied`] when it does not run, [`VmError::Connect`] when its guest is silent. A guest that shuts down is
+    /// [`VmError::Closed`] when it does not run, [`VmError::Connect`] when its guest is silent. A guest that shuts down is
     /// not entered: its end is waited for, and its next boot if it reboots.
     pub async fn connect(&self, reference: &str, port: u32) -> Result<(UnixStream, UseEntry), VmError> {
-        let row = self.settled(self.rows.find_usable(reference)?).await?;
-        let machine = self.machine_to_enter(&row)?;
+        let mut row = self.settled(self.rows.find_usable(reference)?).await?;
+        let mut machine = self.machine_to_enter(&row)?;
         let in_use = self.usage.enter(&row.id);
-        match machine.connect(port, CONNECT_DEADLINE).await {
+        let mut stream = machine.connect(port, CONNECT_DEADLINE).await;
+        if let Err(ConnectError::MachineEnded) = stream {
+            // What becomes of the VM is recorded a moment later: its guest may boot again.
+            self.end_recorded(&row, &machine).await;
+            row = self.settled(self.rows.reload(&row.id)?).await?;
+            machine = self.machine_to_enter(&row)?;
+            stream = machine.connect(port, CONNECT_DEADLINE).await;
+        }
+        match stream {
             Ok(stream) => Ok((stream, in_use)),
             Err(source) => Err(self.connect_error(&row, &machine, source).await),
         }
+    }
+
+    /// Waits until the end of a machine is recorded, but not for ever.
+    async fn end_recorded(&self, row: &VmRow, machine: &Arc<dyn Machine>) {
+        let mut changes = self.events.changes();
+        let recorded = async {
+            loop {
+                changes.mark_unchanged();
+                let is_current = self.machines.get(&row.id).is_some_and(|now| Arc::ptr_eq(&now, machine));
+                let is_running = |row: VmRow| row.state == VmState::Running;
+                let is_open = self.rows.get(&row.id).ok().flatten().is_some_and(is_running);
+                if !(is_current || is_open) || changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(RECORD_WAIT, recorded).await;
     }
 
     /// Waits while a VM's guest is on its way out, and while the machine of one that rebooted is started again; not longer than
@@ -94,7 +122,7 @@ impl Doors {
 
     /// Returns the machine of a VM whose guest can be reached.
     pub(super) fn machine_to_enter(&self, row: &VmRow) -> Result<Arc<dyn Machine>, VmError> {
-        let denied = |source| Err(VmError::Denied { action: ENTER, name: row.name.clone(), source });
+        let denied = |state| Err(VmError::Closed { name: row.name.clone(), state });
         match (row.state, self.machines.get(&row.id)) {
             (VmState::Running, Some(machine)) => match self.machines.paused(&row.id) {
                 Some(reason) => Err(VmError::Paused { name: row.name.clone(), reason }),

@@ -16,9 +16,6 @@ use crate::operation::{Cancelled, KeyReused};
 use crate::ssh_keys::KeyError;
 use crate::vmm_source::NoVmm;
 
-/// What is denied to who wants a stream to a guest.
-pub(crate) const ENTER: &str = "enter";
-
 /// Why something could not be done with a VM.
 #[derive(Debug, thiserror::Error)]
 pub enum VmError {
@@ -45,6 +42,14 @@ pub enum VmError {
         name: VmName,
         /// Why not.
         source: Denied,
+    },
+    /// Its guest cannot be entered in this state.
+    #[error("VM `{name}` is {}", state_words(*state))]
+    Closed {
+        /// Which.
+        name: VmName,
+        /// Its state.
+        state: Denied,
     },
     /// No VMM can run it.
     #[error(transparent)]
@@ -116,6 +121,14 @@ pub enum VmError {
         /// Why.
         reason: PauseReason,
     },
+    /// Its guest stood still before it was ready, and nothing makes room: its machine is ended.
+    #[error("VM `{name}` did not start: its guest was paused ({reason})")]
+    PausedAtBoot {
+        /// Whose.
+        name: VmName,
+        /// Why.
+        reason: PauseReason,
+    },
     /// The disk has no room for what would take more of it.
     #[error(transparent)]
     TooLittleRoom(BelowFloor),
@@ -146,12 +159,14 @@ pub enum VmError {
     /// Its guest did not get ready, and it was made for one command only. Its text is the failure's: the rest is added at the edge.
     #[error("{0}")]
     Discarded(Box<VmError>),
-    /// The caller asked to stop.
-    #[error("cancelled; nothing is left behind")]
-    Cancelled,
-    /// The caller asked to stop the start of a VM that exists; it is as it was before.
-    #[error("cancelled; VM `{name}` is stopped")]
+    /// It was to stop before its end.
+    #[error("{0}; nothing is left behind")]
+    Cancelled(Cancelled),
+    /// The start of a VM that exists was to stop; it is as it was before.
+    #[error("{why}; VM `{name}` is stopped")]
     StartCancelled {
+        /// On whose wish.
+        why: Cancelled,
         /// Which.
         name: VmName,
     },
@@ -250,16 +265,25 @@ impl std::error::Error for GuestError {
     }
 }
 
+fn state_words(state: Denied) -> &'static str {
+    match state {
+        Denied::NotRunning => "not running",
+        Denied::AlreadyRunning => "already running",
+        Denied::IsStarting => "starting",
+        Denied::IsStopping => "stopping",
+    }
+}
+
 impl From<Cancelled> for VmError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
+    fn from(why: Cancelled) -> Self {
+        Self::Cancelled(why)
     }
 }
 
 impl VmError {
     /// Tells whether the VM runs although something failed: its guest takes commands.
     pub(super) fn leaves_vm_running(&self) -> bool {
-        matches!(self, Self::PortSilent { .. })
+        matches!(self, Self::PortSilent { .. } | Self::Paused { .. })
     }
 
     /// Tells whether the guest is to blame: then a new VM is kept, so that its console can be read.

@@ -4,10 +4,12 @@ use banger_api::ErrorCode;
 use banger_guest::AgentError;
 use banger_model::{Denied, Hint, PauseReason};
 use banger_store::StoreError;
+use banger_sys::full_disk::ran_out_of_space;
 use banger_sys::shortage;
 use banger_vmm::StartError;
 
-use super::{ENTER, GuestError, VmError};
+use super::{GuestError, VmError};
+use crate::boot_source::BootSourceError;
 use crate::fault::{Fault, chain};
 use crate::vmm_choice;
 use crate::vmm_source::NoVmm;
@@ -21,6 +23,7 @@ impl Fault for VmError {
             | Self::BoundToNobody { .. }
             | Self::KeyReused(_) => ErrorCode::BadRequest,
             Self::Denied { source: Denied::NotRunning | Denied::IsStarting | Denied::IsStopping, .. }
+            | Self::Closed { .. }
             | Self::BeingDeleted { .. } => ErrorCode::NotRunning,
             Self::Denied { source: Denied::AlreadyRunning, .. }
             | Self::NotStopped { .. }
@@ -28,7 +31,7 @@ impl Fault for VmError {
             Self::Image(source) => source.code(),
             Self::BootSource(source) => source.code(),
             Self::Store(StoreError::NameTaken { .. }) => ErrorCode::AlreadyExists,
-            Self::Cancelled | Self::StartCancelled { .. } => ErrorCode::Cancelled,
+            Self::Cancelled(_) | Self::StartCancelled { .. } => ErrorCode::Cancelled,
             Self::Discarded(first) => first.code(),
             // `cancelled` promises that nothing is left.
             Self::Undo { first, .. } => match first.code() {
@@ -46,6 +49,7 @@ impl Fault for VmError {
             | Self::Connect { .. }
             | Self::Ask { .. }
             | Self::Paused { .. }
+            | Self::PausedAtBoot { .. }
             | Self::TooLittleRoom(_)
             | Self::Kill { .. }
             | Self::Console { .. } => ErrorCode::OperationFailed,
@@ -53,13 +57,18 @@ impl Fault for VmError {
     }
 
     fn hint(&self) -> Option<Hint> {
+        let is_of_pull =
+            matches!(self, Self::BootSource(BootSourceError::Pull(_) | BootSourceError::PullBare(_)));
+        if !is_of_pull && ran_out_of_space(self) {
+            return Some(Hint::FreeSpace);
+        }
         match self {
             Self::NotFound { .. } | Self::Ambiguous { .. } => Some(Hint::ListVms),
-            Self::Denied { name, source, action } => match source {
-                Denied::NotRunning if *action == ENTER => Some(Hint::StartVm { vm: name.to_string() }),
+            // A start waits for the work that is in its way.
+            Self::Closed { name, .. } => Some(Hint::StartVm { vm: name.to_string() }),
+            Self::Denied { name, source, .. } => match source {
                 Denied::NotRunning => Some(Hint::ShowVm { vm: name.to_string() }),
                 Denied::AlreadyRunning => Some(Hint::RunInVm { vm: name.to_string() }),
-                // A start waits for the work that is in its way.
                 Denied::IsStarting | Denied::IsStopping => Some(Hint::StartVm { vm: name.to_string() }),
             },
             Self::Vmm(NoVmm(error)) => vmm_choice::hint(error),
@@ -70,9 +79,10 @@ impl Fault for VmError {
             Self::Launch { .. } | Self::Kill { .. } => Some(Hint::ExamineHost),
             Self::Guest(GuestError { name, .. }) => Some(Hint::ReadVmLog { vm: name.to_string() }),
             Self::PortSilent { name, .. } => Some(Hint::EnterVm { vm: name.to_string() }),
-            Self::Paused { reason: PauseReason::HostDiskFull, .. } | Self::TooLittleRoom(_) => {
-                Some(Hint::FreeSpace)
-            }
+            Self::Paused { reason: PauseReason::HostDiskFull, .. }
+            | Self::PausedAtBoot { reason: PauseReason::HostDiskFull, .. }
+            | Self::TooLittleRoom(_) => Some(Hint::FreeSpace),
+            Self::PausedAtBoot { reason: PauseReason::HostDiskError, .. } => Some(Hint::ExamineHost),
             Self::Paused { name, reason: PauseReason::HostDiskError } => {
                 Some(Hint::ShowVm { vm: name.to_string() })
             }
@@ -83,7 +93,7 @@ impl Fault for VmError {
                 Some(Hint::UpdateAgent { vm: name.to_string() })
             }
             Self::Ask { name, .. } => Some(Hint::ReadVmLog { vm: name.to_string() }),
-            Self::StartCancelled { name } => Some(Hint::StartVm { vm: name.to_string() }),
+            Self::StartCancelled { name, .. } => Some(Hint::StartVm { vm: name.to_string() }),
             Self::BeingDeleted { name } => Some(Hint::DeleteVm { vm: name.to_string() }),
             Self::NotStopped { name } => Some(Hint::StopVm { vm: name.to_string() }),
             Self::NothingToChange { .. } => Some(Hint::NameVmChange),
@@ -96,8 +106,8 @@ impl Fault for VmError {
             | Self::Directory { .. }
             | Self::GrowDisk { .. }
             | Self::Console { .. }
-            | Self::BoundToNobody { .. }
-            | Self::Cancelled => None,
+            | Self::BoundToNobody { .. } => None,
+            Self::Cancelled(why) => why.hint(),
         }
     }
 
@@ -108,6 +118,7 @@ impl Fault for VmError {
             Self::NotFound { .. }
             | Self::Ambiguous { .. }
             | Self::Denied { .. }
+            | Self::Closed { .. }
             | Self::Vmm(_)
             | Self::Image(_)
             | Self::BootSource(_)
@@ -119,6 +130,7 @@ impl Fault for VmError {
             | Self::Connect { .. }
             | Self::Ask { .. }
             | Self::Paused { .. }
+            | Self::PausedAtBoot { .. }
             | Self::TooLittleRoom(_)
             | Self::Kill { .. }
             | Self::Console { .. }
@@ -130,7 +142,7 @@ impl Fault for VmError {
             | Self::GrowDisk { .. }
             | Self::KeyReused(_)
             | Self::BoundToNobody { .. }
-            | Self::Cancelled => Vec::new(),
+            | Self::Cancelled(_) => Vec::new(),
         }
     }
 
@@ -142,9 +154,11 @@ impl Fault for VmError {
         };
         let left: Vec<String> = undo.iter().map(Fault::message).collect();
         let left = left.join("; ");
-        match first.code() {
-            ErrorCode::Cancelled => format!("cancelled, but something is left behind: {left}"),
-            _ => format!("{}; something is left behind: {left}", first.message()),
+        match &**first {
+            Self::Cancelled(why) | Self::StartCancelled { why, .. } => {
+                format!("{why}, but something is left behind: {left}")
+            }
+            first => format!("{}; something is left behind: {left}", first.message()),
         }
     }
 }

@@ -16,7 +16,7 @@ use banger_vmm::{ConnectError, LastWords, Machine};
 use tracing::warn;
 
 use super::ending::Ending;
-use super::{GuestError, GuestFailure, VmError, console, guest_words};
+use super::{GuestError, GuestFailure, VmError, console, guest_words, pause};
 use crate::clock::unix_nanos;
 use crate::config::GuestSection;
 use crate::host_trust::HostTrust;
@@ -64,7 +64,8 @@ pub(super) async fn wait_for_hello(
     }
 }
 
-/// Does `talk` while the machine lives. Whatever breaks because the machine ended is told as its end.
+/// Does `talk` while the machine lives and its guest may go on. Whatever breaks because the machine ended is told as its
+/// end; a guest that stands still would be waited for in vain.
 pub(super) async fn unless_ended<T>(
     machine: &Arc<dyn Machine>,
     row: &VmRow,
@@ -78,6 +79,9 @@ pub(super) async fn unless_ended<T>(
         biased;
         told = talk => told,
         end = machine.ended() => return Err(ended(end)),
+        reason = pause::stands_still(machine) => {
+            return Err(VmError::Paused { name: row.name.clone(), reason });
+        }
     };
     let Err(error) = told else { return told };
     let may_be_its_end = match &error {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use banger_api::{DeleteVm, StopVm};
+use banger_api::StopVm;
 use banger_model::{Due, VmId};
 use banger_store::VmRow;
 use tokio::sync::Notify;
@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::VmError;
 use super::lifecycle::Lifecycle;
 use super::lifetimes::Lifetimes;
+use super::reason::Reason;
 use super::rows::Rows;
 use crate::clock::now_ms;
 use crate::operation::Operations;
@@ -84,11 +85,11 @@ impl TimeKeeper {
         let begun = match due {
             Due::Delete => {
                 info!(vm = %row.name, "its time to live has passed");
-                self.lifecycle.delete(id, DeleteVm::default())
+                self.lifecycle.delete_because(id, Reason::Expired)
             }
             Due::Stop => {
                 info!(vm = %row.name, "nobody has used it for long");
-                self.lifecycle.stop(id, &StopVm::default())
+                self.lifecycle.stop_because(id, &StopVm::default(), Reason::Unused)
             }
         };
         let (service, id) = (Arc::clone(self), row.id.clone());

@@ -29,6 +29,16 @@ pub(super) async fn reason(machine: &Arc<dyn Machine>) -> Option<PauseReason> {
     }
 }
 
+/// Returns when a machine's guest stands still, with the reason. Asked from time to time: not every VMM tells by itself.
+pub(super) async fn stands_still(machine: &Arc<dyn Machine>) -> PauseReason {
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        if let Some(reason) = reason(machine).await {
+            return reason;
+        }
+    }
+}
+
 impl Watch {
     /// Asks the VMM of a machine that was taken over whether its guest stands still: nobody should see it as well until the
     /// first sign of life is missed.

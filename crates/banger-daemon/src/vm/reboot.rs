@@ -16,7 +16,7 @@ use super::locks::VmGuard;
 use super::rows::advance;
 use crate::clock::now_ms;
 use crate::fault::Fault as _;
-use crate::operation::OperationTask;
+use crate::operation::{Cancelled, OperationTask};
 
 impl Lifecycle {
     /// Records that a machine has ended without anybody's wish.
@@ -90,7 +90,7 @@ impl Lifecycle {
                 }
                 let paused = task.unless_cancelled(tokio::time::sleep(pause)).await;
                 let held = service.locks.lock(&row.id).await;
-                service.reboot_held(&held, &row.id, paused.is_err(), &task).await
+                service.reboot_held(&held, &row.id, paused.err(), &task).await
             }
         });
     }
@@ -99,7 +99,7 @@ impl Lifecycle {
         self: &Arc<Self>,
         held: &VmGuard,
         id: &VmId,
-        is_cancelled: bool,
+        cancelled: Option<Cancelled>,
         task: &OperationTask,
     ) -> Result<Option<VmRow>, VmError> {
         let Some(mut row) = self.rows.get(id)? else { return Ok(None) };
@@ -107,11 +107,11 @@ impl Lifecycle {
         if row.pending != Some(Pending::Reboot) {
             return Ok(Some(row));
         }
-        if is_cancelled {
+        if let Some(why) = cancelled {
             if !self.is_left_to_next_daemon(&row) {
                 self.rows.record(held, &mut row, VmEvent::MachineEnded)?;
             }
-            return Err(VmError::StartCancelled { name: row.name });
+            return Err(VmError::StartCancelled { why, name: row.name });
         }
         let error = match self.start_held(held, id, WaitFor::Agent, task).await {
             Ok(row) => return Ok(Some(row)),

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::ending::Ending;
 use super::lifecycle::Lifecycle;
 use super::machines::Machines;
+use super::reason::Reason;
 use super::removal::remove_directory;
 use super::rows::Rows;
 use super::{VmError, way_out};
@@ -140,7 +141,7 @@ impl Reconcile {
             Verdict::EndStray => report.ended += 1,
             Verdict::Remove => {
                 report.finished += 1;
-                lifecycle.remove_held(&held, row).await?;
+                lifecycle.remove_held(&held, row, Reason::Asked).await?;
             }
             Verdict::StartAgain => {
                 report.ended += 1;

@@ -70,13 +70,30 @@ impl Rows {
 
     /// Removes one; it may be gone.
     pub(super) fn remove(&self, id: &VmId) -> Result<(), VmError> {
-        self.0.remove_vm(id, current_id().as_deref()).map_err(VmError::Store)
+        self.remove_because(id, None)
+    }
+
+    /// Removes one; its event says why.
+    pub(super) fn remove_because(&self, id: &VmId, why: Option<&str>) -> Result<(), VmError> {
+        self.0.remove_vm(id, current_id().as_deref(), why).map_err(VmError::Store)
     }
 
     /// Moves one to its next state. Its lock is held, so that nobody else changes it.
     pub(super) fn record(&self, _held: &VmGuard, row: &mut VmRow, event: VmEvent) -> Result<(), VmError> {
         advance(row, event)?;
         self.update(row)
+    }
+
+    /// As `record`; the event of the new state says why.
+    pub(super) fn record_because(
+        &self,
+        _held: &VmGuard,
+        row: &mut VmRow,
+        event: VmEvent,
+        why: Option<&str>,
+    ) -> Result<(), VmError> {
+        advance(row, event)?;
+        self.0.update_vm_because(row, current_id().as_deref(), why).map_err(VmError::Store)
     }
 }
 

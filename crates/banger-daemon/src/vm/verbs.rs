@@ -17,6 +17,7 @@ use super::create::failure_event;
 use super::doors::CONNECT_DEADLINE;
 use super::lifecycle::Lifecycle;
 use super::locks::VmGuard;
+use super::reason::Reason;
 use super::removal::remove_directory;
 use super::rows::advance;
 use super::undo::UndoList;
@@ -65,11 +66,21 @@ impl Lifecycle {
     /// # Errors
     /// [`VmError`] of finding it.
     pub fn stop(self: &Arc<Self>, reference: &str, request: &StopVm) -> Result<OperationView, VmError> {
+        self.stop_because(reference, request, Reason::Asked)
+    }
+
+    /// As `stop`, for a reason.
+    pub(super) fn stop_because(
+        self: &Arc<Self>,
+        reference: &str,
+        request: &StopVm,
+        reason: Reason,
+    ) -> Result<OperationView, VmError> {
         let (row, grace) = (self.rows.find_usable(reference)?, grace(request));
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmStop, &target, move |service, task| async move {
             let held = service.locks.lock_unless_cancelled(&row.id, &task).await?;
-            service.stop_held(&held, &row.id, grace, &task).await.map(Some)
+            service.stop_held(&held, &row.id, grace, reason, &task).await.map(Some)
         }))
     }
 
@@ -88,7 +99,7 @@ impl Lifecycle {
                 // A VM that could not be started again is not stopped.
                 service.room.refuse_below_floor()?;
                 if service.rows.reload(&row.id)?.state.has_machine() {
-                    service.stop_held(&held, &row.id, grace, &task).await?;
+                    service.stop_held(&held, &row.id, grace, Reason::Asked, &task).await?;
                 }
                 service.start_held(&held, &row.id, WaitFor::Agent, &task).await.map(Some)
             }
@@ -136,17 +147,26 @@ impl Lifecycle {
     /// # Errors
     /// [`VmError`] of finding it, [`VmError::NotStopped`] when only a stopped one is wanted.
     pub fn delete(self: &Arc<Self>, reference: &str, request: DeleteVm) -> Result<OperationView, VmError> {
-        let row = self.rows.find(reference)?;
         if request.only_stopped {
-            return self.delete_stopped(row);
+            return self.delete_stopped(self.rows.find(reference)?);
         }
+        self.delete_because(reference, Reason::Asked)
+    }
+
+    /// As `delete` of a VM in any state, for a reason.
+    pub(super) fn delete_because(
+        self: &Arc<Self>,
+        reference: &str,
+        reason: Reason,
+    ) -> Result<OperationView, VmError> {
+        let row = self.rows.find(reference)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
             let (held, _) = service.interrupt(&row, &task).await?;
             // Gone meanwhile, by another delete or the undo of its create: that is what was asked for.
             let Some(row) = service.rows.get(&row.id)? else { return Ok(None) };
             task.stage("remove disks", "");
-            service.remove_held(&held, row).await.map(|()| None)
+            service.remove_held(&held, row, reason).await.map(|()| None)
         }))
     }
 
@@ -159,7 +179,7 @@ impl Lifecycle {
             let Some(row) = service.rows.get(&row.id)? else { return Ok(None) };
             refuse_unless_stopped(&row)?;
             task.stage("remove disks", "");
-            service.remove_held(&held, row).await.map(|()| None)
+            service.remove_held(&held, row, Reason::Asked).await.map(|()| None)
         }))
     }
 
@@ -184,8 +204,13 @@ impl Lifecycle {
     }
 
     /// Removes a VM: first the wish, so that a dead daemon's successor finishes it, the row last.
-    pub(super) async fn remove_held(&self, _held: &VmGuard, mut row: VmRow) -> Result<(), VmError> {
-        self.endings.add(&row, "the VM was deleted", false);
+    pub(super) async fn remove_held(
+        &self,
+        _held: &VmGuard,
+        mut row: VmRow,
+        reason: Reason,
+    ) -> Result<(), VmError> {
+        self.endings.add(&row, &reason.sentence("deleted"), false);
         if row.state.has_machine() {
             advance(&mut row, VmEvent::MachineEnded)?;
         }
@@ -199,7 +224,7 @@ impl Lifecycle {
         self.room.tell_made();
         // A wish that found no room is noted in the room that the disks have left.
         noted.or_else(|_no_room| self.rows.update(&row))?;
-        self.rows.remove(&row.id)?;
+        self.rows.remove_because(&row.id, reason.message())?;
         self.usage.forget(&row.id);
         info!(vm = %row.name, "removed");
         Ok(())
@@ -281,6 +306,7 @@ impl Lifecycle {
         held: &VmGuard,
         id: &VmId,
         grace: Duration,
+        reason: Reason,
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
         let mut row = self.rows.reload(id)?;
@@ -291,10 +317,10 @@ impl Lifecycle {
         let mut lost = None;
         self.rows.record(held, &mut row, VmEvent::StopStarted)?;
         if let Some(machine) = self.machines.get(id) {
-            if let Some(reason) = pause::reason(&machine).await {
+            if let Some(paused) = pause::reason(&machine).await {
                 // It can neither hear nor write: to wait for it would be in vain.
-                lost = Some(format!("its guest was paused ({reason}) and was not shut down"));
-                task.stage("end machine", &format!("the guest is paused: {reason}"));
+                lost = Some(format!("its guest was paused ({paused}) and was not shut down"));
+                task.stage("end machine", &format!("the guest is paused: {paused}"));
             } else {
                 task.stage("stop guest", "");
                 if !power_off(&machine, &row, grace).await {
@@ -306,8 +332,8 @@ impl Lifecycle {
             self.machines.forget(id);
         }
         row.last_error = lost;
-        self.endings.add(&row, "the VM was stopped", false);
-        self.rows.record(held, &mut row, VmEvent::MachineEnded)?;
+        self.endings.add(&row, &reason.sentence("stopped"), false);
+        self.rows.record_because(held, &mut row, VmEvent::MachineEnded, reason.message())?;
         Ok(row)
     }
 
@@ -369,7 +395,7 @@ fn not_found(row: &VmRow) -> VmError {
 /// Tells a cancelled start in its own words.
 fn start_error(error: VmError, row: &VmRow) -> VmError {
     match error {
-        VmError::Cancelled => VmError::StartCancelled { name: row.name.clone() },
+        VmError::Cancelled(why) => VmError::StartCancelled { why, name: row.name.clone() },
         error => error,
     }
 }

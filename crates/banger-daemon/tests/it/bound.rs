@@ -33,6 +33,7 @@ async fn a_vm_goes_with_its_process() {
     assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Running);
     end(client);
     sandbox.wait_until_gone("dev").await;
+    assert_eq!(sandbox.why("vm_removed").as_deref(), Some("the process for which it was made has ended"));
     assert_eq!(sandbox.vm("other").await.unwrap().state, VmState::Running);
 }
 

@@ -120,6 +120,7 @@ async fn a_time_to_live_ends_the_vm_and_a_touch_begins_it_anew() {
     // Any change makes the keeper look again.
     drop(sandbox.guest("dev").await);
     sandbox.wait_until_gone("dev").await;
+    assert_eq!(sandbox.why("vm_removed").as_deref(), Some("its time to live has passed"));
     sandbox.nothing_is_left().await;
 }
 
@@ -136,6 +137,8 @@ async fn a_vm_that_nobody_uses_is_stopped_and_one_in_use_is_not() {
     drop(in_use);
     let vm = sandbox.wait_for("used", |vm| vm.state == VmState::Stopped).await;
     assert_eq!(vm.last_error, None);
+    let why = "it was not used for as long as `auto_stop_stale_after` allows";
+    assert_eq!(sandbox.why("vm_state").as_deref(), Some(why));
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn a_stopped_vm_takes_no_stream_and_says_what_to_type() {
     sandbox.act("dev", "kill").await.unwrap();
     let error = refused(sandbox.client.upgrade("/v1/vms/dev/channel?port=1024", PATIENCE).await.unwrap_err());
     assert_eq!(error.code, ErrorCode::NotRunning);
-    assert_eq!(error.message, "cannot enter VM `dev`: the VM is not running");
+    assert_eq!(error.message, "VM `dev` is not running");
     assert_eq!(error.hint, Some(Hint::StartVm { vm: "dev".to_owned() }));
 }
 
@@ -92,7 +92,7 @@ async fn a_starting_vm_takes_no_stream_and_says_why() {
     sandbox.begin_create("dev").await;
     sandbox.behaviour().connect.reached(1).await;
     let error = refused(sandbox.client.upgrade("/v1/vms/dev/channel?port=1024", PATIENCE).await.unwrap_err());
-    assert_eq!(error.message, "cannot enter VM `dev`: the VM is starting");
+    assert_eq!(error.message, "VM `dev` is starting");
     assert_eq!(error.code, ErrorCode::NotRunning);
 }
 

@@ -56,6 +56,19 @@ async fn begin_shutdown(sandbox: &Sandbox, vm: &VmView) {
     assert_eq!(std::fs::read_to_string(said).unwrap(), "unknown\n");
 }
 
+#[tokio::test]
+async fn whoever_enters_a_machine_that_has_just_ended_is_told_of_its_vm() {
+    let sandbox = Sandbox::start().await;
+    let _ = sandbox.create("dev").await;
+    sandbox.processes().into_iter().for_each(kill);
+    let path = format!("/v1/vms/dev/channel?port={}", banger_agent_proto::CONTROL_PORT);
+    match sandbox.client.upgrade(&path, PATIENCE).await {
+        Err(error) => assert_eq!(crate::sandbox::refused(error).message, "VM `dev` is not running"),
+        // The stream was faster than the kill, and ends with the machine.
+        Ok(_) => drop(sandbox.wait_for("dev", |vm| vm.state != VmState::Running).await),
+    }
+}
+
 async fn ending(sandbox: &Sandbox, vm: &VmView) -> EndingView {
     let path = format!("/v1/vms/{}/ending?boot_id={}", vm.id, vm.boot_id.as_deref().unwrap());
     sandbox.client.get::<Option<EndingView>>(&path).await.unwrap().expect("the daemon knows how it ended")

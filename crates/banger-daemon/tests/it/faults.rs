@@ -6,6 +6,7 @@ use std::time::Duration;
 use banger_daemon::boot_source::BootSourceError;
 use banger_daemon::fault::Fault as _;
 use banger_daemon::image::KernelOperationError;
+use banger_daemon::operation::Cancelled;
 use banger_daemon::vm::{Ending, GuestError, GuestFailure, VmError};
 use banger_daemon::vmm_source::NoVmm;
 use banger_guest::AgentError;
@@ -47,10 +48,10 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
     let errors = [
         VmError::NotFound { reference: "x".to_owned() },
         VmError::Ambiguous { reference: "1".to_owned(), ids: vec!["12".to_owned(), "13".to_owned()] },
-        denied("enter", Denied::NotRunning),
+        VmError::Closed { name: name(), state: Denied::NotRunning },
         denied("stop", Denied::NotRunning),
         denied("start", Denied::AlreadyRunning),
-        denied("enter", Denied::IsStarting),
+        VmError::Closed { name: name(), state: Denied::IsStarting },
         VmError::BeingDeleted { name: name() },
         VmError::Store(StoreError::NameTaken { name: name() }),
         VmError::Vmm(NoVmm(ChoiceError::NoFirecracker)),
@@ -80,10 +81,13 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
             name: name(),
             source: KillError::StillAlive { pid: 7, deadline: Duration::from_secs(10) },
         },
-        VmError::Cancelled,
-        VmError::StartCancelled { name: name() },
+        VmError::Cancelled(Cancelled::OnRequest),
+        VmError::Cancelled(Cancelled::DaemonStopped),
+        VmError::StartCancelled { why: Cancelled::OnRequest, name: name() },
+        VmError::StartCancelled { why: Cancelled::DaemonStopped, name: name() },
         undo(silent()),
-        undo(VmError::Cancelled),
+        undo(VmError::Cancelled(Cancelled::OnRequest)),
+        undo(VmError::Cancelled(Cancelled::DaemonStopped)),
     ];
     for error in &errors {
         let hint = error.hint();
@@ -96,15 +100,15 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
     insta::assert_snapshot!(table, @r#"
     not_found | there is no VM `x` | {"action":"list_vms"}
     bad_request | `1` matches several VMs: 12, 13 | {"action":"list_vms"}
-    not_running | cannot enter VM `dev`: the VM is not running | {"action":"start_vm","vm":"dev"}
+    not_running | VM `dev` is not running | {"action":"start_vm","vm":"dev"}
     not_running | cannot stop VM `dev`: the VM is not running | {"action":"show_vm","vm":"dev"}
     conflict | cannot start VM `dev`: the VM is already running | {"action":"run_in_vm","vm":"dev"}
-    not_running | cannot enter VM `dev`: the VM is starting | {"action":"start_vm","vm":"dev"}
+    not_running | VM `dev` is starting | {"action":"start_vm","vm":"dev"}
     not_running | VM `dev` is being deleted | {"action":"delete_vm","vm":"dev"}
     already_exists | a VM named `dev` already exists | {"action":"show_vm","vm":"dev"}
     operation_failed | no VMM can run a VM on this host: Firecracker is not installed | {"action":"set_up_firecracker"}
     not_found | the image `x` is neither local nor in the catalog | {"action":"list_known","kind":"image"}
-    operation_failed | cannot write `/d`: no storage space | -
+    operation_failed | cannot write `/d`: the disk is full | {"action":"free_space"}
     operation_failed | the guest's agent `/bin/banger-agent` is missing; reinstall banger | -
     operation_failed | cannot start VM `dev`: the program `passt` is not installed | {"action":"install_package","package":"passt"}
     operation_failed | cannot start VM `dev`: `qemu` exited immediately: no KVM | {"action":"examine_host"}
@@ -118,16 +122,20 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
     operation_failed | cannot query the guest of VM `dev`: the guest's answer to `stats` is too long | {"action":"read_vm_log","vm":"dev"}
     operation_failed | cannot force VM `dev` off: process 7 did not end within 10 s | {"action":"examine_host"}
     cancelled | cancelled; nothing is left behind | -
+    cancelled | the daemon was stopped; nothing is left behind | {"action":"advice","text":"run the command again; it starts a new daemon"}
     cancelled | cancelled; VM `dev` is stopped | {"action":"start_vm","vm":"dev"}
-    operation_failed | the guest of VM `dev` did not answer within 90 s; something is left behind: cannot remove `/vms/1`: no storage space | {"action":"read_vm_log","vm":"dev"}
-    operation_failed | cancelled, but something is left behind: cannot remove `/vms/1`: no storage space | -
+    cancelled | the daemon was stopped; VM `dev` is stopped | {"action":"start_vm","vm":"dev"}
+    operation_failed | the guest of VM `dev` did not answer within 90 s; something is left behind: cannot remove `/vms/1`: the disk is full | {"action":"read_vm_log","vm":"dev"}
+    operation_failed | cancelled, but something is left behind: cannot remove `/vms/1`: the disk is full | -
+    operation_failed | the daemon was stopped, but something is left behind: cannot remove `/vms/1`: the disk is full | {"action":"advice","text":"run the command again; it starts a new daemon"}
     "#);
 }
 
 #[test]
 fn what_left_something_behind_is_not_called_cancelled() {
     let unremoved = VmError::Directory { action: "remove", path: "/vms/1".into(), source: full() };
-    let error = VmError::Undo { first: Box::new(VmError::Cancelled), undo: vec![unremoved] };
+    let error =
+        VmError::Undo { first: Box::new(VmError::Cancelled(Cancelled::OnRequest)), undo: vec![unremoved] };
     assert_ne!(error.code(), banger_api::ErrorCode::Cancelled);
 }
 

@@ -179,6 +179,50 @@ async fn a_guest_that_stands_still_is_stopped_without_waiting_for_it() {
     assert_eq!(vm.last_error.as_deref(), Some("its guest was paused (host disk full) and was not shut down"));
 }
 
+#[tokio::test]
+async fn a_guest_that_stands_still_while_it_boots_is_not_waited_for() {
+    let sandbox = Sandbox::start().await;
+    let kept =
+        sandbox.finish(sandbox.begin("/v1/vms", json!({ "name": "kept", "no_start": true })).await.unwrap());
+    kept.await.unwrap();
+    for (failure, why, hint) in [
+        (WriteFailure::NoSpace, "host disk full", Hint::FreeSpace),
+        (WriteFailure::Other, "host disk error", Hint::ExamineHost),
+    ] {
+        sandbox.vmms.stand_still(failure);
+        let error = sandbox.act("kept", "start").await.unwrap_err();
+        assert_eq!(error.message, format!("VM `kept` did not start: its guest was paused ({why})"));
+        assert_eq!(error.hint, Some(hint));
+        let vm = sandbox.vm("kept").await.unwrap();
+        assert_eq!((vm.state, vm.last_error), (VmState::Failed, Some(error.message)));
+        let begun = sandbox.begin("/v1/vms", json!({ "name": "new" })).await.unwrap();
+        let error = sandbox.finish(begun).await.unwrap_err();
+        assert_eq!(error.message, format!("VM `new` did not start: its guest was paused ({why})"));
+        assert!(sandbox.vm("new").await.is_none(), "its disks would keep the room");
+    }
+    sandbox.act("kept", "delete").await.unwrap();
+    sandbox.nothing_is_left().await;
+}
+
+#[test]
+fn a_start_and_a_create_on_a_full_disk_are_refused_without_a_floor_too() {
+    on_a_small_disk("size=40M,mode=700", async |disk| {
+        let mut sandbox = Sandbox::at(disk, PATIENCE);
+        sandbox.start_daemon().await;
+        sandbox.create("dev").await;
+        sandbox.act("dev", "stop").await.unwrap();
+        fill(disk);
+        let told = |error: banger_api::ErrorBody| {
+            assert_eq!(error.message, format!("the disk of `{}` is full", sandbox.paths.vms().display()));
+            assert_eq!(error.hint, Some(Hint::FreeSpace));
+        };
+        told(sandbox.act("dev", "start").await.unwrap_err());
+        told(sandbox.begin("/v1/vms", json!({ "name": "more" })).await.unwrap_err());
+        sandbox.act("dev", "delete").await.unwrap();
+        sandbox.nothing_is_left().await;
+    });
+}
+
 #[test]
 fn stop_kill_delete_and_the_next_daemon_work_on_a_disk_without_a_free_byte() {
     on_a_small_disk("size=40M,mode=700", async |disk| {

@@ -53,7 +53,7 @@ async fn a_shutdown_is_refused_while_work_is_in_progress_and_force_undoes_it() {
     let begun = sandbox.begin_create("dev").await;
     sandbox.behaviour().connect.reached(2).await;
     let error = refused(sandbox.client.post::<()>("/v1/shutdown", &json!({})).await.unwrap_err());
-    assert_eq!(error.message, "the daemon is at work: 1 operations or open streams");
+    assert_eq!(error.message, "the daemon is at work: 1 operation");
     assert_eq!(error.hint, Some(Hint::StopDaemon));
     // Who follows the operation sees how it ends, although the daemon ends, too.
     let following = tokio::spawn({
@@ -62,7 +62,10 @@ async fn a_shutdown_is_refused_while_work_is_in_progress_and_force_undoes_it() {
     });
     sandbox.client.post::<()>("/v1/shutdown?force=true", &json!({})).await.unwrap();
     sandbox.daemon_ended().await;
-    assert_eq!(refused(following.await.unwrap().unwrap_err()).code, ErrorCode::Cancelled);
+    let told = refused(following.await.unwrap().unwrap_err());
+    assert_eq!(told.code, ErrorCode::Cancelled);
+    assert_eq!(told.message, "the daemon was stopped; nothing is left behind");
+    assert_eq!(told.hint, Some(Hint::advice("run the command again; it starts a new daemon")));
     sandbox.behaviour().connect.open();
     assert_eq!(sandbox.processes().len(), 1, "machines that run go on");
     let report = sandbox.start_daemon().await;

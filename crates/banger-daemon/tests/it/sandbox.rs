@@ -175,6 +175,12 @@ impl Sandbox {
         Store::open(&self.paths.database()).unwrap()
     }
 
+    /// The message of the last event of a kind.
+    pub fn why(&self, kind: &str) -> Option<String> {
+        let events = self.store().events(0, 1000).unwrap().into_iter().rev();
+        events.map(|row| row.event).find(|event| event.kind == kind).unwrap().message
+    }
+
     /// Takes the daemon's threads away in the middle of whatever they do, and returns when they are gone: a dead
     /// process does not go on beside its successor either.
     pub fn crash_daemon(&mut self) {

@@ -82,7 +82,7 @@ fn every_change_finds_room_although_somebody_takes_all_that_is_left() {
                 fill(&mut thief);
             }
         }
-        store.remove_vm(&row(7).id, None).unwrap();
+        store.remove_vm(&row(7).id, None, None).unwrap();
         assert_eq!(store.list_vms().unwrap().len(), 19);
     });
 }
@@ -123,7 +123,7 @@ fn a_database_whose_log_is_gone_opens_on_a_full_disk_with_what_is_given_up() {
         fill(&mut File::create(disk.join("thief")).unwrap());
         let store = Store::open(&path).unwrap();
         assert!(!disk.join("banger.db-reserve").exists(), "nothing was given up");
-        store.remove_vm(&row(1).id, None).unwrap();
+        store.remove_vm(&row(1).id, None, None).unwrap();
         assert_eq!(*store.list_vms().unwrap(), []);
     });
 }
