@@ -3,7 +3,8 @@
 
 use banger_model::{ImageName, PullPolicy};
 
-use super::{Hold, ImageService, OCI_BYTES_NEEDED};
+use super::oci::OCI_BYTES_NEEDED;
+use super::{Hold, ImageService};
 use crate::artifact::Kind;
 use crate::image::Image;
 use crate::oci::{OciPull, place_of};

@@ -15,8 +15,11 @@ use banger_sys::failpoint;
 
 use super::tests::Quick;
 use super::*;
+use crate::bundle::BundlePull;
 use crate::bundle::pack_bundle;
 use crate::image::is_stale as is_seed_stale;
+use crate::progress::Progress;
+use crate::pull::Replace;
 use crate::test_files::{assert_clean, key, managed_image, other_key};
 
 const HOME: &str = "BANGER_CRASH_HOME";

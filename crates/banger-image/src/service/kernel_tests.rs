@@ -16,8 +16,11 @@ use futures::future::{BoxFuture, join_all};
 use tokio::sync::{Barrier, Semaphore};
 
 use super::*;
+use crate::kernel::refresh_initramfs;
 use crate::kernel::test_trees::{TestRoot, deb};
 use crate::kernel::{FetchPackage, KernelBuildError};
+use crate::progress::Progress;
+use crate::pull::Replace;
 
 /// A package that is there at once, or when a test says so.
 struct Package {

@@ -13,8 +13,12 @@ use tokio::sync::{Barrier, Semaphore};
 use super::*;
 use crate::artifact::digest::{FileRecord, sha256_hex};
 use crate::artifact::{MANIFEST_FILE, manifest_bytes};
+use crate::image::is_stale as is_seed_stale;
 use crate::image::{ImageBuildError, ImageFacts, Recipe, finish_image, record_rootfs};
 use crate::kernel::KernelBuildError;
+use crate::progress::Progress;
+use crate::pull::Build;
+use crate::pull::Replace;
 use crate::test_files::{key, other_key, write_rootfs};
 
 /// Makes small kernels and images. Each build takes one permit, so a test decides when builds go on.
