@@ -3,8 +3,8 @@
 
 use banger_api::VmView;
 use banger_api::route::{Named, Route};
-use banger_client::{Client, ResolveError, Target, resolve};
-use banger_model::VmState;
+use banger_client::{Client, Target, resolve};
+use banger_model::{VmRefError, VmState};
 use futures::future::join_all;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use crate::error::{CliError, Kind};
 use crate::render::complain;
 
-impl From<ResolveError> for CliError {
-    fn from(error: ResolveError) -> Self {
+impl From<VmRefError> for CliError {
+    fn from(error: VmRefError) -> Self {
         let (kind, hint) = match &error {
-            ResolveError::Missing { .. } => (Kind::Missing, "see `banger vm list`"),
-            ResolveError::Ambiguous { .. } => (Kind::Failed, "use a name, or more of the ID"),
+            VmRefError::Missing { .. } => (Kind::Missing, "see `banger vm list`"),
+            VmRefError::Ambiguous { .. } => (Kind::Failed, "use a name, or more of the ID"),
         };
         Self::new(kind, error).with_hint(hint.to_owned())
     }
@@ -38,7 +38,7 @@ impl<T> Answer<T> {
     }
 
     /// Returns what came of something typed that means no VM.
-    pub(crate) fn missing(typed: &str, error: ResolveError) -> Self {
+    pub(crate) fn missing(typed: &str, error: VmRefError) -> Self {
         Self { target: typed.to_owned(), id: typed.to_owned(), result: Err(error.into()) }
     }
 }

@@ -25,7 +25,7 @@ pub use operation::{
 };
 pub use pull::Pull;
 pub use removal::Removable;
-pub use resolve::{ResolveError, Target, resolve};
+pub use resolve::{Target, resolve};
 pub use spawn::SpawnError;
 pub use transport::{Connecting, Connection, Transport};
 

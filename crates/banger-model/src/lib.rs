@@ -18,6 +18,7 @@ mod pending;
 mod pull_policy;
 mod reboot;
 mod reconcile;
+mod reference;
 mod signal;
 mod size;
 mod spec;
@@ -42,6 +43,7 @@ pub use pending::Pending;
 pub use pull_policy::{PullPolicy, UnknownPullPolicy};
 pub use reboot::{Reboot, Reboots};
 pub use reconcile::{Interruption, MachineFound, Verdict};
+pub use reference::{VmRef, VmRefError};
 pub use signal::{KillSignal, UnknownSignal};
 pub use size::{
     ByteCount, DiskBytes, HostSize, MemoryMib, SizeError, VcpuCount, default_memory, default_vcpus,

@@ -128,6 +128,14 @@ text_type!(
     }
 );
 
+impl VmId {
+    /// Returns the ID with these 64 bits.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        Self(format!("{bits:016x}"))
+    }
+}
+
 const QUALITIES: [&str; 32] = [
     "able", "amber", "brave", "brisk", "calm", "clear", "clever", "coral", "crisp", "eager", "early", "fair",
     "fleet", "fond", "fresh", "gentle", "glad", "golden", "happy", "keen", "kind", "light", "lively",

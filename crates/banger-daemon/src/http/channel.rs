@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use banger_agent_proto::{CONTROL_PORT, STREAM_PORT};
 use banger_api::{CHANNEL_PROTOCOL, ChannelQuery, ErrorBody, ErrorCode, route};
+use banger_model::VmRef;
 use hyper_util::rt::TokioIo;
 use tracing::debug;
 
@@ -20,11 +21,11 @@ use super::state::ApiState;
 /// Bytes per direction that are under way inside the daemon.
 const SPLICE_BYTES: usize = 64 * 1024;
 
-#[utoipa::path(get, path = route::OPEN_VM_CHANNEL.template, operation_id = "open_vm_channel", params(("vm" = String, Path), ChannelQuery), responses((status = 101), (status = 409, body = ErrorBody)))]
+#[utoipa::path(get, path = route::OPEN_VM_CHANNEL.template, operation_id = "open_vm_channel", params(("vm" = VmRef, Path), ChannelQuery), responses((status = 101), (status = 409, body = ErrorBody)))]
 pub(super) async fn open(
     State(state): State<ApiState>,
     Extension(patience): Extension<Patience>,
-    Segment(vm): Segment,
+    Segment(vm): Segment<VmRef>,
     Parameters(query): Parameters<ChannelQuery>,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {

@@ -83,15 +83,15 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     Ok(value)
 }
 
-/// The one part of the path that varies: a VM or an operation.
-pub(super) struct Segment(pub(super) String);
+/// The one part of the path that varies: what names a VM, an image, a kernel or an operation.
+pub(super) struct Segment<T = String>(pub(super) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for Segment {
+impl<S: Send + Sync, T: From<String>> FromRequestParts<S> for Segment<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let segment = Path::<String>::from_request_parts(parts, state).await;
-        segment.map(|Path(segment)| Self(segment)).map_err(|error| bad_request(&error.body_text()))
+        segment.map(|Path(segment)| Self(segment.into())).map_err(|error| bad_request(&error.body_text()))
     }
 }
 

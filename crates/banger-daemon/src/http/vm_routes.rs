@@ -11,6 +11,7 @@ use banger_api::{
     CreateVm, DeleteVm, EndingQuery, EndingView, ErrorBody, KillVm, ListQuery, ListenerView, LogsQuery,
     OperationView, SetVm, SshAccess, StartVm, StatsQuery, StopVm, VmStats, VmView, route,
 };
+use banger_model::VmRef;
 use futures::stream;
 
 use super::connections::Patience;
@@ -42,86 +43,92 @@ pub(super) async fn create(
     Ok(Json(state.vms.lifecycle.create(request)?))
 }
 
-#[utoipa::path(get, path = route::SHOW_VM.template, operation_id = "show_vm", params(("vm" = String, Path)), responses((status = 200, body = VmView), (status = 404, body = ErrorBody)))]
-pub(super) async fn show(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<VmView> {
+#[utoipa::path(get, path = route::SHOW_VM.template, operation_id = "show_vm", params(("vm" = VmRef, Path)), responses((status = 200, body = VmView), (status = 404, body = ErrorBody)))]
+pub(super) async fn show(State(state): State<ApiState>, Segment(vm): Segment<VmRef>) -> Answer<VmView> {
     Ok(Json(state.vms.views.show(&vm)?))
 }
 
-#[utoipa::path(post, path = route::START_VM.template, operation_id = "start_vm", params(("vm" = String, Path)), request_body = StartVm, responses((status = 200, body = OperationView)))]
+#[utoipa::path(post, path = route::START_VM.template, operation_id = "start_vm", params(("vm" = VmRef, Path)), request_body = StartVm, responses((status = 200, body = OperationView)))]
 pub(super) async fn start(
     State(state): State<ApiState>,
-    Segment(vm): Segment,
+    Segment(vm): Segment<VmRef>,
     Body(request): Body<StartVm>,
 ) -> Answer<OperationView> {
     Ok(Json(state.vms.lifecycle.start(&vm, &request)?))
 }
 
-#[utoipa::path(post, path = route::STOP_VM.template, operation_id = "stop_vm", params(("vm" = String, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
+#[utoipa::path(post, path = route::STOP_VM.template, operation_id = "stop_vm", params(("vm" = VmRef, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
 pub(super) async fn stop(
     State(state): State<ApiState>,
-    Segment(vm): Segment,
+    Segment(vm): Segment<VmRef>,
     Body(request): Body<StopVm>,
 ) -> Answer<OperationView> {
     Ok(Json(state.vms.lifecycle.stop(&vm, &request)?))
 }
 
-#[utoipa::path(post, path = route::RESTART_VM.template, operation_id = "restart_vm", params(("vm" = String, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
+#[utoipa::path(post, path = route::RESTART_VM.template, operation_id = "restart_vm", params(("vm" = VmRef, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
 pub(super) async fn restart(
     State(state): State<ApiState>,
-    Segment(vm): Segment,
+    Segment(vm): Segment<VmRef>,
     Body(request): Body<StopVm>,
 ) -> Answer<OperationView> {
     Ok(Json(state.vms.lifecycle.restart(&vm, &request)?))
 }
 
-#[utoipa::path(post, path = route::KILL_VM.template, operation_id = "kill_vm", params(("vm" = String, Path)), request_body = KillVm, responses((status = 200, body = OperationView)))]
+#[utoipa::path(post, path = route::KILL_VM.template, operation_id = "kill_vm", params(("vm" = VmRef, Path)), request_body = KillVm, responses((status = 200, body = OperationView)))]
 pub(super) async fn kill(
     State(state): State<ApiState>,
-    Segment(vm): Segment,
+    Segment(vm): Segment<VmRef>,
     Body(request): Body<KillVm>,
 ) -> Answer<OperationView> {
     Ok(Json(state.vms.lifecycle.kill(&vm, request)?))
 }
 
-#[utoipa::path(post, path = route::DELETE_VM.template, operation_id = "delete_vm", params(("vm" = String, Path)), request_body = DeleteVm, responses((status = 200, body = OperationView)))]
+#[utoipa::path(post, path = route::DELETE_VM.template, operation_id = "delete_vm", params(("vm" = VmRef, Path)), request_body = DeleteVm, responses((status = 200, body = OperationView)))]
 pub(super) async fn delete(
     State(state): State<ApiState>,
-    Segment(vm): Segment,
+    Segment(vm): Segment<VmRef>,
     Body(request): Body<DeleteVm>,
 ) -> Answer<OperationView> {
     Ok(Json(state.vms.lifecycle.delete(&vm, request)?))
 }
 
-#[utoipa::path(post, path = route::SET_VM.template, operation_id = "set_vm", params(("vm" = String, Path)), request_body = SetVm, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
+#[utoipa::path(post, path = route::SET_VM.template, operation_id = "set_vm", params(("vm" = VmRef, Path)), request_body = SetVm, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
 pub(super) async fn set(
     State(state): State<ApiState>,
-    Segment(vm): Segment,
+    Segment(vm): Segment<VmRef>,
     Body(request): Body<SetVm>,
 ) -> Answer<OperationView> {
     Ok(Json(state.vms.lifecycle.set(&vm, request)?))
 }
 
-#[utoipa::path(post, path = route::TOUCH_VM.template, operation_id = "touch_vm", params(("vm" = String, Path)), responses((status = 200, body = OperationView)))]
-pub(super) async fn touch(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<OperationView> {
+#[utoipa::path(post, path = route::TOUCH_VM.template, operation_id = "touch_vm", params(("vm" = VmRef, Path)), responses((status = 200, body = OperationView)))]
+pub(super) async fn touch(
+    State(state): State<ApiState>,
+    Segment(vm): Segment<VmRef>,
+) -> Answer<OperationView> {
     Ok(Json(state.vms.lifecycle.touch(&vm)?))
 }
 
-#[utoipa::path(get, path = route::LIST_VM_PORTS.template, operation_id = "list_vm_ports", params(("vm" = String, Path)), responses((status = 200, body = Vec<ListenerView>), (status = 409, body = ErrorBody)))]
-pub(super) async fn ports(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<Vec<ListenerView>> {
+#[utoipa::path(get, path = route::LIST_VM_PORTS.template, operation_id = "list_vm_ports", params(("vm" = VmRef, Path)), responses((status = 200, body = Vec<ListenerView>), (status = 409, body = ErrorBody)))]
+pub(super) async fn ports(
+    State(state): State<ApiState>,
+    Segment(vm): Segment<VmRef>,
+) -> Answer<Vec<ListenerView>> {
     Ok(Json(state.vms.doors.listeners(&vm).await?))
 }
 
-#[utoipa::path(get, path = route::SHOW_VM_STATS.template, operation_id = "show_vm_stats", params(("vm" = String, Path), StatsQuery), responses((status = 200, body = VmStats), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = route::SHOW_VM_STATS.template, operation_id = "show_vm_stats", params(("vm" = VmRef, Path), StatsQuery), responses((status = 200, body = VmStats), (status = 404, body = ErrorBody)))]
 pub(super) async fn stats(
     State(state): State<ApiState>,
-    Segment(vm): Segment,
+    Segment(vm): Segment<VmRef>,
     Parameters(query): Parameters<StatsQuery>,
 ) -> Answer<VmStats> {
     Ok(Json(state.vms.doors.stats(&vm, query.host_only).await?))
 }
 
-#[utoipa::path(get, path = route::SHOW_VM_SSH.template, operation_id = "show_vm_ssh", params(("vm" = String, Path)), responses((status = 200, body = SshAccess)))]
-pub(super) async fn ssh(State(state): State<ApiState>, Segment(vm): Segment) -> Answer<SshAccess> {
+#[utoipa::path(get, path = route::SHOW_VM_SSH.template, operation_id = "show_vm_ssh", params(("vm" = VmRef, Path)), responses((status = 200, body = SshAccess)))]
+pub(super) async fn ssh(State(state): State<ApiState>, Segment(vm): Segment<VmRef>) -> Answer<SshAccess> {
     Ok(Json(state.vms.doors.ssh_access(&vm)?))
 }
 
@@ -135,11 +142,11 @@ pub(super) async fn ending(
     Ok(Json(state.vms.endings.ending(&vm, &query.boot_id).await))
 }
 
-#[utoipa::path(get, path = route::SHOW_VM_LOGS.template, operation_id = "show_vm_logs", params(("vm" = String, Path), LogsQuery), responses((status = 200, body = String, content_type = "application/octet-stream")))]
+#[utoipa::path(get, path = route::SHOW_VM_LOGS.template, operation_id = "show_vm_logs", params(("vm" = VmRef, Path), LogsQuery), responses((status = 200, body = String, content_type = "application/octet-stream")))]
 pub(super) async fn logs(
     State(state): State<ApiState>,
     Extension(patience): Extension<Patience>,
-    Segment(vm): Segment,
+    Segment(vm): Segment<VmRef>,
     Parameters(query): Parameters<LogsQuery>,
 ) -> Result<Response, Refusal> {
     patience.grant();

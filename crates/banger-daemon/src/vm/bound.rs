@@ -56,7 +56,7 @@ impl Lifecycle {
         // Deleted by its client, as it should be.
         let Ok(Some(row)) = self.rows.get(id) else { return };
         info!(vm = %row.name, "the process that it is bound to has ended");
-        if let Err(error) = self.delete_because(id.as_str(), Reason::Unbound) {
+        if let Err(error) = self.delete_because(&id.into(), Reason::Unbound) {
             warn!(vm = %row.name, %error, "a VM without its process cannot be deleted");
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use banger_api::{OperationKind, OperationView, SetVm};
-use banger_model::{DiskBytes, MemoryMib, memory_beyond_host};
+use banger_model::{DiskBytes, MemoryMib, VmRef, memory_beyond_host};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 
@@ -21,8 +21,8 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it, [`VmError::NothingToChange`].
-    pub fn set(self: &Arc<Self>, reference: &str, request: SetVm) -> Result<OperationView, VmError> {
-        let row = self.rows.find_usable(reference)?;
+    pub fn set(self: &Arc<Self>, vm: &VmRef, request: SetVm) -> Result<OperationView, VmError> {
+        let row = self.rows.find_usable(vm)?;
         if request == SetVm::default() {
             return Err(VmError::NothingToChange { name: row.name });
         }
@@ -91,8 +91,8 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn touch(self: &Arc<Self>, reference: &str) -> Result<OperationView, VmError> {
-        let row = self.rows.find_usable(reference)?;
+    pub fn touch(self: &Arc<Self>, vm: &VmRef) -> Result<OperationView, VmError> {
+        let row = self.rows.find_usable(vm)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmTouch, &target, move |service, task| async move {
             let _held = service.locks.lock_unless_cancelled(&row.id, &task).await?;

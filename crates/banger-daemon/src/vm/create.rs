@@ -15,7 +15,7 @@ use super::boot::{BootContext, DisksReady, Reserved};
 use super::lifecycle::Lifecycle;
 use super::locks::VmGuard;
 use super::undo::UndoList;
-use super::{VmError, bound, resolve};
+use super::{VmError, bound};
 use crate::boot_source::WantedImage;
 use crate::clock::now_ms;
 use crate::fault::Fault as _;
@@ -44,12 +44,12 @@ impl Lifecycle {
         let bound = request.bound_to.map(bound::open).transpose()?;
         let rows = self.rows.list()?;
         let name = match &request.name {
-            Some(name) => resolve::refuse_taken(&rows, name)?,
+            Some(name) => refuse_taken(&rows, name)?,
             None => free_name(&rows),
         };
         let target = name.to_string();
         let work = |service: Arc<Self>, task: OperationTask| async move {
-            let id = new_id()?;
+            let id = VmId::from_bits(u64::from_ne_bytes(random_bytes()));
             if let Some(process) = bound {
                 service.delete_after(process, id.clone(), Some(task.clone()));
             }
@@ -252,17 +252,20 @@ fn request_key(request: &CreateVm) -> Option<RequestKey> {
     Some(RequestKey { key, sha256 })
 }
 
+/// Returns the name when no VM has it: the early answer; the store's own refusal decides a race.
+fn refuse_taken(rows: &[VmRow], name: &VmName) -> Result<VmName, VmError> {
+    if rows.iter().any(|row| row.name == *name) {
+        return Err(VmError::Store(StoreError::NameTaken { name: name.clone() }));
+    }
+    Ok(name.clone())
+}
+
 fn free_name(rows: &[VmRow]) -> VmName {
     let mut name = generate_name(u32::from_ne_bytes(random_bytes()));
     while rows.iter().any(|row| row.name == name) {
         name = generate_name(u32::from_ne_bytes(random_bytes()));
     }
     name
-}
-
-fn new_id() -> Result<VmId, VmError> {
-    let id: String = random_hex::<8>();
-    id.parse().map_err(|_error| VmError::NotFound { reference: id })
 }
 
 fn new_row(id: VmId, name: VmName, spec: VmSpec, vmm_wish: WantedVmm) -> Result<VmRow, VmError> {

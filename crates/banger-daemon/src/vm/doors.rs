@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger_api::SshAccess;
-use banger_model::{Denied, VmState};
+use banger_model::{Denied, VmRef, VmState};
 use banger_store::{Pending, VmRow};
 use banger_sys::files::write_atomic;
 use banger_sys::paths::Paths;
@@ -48,8 +48,8 @@ impl Doors {
     /// # Errors
     /// [`VmError::Closed`] when it does not run, [`VmError::Connect`] when its guest is silent. A guest that shuts down is
     /// not entered: its end is waited for, and its next boot if it reboots.
-    pub async fn connect(&self, reference: &str, port: u32) -> Result<(UnixStream, UseEntry), VmError> {
-        let mut row = self.settled(self.rows.find_usable(reference)?).await?;
+    pub async fn connect(&self, vm: &VmRef, port: u32) -> Result<(UnixStream, UseEntry), VmError> {
+        let mut row = self.settled(self.rows.find_usable(vm)?).await?;
         let mut machine = self.machine_to_enter(&row)?;
         let in_use = self.usage.enter(&row.id);
         let mut stream = machine.connect(port, CONNECT_DEADLINE).await;
@@ -140,8 +140,8 @@ impl Doors {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn console(&self, reference: &str) -> Result<ConsoleReader, VmError> {
-        let row = self.rows.find(reference)?;
+    pub fn console(&self, vm: &VmRef) -> Result<ConsoleReader, VmError> {
+        let row = self.rows.find(vm)?;
         let path = self.paths.vm(row.id.as_str()).join("console.log");
         ConsoleReader::open(&path, self.machines.get(&row.id))
             .map_err(|source| VmError::Console { name: row.name.clone(), source })
@@ -151,8 +151,8 @@ impl Doors {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn vmm_logs(&self, reference: &str) -> Result<Vec<ConsoleReader>, VmError> {
-        let row = self.rows.find(reference)?;
+    pub fn vmm_logs(&self, vm: &VmRef) -> Result<Vec<ConsoleReader>, VmError> {
+        let row = self.rows.find(vm)?;
         let handle = banger_vmm::handle::load(&self.paths.vm(row.id.as_str()));
         let logs = handle.ok().flatten().map(|handle| banger_vmm::vmm_logs(&handle)).unwrap_or_default();
         let failed = |source| VmError::Console { name: row.name.clone(), source };
@@ -163,8 +163,8 @@ impl Doors {
     ///
     /// # Errors
     /// [`VmError`] of finding it or of writing its known host.
-    pub fn ssh_access(&self, reference: &str) -> Result<SshAccess, VmError> {
-        let row = self.rows.find_usable(reference)?;
+    pub fn ssh_access(&self, vm: &VmRef) -> Result<SshAccess, VmError> {
+        let row = self.rows.find_usable(vm)?;
         let alias = format!("{}.banger", row.id);
         let known_hosts = self.paths.vm(row.id.as_str()).join("known_hosts");
         let line = format!("{alias} {}\n", row.guest.ssh_host_key_public);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use banger_guest::AgentError;
-use banger_model::{BelowFloor, Denied, DiskBytes, PauseReason, VmName};
+use banger_model::{BelowFloor, Denied, DiskBytes, PauseReason, VmName, VmRef, VmRefError};
 use banger_store::StoreError;
 use banger_vmm::{ConnectError, KillError, StartError};
 
@@ -19,20 +19,9 @@ use crate::vmm_source::NoVmm;
 /// Why something could not be done with a VM.
 #[derive(Debug, thiserror::Error)]
 pub enum VmError {
-    /// Nobody has this name or id.
-    #[error("there is no VM `{reference}`")]
-    NotFound {
-        /// What was asked for.
-        reference: String,
-    },
-    /// Several ids begin like this.
-    #[error("`{reference}` matches several VMs: {}", .ids.join(", "))]
-    Ambiguous {
-        /// What was asked for.
-        reference: String,
-        /// Which.
-        ids: Vec<String>,
-    },
+    /// The reference means no VM, or several.
+    #[error(transparent)]
+    Reference(#[from] VmRefError),
     /// The VM is in a state in which this cannot be done.
     #[error("cannot {action} VM `{name}`")]
     Denied {
@@ -281,6 +270,11 @@ impl From<Cancelled> for VmError {
 }
 
 impl VmError {
+    /// Returns the error for a VM that does not exist any more.
+    pub(super) fn missing(typed: &str) -> Self {
+        Self::Reference(VmRefError::Missing { typed: VmRef::from(typed) })
+    }
+
     /// Tells whether the VM runs although something failed: its guest takes commands.
     pub(super) fn leaves_vm_running(&self) -> bool {
         matches!(self, Self::PortSilent { .. } | Self::Paused { .. })

@@ -2,7 +2,7 @@
 
 use banger_api::ErrorCode;
 use banger_guest::AgentError;
-use banger_model::{Denied, Hint, PauseReason};
+use banger_model::{Denied, Hint, PauseReason, VmRefError};
 use banger_store::StoreError;
 use banger_sys::full_disk::ran_out_of_space;
 use banger_sys::shortage;
@@ -17,8 +17,8 @@ use crate::vmm_source::NoVmm;
 impl Fault for VmError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::NotFound { .. } => ErrorCode::NotFound,
-            Self::Ambiguous { .. }
+            Self::Reference(VmRefError::Missing { .. }) => ErrorCode::NotFound,
+            Self::Reference(VmRefError::Ambiguous { .. })
             | Self::NothingToChange { .. }
             | Self::BoundToNobody { .. }
             | Self::KeyReused(_) => ErrorCode::BadRequest,
@@ -63,7 +63,7 @@ impl Fault for VmError {
             return Some(Hint::FreeSpace);
         }
         match self {
-            Self::NotFound { .. } | Self::Ambiguous { .. } => Some(Hint::ListVms),
+            Self::Reference(_) => Some(Hint::ListVms),
             // A start waits for the work that is in its way.
             Self::Closed { name, .. } => Some(Hint::StartVm { vm: name.to_string() }),
             Self::Denied { name, source, .. } => match source {
@@ -115,8 +115,7 @@ impl Fault for VmError {
         match self {
             Self::Guest(GuestError { console, .. }) => console.clone(),
             Self::Undo { first, .. } | Self::Discarded(first) => first.console(),
-            Self::NotFound { .. }
-            | Self::Ambiguous { .. }
+            Self::Reference(_)
             | Self::Denied { .. }
             | Self::Closed { .. }
             | Self::Vmm(_)

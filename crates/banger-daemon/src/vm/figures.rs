@@ -7,7 +7,7 @@ use std::time::Duration;
 use banger_agent_proto::CONTROL_PORT;
 use banger_api::{DiskStats, HostStats, ListenerView, MachineStats, VmStats};
 use banger_guest::{AgentClient, AgentError};
-use banger_model::VmState;
+use banger_model::{VmRef, VmState};
 use banger_store::VmRow;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::{DriveRole, Machine};
@@ -24,8 +24,8 @@ impl Doors {
     ///
     /// # Errors
     /// [`VmError::Denied`] when it does not run, [`VmError::Ask`] when its guest gives no answer.
-    pub async fn listeners(&self, reference: &str) -> Result<Vec<ListenerView>, VmError> {
-        let row = self.rows.find_usable(reference)?;
+    pub async fn listeners(&self, vm: &VmRef) -> Result<Vec<ListenerView>, VmError> {
+        let row = self.rows.find_usable(vm)?;
         let listeners =
             self.ask(&row, "listeners", async |agent| agent.listeners(GUEST_DEADLINE).await).await?;
         Ok(guest_words::listeners(listeners))
@@ -35,8 +35,8 @@ impl Doors {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub async fn stats(&self, reference: &str, host_only: bool) -> Result<VmStats, VmError> {
-        let row = self.rows.find(reference)?;
+    pub async fn stats(&self, vm: &VmRef, host_only: bool) -> Result<VmStats, VmError> {
+        let row = self.rows.find(vm)?;
         let guest = match row.state {
             VmState::Running if host_only || self.machines.paused(&row.id).is_some() => None,
             VmState::Running => {

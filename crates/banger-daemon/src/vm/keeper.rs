@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use banger_api::StopVm;
-use banger_model::{Due, VmId};
+use banger_model::{Due, VmId, VmRef};
 use banger_store::VmRow;
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -81,15 +81,15 @@ impl TimeKeeper {
         if !self.begin_due(&row.id) {
             return;
         }
-        let id = row.id.as_str();
+        let vm = VmRef::from(&row.id);
         let begun = match due {
             Due::Delete => {
                 info!(vm = %row.name, "its time to live has passed");
-                self.lifecycle.delete_because(id, Reason::Expired)
+                self.lifecycle.delete_because(&vm, Reason::Expired)
             }
             Due::Stop => {
                 info!(vm = %row.name, "nobody has used it for long");
-                self.lifecycle.stop_because(id, &StopVm::default(), Reason::Unused)
+                self.lifecycle.stop_because(&vm, &StopVm::default(), Reason::Unused)
             }
         };
         let (service, id) = (Arc::clone(self), row.id.clone());

@@ -32,7 +32,6 @@ mod reboot;
 mod reboots;
 mod reconcile;
 mod removal;
-mod resolve;
 mod room;
 mod rows;
 mod stillness;

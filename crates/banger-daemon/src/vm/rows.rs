@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use banger_model::{VmEvent, VmId};
+use banger_model::{VmEvent, VmId, VmRef};
 use banger_store::{Pending, Store, StoreError, VmRow};
 
+use super::VmError;
 use super::locks::VmGuard;
-use super::{VmError, resolve};
 use crate::operation::current_id;
 
 /// The VMs in the store.
@@ -29,14 +29,14 @@ impl Rows {
     }
 
     /// Returns the VM with this name, id or beginning of an id.
-    pub(super) fn find(&self, reference: &str) -> Result<VmRow, VmError> {
+    pub(super) fn find(&self, vm: &VmRef) -> Result<VmRow, VmError> {
         let rows = self.list()?;
-        resolve::resolve(&rows, reference).cloned()
+        Ok(vm.find(&rows, |row| (&row.name, &row.id))?.clone())
     }
 
     /// Finds a VM that is not on its way out.
-    pub(super) fn find_usable(&self, reference: &str) -> Result<VmRow, VmError> {
-        let row = self.find(reference)?;
+    pub(super) fn find_usable(&self, vm: &VmRef) -> Result<VmRow, VmError> {
+        let row = self.find(vm)?;
         match row.pending {
             Some(Pending::Delete) => Err(VmError::BeingDeleted { name: row.name }),
             Some(Pending::Create | Pending::Reboot) | None => Ok(row),
@@ -45,7 +45,7 @@ impl Rows {
 
     /// Returns one that is there, as it is now.
     pub(super) fn reload(&self, id: &VmId) -> Result<VmRow, VmError> {
-        self.get(id)?.ok_or_else(|| VmError::NotFound { reference: id.to_string() })
+        self.get(id)?.ok_or_else(|| VmError::missing(id.as_str()))
     }
 
     /// Returns the one that a request with this key has made.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::{DeleteVm, KillVm, OperationKind, OperationView, StartVm, StopVm, WaitFor};
-use banger_model::{Denied, KillSignal, PullPolicy, VmEvent, VmId, VmState};
+use banger_model::{Denied, KillSignal, PullPolicy, VmEvent, VmId, VmRef, VmState};
 use banger_store::{Pending, VmRow};
 use banger_sys::failpoint;
 use banger_sys::process::ProcessIdentity;
@@ -38,8 +38,8 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn start(self: &Arc<Self>, reference: &str, request: &StartVm) -> Result<OperationView, VmError> {
-        let (row, wait) = (self.rows.find_usable(reference)?, request.wait);
+    pub fn start(self: &Arc<Self>, vm: &VmRef, request: &StartVm) -> Result<OperationView, VmError> {
+        let (row, wait) = (self.rows.find_usable(vm)?, request.wait);
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmStart, &target, move |service, task| {
             let entry = service.boots.register(&row.id, &task);
@@ -65,18 +65,18 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn stop(self: &Arc<Self>, reference: &str, request: &StopVm) -> Result<OperationView, VmError> {
-        self.stop_because(reference, request, Reason::Asked)
+    pub fn stop(self: &Arc<Self>, vm: &VmRef, request: &StopVm) -> Result<OperationView, VmError> {
+        self.stop_because(vm, request, Reason::Asked)
     }
 
     /// As `stop`, for a reason.
     pub(super) fn stop_because(
         self: &Arc<Self>,
-        reference: &str,
+        vm: &VmRef,
         request: &StopVm,
         reason: Reason,
     ) -> Result<OperationView, VmError> {
-        let (row, grace) = (self.rows.find_usable(reference)?, grace(request));
+        let (row, grace) = (self.rows.find_usable(vm)?, grace(request));
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmStop, &target, move |service, task| async move {
             let held = service.locks.lock_unless_cancelled(&row.id, &task).await?;
@@ -88,8 +88,8 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn restart(self: &Arc<Self>, reference: &str, request: &StopVm) -> Result<OperationView, VmError> {
-        let (row, grace) = (self.rows.find_usable(reference)?, grace(request));
+    pub fn restart(self: &Arc<Self>, vm: &VmRef, request: &StopVm) -> Result<OperationView, VmError> {
+        let (row, grace) = (self.rows.find_usable(vm)?, grace(request));
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmRestart, &target, move |service, task| {
             let entry = service.boots.register(&row.id, &task);
@@ -112,8 +112,8 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn kill(self: &Arc<Self>, reference: &str, request: KillVm) -> Result<OperationView, VmError> {
-        let row = self.rows.find(reference)?;
+    pub fn kill(self: &Arc<Self>, vm: &VmRef, request: KillVm) -> Result<OperationView, VmError> {
+        let row = self.rows.find(vm)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmKill, &target, move |service, task| async move {
             if request.signal != KillSignal::Kill {
@@ -126,7 +126,7 @@ impl Lifecycle {
             let was_at_work = was_at_work || request.signal != KillSignal::Kill;
             let Some(mut row) = service.rows.get(&row.id)? else {
                 // It was being made, and its create has undone itself.
-                return if was_at_work { Ok(None) } else { Err(not_found(&row)) };
+                return if was_at_work { Ok(None) } else { Err(VmError::missing(row.name.as_str())) };
             };
             if row.state.has_machine() {
                 row.last_error = None;
@@ -146,20 +146,20 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it, [`VmError::NotStopped`] when only a stopped one is wanted.
-    pub fn delete(self: &Arc<Self>, reference: &str, request: DeleteVm) -> Result<OperationView, VmError> {
+    pub fn delete(self: &Arc<Self>, vm: &VmRef, request: DeleteVm) -> Result<OperationView, VmError> {
         if request.only_stopped {
-            return self.delete_stopped(self.rows.find(reference)?);
+            return self.delete_stopped(self.rows.find(vm)?);
         }
-        self.delete_because(reference, Reason::Asked)
+        self.delete_because(vm, Reason::Asked)
     }
 
     /// As `delete` of a VM in any state, for a reason.
     pub(super) fn delete_because(
         self: &Arc<Self>,
-        reference: &str,
+        vm: &VmRef,
         reason: Reason,
     ) -> Result<OperationView, VmError> {
-        let row = self.rows.find(reference)?;
+        let row = self.rows.find(vm)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
             let (held, _) = service.interrupt(&row, &task).await?;
@@ -386,10 +386,6 @@ fn number(signal: KillSignal) -> Signal {
 
 fn not_running(row: &VmRow) -> String {
     format!("VM `{}` is not running", row.name)
-}
-
-fn not_found(row: &VmRow) -> VmError {
-    VmError::NotFound { reference: row.name.to_string() }
 }
 
 /// Tells a cancelled start in its own words.

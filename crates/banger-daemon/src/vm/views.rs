@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use banger_api::VmView;
+use banger_model::VmRef;
 use banger_store::VmRow;
 use serde::{Serialize, Serializer};
 
@@ -45,8 +46,8 @@ impl Views {
     ///
     /// # Errors
     /// [`VmError::NotFound`], [`VmError::Ambiguous`], [`VmError::Store`].
-    pub fn show(&self, reference: &str) -> Result<VmView, VmError> {
-        Ok(self.of(&self.rows.find(reference)?))
+    pub fn show(&self, vm: &VmRef) -> Result<VmView, VmError> {
+        Ok(self.of(&self.rows.find(vm)?))
     }
 
     pub(super) fn of(&self, row: &VmRow) -> VmView {

@@ -11,7 +11,7 @@ use banger_daemon::vm::{Ending, GuestError, GuestFailure, VmError};
 use banger_daemon::vmm_source::NoVmm;
 use banger_guest::AgentError;
 use banger_image::{Kind, PullError};
-use banger_model::{Denied, EndCause, Hint, VmName};
+use banger_model::{Denied, EndCause, Hint, VmName, VmRefError};
 use banger_store::StoreError;
 use banger_sys::files::FileError;
 use banger_vmm::selection::ChoiceError;
@@ -46,8 +46,11 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
     let undo = |first| VmError::Undo { first: Box::new(first), undo: vec![unremoved()] };
     let pull = |source| VmError::BootSource(BootSourceError::Pull(source));
     let errors = [
-        VmError::NotFound { reference: "x".to_owned() },
-        VmError::Ambiguous { reference: "1".to_owned(), ids: vec!["12".to_owned(), "13".to_owned()] },
+        VmError::Reference(VmRefError::Missing { typed: "x".into() }),
+        VmError::Reference(VmRefError::Ambiguous {
+            typed: "1".into(),
+            names: vec![name(), "test".parse().unwrap()],
+        }),
         VmError::Closed { name: name(), state: Denied::NotRunning },
         denied("stop", Denied::NotRunning),
         denied("start", Denied::AlreadyRunning),
@@ -99,7 +102,7 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
     let table: String = errors.iter().map(line).collect();
     insta::assert_snapshot!(table, @r#"
     not_found | there is no VM `x` | {"action":"list_vms"}
-    bad_request | `1` matches several VMs: 12, 13 | {"action":"list_vms"}
+    bad_request | `1` matches several VMs: dev, test | {"action":"list_vms"}
     not_running | VM `dev` is not running | {"action":"start_vm","vm":"dev"}
     not_running | cannot stop VM `dev`: the VM is not running | {"action":"show_vm","vm":"dev"}
     conflict | cannot start VM `dev`: the VM is already running | {"action":"run_in_vm","vm":"dev"}
