@@ -36,7 +36,7 @@ pub use vm::{
 };
 
 /// Version of this contract. It changes when an old client would misunderstand a new daemon.
-pub const API_VERSION: u32 = 1;
+pub const API_VERSION: u32 = 2;
 
 /// Value of the `Upgrade` header that turns a request into a stream of bytes to the guest.
 pub const CHANNEL_PROTOCOL: &str = "banger-channel";

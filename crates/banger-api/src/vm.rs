@@ -247,13 +247,23 @@ pub struct EndingView {
     pub starts_again: bool,
 }
 
-/// What `ssh` needs to enter a VM: its program asks for it before it starts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// What `ssh` needs to enter a VM: the client asks for it before it starts the program.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SshAccess {
-    /// Private key that the guest lets in.
-    pub identity_file: String,
-    /// Host keys of the VMs, in the form of `known_hosts`.
-    pub known_hosts_file: String,
-    /// Name under which the VM's host key stands there.
+    /// Private key that the guest lets in, in OpenSSH's format. A secret.
+    pub private_key: String,
+    /// The VM's host key as a line of `known_hosts` (sshd(8), `SSH_KNOWN_HOSTS FILE FORMAT`).
+    pub known_host: String,
+    /// The name of the host in that line.
     pub host_key_alias: String,
+}
+
+impl std::fmt::Debug for SshAccess {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("SshAccess")
+            .field("known_host", &self.known_host)
+            .field("host_key_alias", &self.host_key_alias)
+            .finish_non_exhaustive()
+    }
 }

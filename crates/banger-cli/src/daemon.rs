@@ -90,13 +90,15 @@ fn sheet(info: Option<&DaemonInfo>, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use banger_api::API_VERSION;
+
     use super::*;
 
     #[test]
     fn the_daemon_is_shown() {
         let info = DaemonInfo {
             version: "0.1.0".into(),
-            api_version: 1,
+            api_version: API_VERSION,
             pid: 77,
             started_at: "2026-01-01T00:00:00Z".into(),
             is_outdated: false,

@@ -10,8 +10,9 @@ use std::process::Command;
 
 use banger_agent_proto::{EnvironmentVariable, STREAM_PORT};
 use banger_api::{ChannelQuery, SshAccess, VmView, route};
-use banger_client::{CONNECT_DEADLINE, Client};
+use banger_client::{CONNECT_DEADLINE, Client, SshFiles};
 use banger_model::NameError;
+use banger_sys::files::FileError;
 use banger_sys::host::find_program;
 use banger_sys::paths::Paths;
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub(crate) enum SshError {
     Missing,
     #[error("cannot run `ssh`")]
     Run(#[source] io::Error),
+    #[error("cannot prepare the keys for `ssh`")]
+    Files(#[source] FileError),
     #[error("VM `{vm}` has no ssh server, so ssh options cannot be used")]
     NoServer { vm: String },
     #[error("VM `{vm}` has no ssh server, so `{option}` cannot forward its ports")]
@@ -66,7 +69,9 @@ impl From<SshError> for CliError {
             }
             SshError::Stream(error) if error.kind() == io::ErrorKind::TimedOut => (Kind::Silent, None),
             SshError::Stream(_) => (Kind::Lost, None),
-            SshError::Run(_) | SshError::Refused { .. } | SshError::Host(_) => (Kind::Failed, None),
+            SshError::Files(_) | SshError::Run(_) | SshError::Refused { .. } | SshError::Host(_) => {
+                (Kind::Failed, None)
+            }
         };
         Self::new(kind, error).with_hint(hint)
     }
@@ -82,10 +87,11 @@ pub(crate) async fn ssh(paths: &Paths, typed: &str, arguments: &[OsString]) -> R
         return enter_without_ssh(&client, &vm, arguments).await;
     }
     let access: SshAccess = client.get(route::SHOW_VM_SSH.of(&vm.id)).await?;
+    let files = SshFiles::write(paths, &vm.id, access).map_err(SshError::Files)?;
     let program = find_program("ssh").ok_or(SshError::Missing)?;
     let ours = std::env::current_exe().map_err(SshError::Run)?;
     let mut command = Command::new(program);
-    command.args(ssh_arguments(&ours, &access, &vm, &guest.locale, arguments));
+    command.args(ssh_arguments(&ours, &files, &vm, &guest.locale, arguments));
     if is_terminal_type(&guest.terminal_type) {
         command.env("TERM", OsStr::from_bytes(&guest.terminal_type));
     }
@@ -124,7 +130,7 @@ fn is_terminal_type(name: &[u8]) -> bool {
 
 fn ssh_arguments(
     ours: &Path,
-    access: &SshAccess,
+    files: &SshFiles,
     vm: &VmView,
     locale: &[EnvironmentVariable],
     arguments: &[OsString],
@@ -133,10 +139,10 @@ fn ssh_arguments(
     let mut list: Vec<OsString> = ["-F", "none"].map(OsString::from).to_vec();
     let mut option = |text: String| list.extend(["-o".into(), OsString::from(text)]);
     option(format!("ProxyCommand={} proxy %h %p", shell_word(&ours.to_string_lossy()).replace('%', "%%")));
-    option(format!("UserKnownHostsFile={}", quoted(&access.known_hosts_file)));
+    option(format!("UserKnownHostsFile={}", quoted(&files.known_hosts.to_string_lossy())));
     option("GlobalKnownHostsFile=/dev/null".to_owned());
     option("StrictHostKeyChecking=yes".to_owned());
-    option(format!("HostKeyAlias={}", access.host_key_alias));
+    option(format!("HostKeyAlias={}", files.host_key_alias));
     option("IdentitiesOnly=yes".to_owned());
     let locale = locale.iter().filter(|variable| is_locale(variable));
     let locale: Vec<_> = locale.map(|v| [&v.name[..], &b"="[..], &v.value[..]].concat()).collect();
@@ -145,7 +151,7 @@ fn ssh_arguments(
         option("IgnoreUnknown=SetEnv".to_owned());
         option(format!("SetEnv={}", String::from_utf8_lossy(&locale.join(&b' '))));
     }
-    list.extend(["-i".into(), OsString::from(&access.identity_file), "-l".into(), "root".into()]);
+    list.extend(["-i".into(), files.identity.clone().into_os_string(), "-l".into(), "root".into()]);
     list.push(format!("{}.vm", vm.name).into());
     list.extend(arguments.iter().cloned());
     list
@@ -263,9 +269,9 @@ mod tests {
 
     #[test]
     fn ssh_gets_a_list_of_arguments_with_our_keys_only() {
-        let access = SshAccess {
-            identity_file: "/h/state/ssh/id_ed25519".into(),
-            known_hosts_file: "/h/my state/100%/known_hosts".into(),
+        let files = SshFiles {
+            identity: "/h/state/ssh/id_ed25519".into(),
+            known_hosts: "/h/my state/100%/known_hosts".into(),
             host_key_alias: "0123456789abcdef".into(),
         };
         let vm = serde_json::from_value(serde_json::json!({
@@ -285,7 +291,7 @@ mod tests {
             variable("LC_ALL", "x ProxyCommand=evil"),
             variable("LD_PRELOAD", "x"),
         ];
-        let list = ssh_arguments(Path::new("/opt/it's %/banger"), &access, &vm, &locale, &extra);
+        let list = ssh_arguments(Path::new("/opt/it's %/banger"), &files, &vm, &locale, &extra);
         let lines: Vec<_> = list.iter().map(|word| word.to_string_lossy()).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         -F

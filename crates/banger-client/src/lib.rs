@@ -13,6 +13,7 @@ mod pull;
 mod removal;
 mod resolve;
 mod spawn;
+mod ssh;
 mod transport;
 
 pub use absence::{absence, absent_since};
@@ -27,6 +28,7 @@ pub use pull::Pull;
 pub use removal::Removable;
 pub use resolve::{Target, resolve};
 pub use spawn::SpawnError;
+pub use ssh::SshFiles;
 pub use transport::{Connecting, Connection, Transport};
 
 /// Version of this client; a daemon that is older is replaced.

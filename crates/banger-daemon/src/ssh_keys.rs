@@ -1,5 +1,6 @@
 //! SSH keys: one of the user's for all VMs, one host key per VM. Ours alone: the user's `~/.ssh` is never touched.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use banger_image::{AuthorizedKey, AuthorizedKeyError};
@@ -13,6 +14,14 @@ pub enum KeyError {
     /// No key could be made.
     #[error("cannot create an SSH key")]
     Generate(#[source] ssh_key::Error),
+    /// The key's file cannot be read.
+    #[error("cannot read the SSH key `{}`", path.display())]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The key is there, but makes no sense.
     #[error("cannot read the SSH key `{}`; move it away to get a new one", path.display())]
     Read {

@@ -243,7 +243,7 @@ async fn answer(
             channel(&shared, request, query.get("port").unwrap(), root)
         }
         ("GET", ["vms", _, "ssh"]) => Json(json!({
-            "identity_file": "/keys/id", "known_hosts_file": "/keys/known", "host_key_alias": "dev"
+            "private_key": "the key", "known_host": "dev ssh-ed25519 AAAA", "host_key_alias": "dev"
         }))
         .into_response(),
         ("GET", ["vms", _, "ending"]) => ending(&shared, &query),

@@ -232,7 +232,7 @@ async fn ssh_is_the_hosts_own_and_its_exit_status_ours() {
     command.env("PATH", path.unwrap());
     let told = run(command).await;
     assert_eq!((told.status, told.stderr.as_str()), (Some(7), ""));
-    assert!(told.stdout.ends_with("-i\n/keys/id\n-l\nroot\ndev.vm\n-v\nuname  -a\n"), "{}", told.stdout);
+    assert!(told.stdout.ends_with("/id_ed25519\n-l\nroot\ndev.vm\n-v\nuname  -a\n"), "{}", told.stdout);
 }
 
 #[tokio::test]

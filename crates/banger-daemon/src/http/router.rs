@@ -7,7 +7,7 @@ use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use banger_api::{ErrorBody, ErrorCode, route};
-use banger_model::Hint;
+use banger_model::{Hint, VmRef};
 use bytes::Bytes;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -23,7 +23,10 @@ use super::{
 use crate::operation::within_new;
 
 #[derive(OpenApi)]
-#[openapi(info(title = "bangerd", description = "Development sandboxes on microVMs"))]
+#[openapi(
+    info(title = "bangerd", description = "Development sandboxes on microVMs"),
+    components(schemas(VmRef))
+)]
 struct Document;
 
 fn routes() -> OpenApiRouter<ApiState> {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use banger_api::SshAccess;
 use banger_model::{Denied, VmRef, VmState};
 use banger_store::{Pending, VmRow};
-use banger_sys::files::write_atomic;
 use banger_sys::paths::Paths;
 use banger_vmm::{ConnectError, Machine};
 use tokio::net::UnixStream;
@@ -17,8 +16,8 @@ use super::machines::Machines;
 use super::rows::Rows;
 use super::usage::{Usage, UseEntry};
 use super::{VmError, pause};
-use crate::boot_source::BootSourceError;
 use crate::events::Events;
+use crate::ssh_keys::KeyError;
 
 /// How long a running guest may take to take a stream: after it, it is called silent.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -162,21 +161,14 @@ impl Doors {
     /// Returns what `ssh` needs to enter a VM.
     ///
     /// # Errors
-    /// [`VmError`] of finding it or of writing its known host.
+    /// [`VmError`] of finding it, or [`VmError::Key`].
     pub fn ssh_access(&self, vm: &VmRef) -> Result<SshAccess, VmError> {
         let row = self.rows.find_usable(vm)?;
         let alias = format!("{}.banger", row.id);
-        let known_hosts = self.paths.vm(row.id.as_str()).join("known_hosts");
-        let line = format!("{alias} {}\n", row.guest.ssh_host_key_public);
-        // Written once: entering a VM needs no room on the disk.
-        if std::fs::read(&known_hosts).ok().as_deref() != Some(line.as_bytes()) {
-            write_atomic(&known_hosts, line.as_bytes(), 0o600)
-                .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
-        }
-        Ok(SshAccess {
-            identity_file: self.identity_file.display().to_string(),
-            known_hosts_file: known_hosts.display().to_string(),
-            host_key_alias: alias,
-        })
+        let path = &self.identity_file;
+        let private_key = std::fs::read_to_string(path)
+            .map_err(|source| VmError::Key(KeyError::Open { path: path.clone(), source }))?;
+        let known_host = format!("{alias} {}", row.guest.ssh_host_key_public);
+        Ok(SshAccess { private_key, known_host, host_key_alias: alias })
     }
 }
