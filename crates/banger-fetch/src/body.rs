@@ -37,7 +37,11 @@ impl Body {
             Ok(Ok(Some(_))) => Err(FetchError::Slow { server: server(), window: self.patience.window }),
             Ok(Ok(None)) => Ok(None),
             Ok(Err(error)) if error.is_timeout() => Err(FetchError::Silent { server: server(), waited }),
-            Ok(Err(error)) => Err(FetchError::Broken { server: server(), source: error.without_url() }),
+            Ok(Err(error)) => {
+                let (server, error) = (server(), error.without_url());
+                tracing::info!(server, ?error, "the connection was lost");
+                Err(FetchError::Broken { server })
+            }
             Err(_elapsed) => Err(FetchError::Silent { server: server(), waited }),
         }
     }

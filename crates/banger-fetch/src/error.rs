@@ -7,9 +7,10 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use crate::detour::Detour;
+use crate::unreachable::Unreachable;
 
 /// The reason why a download fails. `server` is a noun phrase of the caller, such as "the registry `docker.io`"; addresses
-/// are left out because they may carry signatures.
+/// are left out because they may carry signatures. The chains of the HTTP library are only in the log.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum FetchError {
@@ -18,7 +19,7 @@ pub enum FetchError {
     #[error("`{text}` is not a valid URL")]
     Address { text: String },
     #[error("cannot reach {server}")]
-    Reach { server: String, source: reqwest::Error },
+    Reach { server: String, source: Unreachable },
     #[error("{server} sent nothing for {} s", waited.as_secs_f32())]
     Silent { server: String, waited: Duration },
     #[error("{server} sent almost nothing within {} s", window.as_secs_f32())]
@@ -30,7 +31,7 @@ pub enum FetchError {
     #[error("refused to follow a redirect from {server}")]
     Led { server: String, source: Detour },
     #[error("the connection to {server} was lost")]
-    Broken { server: String, source: reqwest::Error },
+    Broken { server: String },
     #[error("the {what} on {server} changed during the download")]
     Changed { server: String, what: &'static str },
     #[error("{server} sent only {found} of the {wanted} bytes of the {what}")]
@@ -60,9 +61,8 @@ pub trait SourceError: std::error::Error + From<FetchError> + Send + Sync + 'sta
 impl SourceError for FetchError {
     fn is_transient(&self) -> bool {
         match self {
-            // A name that does not resolve, a closed port: the network may be coming up.
-            Self::Reach { .. }
-            | Self::Silent { .. }
+            Self::Reach { source, .. } => source.is_transient(),
+            Self::Silent { .. }
             | Self::Slow { .. }
             | Self::Broken { .. }
             | Self::Truncated { .. }

@@ -26,6 +26,7 @@ mod stream;
 mod test_server;
 mod tls_probe;
 mod tries;
+mod unreachable;
 mod web;
 
 pub use body::Body;
@@ -41,4 +42,5 @@ pub use source::{Source, UrlSource, ask_in_time};
 pub use stream::Download;
 pub use tls_probe::speaks_tls;
 pub use tries::Tries;
+pub use unreachable::Unreachable;
 pub use web::{Answer, Question, Web, WebError, WebOptions, is_on_this_host, names_this_host};

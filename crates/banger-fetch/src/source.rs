@@ -7,6 +7,7 @@ use crate::body::Body;
 use crate::error::{FetchError, SourceError};
 use crate::patience::Patience;
 use crate::resume::{Encoding, Identity, encoding, range, start};
+use crate::unreachable::Unreachable;
 use crate::web::{Answer, Question, Web, WebError, WebOptions};
 
 /// One file of a server. A second implementation is a blob of a registry, which also proves who asks.
@@ -97,10 +98,14 @@ impl WebError {
         let server = server.to_owned();
         match self {
             Self::Client(source) => FetchError::Client(source),
-            Self::Reach(source) if source.is_timeout() => {
+            Self::Reach(error) if error.is_timeout() && !error.is_connect() => {
                 FetchError::Silent { server, waited: patience.connect + patience.idle }
             }
-            Self::Reach(source) => FetchError::Reach { server, source: source.without_url() },
+            Self::Reach(error) => {
+                let error = error.without_url();
+                tracing::info!(server, ?error, "a server cannot be reached");
+                FetchError::Reach { server, source: Unreachable::of(&error) }
+            }
             Self::Detour(source) => FetchError::Led { server, source },
         }
     }

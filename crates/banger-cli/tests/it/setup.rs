@@ -66,6 +66,10 @@ async fn an_archive_from_the_network_with_another_digest_is_refused() {
     let unreachable = setup(home.path(), &["--url", &url]).await;
     let hint = "banger setup firecracker --from firecracker.tgz";
     assert!(unreachable.stderr.contains(hint), "{unreachable:?}");
+    assert!(
+        unreachable.stderr.contains("cannot reach `127.0.0.1`: it refuses the connection\n"),
+        "{unreachable:?}"
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use banger_fetch::{FetchError, SourceError};
+use banger_fetch::{FetchError, SourceError, Unreachable};
 use banger_model::Hint;
 
 use super::documents::DocumentError;
@@ -106,7 +106,10 @@ impl RegistryError {
             | Self::Denied { registry, .. }
             | Self::TooManyRequests { registry, .. } => Some(Hint::LogIn { registry: registry.clone() }),
             Self::Fetch(FetchError::Client(_)) => Some(Hint::install("ca-certificates")),
-            Self::Fetch(FetchError::Reach { source, .. }) if is_of_tls(source) => Some(Hint::TrustRegistry),
+            Self::Fetch(FetchError::Reach {
+                source: Unreachable::UnknownAuthority | Unreachable::NoTls,
+                ..
+            }) => Some(Hint::TrustRegistry),
             Self::Fetch(FetchError::Led { source, .. }) => source.place_to_trust().map(trust),
             Self::Fetch(_)
             | Self::Certificate { .. }
@@ -119,20 +122,4 @@ impl RegistryError {
             | Self::Document { .. } => None,
         }
     }
-}
-
-fn is_of_tls(error: &reqwest::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        // Neither library lets its error out as a type.
-        let text = error.to_string();
-        if text.contains("certificate")
-            || text.contains("corrupt message")
-            || text.contains("InvalidContentType")
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
