@@ -48,6 +48,12 @@ pub(crate) fn proxies() -> Vec<String> {
         .collect()
 }
 
+/// Tells whether this process sends requests through a proxy. Those that `NO_PROXY` names are exceptions.
+#[must_use]
+pub fn has_proxy() -> bool {
+    !proxies().is_empty()
+}
+
 fn host_of_proxy(text: &str) -> Option<String> {
     let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
     Some(url.ok()?.host_str()?.to_owned())

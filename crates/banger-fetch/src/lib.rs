@@ -34,6 +34,7 @@ pub use chunks::{ChunkReader, ChunkSender, chunks};
 pub use detour::Detour;
 pub use error::{FetchError, SourceError};
 pub use file::{Decode, Filled, Size, Target, Wanted, fill};
+pub use guard::has_proxy;
 pub use pace::Pace;
 pub use patience::Patience;
 pub use reach::Reach;

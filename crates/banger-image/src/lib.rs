@@ -8,6 +8,7 @@ mod artifact;
 mod bounded;
 mod bundle;
 mod catalog;
+mod fetch_hint;
 mod formats;
 #[cfg(fuzzing)]
 pub mod fuzzing;

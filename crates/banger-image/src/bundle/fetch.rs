@@ -4,14 +4,14 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
-use banger_fetch::{Download, FetchError, Patience, UrlSource};
+use banger_fetch::{Download, FetchError, Patience, UrlSource, has_proxy};
 use banger_model::Hint;
 use banger_sys::files::open_regular;
 use reqwest::Url;
 
 use super::error::ROOTFS_BYTES_MAX;
 use super::location::BundleLocation;
-use crate::pull_rules::trust;
+use crate::fetch_hint::hint_of;
 
 /// The reason why a bundle or its signature does not come.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +29,8 @@ impl BundleFetchError {
     /// What to do next, where that is known.
     pub(super) fn hint(&self) -> Option<Hint> {
         match self {
-            Self::Fetch(FetchError::Led { source, .. }) => source.place_to_trust().map(trust),
-            Self::Open { .. } | Self::TooLarge { .. } | Self::Fetch(_) => None,
+            Self::Fetch(error) => hint_of(error, has_proxy()),
+            Self::Open { .. } | Self::TooLarge { .. } => None,
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use banger_fetch::{FetchError, SourceError, Unreachable};
+use banger_fetch::{FetchError, SourceError, Unreachable, has_proxy};
 use banger_model::Hint;
 
 use super::documents::DocumentError;
-use crate::pull_rules::trust;
+use crate::fetch_hint::hint_of;
 
 /// Why a registry did not give what was asked for. Addresses are left out of the texts: they may carry signatures.
 #[derive(Debug, thiserror::Error)]
@@ -105,16 +105,17 @@ impl RegistryError {
             Self::Unauthorized { registry, .. }
             | Self::Denied { registry, .. }
             | Self::TooManyRequests { registry, .. } => Some(Hint::LogIn { registry: registry.clone() }),
-            Self::Fetch(FetchError::Client(_)) => Some(Hint::install("ca-certificates")),
             Self::Fetch(FetchError::Reach {
                 source: Unreachable::UnknownAuthority | Unreachable::NoTls,
                 ..
             }) => Some(Hint::TrustRegistry),
-            Self::Fetch(FetchError::Led { source, .. }) => source.place_to_trust().map(trust),
-            Self::Fetch(_)
-            | Self::Certificate { .. }
+            Self::Fetch(error) => hint_of(error, has_proxy()),
+            Self::NotFound { .. } => Some(Hint::advice("check the spelling of the repository and the tag")),
+            Self::Status { status: 500.., .. } => {
+                Some(Hint::advice("the registry has a fault; try again later"))
+            }
+            Self::Certificate { .. }
             | Self::Address { .. }
-            | Self::NotFound { .. }
             | Self::Status { .. }
             | Self::Challenge { .. }
             | Self::OpenRealm { .. }

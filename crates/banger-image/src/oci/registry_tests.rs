@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use banger_fetch::{Download, SourceError as _};
+use banger_fetch::{Download, SourceError as _, Unreachable};
 use banger_model::Hint;
 use serde_json::json;
 
@@ -270,6 +270,7 @@ async fn what_is_not_there_is_said_at_once() {
     let fake = FakeRegistry::good().await;
     let error = registry(&fake, Credentials::Anonymous).manifest("v2").await.unwrap_err();
     assert_eq!(error.to_string(), format!("the registry `{}` has no `team/app:v2`", fake.host));
+    assert_eq!(error.hint(), Some(Hint::advice("check the spelling of the repository and the tag")));
     assert_eq!(fake.asked("").len(), 1);
 }
 
@@ -323,6 +324,16 @@ async fn a_registry_that_nobody_listens_for_is_named() {
     let registry = Registry::of(&reference, Credentials::Anonymous, &options());
     let error = registry.manifest("latest").await.unwrap_err();
     assert_eq!(error.to_string(), "cannot reach the registry `127.0.0.1:1`");
+    let source = std::error::Error::source(&error).map(ToString::to_string);
+    assert_eq!(source.as_deref(), Some("it refuses the connection"));
+}
+
+#[test]
+fn a_registry_without_tls_or_with_an_authority_of_its_own_can_be_trusted() {
+    let hint = |source| RegistryError::Fetch(FetchError::Reach { server: "x".to_owned(), source }).hint();
+    assert_eq!(hint(Unreachable::NoTls), Some(Hint::TrustRegistry));
+    assert_eq!(hint(Unreachable::UnknownAuthority), Some(Hint::TrustRegistry));
+    assert!(matches!(hint(Unreachable::Expired), Some(Hint::Advice { .. })));
 }
 
 #[tokio::test]
