@@ -1,5 +1,5 @@
-//! The life of VMs: what every command that changes one needs. The commands are in `create.rs`, `verbs.rs` and
-//! `change.rs`; what happens by itself is in `reboot.rs` and `bound.rs`.
+//! The life of VMs: what every command that changes one needs. The commands are in `create.rs`, `start.rs`, `stop.rs`,
+//! `delete.rs` and `change.rs`; what happens by itself is in `reboot.rs` and `bound.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;

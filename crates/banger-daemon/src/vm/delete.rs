@@ -1,0 +1,92 @@
+//! Delete a VM: its machine, its disks, and its row last.
+
+use std::sync::Arc;
+
+use banger_api::{DeleteVm, OperationKind, OperationView};
+use banger_model::{VmEvent, VmRef};
+use banger_store::{Pending, VmRow};
+use tracing::info;
+
+use super::VmError;
+use super::lifecycle::Lifecycle;
+use super::locks::VmGuard;
+use super::reason::Reason;
+use super::removal::remove_directory;
+use super::rows::advance;
+
+impl Lifecycle {
+    /// Begins to remove a VM with its disks; its machine is ended first.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it, [`VmError::NotStopped`] when only a stopped one is wanted.
+    pub fn delete(self: &Arc<Self>, vm: &VmRef, request: DeleteVm) -> Result<OperationView, VmError> {
+        if request.only_stopped {
+            return self.delete_stopped(self.rows.find(vm)?);
+        }
+        self.delete_because(vm, Reason::Asked)
+    }
+
+    /// As `delete` of a VM in any state, for a reason.
+    pub(super) fn delete_because(
+        self: &Arc<Self>,
+        vm: &VmRef,
+        reason: Reason,
+    ) -> Result<OperationView, VmError> {
+        let row = self.rows.find(vm)?;
+        let target = row.name.to_string();
+        Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
+            let (held, _) = service.interrupt(&row, &task).await?;
+            // Gone meanwhile, by another delete or the undo of its create: that is what was asked for.
+            let Some(row) = service.rows.get(&row.id)? else { return Ok(None) };
+            task.stage("remove disks", "");
+            service.remove_held(&held, row, reason).await.map(|()| None)
+        }))
+    }
+
+    /// Begins to remove a VM that has no machine, and gives up when it gets one.
+    fn delete_stopped(self: &Arc<Self>, row: VmRow) -> Result<OperationView, VmError> {
+        refuse_unless_stopped(&row)?;
+        let target = row.name.to_string();
+        Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
+            let held = service.locks.lock_unless_cancelled(&row.id, &task).await?;
+            let Some(row) = service.rows.get(&row.id)? else { return Ok(None) };
+            refuse_unless_stopped(&row)?;
+            task.stage("remove disks", "");
+            service.remove_held(&held, row, Reason::Asked).await.map(|()| None)
+        }))
+    }
+
+    /// Removes a VM: first the wish, so that a dead daemon's successor finishes it, the row last.
+    pub(super) async fn remove_held(
+        &self,
+        _held: &VmGuard,
+        mut row: VmRow,
+        reason: Reason,
+    ) -> Result<(), VmError> {
+        self.endings.add(&row, &reason.sentence("deleted"), false);
+        if row.state.has_machine() {
+            advance(&mut row, VmEvent::MachineEnded)?;
+        }
+        row.pending = Some(Pending::Delete);
+        row.last_error = Some("it is being deleted".to_owned());
+        let noted = self.rows.update(&row);
+        let id = row.id.as_str();
+        for path in [self.paths.vm_runtime(id), self.paths.vm(id)] {
+            remove_directory(path).await?;
+        }
+        self.room.tell_made();
+        // A wish that found no room is noted in the room that the disks have left.
+        noted.or_else(|_no_room| self.rows.update(&row))?;
+        self.rows.remove_because(&row.id, reason.message())?;
+        self.usage.forget(&row.id);
+        info!(vm = %row.name, "removed");
+        Ok(())
+    }
+}
+
+fn refuse_unless_stopped(row: &VmRow) -> Result<(), VmError> {
+    if row.state.has_machine() || row.pending == Some(Pending::Create) {
+        return Err(VmError::NotStopped { name: row.name.clone() });
+    }
+    Ok(())
+}
