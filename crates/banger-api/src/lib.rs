@@ -15,7 +15,7 @@ mod vm;
 
 pub use bundle::{BundleView, PackBundle, PullBundle};
 pub use error::{ErrorBody, ErrorCode};
-pub use event::{EventKind, EventView};
+pub use event::EventView;
 pub use guest::{
     DiskStats, FileSystemStats, GuestStats, HostStats, InterfaceStats, ListenerProcess, ListenerView,
     MachineStats, TransportProtocol, VmStats,

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use banger_api::{EventKind, EventView, OperationState, OperationView};
+use banger_api::{EventView, OperationState, OperationView};
+use banger_model::EventKind;
 use banger_store::{Event, EventRow, Store, StoreError, VmRow};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -51,7 +52,7 @@ impl Events {
         message: Option<String>,
     ) -> Result<(), StoreError> {
         self.store.add_event(&Event {
-            kind: word(&kind),
+            kind,
             vm_id: Some(row.id.to_string()),
             name: row.name.to_string(),
             op_id: None,
@@ -63,7 +64,7 @@ impl Events {
     /// Tells what may not work, or could be better, about a VM that is started.
     pub(crate) fn warn_of_vm(&self, row: &VmRow, message: &str) -> Result<(), StoreError> {
         self.store.add_event(&Event {
-            kind: word(&EventKind::VmWarning),
+            kind: EventKind::VmWarning,
             vm_id: Some(row.id.to_string()),
             name: row.name.to_string(),
             op_id: current_id(),
@@ -141,8 +142,7 @@ fn view(row: EventRow) -> EventView {
     EventView {
         cursor,
         at: time_text(at_ms),
-        // Only a newer version writes a kind that is not known here; its row says what it can.
-        kind: serde_json::from_value(Value::String(event.kind)).unwrap_or(EventKind::VmChanged),
+        kind: event.kind,
         name: event.name,
         vm_id: event.vm_id,
         op_id: event.op_id,
@@ -174,7 +174,7 @@ fn event_of(operation: &OperationView) -> Event {
         }
     };
     Event {
-        kind: word(&kind),
+        kind,
         vm_id: None,
         name: operation.target.clone(),
         op_id: Some(operation.id.clone()),

@@ -3,6 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use banger_model::EventKind;
 use rusqlite::{Connection, Row, params};
 
 use crate::{Store, StoreError};
@@ -13,8 +14,8 @@ const KEPT_MAX: i64 = 10_000;
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its kind, in the API's vocabulary: `vm_state`, `operation_ended`.
-    pub kind: String,
+    /// Its kind.
+    pub kind: EventKind,
     /// ID of the VM, if the event is about one.
     pub vm_id: Option<String>,
     /// Name of the event's subject.
@@ -96,7 +97,7 @@ pub(crate) fn insert(connection: &Connection, event: &Event) -> rusqlite::Result
         )?
         .execute(params![
             now_ms(),
-            event.kind,
+            event.kind.as_str(),
             event.vm_id,
             event.name,
             event.op_id,
@@ -113,7 +114,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<EventRow> {
         cursor: row.get(0)?,
         at_ms: row.get(1)?,
         event: Event {
-            kind: row.get(2)?,
+            // Only a newer version writes a kind that is not known here; its row says what it can.
+            kind: EventKind::from_word(&row.get::<_, String>(2)?).unwrap_or(EventKind::VmChanged),
             vm_id: row.get(3)?,
             name: row.get(4)?,
             op_id: row.get(5)?,
@@ -136,7 +138,14 @@ mod tests {
     use super::*;
 
     fn event(name: &str) -> Event {
-        Event { kind: "test".into(), vm_id: None, name: name.into(), op_id: None, value: None, message: None }
+        Event {
+            kind: EventKind::VmAdded,
+            vm_id: None,
+            name: name.into(),
+            op_id: None,
+            value: None,
+            message: None,
+        }
     }
 
     fn store() -> (tempfile::TempDir, Store) {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use banger_model::{Pending, Ttl, VmId, VmSizes, VmSpec, VmState};
+use banger_model::{EventKind, Pending, Ttl, VmId, VmSizes, VmSpec, VmState};
 use banger_sys::failpoint;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
@@ -74,7 +74,7 @@ impl Store {
         let sql = format!("INSERT INTO vms ({}) VALUES ({})", COLUMNS.join(", "), values.join(", "));
         self.change("add the VM", |connection| {
             execute(connection, &sql, vm).map_err(|source| is_name_taken(source, vm, "add the VM"))?;
-            Ok(vec![event_of(vm, op_id, "vm_added", None)])
+            Ok(vec![event_of(vm, op_id, EventKind::VmAdded, None)])
         })
     }
 
@@ -117,7 +117,7 @@ impl Store {
             let name: Option<String> =
                 connection.query_row(sql, [id.as_str()], |row| row.get(0)).optional().map_err(failed)?;
             let event = |name| Event {
-                kind: "vm_removed".to_owned(),
+                kind: EventKind::VmRemoved,
                 vm_id: Some(id.to_string()),
                 name,
                 op_id: op_id.map(str::to_owned),
@@ -261,18 +261,18 @@ fn events_of_change(before: &VmRow, after: &VmRow, op_id: Option<&str>, why: Opt
     let has_ended_pending = before.pending == Some(Pending::Create) && after.pending.is_none();
     if before.state != after.state || has_ended_pending {
         let message = after.last_error.clone().or_else(|| why.map(str::to_owned));
-        return vec![event_of(after, op_id, "vm_state", message)];
+        return vec![event_of(after, op_id, EventKind::VmState, message)];
     }
     let has_changed = before.spec != after.spec
         || before.ttl != after.ttl
         || before.touched_at_ms != after.touched_at_ms
         || before.name != after.name;
-    if has_changed { vec![event_of(after, op_id, "vm_changed", None)] } else { Vec::new() }
+    if has_changed { vec![event_of(after, op_id, EventKind::VmChanged, None)] } else { Vec::new() }
 }
 
-fn event_of(vm: &VmRow, op_id: Option<&str>, kind: &str, message: Option<String>) -> Event {
+fn event_of(vm: &VmRow, op_id: Option<&str>, kind: EventKind, message: Option<String>) -> Event {
     Event {
-        kind: kind.to_owned(),
+        kind,
         vm_id: Some(vm.id.to_string()),
         name: vm.name.to_string(),
         op_id: op_id.map(str::to_owned),
@@ -437,7 +437,7 @@ mod tests {
                 .map(|event| event.kind)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(told(&resting, &|vm| vm.state = VmState::Failed), ["vm_state"]);
+        assert_eq!(told(&resting, &|vm| vm.state = VmState::Failed), [EventKind::VmState]);
         let news: [&dyn Fn(&mut VmRow); 4] = [
             &|vm| vm.spec.vcpus = "1".parse().unwrap(),
             &|vm| vm.ttl = Ttl::try_from(60).ok(),
@@ -445,16 +445,16 @@ mod tests {
             &|vm| vm.name = "two".parse().unwrap(),
         ];
         for change in news {
-            assert_eq!(told(&resting, change), ["vm_changed"]);
+            assert_eq!(told(&resting, change), [EventKind::VmChanged]);
         }
-        assert_eq!(told(&resting, &|vm| vm.boot_id = Some("x".into())), [""; 0]);
-        assert_eq!(told(&resting, &|vm| vm.pending = Some(Pending::Delete)), [""; 0]);
+        assert!(told(&resting, &|vm| vm.boot_id = Some("x".into())).is_empty());
+        assert!(told(&resting, &|vm| vm.pending = Some(Pending::Delete)).is_empty());
 
         let being_made = row("aa", "one");
-        assert_eq!(told(&being_made, &|vm| vm.pending = None), ["vm_state"]);
-        assert_eq!(told(&being_made, &|vm| vm.vmm = Some("qemu/tcg".into())), [""; 0]);
+        assert_eq!(told(&being_made, &|vm| vm.pending = None), [EventKind::VmState]);
+        assert!(told(&being_made, &|vm| vm.vmm = Some("qemu/tcg".into())).is_empty());
         let being_removed = VmRow { pending: Some(Pending::Delete), ..resting };
-        assert_eq!(told(&being_removed, &|vm| vm.pending = None), [""; 0]);
+        assert!(told(&being_removed, &|vm| vm.pending = None).is_empty());
     }
 
     #[test]
@@ -526,10 +526,10 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("vm_added".into(), text("created"), None, text("op-1")),
-                ("vm_state".into(), text("failed"), text("silent"), text("op-1")),
-                ("vm_changed".into(), text("failed"), None, text("op-3")),
-                ("vm_removed".into(), None, text("it was time"), text("op-4")),
+                (EventKind::VmAdded, text("created"), None, text("op-1")),
+                (EventKind::VmState, text("failed"), text("silent"), text("op-1")),
+                (EventKind::VmChanged, text("failed"), None, text("op-3")),
+                (EventKind::VmRemoved, None, text("it was time"), text("op-4")),
             ]
         );
     }

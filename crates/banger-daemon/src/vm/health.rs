@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use banger_agent_proto::STREAM_PORT;
 use banger_agent_proto::heartbeat::{ANSWER_BYTES_MAX, Heartbeat, REQUEST};
-use banger_api::EventKind;
-use banger_model::{EndCause, KernelWord, SilentFacts, VmId};
+use banger_model::{EndCause, EventKind, KernelWord, SilentFacts, VmId};
 use banger_sys::process::ProcessIdentity;
 use banger_sys::shortage;
 use banger_vmm::{LastWords, Machine};

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use banger_api::EventKind;
-use banger_model::{NetworkTrouble, VmId};
+use banger_model::{EventKind, NetworkTrouble, VmId};
 use banger_vmm::Machine;
 use tracing::{info, warn};
 

@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command};
 
-use banger_model::{Hint, VmState};
+use banger_model::{EventKind, Hint, VmState};
 use banger_sys::process::ProcessIdentity;
 use serde_json::{Value, json};
 
@@ -33,7 +33,10 @@ async fn a_vm_goes_with_its_process() {
     assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Running);
     end(client);
     sandbox.wait_until_gone("dev").await;
-    assert_eq!(sandbox.why("vm_removed").as_deref(), Some("the process for which it was made has ended"));
+    assert_eq!(
+        sandbox.why(EventKind::VmRemoved).as_deref(),
+        Some("the process for which it was made has ended")
+    );
     assert_eq!(sandbox.vm("other").await.unwrap().state, VmState::Running);
 }
 

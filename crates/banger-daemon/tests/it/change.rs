@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use banger_api::{ErrorCode, VmView};
-use banger_model::VmState;
+use banger_model::{EventKind, VmState};
 use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
@@ -120,7 +120,7 @@ async fn a_time_to_live_ends_the_vm_and_a_touch_begins_it_anew() {
     // Any change makes the keeper look again.
     drop(sandbox.guest("dev").await);
     sandbox.wait_until_gone("dev").await;
-    assert_eq!(sandbox.why("vm_removed").as_deref(), Some("its time to live has passed"));
+    assert_eq!(sandbox.why(EventKind::VmRemoved).as_deref(), Some("its time to live has passed"));
     sandbox.nothing_is_left().await;
 }
 
@@ -138,7 +138,7 @@ async fn a_vm_that_nobody_uses_is_stopped_and_one_in_use_is_not() {
     let vm = sandbox.wait_for("used", |vm| vm.state == VmState::Stopped).await;
     assert_eq!(vm.last_error, None);
     let why = "it was not used for as long as `auto_stop_stale_after` allows";
-    assert_eq!(sandbox.why("vm_state").as_deref(), Some(why));
+    assert_eq!(sandbox.why(EventKind::VmState).as_deref(), Some(why));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use banger_api::{EndingView, VmView};
-use banger_model::VmState;
+use banger_model::{EventKind, VmState};
 
 use crate::fake_vmms::kill;
 use crate::gate::PATIENCE;
@@ -76,7 +76,7 @@ async fn ending(sandbox: &Sandbox, vm: &VmView) -> EndingView {
 
 fn messages(sandbox: &Sandbox) -> Vec<(String, Option<String>)> {
     let events = sandbox.store().events(0, 1000).unwrap();
-    let states = events.into_iter().filter(|row| row.event.kind == "vm_state");
+    let states = events.into_iter().filter(|row| row.event.kind == EventKind::VmState);
     states.map(|row| (row.event.value.unwrap(), row.event.message)).collect()
 }
 

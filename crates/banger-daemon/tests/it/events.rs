@@ -1,7 +1,8 @@
 //! What happens is told in order, once, to whoever listens, and to whoever comes later with a cursor.
 
-use banger_api::{EventKind, EventView};
+use banger_api::EventView;
 use banger_daemon::events::Events;
+use banger_model::EventKind;
 use banger_store::{Event, Store};
 use http_body_util::BodyExt as _;
 
@@ -75,7 +76,7 @@ async fn whoever_was_away_too_long_is_told_that_events_are_missing() {
     let events = Events::new(std::sync::Arc::clone(&store));
     for _ in 0..10_002 {
         let event = Event {
-            kind: "vm_changed".into(),
+            kind: EventKind::VmChanged,
             vm_id: None,
             name: "dev".into(),
             op_id: None,

@@ -20,7 +20,7 @@ use banger_daemon::wiring::{Daemon, DaemonError};
 use banger_guest::proto::ExecStart;
 use banger_guest::{AgentClient, ExecEvent};
 use banger_image::PullRules;
-use banger_model::{DiskFloor, HostSize};
+use banger_model::{DiskFloor, EventKind, HostSize};
 use banger_store::Store;
 use banger_sys::lock::FileLock;
 use banger_sys::paths::Paths;
@@ -176,7 +176,7 @@ impl Sandbox {
     }
 
     /// The message of the last event of a kind.
-    pub fn why(&self, kind: &str) -> Option<String> {
+    pub fn why(&self, kind: EventKind) -> Option<String> {
         let events = self.store().events(0, 1000).unwrap().into_iter().rev();
         events.map(|row| row.event).find(|event| event.kind == kind).unwrap().message
     }

@@ -1,6 +1,7 @@
 //! What a VMM's choice warns of reaches whoever starts a VM, once for each operation, and whoever listens to the events.
 
-use banger_api::{EventKind, EventView, OperationView};
+use banger_api::{EventView, OperationView};
+use banger_model::EventKind;
 use http_body_util::BodyExt as _;
 use serde_json::json;
 

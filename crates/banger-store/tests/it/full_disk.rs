@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use banger_model::VmState;
+use banger_model::{EventKind, VmState};
 use banger_store::{Event, Store, VmRow};
 
 use crate::faults::row;
@@ -58,7 +58,7 @@ fn fill(file: &mut File) {
 
 fn event() -> Event {
     Event {
-        kind: "vm_paused".into(),
+        kind: EventKind::VmPaused,
         vm_id: None,
         name: "dev".into(),
         op_id: None,
