@@ -62,7 +62,8 @@ pub struct LogsQuery {
     /// Go on until the machine ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follow: bool,
-    /// What the VMM and the processes beside it said, instead of the guest's console; it is not followed.
+    /// What the VMM and the processes beside it said, instead of the guest's console; it is not followed. Each line is
+    /// preceded by its program: `qemu: `, `firecracker: ` or `network: `.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub vmm: bool,
 }

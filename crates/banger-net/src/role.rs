@@ -16,7 +16,7 @@ pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     if *role != ARGUMENT {
         return None;
     }
-    // Standard error is the machine's `vmm.log`.
+    // Standard error is the machine's `network.log`.
     match run(attachment_of(attachment)?, Path::new(passt), Path::new(directory)) {
         Ok(()) => Some(ExitCode::SUCCESS),
         Err(error) => {

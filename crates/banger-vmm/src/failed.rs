@@ -1,4 +1,4 @@
-//! The last words of a process beside a machine. Its standard error is the machine's `vmm.log`.
+//! The last words of a process beside a machine. Its standard error is one of the machine's logs.
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::contract::{MachineHandle, VmmKind};
-use crate::machine::error_log;
+use crate::machine::{error_log, network_log};
 
 /// How much of a log's end is looked at.
 const TAIL_BYTES: u64 = 16 * 1024;
@@ -32,20 +32,31 @@ impl LastWords {
             VmmKind::Qemu => true,
             VmmKind::Firecracker => !console.starts_with(crate::firecracker::NO_CONSOLE),
         };
-        let vmm = vmm_logs(handle).iter().map(|log| tail(log)).collect::<Vec<_>>().join("\n");
+        let vmm = vmm_logs(handle).iter().map(|log| tail(&log.path)).collect::<Vec<_>>().join("\n");
         Self { console, has_console, vmm: lines(&vmm) }
     }
 }
 
+/// A log of a machine, and the program that writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramLog {
+    /// The program, as users know it.
+    pub program: &'static str,
+    /// The file. It may be missing.
+    pub path: PathBuf,
+}
+
 /// Returns the logs of a machine's VMM and of the processes beside it; what comes last tells most.
 #[must_use]
-pub fn vmm_logs(handle: &MachineHandle) -> Vec<PathBuf> {
+pub fn vmm_logs(handle: &MachineHandle) -> Vec<ProgramLog> {
     let errors = error_log(&handle.console_log);
+    let network = ProgramLog { program: "network", path: network_log(&handle.console_log) };
     match handle.vmm {
-        VmmKind::Qemu => vec![errors],
+        VmmKind::Qemu => vec![network, ProgramLog { program: "qemu", path: errors }],
         VmmKind::Firecracker => {
             let own = errors.with_file_name(crate::firecracker::LOG_FILE);
-            vec![errors, own]
+            let of_vmm = [errors, own].map(|path| ProgramLog { program: "firecracker", path });
+            [network].into_iter().chain(of_vmm).collect()
         }
     }
 }

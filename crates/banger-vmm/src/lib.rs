@@ -17,4 +17,4 @@ pub mod role;
 pub mod selection;
 
 pub use contract::*;
-pub use last_words::{LastWords, vmm_logs};
+pub use last_words::{LastWords, ProgramLog, vmm_logs};

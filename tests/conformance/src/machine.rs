@@ -180,7 +180,7 @@ pub(crate) async fn no_kernel(subject: Subject) {
     assert_eq!(rig.processes(), [0; 0]);
 }
 
-/// The network processes live and end with the machine.
+/// The network processes live and end with the machine, and write into a log of their own.
 pub(crate) async fn network(subject: Subject) {
     let mut rig = subject.rig();
     rig.plan.network = Network::UserMode { mac: "52:54:00:12:34:56".into() };
@@ -189,6 +189,11 @@ pub(crate) async fn network(subject: Subject) {
     until_console_says(&machine.handle().console_log, LINE).await;
     let companions: Vec<_> = machine.handle().companions.iter().copied().map(ProcessIdentity::from).collect();
     assert!(!companions.is_empty() && companions.iter().all(ProcessIdentity::is_alive));
+    let errors_of = |pid: u32| std::fs::read_link(format!("/proc/{pid}/fd/2")).unwrap();
+    let logs = banger_vmm::vmm_logs(machine.handle());
+    let of_network = logs.iter().find(|log| log.program == "network").unwrap();
+    assert!(companions.iter().all(|companion| errors_of(companion.pid) == of_network.path));
+    assert_ne!(errors_of(machine.handle().process.pid).file_name(), of_network.path.file_name());
     machine.kill().await.unwrap();
     assert!(!companions.iter().any(ProcessIdentity::is_alive));
 }

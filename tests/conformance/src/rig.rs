@@ -154,7 +154,7 @@ impl Drop for Rig {
                 let _ = process.signal(rustix::process::Signal::KILL);
             }
         }
-        for name in ["vmm.log", "firecracker.log", "console.log"] {
+        for name in ["network.log", "vmm.log", "firecracker.log", "console.log"] {
             if let Ok(text) = std::fs::read(self.plan.state_directory.join(name)) {
                 let text = String::from_utf8_lossy(&text);
                 let lines: Vec<_> = text.lines().rev().take(20).collect();

@@ -150,7 +150,7 @@ pub(crate) enum VmCommand {
         /// Print every byte as the guest wrote it, control characters included
         #[arg(long)]
         raw: bool,
-        /// Print the log of the VMM and its network process instead
+        /// Print the log of the VMM and its network process instead; each line names its program
         #[arg(long, conflicts_with = "follow")]
         vmm: bool,
     },

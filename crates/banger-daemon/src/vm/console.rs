@@ -13,6 +13,8 @@ use bytes::Bytes;
 use rustix::fs::inotify;
 use tokio::io::unix::AsyncFd;
 
+use super::line_label::LineLabel;
+
 /// Lines of the console that an error shows.
 const LINES_MAX: usize = 12;
 /// How much of the log's end is looked at for them.
@@ -52,6 +54,7 @@ pub struct ConsoleReader {
     file: File,
     changes: Option<AsyncFd<OwnedFd>>,
     machine: Option<Arc<dyn Machine>>,
+    label: Option<LineLabel>,
 }
 
 impl ConsoleReader {
@@ -65,7 +68,12 @@ impl ConsoleReader {
             Some(_) => Some(watch(path)?),
             None => None,
         };
-        Ok(Self { file, changes, machine })
+        Ok(Self { file, changes, machine, label: None })
+    }
+
+    /// Puts the name of a program before each line.
+    pub(super) fn labelled(self, program: &str) -> Self {
+        Self { label: Some(LineLabel::of(program)), ..self }
     }
 
     /// Returns the next bytes; `None` at the end. With `follow`, the end is the machine's.
@@ -75,6 +83,11 @@ impl ConsoleReader {
     pub async fn next(&mut self, follow: bool) -> io::Result<Option<Bytes>> {
         loop {
             let chunk = self.read_chunk()?;
+            let chunk = match (chunk, &mut self.label) {
+                (Some(chunk), Some(label)) => Some(label.label(&chunk)),
+                (None, Some(label)) if !follow => label.end(),
+                (chunk, _) => chunk,
+            };
             if chunk.is_some() || !follow {
                 return Ok(chunk);
             }

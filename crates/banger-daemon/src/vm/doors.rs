@@ -8,7 +8,7 @@ use banger_api::SshAccess;
 use banger_model::{Denied, VmRef, VmState};
 use banger_store::{Pending, VmRow};
 use banger_sys::paths::Paths;
-use banger_vmm::{ConnectError, Machine};
+use banger_vmm::{ConnectError, Machine, ProgramLog};
 use tokio::net::UnixStream;
 
 use super::console::ConsoleReader;
@@ -146,7 +146,8 @@ impl Doors {
             .map_err(|source| VmError::Console { name: row.name.clone(), source })
     }
 
-    /// Opens the logs of the VMM and of the processes beside it; none for a VM that never ran.
+    /// Opens the logs of the VMM and of the processes beside it, each line behind the name of its program; none for a VM
+    /// that never ran.
     ///
     /// # Errors
     /// [`VmError`] of finding it.
@@ -155,7 +156,8 @@ impl Doors {
         let handle = banger_vmm::handle::load(&self.paths.vm(row.id.as_str()));
         let logs = handle.ok().flatten().map(|handle| banger_vmm::vmm_logs(&handle)).unwrap_or_default();
         let failed = |source| VmError::Console { name: row.name.clone(), source };
-        logs.iter().map(|log| ConsoleReader::open(log, None).map_err(failed)).collect()
+        let open = |log: &ProgramLog| Ok(ConsoleReader::open(&log.path, None)?.labelled(log.program));
+        logs.iter().map(|log| open(log).map_err(failed)).collect()
     }
 
     /// Returns what `ssh` needs to enter a VM.

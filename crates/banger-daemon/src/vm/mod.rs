@@ -23,6 +23,7 @@ mod health;
 mod keeper;
 mod lifecycle;
 mod lifetimes;
+mod line_label;
 mod locks;
 mod machines;
 mod network;

@@ -63,10 +63,12 @@ async fn a_vm_that_never_ran_has_an_empty_log() {
 }
 
 #[tokio::test]
-async fn what_a_vmm_said_is_a_log_of_its_own() {
+async fn what_a_vmm_and_its_network_said_is_told_with_who_said_it() {
     let sandbox = Sandbox::start().await;
     let vm = sandbox.create("dev").await;
-    std::fs::write(sandbox.paths.vm(vm.id.as_str()).join("vmm.log"), "no such device\n").unwrap();
+    let directory = sandbox.paths.vm(vm.id.as_str());
+    std::fs::write(directory.join("vmm.log"), "no such device\n").unwrap();
+    std::fs::write(directory.join("network.log"), "passt has ended").unwrap();
     let log = sandbox.client.stream("/v1/vms/dev/logs?vmm=true").await.unwrap();
-    assert_eq!(log.collect().await.unwrap().to_bytes(), "no such device\n");
+    assert_eq!(log.collect().await.unwrap().to_bytes(), "network: passt has ended\nqemu: no such device\n");
 }

@@ -67,9 +67,7 @@ impl HostAddresses {
 
 fn tell(was_known: bool, error: &io::Error) {
     if was_known {
-        eprintln!(
-            "network: cannot read `{TABLE}` ({error}): the guest's packets are dropped until it can be read"
-        );
+        eprintln!("cannot read `{TABLE}` ({error}): the guest's packets are dropped until it can be read");
     }
 }
 

@@ -51,8 +51,8 @@ pub(crate) fn run(attachment: NetworkAttachment, passt: &Path, directory: &Path)
 /// Ends this process when passt has ended: its socket alone would not tell while the machine is waited for.
 fn end_with(mut passt: Child) {
     match passt.wait() {
-        Ok(status) => eprintln!("network: passt has ended: {status}"),
-        Err(error) => eprintln!("network: cannot wait for passt: {error}"),
+        Ok(status) => eprintln!("passt has ended: {status}"),
+        Err(error) => eprintln!("cannot wait for passt: {error}"),
     }
     std::process::exit(1);
 }

@@ -49,7 +49,7 @@ fn start(
         .name(name.to_owned())
         .spawn(move || {
             if let Err(error) = carry() {
-                eprintln!("network: {error}");
+                eprintln!("{error}");
             }
             let _ = bell.shutdown(Shutdown::Both);
         })

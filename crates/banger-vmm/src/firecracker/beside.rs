@@ -17,6 +17,7 @@ use super::pager;
 use super::places::Places;
 use super::plan::FirecrackerPlan;
 use crate::contract::{NETWORK, StartError};
+use crate::machine::append_log;
 
 const PAGER: &str = "pager";
 
@@ -31,18 +32,16 @@ pub(super) struct Beside {
 /// Starts what the machine needs beside it.
 pub(super) fn start(driver: &Firecracker, plan: &FirecrackerPlan) -> Result<Beside, StartError> {
     let places = &plan.places;
-    let errors = File::options()
-        .append(true)
-        .open(&places.error_log)
-        .map_err(StartError::preparing(&places.error_log))?;
     let mut beside = Beside::default();
     if plan.has_network {
+        let errors = append_log(&places.network_log)?;
         let network = driver.network.launch(NetworkAttachment::Tap, &places.state, &errors)?;
         beside.companions.add(NETWORK, network.process);
         beside.ends.gate = Some(network.socket.into());
     }
     if let Some(memory) = &plan.paged_memory {
-        let (process, lifeline) = start_pager(driver, memory, places, &errors)?;
+        let errors = append_log(&places.error_log)?;
+        let (process, lifeline) = start_pager(driver, memory, places, errors)?;
         beside.pager = Some(process.identity);
         beside.companions.add(PAGER, process);
         beside.ends.pager = Some(lifeline);
@@ -54,7 +53,7 @@ fn start_pager(
     driver: &Firecracker,
     memory: &Path,
     places: &Places,
-    errors: &File,
+    errors: File,
 ) -> Result<(Started, OwnedFd), StartError> {
     let failed = |source| StartError::Spawn { program: PAGER, source };
     let memory_file = File::open(memory).map_err(StartError::preparing(memory))?;
@@ -68,7 +67,7 @@ fn start_pager(
         arguments: vec![pager::ARGUMENT.into(), number.to_string().into()],
         input: Some(far_end.into()),
         output: Some(memory_file.into()),
-        errors: errors.try_clone().map_err(failed)?,
+        errors,
         inherited,
     })
     .map_err(failed)?;

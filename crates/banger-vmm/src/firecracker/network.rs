@@ -2,7 +2,6 @@
 //! namespaces, makes another one, and hands it to the new network.
 
 use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use super::names::JOIN_ARGUMENT;
 use super::places::Places;
 use crate::contract::{MachineHandle, MachineProcess, NETWORK, NetworkLauncher, StartError};
 use crate::handle;
-use crate::machine::{RestartNetwork, last_words};
+use crate::machine::{RestartNetwork, append_log, last_words};
 
 /// A tap is made in a few milliseconds, unless the host is busy.
 const JOIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -68,7 +67,7 @@ impl Restart {
         match tokio::time::timeout(JOIN_DEADLINE, joining.ended()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(_failure)) => {
-                Err(StartError::Refused { program: NETWORK, stderr: last_words(&self.places.error_log) })
+                Err(StartError::Refused { program: NETWORK, stderr: last_words(&self.places.network_log) })
             }
             Ok(Err(source)) => Err(failed(source)),
             Err(_late) => Err(StartError::NotReady { program: NETWORK, deadline: JOIN_DEADLINE }),
@@ -79,12 +78,9 @@ impl Restart {
 #[async_trait]
 impl RestartNetwork for Restart {
     async fn restart(&self) -> Result<ProcessIdentity, StartError> {
-        let log = &self.places.error_log;
-        let open = || -> io::Result<(File, File)> {
-            let errors = File::options().append(true).open(log)?;
-            Ok((errors.try_clone()?, errors))
-        };
-        let (errors, errors_of_joining) = open().map_err(StartError::preparing(log))?;
+        let log = &self.places.network_log;
+        let errors = append_log(log)?;
+        let errors_of_joining = errors.try_clone().map_err(StartError::preparing(log))?;
         let launched = self.network.launch(NetworkAttachment::Tap, &self.places.state, &errors)?;
         let process = launched.process.identity;
         handle::write(&self.places.state, &self.handle_with(process.into())).await?;

@@ -6,7 +6,7 @@ use banger_agent_proto::BELL_PORT;
 
 use super::names::LOG_FILE;
 use crate::contract::{MachineHandle, MachinePlan};
-use crate::machine::error_log;
+use crate::machine::{error_log, network_log};
 
 /// Paths of one machine.
 #[derive(Clone, Debug)]
@@ -23,8 +23,10 @@ pub(super) struct Places {
     pub(super) pager: PathBuf,
     /// What the guest writes to its console.
     pub(super) console_log: PathBuf,
-    /// What the cell and the processes beside Firecracker say.
+    /// Standard error of the cell, of Firecracker in it, and of the pager.
     pub(super) error_log: PathBuf,
+    /// Standard error of the network's process.
+    pub(super) network_log: PathBuf,
     /// What Firecracker says.
     pub(super) vmm_log: PathBuf,
     /// What Firecracker counts.
@@ -50,6 +52,7 @@ impl Places {
             // Firecracker leads the guest's streams to the host to `<channel>_<port>`.
             bell: runtime.join(format!("channel.sock_{BELL_PORT}")),
             error_log: error_log(&console_log),
+            network_log: network_log(&console_log),
             control: runtime.join("control.sock"),
             pager: runtime.join("pager.sock"),
             vmm_log: state.join(LOG_FILE),

@@ -22,7 +22,7 @@ use super::places::Places;
 use super::plan::FirecrackerPlan;
 use super::stand::{leftovers, stand};
 use super::{jail, metrics, orders, ready};
-use crate::contract::{MachineHandle, MachinePlan, RestorePlan, StartError, VmmKind};
+use crate::contract::{MachineHandle, MachinePlan, NETWORK, RestorePlan, StartError, VmmKind};
 use crate::machine::{Listener, RunningMachine, clean_up, create_log, last_words};
 use crate::{handle, plan_check};
 
@@ -141,7 +141,7 @@ fn prepare_files(plan: &FirecrackerPlan) -> Result<(), StartError> {
     let mut console = create_log(&places.console_log)?;
     console.write_all(plan.console_head.as_bytes()).map_err(StartError::preparing(&places.console_log))?;
     // Firecracker makes its files only since 1.14, and in the cell it can make none beside its sockets.
-    for log in [&places.error_log, &places.vmm_log, &places.metrics] {
+    for log in [&places.error_log, &places.network_log, &places.vmm_log, &places.metrics] {
         create_log(log)?;
     }
     let made = create_private_directory(&places.outbox).map_err(io::Error::other);
@@ -203,7 +203,11 @@ impl Attempt {
         };
         // The network reads its options long before Firecracker answers: had it refused them, it would be gone.
         match self.companions.missing() {
-            Some(program) => Err(StartError::Refused { program, stderr: last_words(&self.places.error_log) }),
+            Some(program) => {
+                let Places { network_log, error_log, .. } = &self.places;
+                let log = if program == NETWORK { network_log } else { error_log };
+                Err(StartError::Refused { program, stderr: last_words(log) })
+            }
             None => Ok(listener),
         }
     }

@@ -85,7 +85,8 @@ impl RunningMachine {
     }
 
     fn new(handle: MachineHandle, lifetime: Lifetime, control: Box<dyn Control>, presence: Presence) -> Self {
-        let logs = [handle.console_log.clone(), error_log(&handle.console_log)];
+        let console = &handle.console_log;
+        let logs = [console.clone(), error_log(console), network_log(console)];
         let tasks = logs.into_iter().map(log_guard::spawn).collect();
         let (network, disk) = (watch::channel(None).1, watch::channel(None).1);
         Self { handle, lifetime, control, presence, network, disk, tasks, warnings: Vec::new() }
@@ -162,9 +163,23 @@ fn companions(handle: &MachineHandle) -> Vec<ProcessIdentity> {
     handle.companions.iter().copied().map(ProcessIdentity::from).collect()
 }
 
-/// Returns where the VMM and the processes beside it write their complaints: beside the console log.
+/// Returns the standard error of the VMM, and of what starts it and feeds its memory: beside the console log.
 pub(crate) fn error_log(console_log: &Path) -> PathBuf {
     console_log.with_file_name("vmm.log")
+}
+
+/// Returns the standard error of the machine's network process and of passt: beside the console log.
+pub(crate) fn network_log(console_log: &Path) -> PathBuf {
+    console_log.with_file_name("network.log")
+}
+
+/// Opens the log of a network that is started again. A machine of an older version has none yet.
+pub(crate) fn append_log(path: &Path) -> Result<std::fs::File, StartError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.append(true).create(true).mode(0o600).custom_flags(flags).open(path);
+    opened.map_err(StartError::preparing(path))
 }
 
 /// Returns the end of what a log holds.

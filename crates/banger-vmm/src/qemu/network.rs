@@ -1,6 +1,5 @@
 //! The network of a QEMU machine: QEMU listens for it, and listens again when it has gone.
 
-use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -15,7 +14,7 @@ use super::driver::Qemu;
 use super::places::Places;
 use crate::contract::{MachineHandle, NetworkLauncher, StartError};
 use crate::handle;
-use crate::machine::RestartNetwork;
+use crate::machine::{RestartNetwork, append_log};
 
 /// Joins a network that waits at `gate` to a QEMU that answers on its control socket.
 pub(super) fn join(gate: &UnixStream, places: &Places) -> Result<(), StartError> {
@@ -50,8 +49,7 @@ struct Restart {
 #[async_trait]
 impl RestartNetwork for Restart {
     async fn restart(&self) -> Result<ProcessIdentity, StartError> {
-        let log = &self.places.error_log;
-        let errors = File::options().append(true).open(log).map_err(StartError::preparing(log))?;
+        let errors = append_log(&self.places.network_log)?;
         let launched = self.network.launch(NetworkAttachment::Stream, &self.directory, &errors)?;
         let process = launched.process.identity;
         let handle = MachineHandle { companions: vec![process.into()], ..self.handle.clone() };

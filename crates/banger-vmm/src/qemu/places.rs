@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::contract::{MachineHandle, MachinePlan};
-use crate::machine::error_log;
+use crate::machine::{error_log, network_log};
 
 /// Paths of one machine.
 #[derive(Clone, Debug)]
@@ -18,8 +18,10 @@ pub(super) struct Places {
     pub(super) network: PathBuf,
     /// What the guest writes to its console.
     pub(super) console_log: PathBuf,
-    /// What QEMU and the network's process say.
+    /// Standard error of QEMU.
     pub(super) error_log: PathBuf,
+    /// Standard error of the network's process.
+    pub(super) network_log: PathBuf,
 }
 
 impl Places {
@@ -31,6 +33,7 @@ impl Places {
             network: plan.runtime_directory.join("network.sock"),
             console_log: plan.state_directory.join("console.log"),
             error_log: error_log(&plan.state_directory.join("console.log")),
+            network_log: network_log(&plan.state_directory.join("console.log")),
         }
     }
 
@@ -42,6 +45,7 @@ impl Places {
             network: handle.channel_socket.with_file_name("network.sock"),
             console_log: handle.console_log.clone(),
             error_log: error_log(&handle.console_log),
+            network_log: network_log(&handle.console_log),
         }
     }
 

@@ -71,6 +71,7 @@ fn spawn(
 ) -> Result<Attempt, StartError> {
     create_log(&places.console_log)?;
     let errors = create_log(&places.error_log)?;
+    let network_errors = create_log(&places.network_log)?;
     let callers = listen_async(&places.channel).map_err(StartError::preparing(&places.channel))?;
     let mut inherited = Inherited::default();
     let control = listen(&places.control).map_err(StartError::preparing(&places.control))?;
@@ -81,7 +82,7 @@ fn spawn(
         Network::None => None,
         Network::UserMode { .. } => {
             let launched =
-                driver.network.launch(NetworkAttachment::Stream, &plan.state_directory, &errors)?;
+                driver.network.launch(NetworkAttachment::Stream, &plan.state_directory, &network_errors)?;
             network.add(NETWORK, launched.process);
             Some(launched.socket)
         }
@@ -155,18 +156,22 @@ async fn wait_until_ready(attempt: &mut Attempt) -> Result<(), StartError> {
     }
     // The network reads its options long before QEMU answers: had it refused them, it would be gone.
     match attempt.network.missing() {
-        Some(program) => Err(refused(program, &attempt.places)),
+        Some(program) => Err(refused(program, &attempt.places.network_log)),
         None => Ok(()),
     }
 }
 
 /// QEMU refuses with a bad status. A good one is the guest's doing: it ran, and ended its machine before QEMU answered.
 fn judge_end(ended: std::io::Result<ExitStatus>, places: &Places) -> Result<(), StartError> {
-    if ended.is_ok_and(|status| status.success()) { Ok(()) } else { Err(refused(QEMU_PROGRAM, places)) }
+    if ended.is_ok_and(|status| status.success()) {
+        Ok(())
+    } else {
+        Err(refused(QEMU_PROGRAM, &places.error_log))
+    }
 }
 
-fn refused(program: &'static str, places: &Places) -> StartError {
-    StartError::Refused { program, stderr: last_words(&places.error_log) }
+fn refused(program: &'static str, log: &Path) -> StartError {
+    StartError::Refused { program, stderr: last_words(log) }
 }
 
 fn stand(driver: &Qemu, attempt: Attempt) -> RunningMachine {

@@ -170,6 +170,11 @@ async fn network() {
     rig.plan.network = Network::UserMode { mac: "52:54:00:12:34:56".into() };
     let machine = driver(&rig, r#"{"firecracker_version":"1.16.1"}"#).start(&rig.plan).await.unwrap();
     a_network_that_was_killed_comes_back(machine.as_ref()).await;
+    let restarted = banger_vmm::handle::load(&rig.plan.state_directory).unwrap().unwrap();
+    for network in &restarted.companions {
+        let errors = std::fs::read_link(format!("/proc/{}/fd/2", network.pid)).unwrap();
+        assert_eq!(errors, rig.plan.state_directory.join("network.log"));
+    }
     let devices = std::fs::read_to_string(format!("/proc/{}/net/dev", machine.handle().process.pid)).unwrap();
     for device in ["bridge0:", "tap0:", "tap1:"] {
         assert!(devices.contains(device), "{devices}");
