@@ -16,9 +16,11 @@ mod download;
 mod endpoint;
 #[cfg(test)]
 mod fake_registry;
+mod finish;
 mod flatten;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod images;
 mod layer;
 mod layer_progress;
 mod layout;
@@ -29,28 +31,34 @@ mod login;
 mod null;
 mod platform;
 mod pull;
+mod pull_error;
 mod reference;
 mod refusal;
 mod registry;
 mod registry_error;
+mod resolve;
+mod room;
 mod secret;
 mod source;
 mod system;
 #[cfg(test)]
 mod test_layers;
 mod text;
+mod unpack;
+mod wanted;
 
 pub use cache::{CacheError, Prune, Pruned};
 pub use credentials::CredentialsError;
 pub use documents::DocumentError;
 pub use endpoint::PlainHttp;
 pub use flatten::{FlattenError, LayerError};
+pub(crate) use images::OciImages;
 pub use layer::LayerReadError;
 pub use local::ArchiveInput;
 pub use local_image::LocalImageError;
-pub(crate) use pull::OciImages;
-pub use pull::{OciPull, OciPullError};
+pub use pull_error::OciPullError;
 pub use reference::{Reference, ReferenceError};
 pub use registry_error::RegistryError;
 pub use source::{OciSource, OciSourceError};
 pub(crate) use source::{is_of_registry, place_of};
+pub use wanted::OciPull;

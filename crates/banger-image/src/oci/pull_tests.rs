@@ -1,9 +1,12 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use banger_ext4::Ext4Reader;
+use banger_fetch::Patience;
 use banger_model::{DiskFloor, Hint};
 use banger_sys::files::is_staging;
 use banger_sys::paths::Paths;
@@ -13,9 +16,16 @@ use tokio::sync::{Barrier, Notify};
 
 use super::*;
 use crate::image::Image;
-use crate::limits::PullLimits;
+use crate::limits::{OverLimit, PullLimits};
+use crate::oci::documents::Descriptor;
+use crate::oci::endpoint::PlainHttp;
 use crate::oci::fake_registry::{FakeRegistry, Reply, Stop, impatience};
+use crate::oci::flatten::{FlattenError, LayerError};
+use crate::oci::layer::LayerReadError;
+use crate::oci::local::ArchiveInput;
 use crate::oci::test_layers::Tar;
+use crate::oci::unpack::FETCHES_MAX;
+use crate::pull_rules::PullRules;
 use crate::test_files::key;
 use crate::{ImageService, PullError, Replace};
 
