@@ -13,6 +13,7 @@ use crate::plan::ExecPlan;
 use crate::progress::Board;
 use crate::session;
 use crate::signals::Signals;
+use crate::terminal;
 
 /// Runs it; returns the exit status.
 pub(crate) async fn exec(paths: &Paths, mut args: ExecArgs, board: &Board) -> Result<u8, CliError> {
@@ -20,6 +21,9 @@ pub(crate) async fn exec(paths: &Paths, mut args: ExecArgs, board: &Board) -> Re
     args.process = environment_file::join(args.process)?;
     let form = Form::of(args.json, board);
     let plan = ExecPlan::of(args.detach, args)?;
+    if let ExecPlan::Attached(process) = &plan {
+        terminal::check(process.reads_a_terminal())?;
+    }
     let client = ensure(paths).await?;
     let vm = find(&client, &typed).await?;
     match plan {

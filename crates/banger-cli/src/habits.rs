@@ -109,6 +109,11 @@ const OPTIONS: &[(&[&str], &[&str], &str)] = &[
         ],
         "a VM has a kernel of its own, and root in it may do everything; leave this option out",
     ),
+    (
+        &["run", "exec"],
+        &["--detach-keys"],
+        "use `--escape-keys`; they end the command, too, where those of docker let it run on",
+    ),
     (&["run", "create"], &["--gpus", "--runtime", "--isolation"], "host devices are not passed to VMs"),
     (&["run", "create"], &["--restart"], "a VM stays stopped once it stops; use `banger start VM`"),
     (

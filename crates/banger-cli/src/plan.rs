@@ -32,8 +32,10 @@ pub(crate) enum PlanError {
     DetachedRemove,
     #[error("`-d` needs a command, as in `banger exec -d VM COMMAND`")]
     DetachedShell,
-    #[error("`-d` and `-t` cannot be used together: a command in the background has no terminal")]
-    DetachedTerminal,
+    #[error("`--entrypoint ''` takes the image's command away; say what to run instead")]
+    NoEntrypoint,
+    #[error("the working directory `{0}` is not an absolute path, as in `/srv`")]
+    RelativeDirectory(String),
     #[error("`{}` is not a valid variable; use NAME=VALUE, or NAME to pass the variable of this shell", .0.display())]
     NoVariable(OsString),
 }
@@ -79,6 +81,8 @@ pub(crate) struct Process {
     pub(crate) escape_keys: EscapeKeys,
     /// Gives the process our stdin.
     pub(crate) has_stdin: bool,
+    /// `-i` was typed.
+    is_interactive: bool,
     /// Without arguments it is the image's command, where the image has one, and not a shell.
     may_be_images_command: bool,
 }
@@ -104,7 +108,12 @@ impl RunPlan {
             sizing.image = Some(source);
         }
         let mut create = sizing.into_request(false);
-        let command = args.entrypoint.into_iter().chain(command).collect();
+        if args.entrypoint.as_ref().is_some_and(|program| program.is_empty()) && command.is_empty() {
+            return Err(PlanError::NoEntrypoint);
+        }
+        // A command that is given runs without the image's entry point anyway.
+        let entrypoint = args.entrypoint.filter(|program| !program.is_empty());
+        let command = entrypoint.into_iter().chain(command).collect();
         let process = Process { may_be_images_command: true, ..Process::of(command, args.process)? };
         if !args.detach {
             create.command_follows = true;
@@ -118,7 +127,7 @@ impl RunPlan {
             return Ok(Self { create, then: Then::Detach(process) });
         }
         create.command_follows = true;
-        Ok(Self { create, then: Then::Detach(process.without_terminal()?) })
+        Ok(Self { create, then: Then::Detach(process) })
     }
 }
 
@@ -156,7 +165,7 @@ impl ExecPlan {
         let process = Process::of(args.command, args.process)?;
         match (detach, process.argv.is_empty()) {
             (true, true) => Err(PlanError::DetachedShell),
-            (true, false) => process.without_terminal().map(Self::Detached),
+            (true, false) => Ok(Self::Detached(process)),
             (false, _) => Ok(Self::Attached(process)),
         }
     }
@@ -169,14 +178,19 @@ impl Process {
             (false, true) => TerminalChoice::Never,
             (false, false) => TerminalChoice::Auto,
         };
+        let directory = args.workdir.unwrap_or_default();
+        if !directory.is_empty() && !directory.as_bytes().starts_with(b"/") {
+            return Err(PlanError::RelativeDirectory(directory.to_string_lossy().into_owned()));
+        }
         Ok(Self {
             argv: command.into_iter().map(into_bytes).collect(),
             environment: args.environment.iter().map(|text| variable(text)).collect::<Result<_, _>>()?,
-            working_directory: into_bytes(args.workdir.unwrap_or_default()),
+            working_directory: into_bytes(directory),
             user: args.user.unwrap_or_default(),
             terminal,
             escape_keys: args.escape_keys.unwrap_or_default(),
             has_stdin: !args.no_stdin,
+            is_interactive: args.interactive,
             may_be_images_command: false,
         })
     }
@@ -186,17 +200,15 @@ impl Process {
         self.argv.is_empty()
     }
 
+    /// Tells whether it is to read what is typed: `-it`, as docker has it, or `-t` for a shell. `-t` with a command alone
+    /// may be there for its output only.
+    pub(crate) fn reads_a_terminal(&self) -> bool {
+        self.terminal == TerminalChoice::Always && (self.is_interactive || self.argv.is_empty())
+    }
+
     /// Tells whether something was said about a command.
     pub(crate) fn has_settings(&self) -> bool {
         !self.environment.is_empty() || !self.working_directory.is_empty() || !self.user.is_empty()
-    }
-
-    /// Refuses a terminal for a process in the background.
-    fn without_terminal(self) -> Result<Self, PlanError> {
-        match self.terminal {
-            TerminalChoice::Always => Err(PlanError::DetachedTerminal),
-            TerminalChoice::Auto | TerminalChoice::Never => Ok(self),
-        }
     }
 
     /// What `ssh` would run, for a guest without a server: root's shell, or words that the shell is given as one line.
@@ -211,6 +223,7 @@ impl Process {
             terminal: if words.is_empty() { TerminalChoice::Auto } else { TerminalChoice::Never },
             escape_keys: EscapeKeys::default(),
             has_stdin: true,
+            is_interactive: false,
             may_be_images_command: false,
         }
     }

@@ -66,12 +66,13 @@ fn sizes_and_names_reach_the_request() {
 #[test]
 fn what_cannot_go_together_is_refused() {
     assert_eq!(run_plan(&["-d", "--rm"]), Err(PlanError::DetachedRemove));
-    assert_eq!(run_plan(&["-d", "-t", "--", "true"]), Err(PlanError::DetachedTerminal));
+    assert_eq!(run_plan(&["--entrypoint", "", "alpine"]), Err(PlanError::NoEntrypoint));
+    assert_eq!(run_plan(&["-w", "srv"]), Err(PlanError::RelativeDirectory("srv".into())));
     let twice = run_plan(&["--image", "debian-bookworm", "alpine:3.20"]);
     assert_eq!(twice, Err(PlanError::TwoImages("alpine:3.20".into())));
     assert_eq!(run_plan(&["./repo", "--", "make"]), Err(PlanError::FirstPath("./repo".into())));
     assert_eq!(exec_plan(&["-d"]), Err(PlanError::DetachedShell));
-    assert_eq!(exec_plan(&["-d", "-t", "--", "x"]), Err(PlanError::DetachedTerminal));
+    assert_eq!(exec_plan(&["-w", "./a", "x"]), Err(PlanError::RelativeDirectory("./a".into())));
     assert_eq!(exec_plan(&["-e", "=x", "--", "x"]), Err(PlanError::NoVariable("=x".into())));
 }
 
@@ -110,6 +111,7 @@ fn an_entry_point_stands_before_the_command() {
     };
     assert_eq!(argv(&["--entrypoint", "sh"]), ["sh"]);
     assert_eq!(argv(&["--entrypoint", "sh", "--", "-c", "true"]), ["sh", "-c", "true"]);
+    assert_eq!(argv(&["--entrypoint", "", "--", "true"]), ["true"]);
 }
 
 #[test]
@@ -118,8 +120,28 @@ fn a_command_of_a_vm_that_is_left_runs_in_the_background() {
         panic!("not in the background")
     };
     assert_eq!(process.start(None, true, nothing).argv, ["sleep", "9"]);
+    // In the background nothing has a terminal, as with `docker run -itd`.
+    let Then::Detach(process) = run_plan(&["-itd", "alpine", "sleep", "9"]).unwrap().then else {
+        panic!("not in the background")
+    };
+    assert_eq!(process.start(None, true, nothing).terminal, None);
+    assert!(matches!(exec_plan(&["-d", "-t", "--", "x"]), Ok(ExecPlan::Detached(_))));
     let Then::Detach(process) = run_plan(&["-d", "-it"]).unwrap().then else { panic!("entered") };
     assert!(process.needs_images_command() && !process.has_settings());
+}
+
+#[test]
+fn a_shell_and_an_interactive_command_read_the_terminal_that_was_asked_for() {
+    for (arguments, reads) in [
+        (&["-it"][..], true),
+        (&["-t"], true),
+        (&["-it", "alpine", "sh"], true),
+        (&["-t", "alpine", "ls"], false),
+        (&["-i", "alpine", "sh"], false),
+        (&[], false),
+    ] {
+        assert_eq!(entered(run_plan(arguments).unwrap()).0.reads_a_terminal(), reads, "{arguments:?}");
+    }
 }
 
 #[test]

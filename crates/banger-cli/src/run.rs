@@ -16,6 +16,7 @@ use crate::progress::Board;
 use crate::render::{complain, say};
 use crate::session;
 use crate::signals::Signals;
+use crate::terminal;
 
 /// Exit status when the command succeeded, but its VM could not be deleted.
 const DELETE_FAILED: u8 = 1;
@@ -25,6 +26,9 @@ pub(crate) async fn run(paths: &Paths, mut args: RunArgs, board: &Board) -> Resu
     args.process = environment_file::join(args.process)?;
     let form = Form::of(args.json, board);
     let mut plan = RunPlan::of(args)?;
+    if let Then::Enter { process, .. } = &plan.then {
+        terminal::check(process.reads_a_terminal())?;
+    }
     if matches!(plan.then, Then::Enter { after: After::Delete, .. }) {
         // However we end: the daemon deletes it.
         plan.create.bound_to = ProcessIdentity::of(std::process::id())
@@ -36,7 +40,11 @@ pub(crate) async fn run(paths: &Paths, mut args: RunArgs, board: &Board) -> Resu
     progress.finish(Some(vm.name.as_str()));
     let (process, after) = match plan.then {
         Then::Detach(process) => {
-            leave_running(&client, &vm, &process).await?;
+            let left = leave_running(&client, &vm, &process).await;
+            if left.is_err() {
+                tell_it_runs(&client, &vm).await;
+            }
+            left?;
             return form.print(&vm, vm.id.as_str(), || format!("{}\n", vm.name)).map(|()| 0);
         }
         Then::Enter { process, after } => (process, after),

@@ -7,10 +7,27 @@ use rustix::termios::{
     OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
 };
 
+use crate::error::{CliError, Kind};
 use crate::plan::TerminalChoice;
 
 /// Size of a terminal that does not tell its own.
 const SIZE_UNKNOWN: WindowSize = WindowSize { columns: 80, rows: 24 };
+
+/// What is typed was asked for where nobody can type: a shell would wait for ever for the end of its input.
+#[derive(Debug, thiserror::Error)]
+#[error("standard input is not a terminal; leave out `-t`")]
+pub(crate) struct NoTerminal;
+
+impl From<NoTerminal> for CliError {
+    fn from(error: NoTerminal) -> Self {
+        Self::new(Kind::Usage, error)
+    }
+}
+
+/// Refuses a process that reads a terminal when stdin is none, before anything is made.
+pub(crate) fn check(reads_a_terminal: bool) -> Result<(), NoTerminal> {
+    if reads_a_terminal && !io::stdin().is_terminal() { Err(NoTerminal) } else { Ok(()) }
+}
 
 /// Returns the size of the terminal that the command gets; `None`: it gets none.
 pub(crate) fn choose(choice: TerminalChoice) -> Option<WindowSize> {

@@ -37,6 +37,6 @@ pub(crate) struct ProcessArgs {
     pub(crate) no_stdin: bool,
     /// Keys that leave a session on a terminal and end its command: a character to type before `.` at the beginning of
     /// a line, or keys anywhere, as in `ctrl-p,ctrl-q`, or `none` [default: ~]
-    #[arg(long, visible_alias = "detach-keys", value_name = "KEYS")]
+    #[arg(long, value_name = "KEYS")]
     pub(crate) escape_keys: Option<EscapeKeys>,
 }

@@ -305,15 +305,31 @@ async fn a_detached_run_starts_the_command_or_that_of_its_image_in_the_backgroun
 #[tokio::test]
 async fn a_vm_whose_command_did_not_run_is_named_also_to_who_wants_quiet() {
     let mut stage = Stage::new();
-    let child = stage.banger(&["-q", "run", "--name", "dev", "--", "x"]).spawn().unwrap();
-    let call = stage.daemon.exec().await;
-    let reason = exec_failed::Reason::NotFound.into();
-    call.reply(Reply::Failed(ExecFailed { reason, message: "cannot run `x`".into() })).await;
-    drop(call);
-    let told = told(child).await;
-    assert_eq!(told.status, Some(127));
-    insta::assert_snapshot!(told.stderr, @r"
-    VM `dev` is still running; `banger stop dev` stops it, `banger rm dev` deletes it
-    banger: cannot run `x`
-    ");
+    for words in [&["--name", "dev", "--", "x"][..], &["-d", "--name", "web", "--", "x"]] {
+        let child = stage.banger(&[&["-q", "run"], words].concat()).spawn().unwrap();
+        let call = stage.daemon.exec().await;
+        let reason = exec_failed::Reason::NotFound.into();
+        call.reply(Reply::Failed(ExecFailed { reason, message: "cannot run `x`".into() })).await;
+        drop(call);
+        let told = told(child).await;
+        assert_eq!((told.status, told.stdout.as_str()), (Some(127), ""));
+        let stderr = told.stderr.replace("web", "dev");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(stderr, @r"
+            VM `dev` is still running; `banger stop dev` stops it, `banger rm dev` deletes it
+            banger: cannot run `x`
+            ");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_is_refused_before_anything_is_made_where_nobody_can_type() {
+    let stage = Stage::new();
+    for words in [&["run", "-it"][..], &["run", "-it", "alpine", "sh"], &["exec", "-it", "dev", "bash"]] {
+        let told = run(stage.banger(words)).await;
+        assert_eq!(told.status, Some(2), "{words:?}: {told:?}");
+        assert_eq!(told.stderr, "banger: standard input is not a terminal; leave out `-t`\n");
+    }
+    assert_eq!(stage.daemon.vms(), Vec::<String>::new());
 }
