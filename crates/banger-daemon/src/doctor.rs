@@ -22,6 +22,7 @@ use check::{check, is_root};
 use crate::config::Config;
 use crate::host_trust::HostTrust;
 use crate::image::ImageBootSource;
+use crate::vm::disks_without_vm;
 use crate::vmm_choice;
 
 /// The checks.
@@ -68,7 +69,7 @@ impl Doctor {
         let memory_bytes = self.config.memory.get() << 20;
         let facts = first_run::Facts::look(&self.paths.state, is_image_here, memory_bytes);
         checks.extend(first_run::rows(&facts, self.config.disk_floor));
-        checks.push(store(&self.paths.database()));
+        checks.push(store(&self.paths));
         checks.push(self.default_image());
         checks.push(self.vm_defaults());
         checks.push(host_trust(&HostTrust::of_this_host(self.config.guest)));
@@ -170,11 +171,20 @@ fn agent(path: &Path) -> CheckView {
     }
 }
 
-fn store(database: &Path) -> CheckView {
-    match Store::inspect(database) {
-        Ok(number) => {
-            let vms = count("VM", number);
-            check("store", CheckOutcome::Pass, format!("{vms} in `{}`", database.display()))
+fn store(paths: &Paths) -> CheckView {
+    let database = paths.database();
+    match Store::inspect(&database) {
+        Ok(ids) => {
+            let told = format!("{} in `{}`", count("VM", ids.len()), database.display());
+            let unknown = disks_without_vm(&paths.vms(), &ids.into_iter().collect());
+            if unknown.is_empty() {
+                return check("store", CheckOutcome::Pass, told);
+            }
+            let directories =
+                unknown.iter().map(|path| format!("\n`{}`", path.display())).collect::<String>();
+            let detail = format!("{told}; disks of VMs that it does not know are kept in:{directories}");
+            let fix = "put back the database that knows them, or delete these directories";
+            CheckView { fix: Some(Hint::advice(fix)), ..check("store", CheckOutcome::Warn, detail) }
         }
         Err(error) => check("store", CheckOutcome::Fail, error.to_string()),
     }
@@ -228,7 +238,7 @@ mod tests {
     #[test]
     fn a_missing_agent_or_database_is_a_failure() {
         assert_eq!(agent(Path::new("/no/such/agent")).outcome, CheckOutcome::Fail);
-        assert_eq!(store(Path::new("/no/such/banger.db")).outcome, CheckOutcome::Fail);
+        assert_eq!(store(&Paths::under(Path::new("/no/such")).unwrap()).outcome, CheckOutcome::Fail);
         assert_eq!(architecture("aarch64").outcome, CheckOutcome::Fail);
     }
 }

@@ -62,14 +62,15 @@ impl VmmSource for HostVmms {
         Some(self.driver(&Choice { vmm: kind, program, accelerator, reason, warnings }))
     }
 
-    fn end_orphans(&self, vms: &Path, known: &[ProcessIdentity]) -> usize {
-        let orphans = match find_orphans(vms, known) {
+    fn end_orphans(&self, vms: &Path, known: &[ProcessIdentity], kept: &[PathBuf]) -> usize {
+        let mut orphans = match find_orphans(vms, known) {
             Ok(orphans) => orphans,
             Err(error) => {
                 warn!(%error, "processes without an owner cannot be looked for");
                 return 0;
             }
         };
+        orphans.retain(|(_, directory)| !kept.contains(directory));
         for (process, directory) in &orphans {
             match end_orphan(*process) {
                 Ok(()) => {

@@ -1,6 +1,6 @@
 //! Which VMM runs a VM: chosen when the VM starts, found again by the machine's handle.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_model::WantedVmm;
@@ -35,6 +35,7 @@ pub trait VmmSource: Send + Sync {
     /// Returns a driver that can take over machines of this kind.
     fn of_kind(&self, kind: VmmKind) -> Option<Arc<dyn Vmm>>;
 
-    /// Ends the machines below `vms` that are none of the known processes; returns how many there were.
-    fn end_orphans(&self, vms: &Path, known: &[ProcessIdentity]) -> usize;
+    /// Ends the machines below `vms` that are none of the known processes and whose directory is none of those kept; returns
+    /// how many there were.
+    fn end_orphans(&self, vms: &Path, known: &[ProcessIdentity], kept: &[PathBuf]) -> usize;
 }

@@ -10,7 +10,7 @@ use crate::reserve::may_want_room;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum StoreError {
-    #[error("cannot open the database `{}`", path.display())]
+    #[error("cannot open the database `{}`{}", path.display(), remedy(source))]
     Open { path: PathBuf, source: rusqlite::Error },
     #[error("the database `{}` was written by a newer version of banger", path.display())]
     Newer {
@@ -37,6 +37,16 @@ pub enum StoreError {
     /// A row contains a value that no version has written.
     #[error("the database's row of VM `{id}` is damaged: {reason}")]
     Damaged { id: String, reason: String },
+}
+
+/// Says what helps, where the file itself is the trouble.
+fn remedy(source: &rusqlite::Error) -> &'static str {
+    match source.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            ", which is damaged; put a copy of it back, or move it away to begin without VMs (their disks are kept)"
+        }
+        _ => "",
+    }
 }
 
 impl StoreError {

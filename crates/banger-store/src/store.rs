@@ -61,19 +61,20 @@ impl Store {
         Ok(Self { database, reserve, listener: OnceLock::new() })
     }
 
-    /// Inspects a database without changing it; returns the number of its VMs.
+    /// Inspects a database without changing it; returns the IDs of its VMs.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn inspect(path: &Path) -> Result<i64, StoreError> {
+    pub fn inspect(path: &Path) -> Result<Vec<String>, StoreError> {
         let failed = |source| StoreError::Open { path: path.to_owned(), source };
         let connection =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
         migration::refuse_newer(&connection, path)?;
-        connection
-            .query_row("SELECT count(*) FROM vms", [], |row| row.get(0))
-            .map_err(|source| StoreError::Statement { action: "count the VMs", source })
+        let listed = |source| StoreError::Statement { action: "list the VMs", source };
+        let mut statement = connection.prepare("SELECT id FROM vms").map_err(listed)?;
+        let ids = statement.query_map([], |row| row.get(0)).map_err(listed)?;
+        ids.collect::<Result<_, _>>().map_err(listed)
     }
 
     /// Calls `listener` with the cursor of each new event, once it is written. Only the first listener is kept.

@@ -54,6 +54,7 @@ pub use endings::EndingTeller;
 pub use error::{GuestError, GuestFailure, VmError};
 pub use lifecycle::Lifecycle;
 pub use reconcile::ReconcileReport;
+pub(crate) use reconcile::disks_without_vm;
 pub(crate) use view::time_text;
 pub use views::{Views, VmList};
 pub use vms::{VmParts, Vms};

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ use super::rows::Rows;
 use super::{VmError, way_out};
 use crate::fault::chain;
 use crate::vmm_source::VmmSource;
+
+/// The disks in a VM's directory.
+const DISKS: [&str; 2] = ["overlay.ext4", "work.ext4"];
 
 /// VMs that are looked at at the same time: a machine that takes long to end holds up nobody else.
 const AT_ONCE: usize = 16;
@@ -200,12 +204,21 @@ impl Reconcile {
         }
     }
 
-    /// Removes the directories and processes that belong to no row.
+    /// Removes the directories and processes that belong to no row, but never disks, nor the machine that runs on them: every
+    /// row goes after its disks, so they belong to a VM that the database has lost, and may come back with another one.
     fn remove_orphans(&self, owners: &HashSet<String>) -> usize {
         let paths = &self.paths;
-        let mut removed = self.vmms.end_orphans(&paths.vm(""), &self.machines.processes());
+        let kept = disks_without_vm(&paths.vms(), owners);
+        for directory in &kept {
+            warn!(directory = %directory.display(), "disks that belong to no VM are kept");
+        }
+        let kept_names: HashSet<_> = kept.iter().filter_map(|path| path.file_name()).collect();
+        let mut removed = self.vmms.end_orphans(&paths.vm(""), &self.machines.processes(), &kept);
         for parent in [paths.vm(""), paths.vm_runtime("")] {
             for entry in fs::read_dir(&parent).into_iter().flatten().flatten() {
+                if kept_names.contains(entry.file_name().as_os_str()) {
+                    continue;
+                }
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if owners.contains(&name) {
                     if let Err(error) = sweep_staging(&entry.path()) {
@@ -223,6 +236,15 @@ impl Reconcile {
         }
         removed
     }
+}
+
+/// Returns the directories below `vms` that hold a disk and belong to none of these VMs.
+pub(crate) fn disks_without_vm(vms: &Path, owners: &HashSet<String>) -> Vec<PathBuf> {
+    let directories = fs::read_dir(vms).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_owned =
+        |path: &Path| path.file_name().is_some_and(|name| owners.contains(name.to_string_lossy().as_ref()));
+    let has_disk = |path: &Path| DISKS.iter().any(|disk| path.join(disk).exists());
+    directories.filter(|path| has_disk(path) && !is_owned(path)).collect()
 }
 
 /// Tells what a VM that has no machine any more is told of it.

@@ -95,8 +95,11 @@ impl VmmSource for FakeVmms {
         Some(Arc::new(self.vmm()))
     }
 
-    fn end_orphans(&self, _vms: &Path, known: &[ProcessIdentity]) -> usize {
-        let orphans = processes_of(&self.home).into_iter().filter(|process| !known.contains(process));
+    fn end_orphans(&self, _vms: &Path, known: &[ProcessIdentity], kept: &[PathBuf]) -> usize {
+        let kept: Vec<_> =
+            kept.iter().flat_map(|path| processes_of(Path::new(path.file_name().unwrap()))).collect();
+        let is_orphan = |process: &ProcessIdentity| !known.contains(process) && !kept.contains(process);
+        let orphans = processes_of(&self.home).into_iter().filter(is_orphan);
         orphans.map(kill).count()
     }
 }

@@ -138,6 +138,39 @@ async fn directories_without_a_row_are_removed() {
     assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Running);
 }
 
+/// A database that was lost, or an older copy of it, does not know the VMs of today.
+#[tokio::test]
+async fn disks_and_machines_of_a_vm_that_the_database_does_not_know_are_kept_until_it_is_back() {
+    let mut sandbox = Sandbox::start().await;
+    let id = sandbox.create("dev").await.id;
+    let disk = sandbox.paths.vm(id.as_str()).join("work.ext4");
+    std::fs::write(&disk, "precious").unwrap();
+    sandbox.crash_daemon();
+    let database = |name: &str| sandbox.paths.state.join(name);
+    let names = ["banger.db", "banger.db-wal", "banger.db-shm"];
+    let away = |name: &str| database(&format!("away-{name}"));
+    for name in names.into_iter().filter(|name| database(name).exists()) {
+        std::fs::rename(database(name), away(name)).unwrap();
+    }
+    assert_eq!(sandbox.start_daemon().await.orphans, 0);
+    assert!(sandbox.vms().await.is_empty());
+    assert_eq!(sandbox.processes().len(), 1);
+    let report: banger_api::DoctorReport = sandbox.client.get("/v1/doctor").await.unwrap();
+    let store = report.checks.iter().find(|check| check.name == "store").unwrap();
+    assert!(store.fix.is_some() && store.detail.contains(id.as_str()), "{store:?}");
+    sandbox.crash_daemon();
+    for name in names {
+        let _ = std::fs::remove_file(sandbox.paths.state.join(name));
+        let away = sandbox.paths.state.join(format!("away-{name}"));
+        if away.exists() {
+            std::fs::rename(away, sandbox.paths.state.join(name)).unwrap();
+        }
+    }
+    assert_eq!(sandbox.start_daemon().await.adopted, 1);
+    assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Running);
+    assert_eq!(std::fs::read_to_string(disk).unwrap(), "precious");
+}
+
 #[tokio::test]
 async fn one_vm_in_trouble_does_not_stop_the_rest() {
     let mut sandbox = Sandbox::start().await;
