@@ -1,5 +1,6 @@
 //! The VMMs of this host.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use banger_model::{Hint, WantedVmm};
 use banger_net::{PASST, UserNetwork, find_passt};
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
-use banger_vmm::orphans::{end_orphan, find_orphans};
+use banger_vmm::orphans::{end_orphan, find_machines_of, find_orphans};
 use banger_vmm::qemu::Qemu;
 use banger_vmm::selection::{
     Accelerator, Choice, ChoiceError, FIRECRACKER_KEY, FirecrackerPlace, HostFacts, choose,
@@ -80,6 +81,10 @@ impl VmmSource for HostVmms {
             }
         }
         orphans.len()
+    }
+
+    fn machines_of(&self, directory: &Path) -> io::Result<Vec<ProcessIdentity>> {
+        find_machines_of(directory)
     }
 }
 

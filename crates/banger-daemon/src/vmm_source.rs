@@ -1,5 +1,6 @@
 //! Which VMM runs a VM: chosen when the VM starts, found again by the machine's handle.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,4 +39,11 @@ pub trait VmmSource: Send + Sync {
     /// Ends the machines below `vms` that are none of the known processes and whose directory is none of those kept; returns
     /// how many there were.
     fn end_orphans(&self, vms: &Path, known: &[ProcessIdentity], kept: &[PathBuf]) -> usize;
+
+    /// Returns the VMM processes that run from a VM's state directory, known or not. Blocks while it looks through all
+    /// processes.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    fn machines_of(&self, directory: &Path) -> io::Result<Vec<ProcessIdentity>>;
 }

@@ -1,4 +1,5 @@
-//! Where banger's files are. `BANGER_HOME` moves all of them; otherwise the XDG base directories apply.
+//! Where banger's files are. `BANGER_HOME` moves all of them; otherwise the XDG base directories apply. Symbolic links on the
+//! way are resolved once, here: what is written down and handed to processes stays valid when a link is removed.
 //! Source of the defaults: XDG Base Directory Specification 0.8.
 
 use std::ffi::OsString;
@@ -68,7 +69,7 @@ pub fn of_written(path: &Path) -> Result<PathBuf, WrittenPathError> {
 const RUNTIME_BYTES_MAX: usize = 107 - "/vms/0123456789abcdef/channel.sock".len();
 
 impl Paths {
-    /// Determines the directories from the environment; does not create them.
+    /// Determines the directories from the environment, without symbolic links; does not create them.
     ///
     /// # Errors
     /// [`PathsError`].
@@ -109,7 +110,20 @@ impl Paths {
         if paths.runtime.as_os_str().len() > RUNTIME_BYTES_MAX {
             return Err(PathsError::TooLong(paths.runtime));
         }
-        Ok(paths)
+        Ok(paths.without_links())
+    }
+
+    /// Resolves the symbolic links in all directories. A runtime directory whose real path is too long for sockets is
+    /// reached through its link.
+    fn without_links(self) -> Self {
+        let runtime = without_links(&self.runtime);
+        let fits = runtime.as_os_str().len() <= RUNTIME_BYTES_MAX;
+        Self {
+            config: without_links(&self.config),
+            state: without_links(&self.state),
+            cache: without_links(&self.cache),
+            runtime: if fits { runtime } else { self.runtime },
+        }
     }
 
     /// Returns the directories below one home.
@@ -207,8 +221,21 @@ impl Paths {
     }
 }
 
+/// Resolves the symbolic links of a path as far as it exists.
+fn without_links(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => without_links(parent).join(name),
+        (None, _) | (_, None) => path.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -266,6 +293,31 @@ mod tests {
         assert_eq!(found.runtime, found.state.join("run"));
         let found = paths(&[("HOME", "/home/ada"), ("XDG_RUNTIME_DIR", "/run/user/7")]).unwrap();
         assert_eq!(found.runtime, Path::new("/run/user/7/banger"));
+    }
+
+    #[test]
+    fn links_are_resolved_as_far_as_the_path_exists() {
+        let scratch = tempfile::tempdir().unwrap();
+        let scratch = scratch.path().canonicalize().unwrap();
+        let (home, link) = (scratch.join("home"), scratch.join("link"));
+        std::fs::create_dir_all(home.join("run")).unwrap();
+        symlink(&home, &link).unwrap();
+        let link = link.to_str().unwrap();
+        assert_eq!(paths(&[("BANGER_HOME", link)]).unwrap(), Paths::under(&home).unwrap());
+        let of_user = paths(&[("HOME", link), ("XDG_RUNTIME_DIR", link)]).unwrap();
+        assert_eq!(of_user.state, home.join(".local/state/banger"));
+        assert_eq!(of_user.runtime, home.join("banger"));
+    }
+
+    #[test]
+    fn a_link_makes_a_long_directory_short_enough_for_sockets() {
+        let scratch = tempfile::tempdir().unwrap();
+        let scratch = scratch.path().canonicalize().unwrap();
+        let (home, link) = (scratch.join("h".repeat(90)), scratch.join("link"));
+        std::fs::create_dir(&home).unwrap();
+        symlink(&home, &link).unwrap();
+        let found = paths(&[("BANGER_HOME", link.to_str().unwrap())]).unwrap();
+        assert_eq!((found.state, found.runtime), (home.join("state"), link.join("run")));
     }
 
     #[test]

@@ -56,13 +56,13 @@ struct Stored {
 
 /// A directory, whatever its path is now: it can be moved, and a copy of it is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct DirectoryIdentity {
+pub(crate) struct DirectoryIdentity {
     device: u64,
     inode: u64,
 }
 
 impl DirectoryIdentity {
-    fn of(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn of(directory: &Path) -> io::Result<Self> {
         let metadata = std::fs::metadata(directory)?;
         Ok(Self { device: metadata.dev(), inode: metadata.ino() })
     }

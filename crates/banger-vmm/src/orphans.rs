@@ -1,8 +1,9 @@
 //! Finds machines that no `machine.json` tells of.
 //!
 //! The handle is written right after the VMM was started. A daemon that is killed between the two leaves a process
-//! that nobody knows; its command line holds the machine's state directory or the VM's id, and that is how it is found. A
-//! companion needs no search: it ends when its socket to the VMM closes.
+//! that nobody knows; its command line holds the machine's state directory or the VM's id, and that is how it is found. The
+//! directory may be written in another way than today, through a link that is gone by now: the files that the process has
+//! open tell its real path. A companion needs no search: it ends when its socket to the VMM closes.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,10 +15,9 @@ use banger_sys::process::ProcessIdentity;
 
 use crate::contract::{MachineHandle, VmmKind};
 use crate::firecracker;
-use crate::handle::{self, HandleError};
+use crate::handle::{self, DirectoryIdentity, HandleError};
 
-/// Returns this user's VMM processes whose command line names a path below `state_root`, with the machine's state
-/// directory.
+/// Returns this user's VMM processes whose machine has its state directory in `state_root`, with this directory.
 ///
 /// Run it at the daemon's start, before anything is started: whoever is found and stands in no handle is an orphan.
 ///
@@ -36,11 +36,22 @@ pub fn find_orphans(
         }
         // Other users' processes and those that end meanwhile are not ours to judge.
         let Ok(command_line) = fs::read(entry.path().join("cmdline")) else { continue };
-        if let Some(directory) = state_directory(&command_line, state_root) {
+        if let Some(directory) = state_directory(&entry.path(), &command_line, state_root) {
             orphans.push((identity, directory));
         }
     }
     Ok(orphans)
+}
+
+/// Returns the VMM processes of the machine that has this state directory.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn find_machines_of(directory: &Path) -> std::io::Result<Vec<ProcessIdentity>> {
+    let Some(state_root) = directory.parent() else { return Ok(Vec::new()) };
+    let mut found = find_orphans(state_root, &[])?;
+    found.retain(|(_, of)| of == directory);
+    Ok(found.into_iter().map(|(process, _)| process).collect())
 }
 
 /// Ends a process that [`find_orphans`] found.
@@ -72,8 +83,8 @@ fn names_a_directory_of(command_line: &[u8], handle: &MachineHandle) -> bool {
     )
 }
 
-/// Finds the state directory of a VMM's machine.
-fn state_directory(command_line: &[u8], state_root: &Path) -> Option<PathBuf> {
+/// Finds the state directory of a VMM's machine, whose directory in `/proc` is `process`.
+fn state_directory(process: &Path, command_line: &[u8], state_root: &Path) -> Option<PathBuf> {
     if let Some(id) = firecrackers_id(command_line) {
         // Ids are random: a directory of that name is this machine's, or a copy of it.
         let id: VmId = id.parse().ok()?;
@@ -81,7 +92,7 @@ fn state_directory(command_line: &[u8], state_root: &Path) -> Option<PathBuf> {
         let is_copy = matches!(handle::load(&directory), Err(HandleError::Elsewhere { .. }));
         return (directory.is_dir() && !is_copy).then_some(directory);
     }
-    qemus_state_directory(command_line, state_root)
+    qemus_state_directory(process, command_line, state_root)
 }
 
 /// Takes the VM's id from the command line of a Firecracker, or of a cell that is about to become one.
@@ -108,8 +119,8 @@ fn firecrackers_id(command_line: &[u8]) -> Option<&str> {
     None
 }
 
-/// Takes it from where QEMU was told to write its console log.
-fn qemus_state_directory(command_line: &[u8], state_root: &Path) -> Option<PathBuf> {
+/// Takes it from where QEMU was told to write its console log, and from what it has open there.
+fn qemus_state_directory(process: &Path, command_line: &[u8], state_root: &Path) -> Option<PathBuf> {
     let mut arguments = command_line.split(|byte| *byte == 0);
     let program = Path::new(OsStr::from_bytes(arguments.next()?)).file_name()?;
     if !program.as_bytes().starts_with(b"qemu-system-") {
@@ -119,28 +130,68 @@ fn qemus_state_directory(command_line: &[u8], state_root: &Path) -> Option<PathB
         let text = std::str::from_utf8(argument).ok()?;
         text.strip_prefix("file,id=console,path=")?.strip_suffix(",append=on")
     })?;
-    let directory = Path::new(&chardev.replace(",,", ",")).parent()?.to_owned();
-    directory.starts_with(state_root).then_some(directory)
+    let written = Path::new(&chardev.replace(",,", ",")).parent()?.to_owned();
+    let name = written.file_name()?;
+    let real = open_directory(process, name);
+    // Compared by identity: the root can be reached by several paths, and a copy of it has others.
+    let found_in = DirectoryIdentity::of(real.as_deref().unwrap_or(&written).parent()?).ok()?;
+    (DirectoryIdentity::of(state_root).ok()? == found_in).then(|| state_root.join(name))
+}
+
+/// Returns the real path of the directory of this name in which a process has a file open, even a removed one.
+fn open_directory(process: &Path, name: &OsStr) -> Option<PathBuf> {
+    let open = fs::read_dir(process.join("fd")).ok()?.flatten();
+    let directories = open.filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.parent()?.to_owned()));
+    directories.into_iter().find(|directory| directory.file_name() == Some(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The command line of a QEMU that writes its console log there.
+    fn qemu(program: &str, log: &Path) -> Vec<u8> {
+        let log = log.display().to_string().replace(',', ",,");
+        format!("{program}\0-chardev\0file,id=console,path={log},append=on\0").into_bytes()
+    }
+
     #[test]
     fn only_a_vmm_below_the_state_root_is_ours() {
-        let line = |program: &str, log: &str| {
-            format!("{program}\0-chardev\0file,id=console,path={log},append=on\0").into_bytes()
-        };
-        let root = Path::new("/home/a,b/vms");
-        let find = |line: &[u8]| state_directory(line, root);
-        assert_eq!(
-            find(&line("/usr/bin/qemu-system-x86_64", "/home/a,,b/vms/1/console.log")),
-            Some(PathBuf::from("/home/a,b/vms/1"))
-        );
-        assert_eq!(find(&line("qemu-system-x86_64", "/home/other/vms/1/console.log")), None);
-        assert_eq!(find(&line("vi", "/home/a,,b/vms/1/console.log")), None);
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join("a,b");
+        let log = root.join("1/console.log");
+        fs::create_dir(&root).unwrap();
+        let find = |line: &[u8]| state_directory(Path::new("/proc/none"), line, &root);
+        assert_eq!(find(&qemu("/usr/bin/qemu-system-x86_64", &log)), Some(root.join("1")));
+        assert_eq!(find(&qemu("qemu-system-x86_64", &home.path().join("1/console.log"))), None);
+        assert_eq!(find(&qemu("qemu-system-x86_64", Path::new("/nowhere/vms/1/console.log"))), None);
+        assert_eq!(find(&qemu("vi", &log)), None);
         assert_eq!(find(b""), None);
+    }
+
+    #[test]
+    fn a_qemu_is_found_after_the_link_it_was_started_through_is_gone_and_never_for_a_copy() {
+        let home = tempfile::tempdir().unwrap();
+        let [vms, link, copy] = ["vms", "link", "copy"].map(|name| home.path().join(name));
+        let disk = vms.join("1/work.ext4");
+        for root in [&vms, &copy] {
+            fs::create_dir_all(root.join("1")).unwrap();
+        }
+        // The process has its disk open, as this one has; its arguments name the link.
+        let _open = fs::File::create(&disk).unwrap();
+        let command_line = qemu("qemu-system-x86_64", &link.join("1/console.log"));
+        let find = |root: &Path| state_directory(Path::new("/proc/self"), &command_line, root);
+        assert_eq!(find(&vms), Some(vms.join("1")));
+        assert_eq!(find(&copy), None);
+        // Not even when the link leads to the copy by now, or the disk was removed.
+        std::os::unix::fs::symlink(&copy, &link).unwrap();
+        fs::remove_file(&disk).unwrap();
+        assert_eq!(find(&vms), Some(vms.join("1")));
+        assert_eq!(find(&copy), None);
+        // Whoever reaches the root by another path finds it as well.
+        let other = home.path().join("other");
+        std::os::unix::fs::symlink(&vms, &other).unwrap();
+        assert_eq!(find(&other), Some(other.join("1")));
     }
 
     #[test]
@@ -167,7 +218,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (ours, theirs) = ("0123456789abcdef", "fedcba9876543210");
         std::fs::create_dir(root.path().join(ours)).unwrap();
-        let find = |id: &str| state_directory(format!("firecracker\0--id\0{id}\0").as_bytes(), root.path());
+        let find = |id: &str| {
+            let line = format!("firecracker\0--id\0{id}\0");
+            state_directory(Path::new("/proc/none"), line.as_bytes(), root.path())
+        };
         assert_eq!(find(ours), Some(root.path().join(ours)));
         assert_eq!(find(theirs), None);
         assert_eq!(find(".."), None);

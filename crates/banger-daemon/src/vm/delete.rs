@@ -1,11 +1,15 @@
 //! Delete a VM: its machine, its disks, and its row last.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use banger_api::{DeleteVm, OperationKind, OperationView};
 use banger_model::{VmEvent, VmRef};
 use banger_store::{Pending, VmRow};
-use tracing::info;
+use banger_vmm::KillError;
+use rustix::process::Signal;
+use tracing::{info, warn};
 
 use super::VmError;
 use super::lifecycle::Lifecycle;
@@ -13,6 +17,9 @@ use super::locks::VmGuard;
 use super::reason::Reason;
 use super::removal::remove_directory;
 use super::rows::advance;
+
+/// How long a machine that nobody holds may take to end: a kernel that writes its disk out is not waited for longer.
+const STRAY_DEADLINE: Duration = Duration::from_secs(10);
 
 impl Lifecycle {
     /// Begins to remove a VM with its disks; its machine is ended first.
@@ -70,6 +77,7 @@ impl Lifecycle {
         row.pending = Some(Pending::Delete);
         row.last_error = Some("it is being deleted".to_owned());
         let noted = self.rows.update(&row);
+        self.end_strays(&row).await?;
         let id = row.id.as_str();
         for path in [self.paths.vm_runtime(id), self.paths.vm(id)] {
             remove_directory(path).await?;
@@ -80,6 +88,30 @@ impl Lifecycle {
         self.rows.remove_because(&row.id, reason.message())?;
         self.usage.forget(&row.id);
         info!(vm = %row.name, "removed");
+        Ok(())
+    }
+
+    /// Ends whatever still runs from a VM's directory, even if no machine of the VM is known: no process outlives its disks.
+    async fn end_strays(&self, row: &VmRow) -> Result<(), VmError> {
+        let (vmms, directory) = (Arc::clone(&self.vmms), self.paths.vm(row.id.as_str()));
+        let place = directory.clone();
+        let found = tokio::task::spawn_blocking(move || vmms.machines_of(&place)).await;
+        let found = found.map_err(io::Error::other).flatten();
+        let found =
+            found.map_err(|source| VmError::Directory { action: "remove", path: directory, source })?;
+        for process in found {
+            warn!(vm = %row.name, pid = process.pid, "ending a machine that nobody holds, as its VM is removed");
+            let failed = |source| VmError::Kill { name: row.name.clone(), source };
+            let signal = |source| failed(KillError::Signal { pid: process.pid, source });
+            let Some(open) = process.open().map_err(signal)? else { continue };
+            open.signal(Signal::KILL).map_err(signal)?;
+            match tokio::time::timeout(STRAY_DEADLINE, open.ended()).await {
+                Ok(ended) => ended.map_err(signal)?,
+                Err(_elapsed) => {
+                    return Err(failed(KillError::StillAlive { pid: process.pid, deadline: STRAY_DEADLINE }));
+                }
+            }
+        }
         Ok(())
     }
 }

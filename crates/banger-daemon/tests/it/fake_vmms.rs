@@ -1,5 +1,6 @@
 //! A VMM whose machine is the agent on this host, and which can be told to refuse, to wait, or to have silent guests.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -101,6 +102,10 @@ impl VmmSource for FakeVmms {
         let is_orphan = |process: &ProcessIdentity| !known.contains(process) && !kept.contains(process);
         let orphans = processes_of(&self.home).into_iter().filter(is_orphan);
         orphans.map(kill).count()
+    }
+
+    fn machines_of(&self, directory: &Path) -> io::Result<Vec<ProcessIdentity>> {
+        Ok(processes_of(directory))
     }
 }
 

@@ -1,10 +1,14 @@
 //! The next daemon puts right what a dead one left.
 
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
+
 use banger_model::{Hint, VmEvent, VmState};
 use banger_store::{Pending, VmRow};
 use serde_json::json;
 
 use crate::fake_vmms::kill;
+use crate::gate::PATIENCE;
 use crate::sandbox::Sandbox;
 
 /// Changes a row while no daemon runs.
@@ -169,6 +173,26 @@ async fn disks_and_machines_of_a_vm_that_the_database_does_not_know_are_kept_unt
     assert_eq!(sandbox.start_daemon().await.adopted, 1);
     assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Running);
     assert_eq!(std::fs::read_to_string(disk).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn a_process_that_nobody_holds_does_not_outlive_the_disks_of_its_vm() {
+    let sandbox = Sandbox::start().await;
+    let [ours, other] = [sandbox.create("dev").await, sandbox.create("other").await];
+    for name in ["dev", "other"] {
+        sandbox.act(name, "stop").await.unwrap();
+    }
+    let started = |id: &str| {
+        let mut command = tokio::process::Command::new("sh");
+        let command = command.args(["-c", "read line"]).arg(sandbox.paths.vm(id)).stdin(Stdio::piped());
+        command.kill_on_drop(true).spawn().unwrap()
+    };
+    let (mut stray, mut bystander) = (started(ours.id.as_str()), started(other.id.as_str()));
+    sandbox.act("dev", "delete").await.unwrap();
+    // It would read for ever.
+    let ended = tokio::time::timeout(PATIENCE, stray.wait()).await.expect("it goes on").unwrap();
+    assert_eq!(ended.signal(), Some(9));
+    assert_eq!(bystander.try_wait().unwrap(), None);
 }
 
 #[tokio::test]
