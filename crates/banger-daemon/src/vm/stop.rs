@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::{KillVm, OperationKind, OperationView, StopVm, WaitFor};
-use banger_model::{Denied, KillSignal, VmEvent, VmId, VmRef, VmState};
+use banger_model::{Denied, KillSignal, PauseReason, VmEvent, VmId, VmRef, VmState};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 use banger_sys::process::ProcessIdentity;
@@ -144,14 +144,19 @@ impl Lifecycle {
         let mut lost = None;
         self.rows.record(held, &mut row, VmEvent::StopStarted)?;
         if let Some(machine) = self.machines.get(id) {
-            if let Some(paused) = pause::reason(&machine).await {
-                // It can neither hear nor write: to wait for it would be in vain.
-                lost = Some(format!("its guest was paused ({paused}) and was not shut down"));
-                task.stage("end machine", &format!("the guest is paused: {paused}"));
+            let way = if let Some(paused) = pause::reason(&machine).await {
+                PowerOff::Paused(paused)
             } else {
                 task.stage("stop guest", "");
-                if !power_off(&machine, &row, grace).await {
-                    task.stage("end machine", "the guest did not stop by itself");
+                power_off(&machine, &row, grace).await
+            };
+            match way {
+                PowerOff::Ended => {}
+                PowerOff::Ignored => task.stage("end machine", "the guest did not stop by itself"),
+                // It can neither hear nor write: to wait for it would be in vain.
+                PowerOff::Paused(paused) => {
+                    lost = Some(format!("its guest was paused ({paused}) and was not shut down"));
+                    task.stage("end machine", &format!("the guest is paused: {paused}"));
                 }
             }
             // Forgotten last: a machine that does not end can still be killed.
@@ -216,8 +221,19 @@ fn grace(request: &StopVm) -> Duration {
     request.grace_secs.map_or(STOP_GRACE, |secs| Duration::from_secs(secs.into()))
 }
 
-/// Asks the guest to power off and waits for its machine's end. `false`: it is still there.
-async fn power_off(machine: &Arc<dyn Machine>, row: &VmRow, grace: Duration) -> bool {
+/// How a guest that was asked to power off has taken it.
+enum PowerOff {
+    /// Its machine has ended.
+    Ended,
+    /// Its machine is still there.
+    Ignored,
+    /// It stands still, because the host's disk does not take what it writes.
+    Paused(PauseReason),
+}
+
+/// Asks the guest to power off and waits for its machine's end. A guest writes while it shuts down, and may stand still only
+/// then.
+async fn power_off(machine: &Arc<dyn Machine>, row: &VmRow, grace: Duration) -> PowerOff {
     // A guest that gets little time does not get more of it for its silence.
     let deadline = CONNECT_DEADLINE.min(grace);
     let asked = async {
@@ -233,14 +249,15 @@ async fn power_off(machine: &Arc<dyn Machine>, row: &VmRow, grace: Duration) -> 
     let ended = async {
         if let Err(error) = asked.await {
             warn!(vm = %row.name, %error, "the guest cannot be asked to stop");
-            return false;
+            return PowerOff::Ignored;
         }
         std::future::pending().await
     };
     tokio::select! {
         biased;
-        _ = machine.ended() => true,
+        _ = machine.ended() => PowerOff::Ended,
+        paused = pause::stands_still(machine) => PowerOff::Paused(paused),
         asked = ended => asked,
-        () = tokio::time::sleep(grace + STOP_MARGIN) => false,
+        () = tokio::time::sleep(grace + STOP_MARGIN) => PowerOff::Ignored,
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use banger_api::ErrorCode;
+use banger_api::{ErrorCode, OperationView};
 use banger_model::{DiskFloor, DiskTrouble, EventKind, Hint, PauseReason, VmState};
 use banger_vmm::WriteFailure;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
@@ -161,15 +161,38 @@ async fn a_guest_that_has_lost_writes_is_told_until_its_machine_ends() {
     assert_eq!(sandbox.vm("dev").await.unwrap().disk_trouble, None);
 }
 
+fn stages(ended: &OperationView) -> Vec<(&str, &str)> {
+    ended.stages.iter().map(|stage| (stage.name.as_str(), stage.detail.as_str())).collect()
+}
+
 #[tokio::test]
 async fn a_guest_that_stands_still_is_stopped_without_waiting_for_it() {
     let sandbox = without_room().await;
     sandbox.vmms.stand_still(WriteFailure::NoSpace);
     let begun = sandbox.begin_act("dev", "stop").await;
     let ended = sandbox.finish(begun).await.unwrap();
-    let stages: Vec<_> =
-        ended.stages.iter().map(|stage| (stage.name.as_str(), stage.detail.as_str())).collect();
-    assert_eq!(stages, [("end machine", "the guest is paused: host disk full")]);
+    assert_eq!(stages(&ended), [("end machine", "the guest is paused: host disk full")]);
+    let vm = sandbox.vm("dev").await.unwrap();
+    assert_eq!(vm.state, VmState::Stopped);
+    assert_eq!(vm.last_error.as_deref(), Some("its guest was paused (host disk full) and was not shut down"));
+}
+
+/// A guest writes while it shuts down. The grace is longer than the test waits for anything.
+#[tokio::test]
+async fn a_guest_that_stands_still_during_its_stop_is_not_waited_for() {
+    let sandbox = without_room().await;
+    // It does not answer the question to shut down, so that it is surely there when it begins to stand still.
+    sandbox.vmms.behaviour.connect.close();
+    let begun = sandbox.begin("/v1/vms/dev/stop", json!({ "grace_secs": 300 })).await.unwrap();
+    let followed = sandbox.client.follow(begun, |operation| {
+        if operation.stages.iter().any(|stage| stage.name == "stop guest") {
+            sandbox.vmms.stand_still(WriteFailure::NoSpace);
+        }
+    });
+    let ended =
+        tokio::time::timeout(PATIENCE, followed).await.expect("the stop waits for its guest").unwrap();
+    let told = [("stop guest", ""), ("end machine", "the guest is paused: host disk full")];
+    assert_eq!(stages(&ended), told);
     let vm = sandbox.vm("dev").await.unwrap();
     assert_eq!(vm.state, VmState::Stopped);
     assert_eq!(vm.last_error.as_deref(), Some("its guest was paused (host disk full) and was not shut down"));
