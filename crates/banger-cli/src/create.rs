@@ -2,6 +2,7 @@
 
 use banger_api::{CreateVm, DeleteVm, OperationView, VmView, route};
 use banger_client::{Action, Client, Ended, OnStop, result};
+use banger_model::{ArtifactKind, Hint};
 use banger_sys::id::random_hex;
 use banger_sys::paths::Paths;
 
@@ -9,6 +10,7 @@ use crate::args::create::CreateArgs;
 use crate::ensure::ensure;
 use crate::error::CliError;
 use crate::form::Form;
+use crate::hint;
 use crate::image::with_our_docker;
 use crate::interruption::undone;
 use crate::operation;
@@ -21,9 +23,22 @@ pub(crate) async fn create(paths: &Paths, args: CreateArgs, board: &Board) -> Re
     let client = ensure(paths).await?;
     let mut signals = Signals::listen()?;
     let is_started = !args.no_start;
-    let vm = make(&client, &args.sizing.into_request(args.no_start), &mut signals, board).await?;
+    let made = make(&client, &args.sizing.into_request(args.no_start), &mut signals, board).await;
+    let vm = made.map_err(|error| with_images(error, None))?;
     vm.1.finish(is_started.then_some(vm.0.name.as_str()));
     Form::of(args.json.json, board).print(&vm.0, vm.0.id.as_str(), || format!("{}\n", vm.0.name))
+}
+
+/// Names the command that may have been meant where an image was expected, or else where the images are listed.
+pub(crate) fn with_images(error: CliError, as_command: Option<String>) -> CliError {
+    if !error.may_mean_a_command() {
+        return error;
+    }
+    let hint = match as_command {
+        Some(line) => Some(format!("if it is a command: {line}")),
+        None => hint::words(&Hint::ListKnown { kind: ArtifactKind::Image }),
+    };
+    error.with_hint(hint)
 }
 
 /// Makes a VM. When a signal cancels it, nothing is left behind.

@@ -8,6 +8,7 @@ use std::io;
 use banger_api::{ErrorBody, ErrorCode};
 use banger_client::{ClientError, GuestError};
 use banger_guest::AgentError;
+use banger_model::Hint;
 use serde_json::{Value, json};
 
 use crate::console_text::without_colours;
@@ -127,6 +128,11 @@ impl CliError {
 
     pub(crate) fn kind(&self) -> &Kind {
         &self.kind
+    }
+
+    /// Returns whether the daemon took a word for an image that may have been meant as a command.
+    pub(crate) fn may_mean_a_command(&self) -> bool {
+        self.body().is_some_and(|body| matches!(body.hint, Some(Hint::RunAsCommand { .. })))
     }
 
     /// Returns whether something that was named does not exist.

@@ -37,7 +37,11 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["update", "edit", "resize", "scale"], "use `banger vm set` to resize a VM"),
     (&["network", "net"], "every VM has a network of its own; `banger inspect VM` shows its state"),
     (
-        &["volume", "mount", "secret", "config"],
+        &["config"],
+        "the configuration is `~/.config/banger/config.toml`, or `config/config.toml` below BANGER_HOME; the README lists its keys",
+    ),
+    (
+        &["volume", "mount", "secret"],
         "directories of the host are not shared with VMs; use `banger cp` to copy files",
     ),
     (
@@ -168,8 +172,13 @@ const OPTIONS: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["logs", "log"],
-        &["--tail", "-n", "--lines", "--since", "--until", "-t", "--timestamps"],
+        &["--tail", "-n", "--lines", "--since", "--until"],
         "the whole log is printed; use `banger logs VM | tail`",
+    ),
+    (
+        &["logs", "log"],
+        &["-t", "--timestamps"],
+        "the log has no timestamps but those of the guest's kernel; leave this option out",
     ),
     (
         &["list", "ls", "ps", "show", "inspect", "images", "stats", "top"],
@@ -244,19 +253,19 @@ pub(crate) fn instead_of_option(command: &str, option: &str) -> Option<&'static 
     found.map(|(_, _, instead)| *instead)
 }
 
-/// Returns the word that was meant: the only one that is one slip of the finger away. A word next to one that
-/// destroys something gets none.
-pub(crate) fn meant<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// Returns the word that was meant, of these with the thing that each names: what is one slip of the finger away, if
+/// that names one thing only. A word next to one that destroys something gets none.
+pub(crate) fn meant<'a>(typed: &str, known: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
     if typed.trim_start_matches('-').chars().count() < 3 {
         return None;
     }
-    let mut near = known.filter(|word| is_one_slip(typed, word)).collect::<Vec<_>>();
+    let mut near = known.filter(|(word, _)| is_one_slip(typed, word)).collect::<Vec<_>>();
     near.sort_unstable();
-    near.dedup();
-    match near.as_slice() {
-        [word] if !DESTRUCTIVE.contains(word) => Some(word),
-        _ => None,
-    }
+    let (word, thing) = *near.first()?;
+    let is_one_thing = near.iter().all(|(_, other)| *other == thing);
+    let destroys = near.iter().any(|(word, _)| DESTRUCTIVE.contains(word));
+    let own = near.iter().find(|(word, thing)| word == thing).map_or(word, |(word, _)| word);
+    (is_one_thing && !destroys).then_some(own)
 }
 
 /// Tells whether a word is one slip of the finger away from one that ends or removes something.

@@ -21,6 +21,7 @@ pub(crate) fn words(hint: &Hint) -> Option<String> {
         }
         Hint::RunAsCommand { word } => format!("to run `{word}` as a command: banger run -- {word}"),
         Hint::RunLocalImage { name } => format!("to use the local image: banger run {name}"),
+        Hint::RunCatalogImage { name } => format!("to use the image of the catalog: banger run {name}"),
         Hint::UseLocalImage => "leave out `--pull always` to use the local image as it is".to_owned(),
         Hint::AllowPull => "leave out `--pull never`, or choose one of `banger image list`".to_owned(),
         Hint::ListLocal { kind } => format!("banger {kind} list"),

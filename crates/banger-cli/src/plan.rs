@@ -12,6 +12,7 @@ use crate::args::process::ProcessArgs;
 use crate::args::vm::ExecArgs;
 use crate::error::{CliError, Kind};
 use crate::escape_keys::EscapeKeys;
+use crate::shell_words;
 use crate::source_path::is_archive_name;
 
 /// Why arguments that are valid one by one are not valid together.
@@ -51,6 +52,8 @@ impl From<PlanError> for CliError {
 pub(crate) struct RunPlan {
     pub(crate) create: CreateVm,
     pub(crate) then: Then,
+    /// The line that runs the words as a command which begin with an image.
+    pub(crate) as_command: Option<String>,
 }
 
 /// What comes after the VM is there.
@@ -99,6 +102,7 @@ pub(crate) enum TerminalChoice {
 impl RunPlan {
     pub(crate) fn of(args: RunArgs) -> Result<Self, PlanError> {
         let mut sizing = args.sizing;
+        let as_command = as_command(&args.words, args.is_behind_dashes);
         let (word, command) = split(args.words, args.is_behind_dashes);
         if let Some(word) = word {
             let source = first_word(&word)?;
@@ -118,16 +122,16 @@ impl RunPlan {
         if !args.detach {
             create.command_follows = true;
             let after = if args.rm { After::Delete } else { After::Keep };
-            return Ok(Self { create, then: Then::Enter { process, after } });
+            return Ok(Self { create, then: Then::Enter { process, after }, as_command });
         }
         if args.rm {
             return Err(PlanError::DetachedRemove);
         }
         if process.argv.is_empty() {
-            return Ok(Self { create, then: Then::Detach(process) });
+            return Ok(Self { create, then: Then::Detach(process), as_command });
         }
         create.command_follows = true;
-        Ok(Self { create, then: Then::Detach(process) })
+        Ok(Self { create, then: Then::Detach(process), as_command })
     }
 }
 
@@ -140,6 +144,15 @@ fn split(words: Vec<OsString>, is_behind_dashes: bool) -> (Option<OsString>, Vec
     let first = words.next();
     words.next_if(|word| word == "--");
     (first, words.collect())
+}
+
+/// Returns the line that takes the words as a command, where the first one is taken for an image.
+fn as_command(words: &[OsString], is_behind_dashes: bool) -> Option<String> {
+    let first = words.first().filter(|_| !is_behind_dashes)?;
+    Some(match shell_words::plain(words) {
+        Some(words) => format!("banger run -- {}", words.join(" ")),
+        None => format!("banger run -- {} …", first.to_string_lossy()),
+    })
 }
 
 /// Decides what the first word of `vm run` means that is not an option and not after `--`: an image. It is the only place

@@ -6,7 +6,7 @@ use banger_sys::paths::Paths;
 use banger_sys::process::ProcessIdentity;
 
 use crate::args::create::RunArgs;
-use crate::create::{delete, make};
+use crate::create::{delete, make, with_images};
 use crate::ensure::ensure;
 use crate::environment_file;
 use crate::error::CliError;
@@ -36,7 +36,8 @@ pub(crate) async fn run(paths: &Paths, mut args: RunArgs, board: &Board) -> Resu
     }
     let client = ensure(paths).await?;
     let mut signals = Signals::listen()?;
-    let (vm, progress) = make(&client, &plan.create, &mut signals, board).await?;
+    let made = make(&client, &plan.create, &mut signals, board).await;
+    let (vm, progress) = made.map_err(|error| with_images(error, plan.as_command))?;
     progress.finish(Some(vm.name.as_str()));
     let (process, after) = match plan.then {
         Then::Detach(process) => {

@@ -14,6 +14,7 @@ use crate::painted::Painted;
 use crate::ports;
 use crate::render::say_painted;
 use crate::source_path::is_archive_name;
+use crate::ssh_words;
 
 /// What is wrong, and what to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,9 +66,9 @@ fn refusal(error: &clap::Error, words: &[OsString]) -> Refusal {
     let typed = typed_option(&first, &value, &command, words).unwrap_or_else(|| first.clone());
     match error.kind() {
         ErrorKind::InvalidSubcommand => unknown_command(error, &path, &command),
-        ErrorKind::UnknownArgument => match behind_dashes(&first, &command, words) {
+        ErrorKind::UnknownArgument => match ssh_words::behind_dashes(&first, &command, words) {
             Some(hint) => Refusal { sentence: format!("unexpected argument `{first}`"), hint: Some(hint) },
-            None => unknown_argument(&first, help, &command),
+            None => unknown_argument(&first, &path, &command),
         },
         ErrorKind::MissingRequiredArgument => {
             // A group of options that are alternatives.
@@ -79,6 +80,10 @@ fn refusal(error: &clap::Error, words: &[OsString]) -> Refusal {
             if let Some(option) = needing(&argument, words) {
                 return plain(format!("`{option}` needs `{first}`"));
             }
+            // A single path is taken as the destination, and typed as the source.
+            if command.get_name() == "cp" && first == "SOURCE" && argument.len() == 1 {
+                return plain("missing `DESTINATION`".to_owned());
+            }
             let missing = argument.iter().map(|text| format!("`{}`", typed_as(text))).collect::<Vec<_>>();
             plain(format!("missing {}", missing.join(" and ")))
         }
@@ -89,7 +94,12 @@ fn refusal(error: &clap::Error, words: &[OsString]) -> Refusal {
                 Some(other) if other != first => {
                     plain(format!("`{first}` and `{other}` cannot be used together"))
                 }
-                Some(_) | None => plain(format!("`{first}` can be given only once")),
+                Some(_) | None => plain(match spellings(&first, &command, words).as_slice() {
+                    [one, other, ..] => {
+                        format!("`{one}` and `{other}` are the same option; use one of them")
+                    }
+                    _ => format!("`{first}` can be given only once"),
+                }),
             }
         }
         ErrorKind::InvalidValue if value.is_empty() => plain(format!("`{typed}` needs a value")),
@@ -103,7 +113,7 @@ fn refusal(error: &clap::Error, words: &[OsString]) -> Refusal {
         ErrorKind::ValueValidation => match error.source() {
             Some(source) => Refusal {
                 sentence: value_refused(&typed, source),
-                hint: hint_for_value(&first, &value, &path),
+                hint: hint_for_value(&first, &value, &path, words),
             },
             None => plain(format!("{typed}: `{value}` is not a valid value")),
         },
@@ -147,6 +157,15 @@ fn option_of(word: &OsStr) -> Option<&str> {
     word.to_str()?.split('=').next().filter(|option| option.starts_with("--"))
 }
 
+/// Returns the long forms of an option that were typed, its aliases among them.
+fn spellings(option: &str, command: &Command, words: &[OsString]) -> Vec<String> {
+    let long = option.strip_prefix("--");
+    let argument = command.get_arguments().find(|argument| long.is_some() && argument.get_long() == long);
+    let aliases = argument.and_then(clap::Arg::get_all_aliases).unwrap_or_default();
+    let longs = long.into_iter().chain(aliases).map(|long| format!("--{long}"));
+    longs.filter(|long| words.iter().any(|word| option_of(word) == Some(long))).collect()
+}
+
 /// Returns an option in the spelling in which it was given this value: one of its aliases, or its letter.
 fn typed_option(option: &str, value: &str, command: &Command, words: &[OsString]) -> Option<String> {
     let long = option.strip_prefix("--")?;
@@ -164,33 +183,11 @@ fn typed_option(option: &str, value: &str, command: &Command, words: &[OsString]
     spellings.find(is_given).map(|(spelling, _)| spelling)
 }
 
-/// Returns how ssh's own words are typed that stand without `--` behind its VM.
-fn behind_dashes(unexpected: &str, command: &Command, words: &[OsString]) -> Option<String> {
-    if command.get_name() != "ssh" {
-        return None;
-    }
-    let plain = |word: &OsString| {
-        let text = word.to_str()?;
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-        (!text.is_empty() && text.chars().all(is_plain)).then(|| text.to_owned())
-    };
-    let typed: Option<Vec<_>> = words.iter().skip(1).map(plain).collect();
-    let typed = typed.unwrap_or_default();
-    let of_ssh = typed.iter().position(|word| word == "ssh").map_or(typed.len(), |index| index + 1);
-    // What stands before it is the name of the VM alone.
-    match typed.iter().position(|word| word.starts_with(unexpected)) {
-        Some(at) if at == of_ssh + 1 => {
-            let (before, behind) = typed.split_at(at);
-            Some(format!("banger {} -- {}", before.join(" "), behind.join(" ")))
-        }
-        Some(_) | None => {
-            Some("options of ssh and a command follow `--`, as in `banger ssh VM -- COMMAND`".to_owned())
-        }
-    }
-}
-
 /// Returns what to type instead of a value that means something elsewhere.
-fn hint_for_value(argument: &str, value: &str, path: &str) -> Option<String> {
+fn hint_for_value(argument: &str, value: &str, path: &str, words: &[OsString]) -> Option<String> {
+    if path.ends_with(" ssh") {
+        return ssh_words::without_user(words);
+    }
     if argument == "--image" && is_archive_name(value) {
         return Some(format!("for an archive, type its prefix: --image docker-archive:{value}"));
     }
@@ -203,7 +200,9 @@ fn hint_for_value(argument: &str, value: &str, path: &str) -> Option<String> {
 fn unknown_command(error: &clap::Error, path: &str, command: &Command) -> Refusal {
     let typed = strings(error, ContextKind::InvalidSubcommand).into_iter().next().unwrap_or_default();
     let sentence = format!("unknown command `{typed}`");
-    let names = command.get_subcommands().flat_map(Command::get_name_and_visible_aliases);
+    let names = command
+        .get_subcommands()
+        .flat_map(|sub| sub.get_name_and_visible_aliases().into_iter().map(|word| (word, sub.get_name())));
     let hint = match habits::instead_of_command(&typed) {
         Some(instead) => instead.to_owned(),
         None => match habits::meant(&typed, names) {
@@ -216,17 +215,34 @@ fn unknown_command(error: &clap::Error, path: &str, command: &Command) -> Refusa
     Refusal { sentence, hint: Some(hint) }
 }
 
-fn unknown_argument(option: &str, help: Option<String>, command: &Command) -> Refusal {
+/// Tells whether a command has this option, `--long` or a letter.
+fn has_option(command: &Command, option: &str) -> bool {
+    command.get_arguments().any(|argument| {
+        let longs = argument.get_long_and_visible_aliases().unwrap_or_default();
+        let letters = argument.get_short_and_visible_aliases().unwrap_or_default();
+        longs.iter().any(|long| option.strip_prefix("--") == Some(long))
+            || letters.iter().any(|letter| option == format!("-{letter}"))
+    })
+}
+
+fn unknown_argument(option: &str, path: &str, command: &Command) -> Refusal {
     let sentence = format!("unexpected argument `{option}`");
+    if has_option(command, option) {
+        let hint = format!("options stand behind the command, as in `{path} {option}`");
+        return Refusal { sentence, hint: Some(hint) };
+    }
+    if command.get_name() == "create" && !option.starts_with('-') {
+        return Refusal { sentence, hint: Some(format!("to choose the image: --image {option}")) };
+    }
     let longs = command
         .get_arguments()
         .flat_map(|argument| argument.get_long_and_visible_aliases().unwrap_or_default());
     let longs = longs.map(|long| format!("--{long}")).collect::<Vec<_>>();
     let hint = match habits::instead_of_option(command.get_name(), option) {
         Some(instead) => Some(instead.to_owned()),
-        None => match habits::meant(option, longs.iter().map(String::as_str)) {
+        None => match habits::meant(option, longs.iter().map(|long| (long.as_str(), long.as_str()))) {
             Some(meant) => Some(format!("did you mean `{meant}`?")),
-            None => help,
+            None => Some(format!("{path} --help")),
         },
     };
     Refusal { sentence, hint }

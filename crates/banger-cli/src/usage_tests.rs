@@ -89,6 +89,7 @@ fn what_users_of_other_tools_type_is_understood() {
         ("daemon info", "daemon status"),
         ("df --json", "df"),
         ("events", "events"),
+        ("events -f --json", "events"),
     ] {
         assert_eq!(understood(line), command, "{line}");
     }
@@ -102,7 +103,10 @@ fn what_banger_does_not_have_is_refused_with_what_to_use_instead() {
         "run --privileged -- sh",
         "run --network host -- sh",
         "exec --privileged x sh",
+        "run --detach-keys ctrl-p,ctrl-q",
         "logs --tail 10 x",
+        "logs -t x",
+        "config",
         "ps --format json",
         "inspect -f {{.State}} x",
         "rm -v x",
@@ -132,8 +136,14 @@ fn what_banger_does_not_have_is_refused_with_what_to_use_instead() {
         unexpected argument `--network` | every VM has outbound network access, and nothing can be set about it
     exec --privileged x sh
         unexpected argument `--privileged` | a VM has a kernel of its own, and root in it may do everything; leave this option out
+    run --detach-keys ctrl-p,ctrl-q
+        unexpected argument `--detach-keys` | use `--escape-keys`; they end the command, too, where those of docker let it run on
     logs --tail 10 x
         unexpected argument `--tail` | the whole log is printed; use `banger logs VM | tail`
+    logs -t x
+        unexpected argument `-t` | the log has no timestamps but those of the guest's kernel; leave this option out
+    config
+        unknown command `config` | the configuration is `~/.config/banger/config.toml`, or `config/config.toml` below BANGER_HOME; the README lists its keys
     ps --format json
         unexpected argument `--format` | use `--json`, and `jq` to choose from it
     inspect -f {{.State}} x
@@ -174,10 +184,37 @@ fn what_banger_does_not_have_is_refused_with_what_to_use_instead() {
 }
 
 #[test]
+fn what_stands_in_another_place_elsewhere_is_told_where_it_belongs() {
+    insta::assert_snapshot!(table(&[
+        "create alpine",
+        "--json ps",
+        "-t run",
+        "ssh root@demo uptime",
+        "ssh root@demo",
+        "ssh ada@demo -- ls -l",
+    ]), @r"
+    create alpine
+        unexpected argument `alpine` | to choose the image: --image alpine
+    --json ps
+        unexpected argument `--json` | options stand behind the command, as in `banger list --json`
+    -t run
+        unexpected argument `-t` | options stand behind the command, as in `banger run -t`
+    ssh root@demo uptime
+        unexpected argument `uptime` | banger ssh demo -- uptime
+    ssh root@demo
+        VM name `root@demo`: use only a–z, 0–9 and `-` | banger ssh demo
+    ssh ada@demo -- ls -l
+        VM name `ada@demo`: use only a–z, 0–9 and `-` | `banger ssh` enters as root; for another user: banger exec -u ada demo -- ls -l
+    ");
+}
+
+#[test]
 fn a_mistyped_word_gets_a_harmless_suggestion_or_none() {
     insta::assert_snapshot!(table(&[
         "exce x true",
         "imges",
+        "lst",
+        "sotp x",
         "vm lsit",
         "inspct x",
         "delte x",
@@ -198,6 +235,10 @@ fn a_mistyped_word_gets_a_harmless_suggestion_or_none() {
         unknown command `exce` | did you mean `banger exec`?
     imges
         unknown command `imges` | did you mean `banger images`?
+    lst
+        unknown command `lst` | did you mean `banger list`?
+    sotp x
+        unknown command `sotp` | banger vm --help
     vm lsit
         unknown command `lsit` | did you mean `banger vm list`?
     inspct x
@@ -312,7 +353,7 @@ fn what_is_missing_or_does_not_go_together_is_told_in_one_sentence() {
     vm stop
         missing `VM` | banger vm stop --help
     vm cp a
-        missing `SOURCE` | banger vm cp --help
+        missing `DESTINATION` | banger vm cp --help
     vm set dev
         missing one of `--vcpu`, `--memory`, `--disk-size`, `--overlay-size`, `--work-size`, `--ttl` | banger vm set --help
     vm exec dev -t -T -- true
@@ -320,7 +361,7 @@ fn what_is_missing_or_does_not_go_together_is_told_in_one_sentence() {
     vm exec -n -i dev true
         `--no-stdin` and `--interactive` cannot be used together | banger vm exec --help
     vm run --name a --hostname b
-        `--name` can be given only once | banger vm run --help
+        `--name` and `--hostname` are the same option; use one of them | banger vm run --help
     vm run --name
         `--name` needs a value | banger vm run --help
     vm run --json -- true

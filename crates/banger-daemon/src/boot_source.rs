@@ -63,6 +63,10 @@ impl Fault for BootSourceError {
 
     fn hint(&self) -> Option<Hint> {
         match self {
+            // `--name` would be the VM's.
+            Self::Pull(PullError::NameOfCatalog { name }) => {
+                Some(Hint::RunCatalogImage { name: name.clone() })
+            }
             Self::Pull(source) => source.hint(),
             Self::PullBare(PullBareError { name, .. }) => Some(Hint::RunAsCommand { word: name.to_string() }),
             Self::MayNotPull { .. } => Some(Hint::AllowPull),
@@ -195,12 +199,17 @@ mod tests {
             told(&bare(PullPolicy::Always), in_use),
             told(&bare(PullPolicy::Never), not_here("docker.io/library/gz:latest")),
             told(&WantedImage::From(pull.clone(), PullPolicy::Never), not_here("docker.io/library/gz:v1")),
+            told(
+                &WantedImage::From(pull.clone(), PullPolicy::Missing),
+                PullError::NameOfCatalog { name: name() },
+            ),
         ];
-        insta::assert_snapshot!(lines.join("\n"), @r"
+        insta::assert_snapshot!(lines.join("\n"), @r#"
         the local image `gz` came from docker-archive:/gz.tar, not from docker.io/library/gz:latest | UseLocalImage
         the image `gz` is used by VM `demo` | UseLocalImage
         there is no local image `gz`, and nothing is to be pulled | AllowPull
         there is no local image `docker.io/library/gz:v1`, and nothing is to be pulled | AllowPull
-        ");
+        `gz` is the name of a catalog image | RunCatalogImage { name: "gz" }
+        "#);
     }
 }

@@ -91,6 +91,11 @@ pub enum Hint {
         /// The image.
         name: String,
     },
+    /// Use the catalog's image of this name.
+    RunCatalogImage {
+        /// The image.
+        name: String,
+    },
     /// Use the local image as it is, without pulling it again.
     UseLocalImage,
     /// Let the image be pulled, or choose a local one.

@@ -19,6 +19,12 @@ pub(crate) struct EventsArgs {
     /// Exit after the stored events
     #[arg(long)]
     pub(crate) no_follow: bool,
+    /// Accepted and not needed: events are followed unless --no-follow
+    #[arg(short, long, hide = true, conflicts_with = "no_follow")]
+    pub(crate) follow: bool,
+    /// Accepted and not needed: events are always JSON
+    #[arg(long, hide = true)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

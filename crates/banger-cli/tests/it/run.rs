@@ -303,6 +303,23 @@ async fn a_detached_run_starts_the_command_or_that_of_its_image_in_the_backgroun
 }
 
 #[tokio::test]
+async fn a_word_that_is_no_image_may_be_a_command_unless_an_option_says_image() {
+    for (words, hint) in [
+        (&["run", "uname", "-a"][..], "if it is a command: banger run -- uname -a"),
+        (&["run", "uname", "a b"], "if it is a command: banger run -- uname …"),
+        (&["run", "--image", "uname"], "banger image list --all"),
+        (&["create", "--image", "uname"], "banger image list --all"),
+    ] {
+        let stage = Stage::new();
+        let mut refused = error(ErrorCode::OperationFailed, "there is no local image `uname`");
+        refused.hint = Some(Hint::RunAsCommand { word: "uname".into() });
+        stage.daemon.script(|script| script.create = OnCreate::Fail(refused));
+        let told = run(stage.banger(&[&["-q"], words].concat())).await;
+        assert_eq!(told.stderr, format!("banger: there is no local image `uname`\nhint: {hint}\n"));
+    }
+}
+
+#[tokio::test]
 async fn a_vm_whose_command_did_not_run_is_named_also_to_who_wants_quiet() {
     let mut stage = Stage::new();
     for words in [&["--name", "dev", "--", "x"][..], &["-d", "--name", "web", "--", "x"]] {

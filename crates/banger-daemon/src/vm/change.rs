@@ -107,8 +107,8 @@ impl Lifecycle {
 
 fn check_growth(row: &VmRow, request: SetVm) -> Result<(), VmError> {
     for (disk, is, wanted) in [
-        ("overlay", row.spec.overlay_disk, request.overlay.or(request.disk)),
-        ("work disk", row.spec.work_disk, request.work.or(request.disk)),
+        ("`/`", row.spec.overlay_disk, request.overlay.or(request.disk)),
+        ("`/root`", row.spec.work_disk, request.work.or(request.disk)),
     ] {
         if let Some(wanted) = wanted.filter(|wanted| *wanted < is) {
             return Err(VmError::DiskShrinks { name: row.name.clone(), disk, is, wanted });

@@ -178,11 +178,11 @@ pub enum VmError {
         name: VmName,
     },
     /// A disk cannot become smaller without losing what is on it.
-    #[error("cannot shrink the {disk} of VM `{name}` from {is} to {wanted}")]
+    #[error("cannot shrink {disk} of VM `{name}` from {is} to {wanted}")]
     DiskShrinks {
         /// Whose.
         name: VmName,
-        /// Overlay or work disk.
+        /// Where the guest has it: `/` or `/root`.
         disk: &'static str,
         /// What it has.
         is: DiskBytes,

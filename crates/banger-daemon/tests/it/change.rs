@@ -53,7 +53,7 @@ async fn a_size_is_that_of_both_disks_unless_they_shall_differ() {
         assert_eq!(std::fs::metadata(disk).unwrap().len(), length, "{file}");
     }
     let error = set(&sandbox, "dev", json!({ "work_bytes": gib(10) })).await.unwrap_err();
-    assert_eq!(error.message, "cannot shrink the work disk of VM `dev` from 30G to 10G");
+    assert_eq!(error.message, "cannot shrink `/root` of VM `dev` from 30G to 10G");
     let vm = sandbox.act("dev", "restart").await.unwrap().unwrap();
     assert_eq!((vm.running, vm.needs_restart), (None, false));
 }
@@ -80,7 +80,7 @@ async fn a_change_that_makes_no_sense_changes_nothing() {
     let before = sandbox.create("dev").await;
     for (change, told) in [
         (json!({}), "nothing to change for VM `dev`"),
-        (json!({ "disk_bytes": 1_u64 << 30 }), "cannot shrink the overlay of VM `dev` from 8G to 1G"),
+        (json!({ "disk_bytes": 1_u64 << 30 }), "cannot shrink `/` of VM `dev` from 8G to 1G"),
         (json!({ "vcpus": 0 }), "the number of processors must be between 1 and 32, not 0"),
         (json!({ "ttl_secs": 1 }), "the time to live must be between 10 seconds and 10 years, not 1 second"),
         (json!({ "colour": "red" }), "unknown field `colour`"),

@@ -46,7 +46,13 @@ pub enum OciSourceError {
     /// It is no reference.
     #[error(transparent)]
     Reference(ReferenceError),
-    /// A path is missing, or relative: the daemon has another working directory than its caller.
+    /// Nothing follows the prefix.
+    #[error("the path is missing in `{text}`")]
+    NoPath {
+        /// What was written.
+        text: String,
+    },
+    /// A path is relative: the daemon has another working directory than its caller.
     #[error("the path in `{text}` is not absolute")]
     Path {
         /// What was written.
@@ -138,6 +144,9 @@ impl FromStr for OciSource {
             }
             Some(_) | None => (rest, None),
         };
+        if path.is_empty() {
+            return Err(OciSourceError::NoPath { text: text.to_owned() });
+        }
         if !path.starts_with('/') && path != STANDARD_INPUT {
             return Err(OciSourceError::Path { text: text.to_owned() });
         }
@@ -219,6 +228,8 @@ mod tests {
         for text in ["oci:relative", "oci:", "docker-archive:x.tar", "Bad"] {
             assert!(text.parse::<OciSource>().is_err(), "{text}");
         }
+        let error = "docker-archive:".parse::<OciSource>().unwrap_err();
+        assert_eq!(error.to_string(), "the path is missing in `docker-archive:`");
     }
 
     #[test]

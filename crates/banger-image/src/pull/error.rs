@@ -197,7 +197,7 @@ pub enum PullError {
         source_text: String,
     },
     /// An image from elsewhere may not look like one of the catalog.
-    #[error("`{name}` is the name of a catalog image; choose another name")]
+    #[error("`{name}` is the name of a catalog image")]
     NameOfCatalog {
         /// The name.
         name: String,
