@@ -206,7 +206,7 @@ fn sheet(details: &ImageDetails, now: Timestamp) -> String {
         ("created", created),
         ("size", image.size_bytes.map(bytes)),
         ("directory", details.directory.clone()),
-        ("command", process.and_then(|process| words(process.command.clone()))),
+        ("command", process.and_then(|process| text(process.command.join(" ")))),
         ("user", process.and_then(|process| text(process.user.clone()))),
         ("workdir", process.and_then(|process| text(process.working_directory.clone()))),
         ("ready ports", words(details.ready_ports.iter().map(ToString::to_string).collect())),
@@ -287,7 +287,7 @@ mod tests {
         created     0 seconds ago (1970-01-01T00:00:00Z)
         size        90.0 MiB
         directory   /state/images/app
-        command     /app, serve
+        command     /app serve
         user        app
         workdir     /srv
         ready ports 80, 443

@@ -80,6 +80,16 @@ impl Doctor {
         let name = &self.config.default_image;
         match self.source.has_image(name) {
             Ok(true) => check("default image", CheckOutcome::Pass, format!("`{name}` is present")),
+            Ok(false) if !self.source.is_in_catalog(name) => CheckView {
+                fix: Some(Hint::ListKnown { kind: ArtifactKind::Image }),
+                ..check(
+                    "default image",
+                    CheckOutcome::Fail,
+                    format!(
+                        "`default_image` in config.toml is `{name}`, which is neither local nor in the catalog"
+                    ),
+                )
+            },
             Ok(false) => CheckView {
                 fix: Some(Hint::Pull { kind: ArtifactKind::Image, name: name.to_string() }),
                 ..check(

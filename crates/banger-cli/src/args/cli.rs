@@ -22,7 +22,7 @@ use crate::version;
     after_help = OVERVIEW
 )]
 pub(crate) struct Cli {
-    /// Print only results and errors; of VMs, images, kernels and operations, print only the IDs
+    /// Print only results and errors; for VMs, images, kernels and operations, only their IDs
     #[arg(short, long, global = true, display_order = 998)]
     pub(crate) quiet: bool,
     #[command(subcommand)]

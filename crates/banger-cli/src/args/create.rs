@@ -21,7 +21,7 @@ pub(crate) struct RunArgs {
     /// Delete the VM when the command or banger exits
     #[arg(long)]
     pub(crate) rm: bool,
-    /// Run the command in the background, without output, and print the name of the VM
+    /// Run the command once in the background, discard its output, and print the name of the VM
     #[arg(short, long)]
     pub(crate) detach: bool,
     #[command(flatten)]
@@ -71,7 +71,7 @@ pub(crate) struct SizingArgs {
     /// Virtual processors, 1 to 32 [default: a quarter of the host's, 1 to 4]
     #[arg(long, visible_alias = "cpus", allow_hyphen_values = true)]
     pub(crate) vcpu: Option<VcpuCount>,
-    /// Memory, as in 512M or 2G [default: an eighth of the host's, 512M to 8G]
+    /// Memory, as in 512M or 2G; a plain number is MiB [default: an eighth of the host's, 512M to 8G]
     #[arg(short, long, allow_hyphen_values = true)]
     pub(crate) memory: Option<MemoryMib>,
     /// Size of `/` and of `/root`, each a disk that takes space only as it is written [default: 8G]
@@ -128,7 +128,7 @@ pub(crate) struct SetArgs {
     /// Virtual processors, 1 to 32
     #[arg(long, visible_alias = "cpus", allow_hyphen_values = true)]
     vcpu: Option<VcpuCount>,
-    /// Memory, as in 512M or 2G
+    /// Memory, as in 512M or 2G; a plain number is MiB
     #[arg(short, long, allow_hyphen_values = true)]
     memory: Option<MemoryMib>,
     /// Size of `/` and of `/root`, each a disk, as in 20G; disks can only grow

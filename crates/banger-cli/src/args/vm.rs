@@ -32,7 +32,8 @@ pub(crate) enum VmCommand {
     },
     /// Start stopped VMs
     ///
-    /// A VM that is already running is left as it is.
+    /// A VM that is already running is left as it is. The command that `vm run` has started, the image's or another, is
+    /// not started again.
     #[command(after_help = "Example:\n  banger vm start dev")]
     Start {
         #[command(flatten)]
@@ -51,6 +52,8 @@ pub(crate) enum VmCommand {
         grace: GraceArgs,
     },
     /// Stop VMs and start them again
+    ///
+    /// The command that `vm run` has started, the image's or another, is not started again.
     #[command(after_help = "Example:\n  banger vm restart dev")]
     Restart {
         #[command(flatten)]
@@ -247,7 +250,7 @@ pub(crate) struct ExecArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
-    /// Command and its arguments [default: the login shell]
+    /// Command and its arguments [default: a shell]
     #[arg(trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
 }

@@ -84,8 +84,12 @@ impl ImageBootSource {
     /// again came from a registry.
     fn is_known(&self, name: &ImageName, when: PullPolicy) -> bool {
         let is_local = || !matches!(self.images.images().get(name), Ok(None));
+        self.is_in_catalog(name) || (when != PullPolicy::Always && is_local())
+    }
+
+    /// Tells whether the catalog has an image of this name.
+    pub(crate) fn is_in_catalog(&self, name: &ImageName) -> bool {
         self.images.available_images().iter().any(|entry| entry.name == *name)
-            || (when != PullPolicy::Always && is_local())
     }
 
     async fn check(&self, kernel: &Kernel) -> Result<Result<(), StoreError>, BootSourceError> {
