@@ -3,10 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use banger_image::{AuthorizedKey, AuthorizedKeyError};
+use banger_image::{AuthorizedKey, AuthorizedKeyError, read_text};
 use banger_sys::files::{FileError, create_private_directory, write_atomic};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
+
+/// Longest key that is read.
+const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +63,9 @@ impl UserKey {
             let pair = KeyPair::generate("banger")?;
             write_atomic(&path, pair.private.as_bytes(), 0o600).map_err(KeyError::Write)?;
         }
-        let key = PrivateKey::read_openssh_file(&path)
+        let text = read_text(&path, KEY_BYTES_MAX)
+            .map_err(|source| KeyError::Open { path: path.clone(), source })?;
+        let key = PrivateKey::from_openssh(&text)
             .map_err(|source| KeyError::Read { path: path.clone(), source })?;
         let public_line =
             key.public_key().to_openssh().map_err(|source| KeyError::Read { path: path.clone(), source })?;

@@ -44,8 +44,9 @@ pub(crate) fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 /// Reads a whole file that is text.
 ///
 /// # Errors
-/// As [`read_file`]; [`io::ErrorKind::InvalidData`] for what is not UTF-8.
-pub(crate) fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+/// As `open(2)` and `read(2)`; [`io::ErrorKind::InvalidInput`] for what is not a regular file, which is not waited for;
+/// [`io::ErrorKind::FileTooLarge`] for one of more than `bytes_max` bytes; [`io::ErrorKind::InvalidData`] for what is not UTF-8.
+pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
     String::from_utf8(read_file(path, bytes_max)?)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

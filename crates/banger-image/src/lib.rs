@@ -29,6 +29,7 @@ pub use artifact::digest::FileRecord;
 pub use artifact::linked_file::LinkedFile;
 pub use artifact::store::{Listing, Store, StoreError};
 pub use artifact::{Artifact, Kind, Manifest};
+pub use bounded::read_text;
 pub use bundle::{
     BundleError, BundleFetchError, BundleLocation, BundleLocationError, BundlePull, BundlePullError,
     MinisignKey, MinisignKeyError, PackError, PackedBundle, pack_bundle,

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_image::read_text;
 use banger_model::{
     DiskBytes, DiskFloor, HostSize, ImageName, MemoryMib, VcpuCount, WantedVmm, default_memory, default_vcpus,
 };
@@ -19,6 +20,8 @@ use file::{AbsolutePath, ConfigFile, DeadlineSecs, DiskSize, StaleAfter};
 pub use error::{ConfigCause, ConfigError};
 pub use file::{FirecrackerSection, GuestSection, PullsSection, TrustedPlace, UnpackedMax};
 
+/// Longest file that is read.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
 const BOOT_DEADLINE: Duration = Duration::from_secs(90);
 const READY_PORTS_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -59,7 +62,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(path: &Path, host: HostSize) -> Result<Self, ConfigError> {
-        let text = match std::fs::read_to_string(path) {
+        let text = match read_text(path, CONFIG_BYTES_MAX) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
@@ -170,6 +173,25 @@ mod tests {
         assert_eq!(rules.trusted, ["localhost:8080"]);
         assert_eq!((rules.limits.unpacked_bytes_max, rules.limits.entries_max), (2 << 30, 7));
         assert_eq!(rules.floor, DiskFloor::Bytes(3));
+    }
+
+    #[test]
+    fn what_never_ends_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        let told = || {
+            let told = crate::fault::chain(&Config::load(&path, HOST).unwrap_err());
+            let _ = std::fs::remove_file(&path);
+            told.replace(&path.display().to_string(), "config.toml")
+        };
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        let not_a_file =
+            "cannot read the configuration `config.toml`: it is a pipe, socket or device, not a regular file";
+        assert_eq!(told(), not_a_file);
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert_eq!(told(), not_a_file);
+        std::fs::File::create(&path).unwrap().set_len(CONFIG_BYTES_MAX + 1).unwrap();
+        assert_eq!(told(), "cannot read the configuration `config.toml`: it is larger than 1M");
     }
 
     #[test]
