@@ -86,7 +86,8 @@ fn run(ready: &mut Announcer, open_files_max: Option<u64>) -> Result<(), Box<dyn
             "daemon is ready"
         );
         ready.announce("ready");
-        daemon.serve().await
+        daemon.serve().await;
+        Ok::<(), DaemonError>(())
     });
     // What still computes or waits for a tool must not hold up the end: the next daemon removes what it leaves.
     runtime.shutdown_timeout(THREADS_DEADLINE);

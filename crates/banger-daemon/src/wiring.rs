@@ -1,7 +1,7 @@
 //! Where everything is put together: the only place that knows all parts.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_model::HostSize;
@@ -9,8 +9,9 @@ use banger_store::{Store, StoreError};
 use banger_sys::files::{FileError, create_private_directory};
 use banger_sys::host;
 use banger_sys::lock::FileLock;
+use banger_sys::lock_holder::LockHolder;
 use banger_sys::paths::Paths;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -66,7 +67,7 @@ pub enum DaemonError {
     /// The program does not know its own file.
     #[error("cannot find the daemon's own program")]
     Program(#[source] io::Error),
-    /// The socket could not be made or served.
+    /// The socket could not be made.
     #[error("cannot listen on `{}`", path.display())]
     Listen {
         /// Which socket.
@@ -81,8 +82,10 @@ pub struct Daemon {
     paths: Paths,
     listener: PrivateListener,
     state: ApiState,
+    /// The signals that end it.
+    endings: [Signal; 2],
     /// Held to the end: one daemon per state directory.
-    _lock: FileLock,
+    lock: FileLock,
 }
 
 impl Daemon {
@@ -99,7 +102,9 @@ impl Daemon {
         }
         let path = paths.daemon_lock();
         let lock = FileLock::try_acquire(&path).map_err(|source| DaemonError::Lock { path, source })?;
-        lock.ok_or(DaemonError::AlreadyRunning)
+        let lock = lock.ok_or(DaemonError::AlreadyRunning)?;
+        name_holder(&lock, None);
+        Ok(lock)
     }
 
     /// Builds all parts, puts right what an older daemon left, and listens.
@@ -148,8 +153,15 @@ impl Daemon {
         vms.reconcile().await.map_err(DaemonError::Reconcile)?;
         vms.keep_time();
         let socket = paths.daemon_socket();
-        let listener =
-            PrivateListener::bind(&socket).map_err(|source| DaemonError::Listen { path: socket, source })?;
+        // Taken before anybody can know of this daemon: who finds its lock but no socket sends a hangup.
+        let taken =
+            |kind| signal(kind).map_err(|source| DaemonError::Listen { path: socket.clone(), source });
+        let (terminate, interrupt) = (taken(SignalKind::terminate())?, taken(SignalKind::interrupt())?);
+        let hangups = taken(SignalKind::hangup())?;
+        let listener = PrivateListener::bind(&socket)
+            .map_err(|source| DaemonError::Listen { path: socket.clone(), source })?
+            .renewed_at(hangups);
+        name_holder(&lock, Some(&socket));
         let state = ApiState {
             vms,
             kernels,
@@ -163,27 +175,33 @@ impl Daemon {
             streams: Arc::default(),
             shutdown: CancellationToken::new(),
         };
-        Ok(Self { paths, listener, state, _lock: lock })
+        Ok(Self { paths, listener, state, endings: [terminate, interrupt], lock })
     }
 
     /// Serves until it is told to end; then cancels what is at work and waits for its undo. Machines go on.
-    ///
-    /// # Errors
-    /// [`DaemonError::Listen`].
-    pub async fn serve(self) -> Result<(), DaemonError> {
+    pub async fn serve(self) {
         let socket = self.paths.daemon_socket();
-        let failed = |source| DaemonError::Listen { path: socket.clone(), source };
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let [mut terminate, mut interrupt] = self.endings;
+        let (lock, shutdown) = (self.lock, self.state.shutdown.clone());
         let told_to_end = async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                () = shutdown.cancelled() => {}
             }
+            // Before the socket is closed: who does not find it waits for our end.
+            name_holder(&lock, None);
         };
         serve(self.listener, self.state, told_to_end).await;
         // The next daemon removes a socket that stays.
         let _ = std::fs::remove_file(&socket);
-        Ok(())
+    }
+}
+
+/// Tells in the lock who we are and where we listen. A disk that does not take it, as a full one, must not keep a daemon from
+/// its work: then a command that does not find the socket does not find us either.
+fn name_holder(lock: &FileLock, socket: Option<&Path>) {
+    if let Some(Err(error)) = LockHolder::ourselves(socket).map(|holder| holder.write(lock)) {
+        warn!(%error, "cannot write the daemon's process into its lock");
     }
 }

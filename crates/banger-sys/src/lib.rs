@@ -14,6 +14,7 @@ pub mod inheritance;
 pub mod keyed_lock;
 pub mod launch;
 pub mod lock;
+pub mod lock_holder;
 pub mod log_guard;
 pub mod memory;
 pub mod memory_kill;

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 /// A held lock; dropping it releases the lock.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: File,
 }
 
 impl FileLock {
@@ -21,7 +21,7 @@ impl FileLock {
     pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
         let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
@@ -35,12 +35,36 @@ impl FileLock {
         let file = open(path)?;
         loop {
             match flock(&file, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => return Ok(Self { file }),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
     }
+}
+
+impl FileLock {
+    /// Replaces the content of the locked file.
+    ///
+    /// # Errors
+    /// As `ftruncate(2)` and `pwrite(2)`.
+    pub fn write(&self, content: &[u8]) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.write_all_at(content, 0)
+    }
+}
+
+/// Tells whether somebody holds the lock of an open file.
+///
+/// # Errors
+/// As `flock(2)`.
+pub(crate) fn is_held(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => flock(file, FlockOperation::Unlock)?,
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(true),
+        Err(errno) => return Err(errno.into()),
+    }
+    Ok(false)
 }
 
 fn open(path: &Path) -> io::Result<File> {

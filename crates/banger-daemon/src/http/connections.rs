@@ -33,7 +33,7 @@ const HEADERS_MAX: usize = 64;
 const CONNECTIONS_MAX: usize = 4096;
 
 /// Serves until `last_answers` is cancelled; then each connection ends with its answer.
-pub(super) async fn serve(listener: PrivateListener, router: Router, last_answers: CancellationToken) {
+pub(super) async fn serve(mut listener: PrivateListener, router: Router, last_answers: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = TaskTracker::new();
     loop {

@@ -1,14 +1,19 @@
 //! The daemon's socket: 0600 in a 0700 directory, and only this user's processes are heard.
 
+use std::error::Error;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_sys::files::create_private_directory;
 use banger_sys::shortage;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::Signal;
 use tracing::warn;
+
+use crate::fault::chain;
 
 /// Between two tries to take a connection, when the daemon has run out of something.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
@@ -16,7 +21,13 @@ const PAUSE_LAST: Duration = Duration::from_secs(1);
 
 /// A socket that only its owner may use.
 #[derive(Debug)]
-pub struct PrivateListener(UnixListener);
+pub struct PrivateListener {
+    listener: UnixListener,
+    path: PathBuf,
+    /// Which file the socket is: its device and number.
+    file: (u64, u64),
+    hangups: Option<Signal>,
+}
 
 impl PrivateListener {
     /// Listens on `path`. The caller holds the daemon's lock, so a socket that is there already is dead.
@@ -31,17 +42,68 @@ impl PrivateListener {
         // The directory is private, so nobody can come in before the mode is set.
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        Ok(Self(listener))
+        Ok(Self { listener, path: path.to_owned(), file: file_at(path)?, hangups: None })
     }
+
+    /// Looks after its socket at each hangup: where that has vanished, as when the user's runtime directory was made anew, or
+    /// was replaced, it listens on a new one.
+    #[must_use]
+    pub fn renewed_at(self, hangups: Signal) -> Self {
+        Self { hangups: Some(hangups), ..self }
+    }
+
+    fn renew(&mut self) {
+        if file_at(&self.path).is_ok_and(|file| file == self.file) {
+            return;
+        }
+        match self.bound_anew() {
+            Ok(listener) => {
+                warn!(path = %self.path.display(), "the socket was gone; the daemon listens on a new one");
+                *self = listener;
+            }
+            Err(error) => {
+                warn!(path = %self.path.display(), error = chain(error.as_ref()), "cannot listen anew");
+            }
+        }
+    }
+
+    fn bound_anew(&mut self) -> Result<Self, Box<dyn Error>> {
+        if let Some(directory) = self.path.parent() {
+            create_private_directory(directory)?;
+        }
+        let new = Self::bind(&self.path)?;
+        Ok(Self { hangups: self.hangups.take(), ..new })
+    }
+}
+
+fn file_at(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+/// Waits for the next signal; for ever where none is expected.
+async fn next(signals: Option<&mut Signal>) {
+    if let Some(signals) = signals
+        && signals.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 impl PrivateListener {
     /// Waits for the next connection of this user. Nothing ends it: a daemon that has run out of something serves those
     /// that it has, and gets it back from them.
-    pub(super) async fn accept(&self) -> UnixStream {
+    pub(super) async fn accept(&mut self) -> UnixStream {
         let mut pause = PAUSE_FIRST;
         loop {
-            match self.0.accept().await {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = next(self.hangups.as_mut()) => {
+                    self.renew();
+                    continue;
+                }
+            };
+            match accepted {
                 Ok((stream, _address)) => match stream.peer_cred() {
                     Ok(peer) if peer.uid() == rustix::process::geteuid().as_raw() || peer.uid() == 0 => {
                         return stream;

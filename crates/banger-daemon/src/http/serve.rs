@@ -20,9 +20,11 @@ pub async fn serve(listener: PrivateListener, state: ApiState, told_to_end: impl
     let last_answers = CancellationToken::new();
     let mut serving = pin!(connections::serve(listener, router(state), last_answers.clone()));
     tokio::select! {
-        () = &mut serving => return,
-        () = shutdown.cancelled() => {}
+        // First, because it may wait for the shutdown itself, to do something before the end.
+        biased;
         () = told_to_end => {}
+        () = shutdown.cancelled() => {}
+        () = &mut serving => return,
     }
     shutdown.cancel();
     tokio::select! {

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use banger_api::DaemonInfo;
 use banger_client::Client;
 use banger_model::Hint;
+use banger_sys::lock_holder::LockHolder;
 use banger_sys::paths::Paths;
+use banger_sys::process::ProcessIdentity;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -126,6 +128,68 @@ async fn a_killed_one_is_followed_by_the_next() {
     let second = Program::of(home.path());
     assert_eq!(second.said, "ready\n");
     assert_eq!(info(&paths).await.pid, second.child.id());
+}
+
+fn holder(paths: &Paths) -> Option<LockHolder> {
+    LockHolder::of(&paths.daemon_lock()).unwrap()
+}
+
+#[test]
+fn its_lock_names_its_process_and_its_socket_for_as_long_as_it_runs() {
+    let (home, paths) = home();
+    let mut program = Program::of(home.path());
+    let process = ProcessIdentity::of(program.child.id()).unwrap();
+    assert_eq!(holder(&paths), Some(LockHolder { process, socket: Some(paths.daemon_socket()) }));
+    assert!(program.end(Signal::TERM).success());
+    assert_eq!(holder(&paths), None);
+    let said = fs::read_to_string(paths.daemon_lock()).unwrap();
+    assert!(said.starts_with("pid ") && !said.contains("socket"), "no socket is named at the end: {said}");
+}
+
+/// Asks a daemon for its process as soon as it listens.
+async fn pid_once_it_listens(paths: &Paths) -> u32 {
+    let begun = Instant::now();
+    loop {
+        match Client::new(&paths.daemon_socket()).get::<DaemonInfo>("/v1/info").await {
+            Ok(info) => return info.pid,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_is_gone_is_made_anew_at_a_hangup() {
+    let (home, paths) = home();
+    let program = Program::of(home.path());
+    let pid = program.child.id();
+    let hang_up = || kill_process(Pid::from_child(&program.child), Signal::HUP).unwrap();
+    hang_up();
+    assert_eq!(info(&paths).await.pid, pid, "a hangup alone changes nothing");
+    fs::remove_dir_all(&paths.runtime).unwrap();
+    hang_up();
+    assert_eq!(pid_once_it_listens(&paths).await, pid);
+    assert_eq!((mode(&paths.daemon_socket()), mode(&paths.runtime)), (0o600, 0o700));
+    fs::remove_file(paths.daemon_socket()).unwrap();
+    fs::write(paths.daemon_socket(), "in its place").unwrap();
+    hang_up();
+    assert_eq!(pid_once_it_listens(&paths).await, pid);
+}
+
+#[test]
+fn a_configuration_that_never_ends_is_refused() {
+    let (home, paths) = home();
+    fs::create_dir_all(&paths.config).unwrap();
+    let file = paths.config_file();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let refused = format!(
+        "error: cannot read the configuration `{}`: it is a pipe, socket or device, not a regular file\n",
+        file.display()
+    );
+    assert_eq!(Program::of(home.path()).said, refused);
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+    assert_eq!(Program::of(home.path()).said, refused);
 }
 
 /// What a VM's making is answered with, by a daemon that was configured so.
