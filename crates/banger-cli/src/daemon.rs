@@ -1,7 +1,7 @@
 //! `daemon status|stop`. Neither starts one.
 
-use banger_api::{DaemonInfo, route};
-use banger_client::{Client, ClientError, EnsureError, end, end_silent, nobody_listens};
+use banger_client::{ClientError, EnsureError, Found, end, end_lost, end_silent, find, lost};
+use banger_sys::lock_holder::LockHolder;
 use banger_sys::paths::Paths;
 use jiff::Timestamp;
 use serde_json::json;
@@ -13,24 +13,34 @@ use crate::render::{self, ago, bytes};
 
 /// Runs the command.
 pub(crate) async fn run(paths: &Paths, command: DaemonCommand, board: &Board) -> Result<(), CliError> {
-    let client = Client::new(&paths.daemon_socket());
-    let info = match client.get::<DaemonInfo>(route::SHOW_INFO).await {
-        Ok(info) => Some(info),
-        Err(error) if nobody_listens(&error) => None,
-        Err(ClientError::Silent { .. }) if matches!(command, DaemonCommand::Stop { force: true, .. }) => {
+    let found = match find(paths).await {
+        Err(EnsureError::Ask { source: ClientError::Silent { .. } })
+            if matches!(command, DaemonCommand::Stop { force: true, .. }) =>
+        {
             end_silent(paths).await?;
             return tell_stopped(&command, board, "killed the daemon; VMs keep running");
         }
-        Err(error) => return Err(error.into()),
+        found => found.map_err(unwrap_refusal)?,
     };
-    match command {
-        DaemonCommand::Status(args) if args.json => print_status_json(info.as_ref()),
-        DaemonCommand::Status(_) => render::print(&sheet(info.as_ref(), Timestamp::now())),
-        DaemonCommand::Stop { force, .. } => {
-            let Some(info) = info else {
-                return tell_stopped(&command, board, "the daemon is not running");
-            };
-            end(&client, &info, force).await.map_err(unwrap_refusal)?;
+    match (&command, found) {
+        (DaemonCommand::Status(args), found) if args.json => render::print_json(&status(&found)),
+        (DaemonCommand::Status(_), found) => {
+            render::print(&sheet(&found, Timestamp::now()))?;
+            if let Found::Lost(LockHolder { socket: Some(_), .. }) = found {
+                render::say("hint: stop it; VMs keep running: banger daemon stop --force");
+            }
+            Ok(())
+        }
+        (DaemonCommand::Stop { .. }, Found::Nobody) => {
+            tell_stopped(&command, board, "the daemon is not running")
+        }
+        (DaemonCommand::Stop { force: false, .. }, Found::Lost(holder)) => Err(lost(paths, &holder).into()),
+        (DaemonCommand::Stop { .. }, Found::Lost(holder)) => {
+            end_lost(&holder).await?;
+            tell_stopped(&command, board, "stopped the daemon; VMs keep running")
+        }
+        (DaemonCommand::Stop { force, .. }, Found::Listens(client, info)) => {
+            end(&client, &info, *force).await.map_err(unwrap_refusal)?;
             tell_stopped(&command, board, "stopped the daemon; VMs keep running")
         }
     }
@@ -58,18 +68,33 @@ fn unwrap_refusal(error: EnsureError) -> CliError {
     }
 }
 
-fn print_status_json(info: Option<&DaemonInfo>) -> Result<(), CliError> {
-    let mut value = json!(info);
-    match value.as_object_mut() {
-        Some(fields) => drop(fields.insert("is_running".to_owned(), true.into())),
-        None => value = json!({ "is_running": false }),
+fn status(found: &Found) -> serde_json::Value {
+    match found {
+        Found::Nobody => json!({ "is_running": false }),
+        Found::Lost(holder) => json!({
+            "is_running": true, "is_reachable": false, "pid": holder.process.pid, "socket": holder.socket
+        }),
+        Found::Listens(_, info) => {
+            let mut value = json!(info);
+            if let Some(fields) = value.as_object_mut() {
+                fields.insert("is_running".to_owned(), true.into());
+            }
+            value
+        }
     }
-    render::print_json(&value)
 }
 
-fn sheet(info: Option<&DaemonInfo>, now: Timestamp) -> String {
-    let Some(info) = info else {
-        return "state       not running\n".to_owned();
+fn sheet(found: &Found, now: Timestamp) -> String {
+    let info = match found {
+        Found::Nobody => return render::sheet(12, [("state", "not running".to_owned())]),
+        Found::Lost(LockHolder { process, socket }) => {
+            let state = match socket {
+                Some(socket) => format!("does not listen on `{}`", socket.display()),
+                None => "starting or stopping".to_owned(),
+            };
+            return render::sheet(12, [("state", state), ("pid", process.pid.to_string())]);
+        }
+        Found::Listens(_, info) => info,
     };
     let work = match info.work_in_progress {
         0 => "none".to_owned(),
@@ -90,7 +115,11 @@ fn sheet(info: Option<&DaemonInfo>, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use banger_api::API_VERSION;
+    use std::path::Path;
+
+    use banger_api::{API_VERSION, DaemonInfo};
+    use banger_client::Client;
+    use banger_sys::process::ProcessIdentity;
 
     use super::*;
 
@@ -106,7 +135,8 @@ mod tests {
             resident_bytes: 12 << 20,
             disk_floor_bytes: None,
         };
-        insta::assert_snapshot!(sheet(Some(&info), "2026-01-01T00:00:09Z".parse().unwrap()), @r"
+        let found = Found::Listens(Client::new(Path::new("/s")), info);
+        insta::assert_snapshot!(sheet(&found, "2026-01-01T00:00:09Z".parse().unwrap()), @r"
         state       running
         version     0.1.0
         pid         77
@@ -114,6 +144,11 @@ mod tests {
         work        1 operation or session
         memory      12.0 MiB
         ");
-        assert_eq!(sheet(None, Timestamp::UNIX_EPOCH), "state       not running\n");
+        let told = |found| sheet(&found, Timestamp::UNIX_EPOCH);
+        assert_eq!(told(Found::Nobody), "state       not running\n");
+        let process = ProcessIdentity { pid: 77, start_ticks: 1 };
+        let lost = |socket: Option<&str>| Found::Lost(LockHolder { process, socket: socket.map(Into::into) });
+        assert_eq!(told(lost(Some("/s"))), "state       does not listen on `/s`\npid         77\n");
+        assert_eq!(told(lost(None)), "state       starting or stopping\npid         77\n");
     }
 }

@@ -34,13 +34,14 @@ pub(crate) fn hint(error: &EnsureError) -> Option<String> {
         EnsureError::DoesNotEnd { pid } => {
             Some(format!("kill -9 {pid}; VMs keep running without the daemon"))
         }
-        EnsureError::Ask { source: ClientError::Silent { .. } } => {
+        EnsureError::Lost { .. } | EnsureError::Ask { source: ClientError::Silent { .. } } => {
             Some("stop it; VMs keep running: banger daemon stop --force".to_owned())
         }
         EnsureError::RuntimeDirectory { .. }
         | EnsureError::Ask { .. }
         | EnsureError::Watch { .. }
         | EnsureError::Peer { .. }
+        | EnsureError::Lock { .. }
         | EnsureError::NotListening { .. } => None,
     }
 }

@@ -23,6 +23,7 @@ fn with_hints() -> Vec<CliError> {
         silent().into(),
         ClientError::Unreadable { path: "/v1/vms".into(), source: broken() }.into(),
         EnsureError::Ask { source: silent() }.into(),
+        EnsureError::Lost { pid: 7, socket: "/s".into() }.into(),
         EnsureError::Newer { daemon: "9".into() }.into(),
         EnsureError::AtWork { daemon: "0".into() }.into(),
         EnsureError::DoesNotEnd { pid: 7 }.into(),
@@ -60,6 +61,7 @@ fn no_hint_ends_the_work_of_a_guest_that_may_only_be_busy() {
     insta::assert_snapshot!(hints, @r"
     if this continues, stop the daemon; VMs keep running: banger daemon stop --force
     -
+    stop it; VMs keep running: banger daemon stop --force
     stop it; VMs keep running: banger daemon stop --force
     use the newer banger, or stop its daemon: banger daemon stop
     wait until it is idle, or stop it now: banger daemon stop --force

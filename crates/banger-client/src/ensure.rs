@@ -2,8 +2,9 @@
 //! this program or whose file was replaced, and leaves one alone that is at work.
 //!
 //! ```text
-//! connect ─ nobody ─▶ start bangerd ─ ready ─▶ connect
-//!    │                    └─ `already running`: another command was faster ─▶ connect
+//! find ─ nobody ─▶ start bangerd ─ ready ─▶ find
+//!    │                └─ `already running`: another command was faster ─▶ find
+//!    ├─ lost: it runs, but does not listen ─▶ it starts or ends, or is asked to listen anew ─▶ find, or refuse
 //!    └─ somebody ─▶ judge ─ keep ─▶ done
 //!                     ├─ replace ─▶ shut down, wait for its end ─▶ start bangerd
 //!                     └─ refuse
@@ -16,6 +17,7 @@ use std::time::Duration;
 use crate::client::{Client, ClientError};
 use banger_api::{API_VERSION, DaemonInfo, ErrorCode, ShutdownQuery, route};
 use banger_sys::files::{FileError, create_private_directory};
+use banger_sys::lock_holder::LockHolder;
 use banger_sys::paths::Paths;
 use banger_sys::process::ProcessIdentity;
 use rustix::process::Signal;
@@ -23,12 +25,15 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::VERSION;
+use crate::find::{Found, Wait, find, holder};
 use crate::spawn::{self, SpawnError, Started};
 
 /// How long a daemon may take to be ready, and to end.
-const DAEMON_DEADLINE: Duration = Duration::from_secs(10);
-/// Between two tries while another command starts the daemon.
-const RETRY_PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const DAEMON_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a running daemon may take to listen anew.
+pub(crate) const LISTEN_DEADLINE: Duration = Duration::from_secs(1);
+/// Between two tries while another command starts the daemon, or the daemon listens anew.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why there is no daemon to speak to.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +57,10 @@ pub enum EnsureError {
     Watch { pid: u32, source: io::Error },
     #[error("cannot find out which process owns the socket `{}`", socket.display())]
     Peer { socket: PathBuf, source: io::Error },
+    #[error("cannot read the daemon's lock `{}`", path.display())]
+    Lock { path: PathBuf, source: io::Error },
+    #[error("the daemon runs as process {pid}, but does not listen on `{}`", socket.display())]
+    Lost { pid: u32, socket: PathBuf },
     #[error("the daemon reports that it is already running, but does not listen on `{}`", socket.display())]
     NotListening { socket: PathBuf },
 }
@@ -107,27 +116,33 @@ pub async fn ensure(paths: &Paths, on_kept: OnKept) -> Result<Client, EnsureErro
 }
 
 async fn reach(paths: &Paths, on_kept: OnKept) -> Result<Client, EnsureError> {
-    let socket = paths.daemon_socket();
-    let client = Client::new(&socket);
-    let deadline = Instant::now() + DAEMON_DEADLINE;
+    let begun = Instant::now();
+    let mut wait = Wait::default();
     loop {
-        match client.get::<DaemonInfo>(route::SHOW_INFO).await {
-            Ok(info) if accept(&client, &info, on_kept).await? => return Ok(client),
-            Ok(_ended) => {}
-            Err(error) if nobody_listens(&error) => {}
+        match find(paths).await {
+            Ok(Found::Listens(client, info)) if accept(&client, &info, on_kept).await? => return Ok(client),
+            Ok(Found::Listens(_, _) | Found::Nobody) => {}
+            Ok(Found::Lost(holder)) => {
+                wait.pause(paths, &holder, begun).await?;
+                continue;
+            }
             // It died with our connection in its queue. To ask who is there changes nothing, so it is asked again.
-            Err(ClientError::Broken { .. }) if Instant::now() < deadline => {
+            Err(EnsureError::Ask { source: ClientError::Broken { .. } })
+                if begun.elapsed() < DAEMON_DEADLINE =>
+            {
                 sleep(RETRY_PAUSE).await;
                 continue;
             }
-            Err(source) => return Err(EnsureError::Ask { source }),
+            Err(error) => return Err(error),
         }
         create_private_directory(&paths.runtime)
             .map_err(|source| EnsureError::RuntimeDirectory { source })?;
         match spawn::start(paths, DAEMON_DEADLINE).await.map_err(EnsureError::Spawn)? {
             Started::Ready => {}
-            Started::AlreadyRunning if Instant::now() < deadline => sleep(RETRY_PAUSE).await,
-            Started::AlreadyRunning => return Err(EnsureError::NotListening { socket }),
+            Started::AlreadyRunning if begun.elapsed() < DAEMON_DEADLINE => sleep(RETRY_PAUSE).await,
+            Started::AlreadyRunning => {
+                return Err(EnsureError::NotListening { socket: paths.daemon_socket() });
+            }
         }
     }
 }
@@ -137,7 +152,10 @@ async fn reach(paths: &Paths, on_kept: OnKept) -> Result<Client, EnsureError> {
 pub fn nobody_listens(error: &ClientError) -> bool {
     match error {
         ClientError::NotReachable { source, .. } => {
-            matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+            matches!(
+                source.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused
+            )
         }
         _ => false,
     }
@@ -190,23 +208,48 @@ pub async fn end(client: &Client, info: &DaemonInfo, force: bool) -> Result<(), 
     }
 }
 
-/// Ends a daemon that does not answer. Its process is known from its socket.
+/// Ends a daemon that does not answer. Its process is known from its lock or else from its socket.
 ///
 /// # Errors
 /// [`EnsureError`].
 pub async fn end_silent(paths: &Paths) -> Result<(), EnsureError> {
-    let socket = paths.daemon_socket();
-    let peer = UnixStream::connect(&socket).await.and_then(|stream| stream.peer_cred());
-    let peer = peer.map_err(|source| EnsureError::Peer { socket: socket.clone(), source })?;
-    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
-    let watch = |source| EnsureError::Watch { pid, source };
-    let Some(identity) = ProcessIdentity::of(pid) else { return Ok(()) };
-    let Some(process) = identity.open().map_err(watch)? else { return Ok(()) };
-    process.signal(Signal::KILL).map_err(watch)?;
-    match timeout(DAEMON_DEADLINE, process.ended()).await {
-        Ok(ended) => ended.map_err(watch),
-        Err(_elapsed) => Err(EnsureError::DoesNotEnd { pid }),
+    let identity = match holder(paths)? {
+        Some(holder) => Some(holder.process),
+        None => peer(paths.daemon_socket()).await?,
+    };
+    match identity {
+        Some(identity) => end_process(identity, &[Signal::KILL]).await,
+        None => Ok(()),
     }
+}
+
+async fn peer(socket: PathBuf) -> Result<Option<ProcessIdentity>, EnsureError> {
+    let peer = UnixStream::connect(&socket).await.and_then(|stream| stream.peer_cred());
+    let peer = peer.map_err(|source| EnsureError::Peer { socket, source })?;
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+    Ok(ProcessIdentity::of(pid))
+}
+
+/// Ends a daemon that cannot be reached: asks its process to end, and kills it if it does not.
+///
+/// # Errors
+/// [`EnsureError`].
+pub async fn end_lost(holder: &LockHolder) -> Result<(), EnsureError> {
+    end_process(holder.process, &[Signal::TERM, Signal::KILL]).await
+}
+
+/// Sends the signals to a process, one after the other, until it has ended.
+async fn end_process(identity: ProcessIdentity, signals: &[Signal]) -> Result<(), EnsureError> {
+    let pid = identity.pid;
+    let watch = |source| EnsureError::Watch { pid, source };
+    let Some(process) = identity.open().map_err(watch)? else { return Ok(()) };
+    for signal in signals {
+        process.signal(*signal).map_err(watch)?;
+        if let Ok(ended) = timeout(DAEMON_DEADLINE, process.ended()).await {
+            return ended.map_err(watch);
+        }
+    }
+    Err(EnsureError::DoesNotEnd { pid })
 }
 
 #[cfg(test)]

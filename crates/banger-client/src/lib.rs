@@ -7,6 +7,7 @@ mod action;
 mod client;
 pub mod copy;
 mod ensure;
+mod find;
 mod guest;
 mod operation;
 mod pull;
@@ -19,7 +20,8 @@ mod transport;
 pub use absence::{absence, absent_since};
 pub use action::Action;
 pub use client::{Client, ClientError};
-pub use ensure::{EnsureError, OnKept, end, end_silent, ensure, nobody_listens};
+pub use ensure::{EnsureError, OnKept, end, end_lost, end_silent, ensure, nobody_listens};
+pub use find::{Found, find, lost};
 pub use guest::{CONNECT_DEADLINE, GuestError, enter, hello, start};
 pub use operation::{
     Attempt, Ended, FollowError, Note, OnStop, ResultError, Stops, Undone, Watcher, cancel, follow, result,

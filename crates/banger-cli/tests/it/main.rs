@@ -18,6 +18,7 @@ mod images;
 mod interactive;
 mod kernels;
 mod lifecycle;
+mod lost_daemon;
 mod program;
 mod run;
 mod session;
