@@ -388,4 +388,29 @@ mod tests {
         assert_eq!(same.revision, begun.revision);
         assert!(operations.status("op-unknown", 0).await.is_none());
     }
+
+    #[tokio::test]
+    async fn a_cancelled_operation_ends_after_its_blocking_work_has_removed_what_it_made() {
+        let operations = operations();
+        let made = tempfile::tempdir().unwrap();
+        let path = made.path().to_owned();
+        let (started, starts) = oneshot::channel();
+        let (go, may_go) = std::sync::mpsc::channel::<()>();
+        let begun = operations.begin(OperationKind::ImagePull, "x", |task| async move {
+            let work = banger_sys::blocking::run_blocking(move |_| {
+                let _ = started.send(());
+                let _ = may_go.recv();
+                drop(made);
+            });
+            task.unless_cancelled(work).await.unwrap_err();
+            Err(cancelled())
+        });
+        starts.await.unwrap();
+        let _ = operations.cancel(&begun.id);
+        tokio::task::yield_now().await;
+        assert_eq!(operations.count_running(), 1);
+        drop(go);
+        operations.ended(&begun.id).await;
+        assert!(!path.exists());
+    }
 }

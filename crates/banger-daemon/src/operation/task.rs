@@ -1,13 +1,18 @@
 //! The inside of an operation: what its work uses to tell its stages and to hear that it shall stop.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::request_key::RequestKey;
 use banger_api::{OperationKind, OperationState, OperationView, StagePartView, StageView};
 use banger_model::Hint;
+use banger_sys::blocking::BlockingWork;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// How long cancelled work is waited for. What reads from a pipe that nobody writes to does not notice that it is given up.
+const GIVE_UP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The operation is to stop before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,16 +155,22 @@ impl OperationTask {
         self.change(|view| target.clone_into(&mut view.target));
     }
 
-    /// Does `work` unless the operation is cancelled first: then `work` is dropped where it waits.
+    /// Does `work` unless the operation is cancelled first: then `work` is dropped where it waits, and its blocking work is
+    /// waited for, so that nothing of it is left when the end is told.
     ///
     /// # Errors
     /// [`Cancelled`].
     pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Cancelled> {
-        tokio::select! {
+        let blocking = BlockingWork::default();
+        let done = tokio::select! {
             biased;
             () = self.shared.cancelled.cancelled() => Err(self.reason()),
-            done = work => Ok(done),
+            done = blocking.of(work) => Ok(done),
+        };
+        if done.is_err() && tokio::time::timeout(GIVE_UP_DEADLINE, blocking.ended()).await.is_err() {
+            warn!(op = self.id(), "cancelled work still goes on; what it owns is removed when it ends");
         }
+        done
     }
 
     /// # Errors
