@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::destination::{self, Destination};
-use crate::partial_file::{self, Partial, PlaceError};
+use crate::partial_file::{Partial, PartialFile, PlaceError, remove_abandoned};
 use crate::reader::kind_text;
 use crate::write_error::WriteError;
 use crate::{DEPTH_MAX, EntryName, Item, Metadata};
@@ -69,8 +69,7 @@ struct Level {
 
 #[derive(Debug)]
 struct OpenFile {
-    partial: Partial,
-    fd: OwnedFd,
+    partial: PartialFile,
     name: EntryName,
     metadata: Metadata,
 }
@@ -84,6 +83,9 @@ impl TreeWriter {
     pub fn open(path: &Path, options: WriterOptions) -> Result<Self, WriteError> {
         let destination = destination::resolve(path, options.into_directory)?;
         let path = destination::top_path(path, &destination);
+        match &destination {
+            Destination::Inside(fd) | Destination::As { parent: fd, .. } => remove_abandoned(fd.as_fd()),
+        }
         Ok(Self {
             destination,
             owners: options.owners,
@@ -185,11 +187,11 @@ impl TreeWriter {
     fn begin_file(&mut self, name: EntryName, metadata: Metadata) -> Result<(), WriteError> {
         let is_top = self.levels.is_empty();
         let (directory, name) = self.place(name, false)?;
-        let made = Partial::make(directory, partial_file::create);
+        let made = PartialFile::create(directory);
         self.path.push(std::ffi::OsStr::from_bytes(name.as_bytes()));
-        let (partial, fd) = made.map_err(|source| self.write_error(source))?;
+        let partial = made.map_err(|source| self.write_error(source))?;
         self.note_top(is_top)?;
-        self.file = Some(OpenFile { partial, fd, name, metadata });
+        self.file = Some(OpenFile { partial, name, metadata });
         Ok(())
     }
 
@@ -197,7 +199,7 @@ impl TreeWriter {
         let file = self.file.as_ref().ok_or(WriteError::Malformed { what: "bytes belong to no file" })?;
         let mut rest: &[u8] = content;
         while !rest.is_empty() {
-            match rustix::io::pwrite(&file.fd, rest, offset) {
+            match rustix::io::pwrite(file.partial.fd(), rest, offset) {
                 Ok(0) => return Err(self.write_error(Errno::IO)),
                 Ok(count) => {
                     rest = rest.get(count..).unwrap_or_default();
@@ -214,11 +216,9 @@ impl TreeWriter {
     fn end_file(&mut self, size: u64) -> Result<(), WriteError> {
         let file = self.file.take().ok_or(WriteError::Malformed { what: "no file is open" })?;
         // The range after the last bytes is a hole.
-        rustix::fs::ftruncate(&file.fd, size).map_err(|source| self.write_error(source))?;
-        self.set_metadata(file.fd.as_fd(), &file.metadata)?;
-        // Some file systems report an error only on close; a local one has none to report.
-        drop(file.fd);
-        self.give_name(file.partial, &file.name)?;
+        rustix::fs::ftruncate(file.partial.fd(), size).map_err(|source| self.write_error(source))?;
+        self.set_metadata(file.partial.fd(), &file.metadata)?;
+        self.note_placed(file.partial.place(&file.name))?;
         self.path.pop();
         Ok(())
     }
@@ -242,13 +242,13 @@ impl TreeWriter {
         let times = metadata.timestamps();
         rustix::fs::utimensat(partial.directory(), temporary, &times, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(metadata_error)?;
-        self.give_name(partial, &name)?;
+        self.note_placed(partial.place(&name))?;
         self.path.pop();
         Ok(())
     }
 
-    fn give_name(&mut self, partial: Partial, name: &EntryName) -> Result<(), WriteError> {
-        partial.place(name).map_err(|error| match error {
+    fn note_placed(&mut self, placed: Result<(), PlaceError>) -> Result<(), WriteError> {
+        placed.map_err(|error| match error {
             PlaceError::Occupied(kind) => {
                 WriteError::Occupied { path: self.path.clone(), kind: kind_text(kind) }
             }
@@ -327,6 +327,9 @@ fn open_level(
             Errno::NOTDIR | Errno::LOOP => WriteError::NoDirectoryThere { path: path.to_owned() },
             source => WriteError::Open { path: path.to_owned(), source },
         })?;
+    if !is_new {
+        remove_abandoned(fd.as_fd());
+    }
     Ok(Level { fd, metadata: metadata.filter(|_| is_new), has_name: true })
 }
 

@@ -213,10 +213,17 @@ fn large_file(path: &Path) {
     fallocate(&file, FallocateFlags::empty(), 0, 256 << 20).unwrap();
 }
 
+/// Tells whether a process has a file open there, which has no name until it is whole.
+fn is_written_to(directory: &Path) -> bool {
+    let descriptors = fs::read_dir("/proc").unwrap().flatten().map(|process| process.path().join("fd"));
+    let mut open = descriptors.filter_map(|path| fs::read_dir(path).ok()).flat_map(Iterator::flatten);
+    open.any(|entry| fs::read_link(entry.path()).is_ok_and(|file| file.parent() == Some(directory)))
+}
+
 /// Waits until a file is on its way there: nothing tells the test.
 async fn begun(directory: &Path) {
     let waiting = async {
-        while !names(directory).iter().any(|name| name.starts_with(".banger-")) {
+        while !is_written_to(directory) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
@@ -226,7 +233,7 @@ async fn begun(directory: &Path) {
 /// Waits until the guest has put things right.
 async fn cleared(directory: &Path) {
     let waiting = async {
-        while !names(directory).is_empty() {
+        while is_written_to(directory) || !names(directory).is_empty() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
