@@ -76,7 +76,8 @@ impl Asked {
 pub(crate) struct TestServer {
     pub(crate) url: Url,
     asked: Arc<Mutex<Vec<Asked>>>,
-    is_tls: bool,
+    /// Its own, which no authority has signed.
+    certificate: Option<Vec<u8>>,
 }
 
 impl TestServer {
@@ -87,13 +88,14 @@ impl TestServer {
 
     /// The same over TLS.
     pub(crate) async fn tls(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        use rustls::pki_types::pem::PemObject as _;
-        let certificate = rustls::pki_types::CertificateDer::from_pem_slice(CERTIFICATE).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(KEY).unwrap();
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = rustls::ServerConfig::builder().with_no_client_auth();
-        let config = config.with_single_cert(vec![certificate], key).unwrap();
-        Self::start(Some(tokio_rustls::TlsAcceptor::from(Arc::new(config))), answer).await
+        let config = config.with_single_cert(vec![cert.der().clone()], key).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        Self { certificate: Some(cert.der().to_vec()), ..Self::start(Some(acceptor), answer).await }
     }
 
     async fn start(
@@ -104,7 +106,7 @@ impl TestServer {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}/file", listener.local_addr().unwrap()).parse().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (answer, heard, is_tls) = (Arc::new(answer), Arc::clone(&asked), tls.is_some());
+        let (answer, heard) = (Arc::new(answer), Arc::clone(&asked));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (answer, heard, tls) = (Arc::clone(&answer), Arc::clone(&heard), tls.clone());
@@ -120,15 +122,14 @@ impl TestServer {
                 });
             }
         });
-        Self { url, asked, is_tls }
+        Self { url, asked, certificate: None }
     }
 
     /// A source on this server, for somebody with little patience.
     pub(crate) fn source(&self) -> UrlSource {
         let mut options = WebOptions { connect_deadline: impatience().connect, ..WebOptions::default() };
-        if self.is_tls {
-            options.certificates = vec![reqwest::Certificate::from_pem(CERTIFICATE).unwrap()];
-        }
+        let certificate = self.certificate.iter();
+        options.certificates = certificate.map(|der| reqwest::Certificate::from_der(der).unwrap()).collect();
         let web = Web::new(self.url.clone(), options).unwrap();
         UrlSource { web, url: self.url.clone(), server: "the server".to_owned(), patience: impatience() }
     }
@@ -142,10 +143,6 @@ impl TestServer {
         self.asked().into_iter().map(|asked| asked.range.unwrap_or_default()).collect()
     }
 }
-
-/// A certificate of 127.0.0.1 and its key, of no use elsewhere.
-const CERTIFICATE: &[u8] = include_bytes!("../testdata/server.crt");
-const KEY: &[u8] = include_bytes!("../testdata/server.key");
 
 fn impatience() -> Patience {
     Patience {
