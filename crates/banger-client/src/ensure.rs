@@ -10,13 +10,11 @@
 //!                     └─ refuse
 //! ```
 
-use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::client::{Client, ClientError};
 use banger_api::{API_VERSION, DaemonInfo, ErrorCode, ShutdownQuery, route};
-use banger_sys::files::{FileError, create_private_directory};
+use banger_sys::files::create_private_directory;
 use banger_sys::lock_holder::LockHolder;
 use banger_sys::paths::Paths;
 use banger_sys::process::ProcessIdentity;
@@ -25,45 +23,9 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::VERSION;
+use crate::absent_daemon::{DAEMON_DEADLINE, EnsureError, RETRY_PAUSE};
 use crate::find::{Found, Wait, find, holder};
-use crate::spawn::{self, SpawnError, Started};
-
-/// How long a daemon may take to be ready, and to end.
-pub(crate) const DAEMON_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a running daemon may take to listen anew.
-pub(crate) const LISTEN_DEADLINE: Duration = Duration::from_secs(1);
-/// Between two tries while another command starts the daemon, or the daemon listens anew.
-pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(20);
-
-/// Why there is no daemon to speak to.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
-pub enum EnsureError {
-    #[error("cannot create the daemon's directory")]
-    RuntimeDirectory { source: FileError },
-    #[error(transparent)]
-    Spawn(SpawnError),
-    #[error("cannot connect to the daemon")]
-    Ask { source: ClientError },
-    #[error("the daemon is banger {daemon}, newer than this banger {VERSION}, and uses another API version")]
-    Newer { daemon: String },
-    #[error(
-        "the daemon is banger {daemon} and uses another API version than this banger {VERSION}; it is busy, so it was not replaced"
-    )]
-    AtWork { daemon: String },
-    #[error("the daemon (process {pid}) does not stop")]
-    DoesNotEnd { pid: u32 },
-    #[error("cannot wait for the end of the daemon (process {pid})")]
-    Watch { pid: u32, source: io::Error },
-    #[error("cannot find out which process owns the socket `{}`", socket.display())]
-    Peer { socket: PathBuf, source: io::Error },
-    #[error("cannot read the daemon's lock `{}`", path.display())]
-    Lock { path: PathBuf, source: io::Error },
-    #[error("the daemon runs as process {pid}, but does not listen on `{}`", socket.display())]
-    Lost { pid: u32, socket: PathBuf },
-    #[error("the daemon reports that it is already running, but does not listen on `{}`", socket.display())]
-    NotListening { socket: PathBuf },
-}
+use crate::spawn::{self, Started};
 
 /// What to do about a daemon that listens.
 #[derive(Debug, PartialEq, Eq)]
@@ -144,20 +106,6 @@ async fn reach(paths: &Paths, on_kept: OnKept) -> Result<Client, EnsureError> {
                 return Err(EnsureError::NotListening { socket: paths.daemon_socket() });
             }
         }
-    }
-}
-
-/// Returns whether the error means that no daemon is there.
-#[must_use]
-pub fn nobody_listens(error: &ClientError) -> bool {
-    match error {
-        ClientError::NotReachable { source, .. } => {
-            matches!(
-                source.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused
-            )
-        }
-        _ => false,
     }
 }
 

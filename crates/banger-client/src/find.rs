@@ -10,8 +10,8 @@ use banger_sys::paths::Paths;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
+use crate::absent_daemon::{DAEMON_DEADLINE, EnsureError, LISTEN_DEADLINE, RETRY_PAUSE, nobody_listens};
 use crate::client::Client;
-use crate::ensure::{DAEMON_DEADLINE, EnsureError, LISTEN_DEADLINE, RETRY_PAUSE, nobody_listens};
 
 /// What there is of a daemon.
 #[derive(Debug)]

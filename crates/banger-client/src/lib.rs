@@ -3,6 +3,7 @@
 //! terminal, and no error names a command to type: that is the user's interface.
 
 mod absence;
+mod absent_daemon;
 mod action;
 mod client;
 pub mod copy;
@@ -18,9 +19,10 @@ mod ssh;
 mod transport;
 
 pub use absence::{absence, absent_since};
+pub use absent_daemon::{EnsureError, nobody_listens};
 pub use action::Action;
 pub use client::{Client, ClientError};
-pub use ensure::{EnsureError, OnKept, end, end_lost, end_silent, ensure, nobody_listens};
+pub use ensure::{OnKept, end, end_lost, end_silent, ensure};
 pub use find::{Found, find, lost};
 pub use guest::{CONNECT_DEADLINE, GuestError, enter, hello, start};
 pub use operation::{

@@ -119,7 +119,7 @@ async fn what_makes_no_sense_is_refused_before_anything_is_asked() {
     let place = Place::new();
     for (arguments, status, sentence) in [
         (&["a", "b"][..], 2, "neither the source nor the destination is in a VM"),
-        (&["dev:a"], 2, "missing `SOURCE`"),
+        (&["dev:a"], 2, "missing `DESTINATION`"),
         (&["a", "dev:b", "test:"], 2, "sources on the host and in VMs cannot be mixed"),
         (&["Box:a", "."], 2, "`Box:a` looks like a path in a VM"),
         (&["nothing", "dev:"], 1, "there is no `nothing`"),

@@ -18,10 +18,10 @@ impl Fault for VmError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Reference(VmRefError::Missing { .. }) => ErrorCode::NotFound,
-            Self::Reference(VmRefError::Ambiguous { .. })
-            | Self::NothingToChange { .. }
-            | Self::BoundToNobody { .. }
-            | Self::KeyReused(_) => ErrorCode::BadRequest,
+            Self::Reference(VmRefError::Ambiguous { .. }) => ErrorCode::Conflict,
+            Self::NothingToChange { .. } | Self::BoundToNobody { .. } | Self::KeyReused(_) => {
+                ErrorCode::BadRequest
+            }
             Self::Denied { source: Denied::NotRunning | Denied::IsStarting | Denied::IsStopping, .. }
             | Self::Closed { .. }
             | Self::BeingDeleted { .. } => ErrorCode::NotRunning,

@@ -102,7 +102,7 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
     let table: String = errors.iter().map(line).collect();
     insta::assert_snapshot!(table, @r#"
     not_found | there is no VM `x` | {"action":"list_vms"}
-    bad_request | `1` matches several VMs: dev, test | {"action":"list_vms"}
+    conflict | `1` matches several VMs: dev, test | {"action":"list_vms"}
     not_running | VM `dev` is not running | {"action":"start_vm","vm":"dev"}
     not_running | cannot stop VM `dev`: the VM is not running | {"action":"show_vm","vm":"dev"}
     conflict | cannot start VM `dev`: the VM is already running | {"action":"run_in_vm","vm":"dev"}
