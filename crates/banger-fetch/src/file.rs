@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 
 use banger_sys::blocking::run_blocking;
+use banger_sys::id::hex;
 use sha2::{Digest as _, Sha256};
 
 use crate::chunks::{ChunkReader, chunks};
@@ -275,8 +276,7 @@ impl<T: Target> Growth<T> {
     }
 
     fn sha256(&self) -> String {
-        let digest = self.hasher.clone().finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.hasher.clone().finalize())
     }
 }
 

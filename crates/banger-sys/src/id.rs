@@ -1,4 +1,6 @@
-//! Random names: for operations, VMs and staging files.
+//! Random names: for operations, VMs and staging files; and bytes as text.
+
+use std::fmt::Write as _;
 
 /// Fills `N` bytes from the system's random generator.
 ///
@@ -15,7 +17,16 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
 /// Returns `N` random bytes in lower-case hexadecimal, 2·N characters.
 #[must_use]
 pub fn random_hex<const N: usize>() -> String {
-    random_bytes::<N>().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&random_bytes::<N>())
+}
+
+/// Returns bytes in lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

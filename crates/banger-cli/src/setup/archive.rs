@@ -5,6 +5,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use banger_sys::id::hex;
 use flate2::read::GzDecoder;
 use sha2::{Digest as _, Sha256};
 
@@ -53,7 +54,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<String, ArchiveError> {
     loop {
         let count = reader.read(&mut buffer).map_err(read)?;
         if count == 0 {
-            return Ok(hexadecimal(&digest.finalize()));
+            return Ok(hex(&digest.finalize()));
         }
         bytes += count as u64;
         if bytes > ARCHIVE_BYTES_MAX {
@@ -123,11 +124,7 @@ fn write_program(from: &mut impl Read, path: &Path) -> io::Result<()> {
 
 /// Returns a file's SHA-256.
 pub(super) fn digest_of(path: &Path) -> io::Result<String> {
-    Ok(hexadecimal(&Sha256::digest(fs::read(path)?)))
-}
-
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(hex(&Sha256::digest(fs::read(path)?)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use banger_api::{CreateVm, OperationKind, OperationState, OperationView, WaitFor};
 use banger_model::{VmEvent, VmId, VmName, VmSpec, VmState, WantedVmm, generate_name};
 use banger_store::{CreateRequest, GuestIdentity, Pending, StoreError, VmRow};
-use banger_sys::id::{random_bytes, random_hex};
+use banger_sys::id::{hex, random_bytes, random_hex};
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
@@ -248,7 +248,7 @@ fn request_key(request: &CreateVm) -> Option<RequestKey> {
     // Whoever repeats it is another process.
     let request = CreateVm { bound_to: None, ..request.clone() };
     let text = serde_json::to_vec(&request).unwrap_or_default();
-    let sha256 = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Sha256::digest(&text));
     Some(RequestKey { key, sha256 })
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use banger_sys::id::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -80,15 +81,6 @@ pub(crate) fn sha256_hex(content: &[u8]) -> String {
 pub(crate) fn stable_id(text: &str) -> [u8; 16] {
     let digest = Sha256::digest(text.as_bytes());
     std::array::from_fn(|place| digest.get(place).copied().unwrap_or(0))
-}
-
-/// Returns bytes in lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::io::{self, Read};
 use std::str::FromStr;
 
 use banger_model::Sha256;
+use banger_sys::id::hex;
 use minisign_verify::{PublicKey, Signature, StreamVerifier};
 use sha2::{Digest as _, Sha256 as Sha256Hasher};
 
 use super::error::BundleError;
-use crate::artifact::digest::hex;
 
 /// A text that is no public key of minisign.
 #[derive(Debug, thiserror::Error)]

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use banger_sys::id::hex;
 use sha2::{Digest as _, Sha256};
 
-use crate::artifact::digest::{FileRecord, hex};
+use crate::artifact::digest::FileRecord;
 
 const CHUNK_BYTES: usize = 256 << 10;
 /// Blocks of zeros of this size become holes: the block of most file systems.

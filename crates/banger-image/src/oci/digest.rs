@@ -4,11 +4,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use banger_sys::id::hex;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::text::plain;
-use crate::artifact::digest::hex;
 
 const ALGORITHM: &str = "sha256";
 const HEX_LENGTH: usize = 64;
