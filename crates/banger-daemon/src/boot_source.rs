@@ -151,6 +151,11 @@ pub enum WantedImage {
     Bare(Box<OciPull>, PullPolicy),
 }
 
+/// The disk in a VM's directory that takes the changes of `/`.
+pub(crate) const OVERLAY_DISK: &str = "overlay.ext4";
+/// The disk in a VM's directory that is `/root`.
+pub(crate) const WORK_DISK: &str = "work.ext4";
+
 /// Gets what a machine boots from.
 pub trait BootSource: Send + Sync {
     /// Makes image and kernel be there, pulling them when needed, and checks that they are whole.
@@ -161,7 +166,7 @@ pub trait BootSource: Send + Sync {
         task: &'a OperationTask,
     ) -> BoxFuture<'a, Result<BootFiles, BootSourceError>>;
 
-    /// Makes `overlay.ext4` and `work.ext4` in a VM's directory.
+    /// Makes [`OVERLAY_DISK`] and [`WORK_DISK`] in a VM's directory.
     fn make_disks<'a>(
         &'a self,
         directory: &'a Path,

@@ -15,7 +15,9 @@ use futures::future::BoxFuture;
 
 use super::kernel_check::KernelCheck;
 use super::work::{progress_of, vms_where};
-use crate::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace, PullBareError, WantedImage};
+use crate::boot_source::{
+    BootFiles, BootSource, BootSourceError, KeptInPlace, OVERLAY_DISK, PullBareError, WORK_DISK, WantedImage,
+};
 use crate::operation::OperationTask;
 use crate::program::RunningProgram;
 
@@ -164,8 +166,8 @@ impl BootSource for ImageBootSource {
         spec: &'a VmSpec,
         files: &'a BootFiles,
     ) -> BoxFuture<'a, Result<(), BootSourceError>> {
-        let overlay = directory.join("overlay.ext4");
-        let work = directory.join("work.ext4");
+        let overlay = directory.join(OVERLAY_DISK);
+        let work = directory.join(WORK_DISK);
         let (overlay_size, work_size) = (spec.overlay_disk, spec.work_disk);
         let (image, key) = (files.image.clone(), self.key.clone());
         Box::pin(async move {

@@ -22,7 +22,7 @@ use tracing::info;
 use super::rows::{Rows, advance};
 use super::undo::{Undo, UndoList};
 use super::{VmError, guest, way_out};
-use crate::boot_source::{BootFiles, BootSource, BootSourceError};
+use crate::boot_source::{BootFiles, BootSource, BootSourceError, OVERLAY_DISK, WORK_DISK};
 use crate::clock::now_ms;
 use crate::config::GuestSection;
 use crate::operation::OperationTask;
@@ -225,8 +225,8 @@ fn plan(context: &BootContext<'_>, row: &VmRow) -> MachinePlan {
     let drive = |role, path| Drive { role, path };
     let mut drives = vec![drive(DriveRole::Base, context.files.rootfs.clone())];
     drives.extend(context.files.modules.clone().map(|path| drive(DriveRole::Modules, path)));
-    drives.push(drive(DriveRole::Overlay, directory.join("overlay.ext4")));
-    drives.push(drive(DriveRole::Work, directory.join("work.ext4")));
+    drives.push(drive(DriveRole::Overlay, directory.join(OVERLAY_DISK)));
+    drives.push(drive(DriveRole::Work, directory.join(WORK_DISK)));
     MachinePlan {
         vm: row.id.clone(),
         runtime_directory: context.paths.vm_runtime(row.id.as_str()),

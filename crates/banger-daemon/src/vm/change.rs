@@ -12,6 +12,7 @@ use banger_sys::failpoint;
 use super::lifecycle::Lifecycle;
 use super::locks::VmGuard;
 use super::{VmError, view};
+use crate::boot_source::{OVERLAY_DISK, WORK_DISK};
 use crate::clock::now_ms;
 use crate::operation::OperationTask;
 
@@ -59,11 +60,11 @@ impl Lifecycle {
         // The disks first: one that is larger than its row says is as good as before.
         let directory = self.paths.vm(row.id.as_str());
         if let Some(size) = request.overlay.or(request.disk) {
-            grow(&directory.join("overlay.ext4"), size)?;
+            grow(&directory.join(OVERLAY_DISK), size)?;
             row.spec.overlay_disk = size;
         }
         if let Some(size) = request.work.or(request.disk) {
-            grow(&directory.join("work.ext4"), size)?;
+            grow(&directory.join(WORK_DISK), size)?;
             row.spec.work_disk = size;
         }
         if row.spec != before {

@@ -24,11 +24,9 @@ use super::reason::Reason;
 use super::removal::remove_directory;
 use super::rows::Rows;
 use super::{VmError, way_out};
+use crate::boot_source::{OVERLAY_DISK, WORK_DISK};
 use crate::fault::chain;
 use crate::vmm_source::VmmSource;
-
-/// The disks in a VM's directory.
-const DISKS: [&str; 2] = ["overlay.ext4", "work.ext4"];
 
 /// VMs that are looked at at the same time: a machine that takes long to end holds up nobody else.
 const AT_ONCE: usize = 16;
@@ -243,7 +241,7 @@ pub(crate) fn disks_without_vm(vms: &Path, owners: &HashSet<String>) -> Vec<Path
     let directories = fs::read_dir(vms).into_iter().flatten().flatten().map(|entry| entry.path());
     let is_owned =
         |path: &Path| path.file_name().is_some_and(|name| owners.contains(name.to_string_lossy().as_ref()));
-    let has_disk = |path: &Path| DISKS.iter().any(|disk| path.join(disk).exists());
+    let has_disk = |path: &Path| [OVERLAY_DISK, WORK_DISK].iter().any(|disk| path.join(disk).exists());
     directories.filter(|path| has_disk(path) && !is_owned(path)).collect()
 }
 
