@@ -177,7 +177,9 @@ pub trait BootSource: Send + Sync {
 
 #[cfg(test)]
 mod tests {
-    use banger_image::{Kind, OciSource};
+    use banger_image::OciSource;
+
+    use banger_model::ArtifactKind;
 
     use super::*;
 
@@ -191,7 +193,7 @@ mod tests {
         let source: OciSource = "gz".parse().unwrap();
         let pull = Box::new(OciPull::of(source, "gz".parse().unwrap(), "debian-12".parse().unwrap()));
         let bare = |when| WantedImage::Bare(pull.clone(), when);
-        let (name, kind) = (|| "gz".to_owned(), Kind::Image);
+        let (name, kind) = (|| "gz".to_owned(), ArtifactKind::Image);
         let other = PullError::OtherSource {
             name: name(),
             origin: "docker-archive:/gz.tar (sha256:ab)".to_owned(),

@@ -28,7 +28,7 @@ pub use apt::{AptError, PackageSources};
 pub use artifact::digest::FileRecord;
 pub use artifact::linked_file::LinkedFile;
 pub use artifact::store::{Listing, Store, StoreError};
-pub use artifact::{Artifact, Kind, Manifest};
+pub use artifact::{Artifact, Manifest};
 pub use bounded::read_text;
 pub use bundle::{
     BundleError, BundleFetchError, BundleLocation, BundleLocationError, BundlePull, BundlePullError,

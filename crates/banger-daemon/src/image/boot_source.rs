@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_image::{
-    AuthorizedKey, Hold, ImageService, Kernel, Kind, Progress, PullError, PullRules, StoreError,
-    make_overlay_disk, make_work_disk,
+    AuthorizedKey, Hold, ImageService, Kernel, Progress, PullError, PullRules, StoreError, make_overlay_disk,
+    make_work_disk,
 };
-use banger_model::{ImageName, KernelName, PullPolicy, VmSpec};
+use banger_model::{ArtifactKind, ImageName, KernelName, PullPolicy, VmSpec};
 use banger_store::Store;
 use banger_sys::paths::Paths;
 use banger_vmm::KernelFiles;
@@ -77,7 +77,7 @@ impl ImageBootSource {
         let (kernel, hold) = found.map_err(BootSourceError::Pull)?;
         let checked = self.check(&kernel).await?;
         checked.map(|()| (kernel, hold)).map_err(|source| {
-            let (kind, name) = (Kind::Kernel, name.to_string());
+            let (kind, name) = (ArtifactKind::Kernel, name.to_string());
             BootSourceError::Pull(PullError::Local { kind, name, source })
         })
     }

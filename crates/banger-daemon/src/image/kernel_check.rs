@@ -8,7 +8,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use banger_image::{FileRecord, Kernel, Kind, StoreError};
+use banger_image::{FileRecord, Kernel, StoreError};
+use banger_model::ArtifactKind;
 
 use crate::file_identity::FileIdentity;
 
@@ -26,7 +27,7 @@ impl KernelCheck {
         for path in [kernel.vmlinux(), kernel.initramfs()].into_iter().chain(compressed) {
             let name = || kernel.manifest.name.to_string();
             let unreadable = |source| StoreError::ReadFile {
-                kind: Kind::Kernel,
+                kind: ArtifactKind::Kernel,
                 name: name(),
                 path: path.clone(),
                 source,
@@ -37,7 +38,7 @@ impl KernelCheck {
                 continue;
             }
             if Some(&FileRecord::of_content(file).map_err(unreadable)?) != recorded(kernel, &path) {
-                return Err(StoreError::WrongContent { kind: Kind::Kernel, name: name(), path });
+                return Err(StoreError::WrongContent { kind: ArtifactKind::Kernel, name: name(), path });
             }
             self.seen().insert(path, identity);
         }
@@ -57,7 +58,7 @@ fn recorded<'a>(kernel: &'a Kernel, path: &Path) -> Option<&'a FileRecord> {
 mod tests {
     use std::fs;
 
-    use banger_model::{ArtifactKind, Hint};
+    use banger_model::Hint;
 
     use super::*;
 

@@ -8,10 +8,10 @@ use banger_api::{
     OperationView, PullRequest,
 };
 use banger_image::{
-    ImageService, ImportError, ImportRequest, Kernel, KernelEntry, KernelImport, Kind, PullError, Replace,
+    ImageService, ImportError, ImportRequest, Kernel, KernelEntry, KernelImport, PullError, Replace,
     StoreError,
 };
-use banger_model::{ImageName, KernelName, NameError, VmName};
+use banger_model::{ArtifactKind, ImageName, KernelName, NameError, VmName};
 use banger_store::Store;
 
 use super::work::{progress_of, vms_where, warn_damaged};
@@ -137,7 +137,7 @@ impl KernelOperations {
     pub fn pull(&self, request: &PullRequest) -> Result<OperationView, KernelOperationError> {
         let name = request.name.clone();
         let Some(entry) = self.entry(&name) else {
-            let (kind, name) = (Kind::Kernel, name.to_string());
+            let (kind, name) = (ArtifactKind::Kernel, name.to_string());
             return Err(KernelOperationError::Pull(PullError::NotInCatalog { kind, name }));
         };
         let description = entry.description.clone();

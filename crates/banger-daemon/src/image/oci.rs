@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_api::{CreateVm, OperationKind, OperationView, PruneCache, PrunedCache, PullImage};
-use banger_image::{
-    ArchiveInput, Kind, OciPull, OciSource, PlainHttp, Prune, PullError, Replace, kernel_catalog,
-};
-use banger_model::{ImageName, KernelName};
+use banger_image::{ArchiveInput, OciPull, OciSource, PlainHttp, Prune, PullError, Replace, kernel_catalog};
+use banger_model::{ArtifactKind, ImageName, KernelName};
 
 use super::error::ImageOperationError;
 use super::images::{ImageOperations, get_kernel};
@@ -146,7 +144,7 @@ fn oci_pull(request: &PullImage, kernel: KernelName) -> Result<OciPull, ImageOpe
 }
 
 fn unknown(name: String) -> ImageOperationError {
-    ImageOperationError::Pull(PullError::NotInCatalog { kind: Kind::Kernel, name })
+    ImageOperationError::Pull(PullError::NotInCatalog { kind: ArtifactKind::Kernel, name })
 }
 
 #[cfg(test)]

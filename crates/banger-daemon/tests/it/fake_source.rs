@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use banger_daemon::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace, WantedImage};
 use banger_daemon::operation::OperationTask;
-use banger_image::{Image, Kind, PullError};
-use banger_model::{ImageName, KernelName, VmSpec};
+use banger_image::{Image, PullError};
+use banger_model::{ArtifactKind, ImageName, KernelName, VmSpec};
 use banger_sys::files::FileError;
 use banger_vmm::KernelFiles;
 use futures::future::BoxFuture;
@@ -67,7 +67,7 @@ impl FakeSource {
     }
 }
 
-fn not_in_catalog(kind: Kind, name: &str) -> BootSourceError {
+fn not_in_catalog(kind: ArtifactKind, name: &str) -> BootSourceError {
     BootSourceError::Pull(PullError::NotInCatalog { kind, name: name.to_owned() })
 }
 
@@ -94,10 +94,10 @@ impl BootSource for FakeSource {
                 return Err(disk_full(&self.directory));
             }
             if !["debian-bookworm", "mine"].contains(&image.as_str()) {
-                return Err(not_in_catalog(Kind::Image, image.as_str()));
+                return Err(not_in_catalog(ArtifactKind::Image, image.as_str()));
             }
             if let Some(kernel) = kernel.filter(|kernel| kernel.as_str() != "debian-12") {
-                return Err(not_in_catalog(Kind::Kernel, kernel.as_str()));
+                return Err(not_in_catalog(ArtifactKind::Kernel, kernel.as_str()));
             }
             Ok(self.files(image, kernel))
         })

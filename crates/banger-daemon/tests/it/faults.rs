@@ -10,8 +10,8 @@ use banger_daemon::operation::Cancelled;
 use banger_daemon::vm::{Ending, GuestError, GuestFailure, VmError};
 use banger_daemon::vmm_source::NoVmm;
 use banger_guest::AgentError;
-use banger_image::{Kind, PullError};
-use banger_model::{Denied, EndCause, Hint, VmName, VmRefError};
+use banger_image::PullError;
+use banger_model::{ArtifactKind, Denied, EndCause, Hint, VmName, VmRefError};
 use banger_store::StoreError;
 use banger_sys::files::FileError;
 use banger_vmm::selection::ChoiceError;
@@ -58,7 +58,7 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
         VmError::BeingDeleted { name: name() },
         VmError::Store(StoreError::NameTaken { name: name() }),
         VmError::Vmm(NoVmm(ChoiceError::NoFirecracker)),
-        pull(PullError::NotInCatalog { kind: Kind::Image, name: "x".to_owned() }),
+        pull(PullError::NotInCatalog { kind: ArtifactKind::Image, name: "x".to_owned() }),
         VmError::BootSource(BootSourceError::File(FileError::Write { path: "/d".into(), source: full() })),
         VmError::BootSource(BootSourceError::AgentMissing { path: "/bin/banger-agent".into() }),
         launch(StartError::Missing { program: "passt", package: "passt" }),
@@ -144,9 +144,9 @@ fn what_left_something_behind_is_not_called_cancelled() {
 
 #[test]
 fn a_pull_that_was_done_before_says_how_to_do_it_again() {
-    let again = PullError::AlreadyPulled { kind: Kind::Kernel, name: "debian-12".to_owned() };
+    let again = PullError::AlreadyPulled { kind: ArtifactKind::Kernel, name: "debian-12".to_owned() };
     let body = KernelOperationError::Pull(again).to_body();
     assert_eq!(body.code, banger_api::ErrorCode::AlreadyExists);
     assert_eq!(body.message, "the kernel `debian-12` is already pulled");
-    assert_eq!(body.hint, Some(Hint::PullAgain { kind: Kind::Kernel, name: "debian-12".to_owned() }));
+    assert_eq!(body.hint, Some(Hint::PullAgain { kind: ArtifactKind::Kernel, name: "debian-12".to_owned() }));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use banger_model::ArtifactKind as Kind;
+use banger_model::ArtifactKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,7 +18,7 @@ pub trait Manifest: Serialize + DeserializeOwned + Clone + Send + 'static {
     /// The kind's names.
     type Name: Clone + std::fmt::Display + std::str::FromStr + Eq + std::hash::Hash + Send + Sync + 'static;
     /// Which kind it is.
-    const KIND: Kind;
+    const KIND: ArtifactKind;
     /// The version that this crate writes; it reads all older ones.
     const FORMAT_VERSION: u32;
     /// May it be replaced while VMs use it? Their next start then takes the new one.

@@ -5,5 +5,5 @@ pub(crate) mod linked_file;
 mod manifest;
 pub(crate) mod store;
 
-pub use manifest::{Artifact, Kind, Manifest};
+pub use manifest::{Artifact, Manifest};
 pub(crate) use manifest::{MANIFEST_FILE, manifest_bytes, record_files};

@@ -7,12 +7,13 @@ use std::marker::PhantomData;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use banger_model::ArtifactKind;
 use banger_sys::files::{is_staging, remove_any};
 use rustix::fs::{Mode, OFlags, openat};
 use serde::Deserialize;
 
 use crate::artifact::digest::FileRecord;
-use crate::artifact::{Artifact, Kind, MANIFEST_FILE, Manifest};
+use crate::artifact::{Artifact, MANIFEST_FILE, Manifest};
 
 /// Why a local kernel or image cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +22,7 @@ pub enum StoreError {
     #[error("cannot list the {kind}s in `{}`", path.display())]
     List {
         /// Kernels or images.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Where they are.
         path: PathBuf,
         /// Why.
@@ -31,7 +32,7 @@ pub enum StoreError {
     #[error("cannot read the {kind} manifest `{}`", path.display())]
     ReadManifest {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// The manifest.
         path: PathBuf,
         /// Why.
@@ -41,7 +42,7 @@ pub enum StoreError {
     #[error("the {kind} manifest `{}` is damaged", path.display())]
     DamagedManifest {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Whose.
         name: String,
         /// The manifest.
@@ -53,7 +54,7 @@ pub enum StoreError {
     #[error("the {kind} manifest `{}` has format {version}, but this banger supports {known}", path.display())]
     NewerManifest {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// The manifest.
         path: PathBuf,
         /// Its format.
@@ -65,7 +66,7 @@ pub enum StoreError {
     #[error("the {kind} manifest `{}` belongs to `{found}`", path.display())]
     OtherName {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// The directory's name.
         name: String,
         /// The manifest.
@@ -77,7 +78,7 @@ pub enum StoreError {
     #[error("cannot read `{}` of the {kind} `{name}`", path.display())]
     ReadFile {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Whose.
         name: String,
         /// The file.
@@ -89,7 +90,7 @@ pub enum StoreError {
     #[error("`{}` of the {kind} `{name}` has {found} bytes instead of {expected}", path.display())]
     WrongSize {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Whose.
         name: String,
         /// The file.
@@ -103,7 +104,7 @@ pub enum StoreError {
     #[error("`{}` of the {kind} `{name}` has changed since it was registered", path.display())]
     LinkedFileChanged {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Whose.
         name: String,
         /// The file.
@@ -113,7 +114,7 @@ pub enum StoreError {
     #[error("cannot find `{}`, which the {kind} `{name}` was registered with", path.display())]
     LinkedFileMissing {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Whose.
         name: String,
         /// The file.
@@ -125,7 +126,7 @@ pub enum StoreError {
     #[error("`{}` of the {kind} `{name}` is damaged: its sha256 differs", path.display())]
     WrongContent {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Whose.
         name: String,
         /// The file.

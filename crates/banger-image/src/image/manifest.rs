@@ -3,11 +3,11 @@
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use banger_model::{ImageName, KernelName};
+use banger_model::{ArtifactKind, ImageName, KernelName};
 
 use crate::artifact::digest::FileRecord;
 use crate::artifact::linked_file::LinkedFile;
-use crate::artifact::{Artifact, Kind, Manifest};
+use crate::artifact::{Artifact, Manifest};
 use crate::image::authorized_key::KeyFingerprint;
 use crate::image::home_source::HomeSource;
 use crate::image::process::ImageProcess;
@@ -88,7 +88,7 @@ impl ImageManifest {
 
 impl Manifest for ImageManifest {
     type Name = ImageName;
-    const KIND: Kind = Kind::Image;
+    const KIND: ArtifactKind = ArtifactKind::Image;
     const FORMAT_VERSION: u32 = 2;
     const CAN_CHANGE_UNDER_VMS: bool = false;
 

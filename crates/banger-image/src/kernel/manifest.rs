@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use banger_model::KernelName;
+use banger_model::{ArtifactKind, KernelName};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::digest::FileRecord;
-use crate::artifact::{Artifact, Kind, Manifest};
+use crate::artifact::{Artifact, Manifest};
 
 /// Compressed kernel; may be absent.
 pub(crate) const VMLINUZ: &str = "vmlinuz";
@@ -57,7 +57,7 @@ fn is_yes(value: &bool) -> bool {
 
 impl Manifest for KernelManifest {
     type Name = KernelName;
-    const KIND: Kind = Kind::Kernel;
+    const KIND: ArtifactKind = ArtifactKind::Kernel;
     const FORMAT_VERSION: u32 = 2;
     const CAN_CHANGE_UNDER_VMS: bool = true;
 

@@ -3,10 +3,9 @@
 use std::error::Error;
 use std::io;
 
-use banger_model::{BelowFloor, VmName};
+use banger_model::{ArtifactKind, BelowFloor, VmName};
 use banger_sys::files::FileError;
 
-use crate::artifact::Kind;
 use crate::artifact::store::StoreError;
 use crate::bundle::BundlePullError;
 use crate::image::{FinishError, ImageBuildError, PromoteError};
@@ -20,7 +19,7 @@ pub enum PullError {
     #[error("the {kind} `{name}` is neither local nor in the catalog")]
     NotInCatalog {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Its name.
         name: String,
     },
@@ -28,7 +27,7 @@ pub enum PullError {
     #[error("the {kind} `{name}` is already pulled")]
     AlreadyPulled {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Its name.
         name: String,
     },
@@ -38,7 +37,7 @@ pub enum PullError {
     )]
     NameTaken {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Its name.
         name: String,
     },
@@ -46,7 +45,7 @@ pub enum PullError {
     #[error("there is no local {kind} `{name}`")]
     NotHere {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Its name.
         name: String,
     },
@@ -54,7 +53,7 @@ pub enum PullError {
     #[error("the {kind} `{name}` is used by {}", list(vms))]
     InUse {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Its name.
         name: String,
         /// Who.
@@ -64,7 +63,7 @@ pub enum PullError {
     #[error("cannot tell which VMs use the {kind} `{name}`")]
     Users {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Its name.
         name: String,
         /// Why.
@@ -74,7 +73,7 @@ pub enum PullError {
     #[error("cannot remove the {kind} `{name}`")]
     Remove {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Its name.
         name: String,
         /// Why.
@@ -84,7 +83,7 @@ pub enum PullError {
     #[error("cannot use the local {kind} `{name}`")]
     Local {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Its name.
         name: String,
         /// Why.
@@ -94,7 +93,7 @@ pub enum PullError {
     #[error("cannot start to pull the {kind} `{name}`")]
     TooLittleSpace {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Its name.
         name: String,
         /// What is free, and what must be.
@@ -104,7 +103,7 @@ pub enum PullError {
     #[error("the disk filled up while the {kind} `{name}` was pulled")]
     DiskFull {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Its name.
         name: String,
         /// What could not be written.
@@ -216,7 +215,7 @@ pub enum PullError {
     #[error("cannot publish the {kind} `{name}`")]
     Publish {
         /// Kernel or image.
-        kind: Kind,
+        kind: ArtifactKind,
         /// Its name.
         name: String,
         /// Why.

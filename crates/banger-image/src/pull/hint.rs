@@ -1,10 +1,9 @@
 //! What helps against an error of a pull, or against a damaged kernel or image, where that is known. It
 //! stands above the store because it depends on the catalog: what nobody can pull must be brought again.
 
-use banger_model::Hint;
+use banger_model::{ArtifactKind, Hint};
 
 use super::error::PullError;
-use crate::artifact::Kind;
 use crate::artifact::store::StoreError;
 use crate::kernel::kernel_catalog;
 use crate::oci::is_of_registry;
@@ -67,10 +66,10 @@ impl StoreError {
 }
 
 /// What makes a damaged one good again: what nobody can pull must be brought again.
-fn cure(kind: Kind, name: &str) -> Hint {
+fn cure(kind: ArtifactKind, name: &str) -> Hint {
     let is_brought = match kind {
-        Kind::Kernel => kernel_catalog().iter().all(|entry| entry.name.as_str() != name),
-        Kind::Image => false,
+        ArtifactKind::Kernel => kernel_catalog().iter().all(|entry| entry.name.as_str() != name),
+        ArtifactKind::Image => false,
     };
     let name = name.to_owned();
     if is_brought { Hint::ImportAgain { kind, name } } else { Hint::PullAgain { kind, name } }

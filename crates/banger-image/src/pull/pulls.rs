@@ -8,7 +8,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use banger_model::{DiskFloor, VmName};
+use banger_model::{ArtifactKind, DiskFloor, VmName};
 use banger_sys::blocking::run_blocking;
 use banger_sys::files::{StagedDirectory, create_private_directory};
 use banger_sys::full_disk::ran_out_of_space;
@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use super::error::PullError;
 use super::removal::Removal;
 use crate::artifact::store::Store;
-use crate::artifact::{Artifact, Kind, Manifest};
+use crate::artifact::{Artifact, Manifest};
 use crate::limits::check_floor;
 
 /// What a pull does with a kernel or image that is there already.
@@ -236,7 +236,7 @@ impl<M: Manifest> Pulls<M> {
 }
 
 /// Says it plainly when a failure means a full disk.
-fn disk_full<N: std::fmt::Display>(kind: Kind, name: &N, error: PullError) -> PullError {
+fn disk_full<N: std::fmt::Display>(kind: ArtifactKind, name: &N, error: PullError) -> PullError {
     if ran_out_of_space(&error) {
         PullError::DiskFull { kind, name: name.to_string(), source: Box::new(error) }
     } else {

@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
+use banger_model::ArtifactKind;
 use banger_sys::blocking::run_blocking;
 use banger_sys::files::remove_whole;
 use banger_sys::keyed_lock::{AloneGuard, KeyedGuard};
 
 use super::error::PullError;
-use crate::artifact::Kind;
 
 /// A kernel or image that nobody pulls and no machine is started from: it can be removed. Dropped, it stays.
 #[derive(Debug)]
 pub struct Removal {
-    pub(super) kind: Kind,
+    pub(super) kind: ArtifactKind,
     pub(super) name: String,
     pub(super) place: PathBuf,
     pub(super) guards: (KeyedGuard, AloneGuard),

@@ -1,11 +1,10 @@
 //! Images that are asked for by where they come from: what is here of that source is used, what is not is pulled, once for
 //! all who ask at the same time.
 
-use banger_model::{ImageName, PullPolicy};
+use banger_model::{ArtifactKind, ImageName, PullPolicy};
 
 use super::oci::OCI_BYTES_NEEDED;
 use super::{Hold, ImageService};
-use crate::artifact::Kind;
 use crate::image::Image;
 use crate::oci::{OciPull, place_of};
 use crate::progress::Progress;
@@ -26,7 +25,7 @@ impl ImageService {
             PullPolicy::Missing => {}
             PullPolicy::Always => drop(self.pull_image(name, Replace::Always, progress).await?),
             PullPolicy::Never if self.images.usable(name)?.is_none() => {
-                return Err(PullError::NotHere { kind: Kind::Image, name: name.to_string() });
+                return Err(PullError::NotHere { kind: ArtifactKind::Image, name: name.to_string() });
             }
             PullPolicy::Never => {}
         }
@@ -52,7 +51,7 @@ impl ImageService {
                 (Some(name), PullPolicy::Missing | PullPolicy::Never) => name,
                 (None, PullPolicy::Never) => {
                     let name = wanted.source.to_string();
-                    return Err(PullError::NotHere { kind: Kind::Image, name });
+                    return Err(PullError::NotHere { kind: ArtifactKind::Image, name });
                 }
                 (None, PullPolicy::Missing | PullPolicy::Always) if wanted.is_named_by_archive => {
                     named = Some(self.named_by_archive(wanted, progress).await?);

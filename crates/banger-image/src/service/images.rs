@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use banger_model::ImageName;
+use banger_model::{ArtifactKind, ImageName};
 use banger_sys::blocking::run_blocking;
 
 use super::{Hold, ImageService};
-use crate::artifact::Kind;
 use crate::bundle::BundlePull;
 use crate::catalog::EntrySource;
 use crate::image::{Image, is_stale as is_seed_stale, refresh_work_seed};
@@ -107,7 +106,7 @@ impl ImageService {
             Box::pin(async move {
                 let name_text = name.to_string();
                 let Some(entry) = self.image_catalog.iter().find(|entry| entry.name == name) else {
-                    return Err(PullError::NotInCatalog { kind: Kind::Image, name: name_text });
+                    return Err(PullError::NotInCatalog { kind: ArtifactKind::Image, name: name_text });
                 };
                 match &entry.source {
                     EntrySource::Debian(recipe) => {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use banger_model::KernelName;
+use banger_model::{ArtifactKind, KernelName};
 use banger_sys::blocking::run_blocking;
 
 use super::{Hold, ImageService, KERNEL_BYTES_NEEDED};
-use crate::artifact::Kind;
 use crate::kernel::{Kernel, KernelImport, is_stale, refresh_initramfs};
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Removal, Replace};
@@ -113,7 +112,7 @@ impl ImageService {
         let held = self.kernels.lock(&name).await;
         // Another caller may have done it, or replaced the kernel.
         let Some(kernel) = self.kernels.usable(&name)? else {
-            return Err(PullError::NotInCatalog { kind: Kind::Kernel, name: name.to_string() });
+            return Err(PullError::NotInCatalog { kind: ArtifactKind::Kernel, name: name.to_string() });
         };
         progress.stage("refresh initramfs", name.to_string());
         let agent = Arc::clone(&self.agent);
@@ -133,7 +132,7 @@ impl ImageService {
             Box::pin(async move {
                 let name_text = name.to_string();
                 let Some(entry) = self.kernel_catalog.iter().find(|entry| entry.name == name) else {
-                    return Err(PullError::NotInCatalog { kind: Kind::Kernel, name: name_text });
+                    return Err(PullError::NotInCatalog { kind: ArtifactKind::Kernel, name: name_text });
                 };
                 let built = self.kernel_source.build(entry, staged, progress).await;
                 built.map_err(|source| PullError::Kernel { name: name_text, source })

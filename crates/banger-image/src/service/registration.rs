@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use banger_model::ImageName;
+use banger_model::{ArtifactKind, ImageName};
 use banger_sys::blocking::run_blocking;
 
 use super::ImageService;
-use crate::artifact::Kind;
 use crate::image::{Image, ImageRegistration, PromoteError, Source, copy_registered};
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Replace, Successor};
@@ -55,7 +54,7 @@ impl ImageService {
     pub async fn promote_image(&self, name: &ImageName, progress: &Progress) -> Result<Image, PullError> {
         let held = self.images.lock(name).await;
         let Some(image) = self.images.usable(name)? else {
-            return Err(PullError::NotHere { kind: Kind::Image, name: name.to_string() });
+            return Err(PullError::NotHere { kind: ArtifactKind::Image, name: name.to_string() });
         };
         let failed = |source| PullError::Promote { name: name.to_string(), source };
         if matches!(image.manifest.source, Source::Managed(_)) {
