@@ -1,7 +1,9 @@
 //! Builders of the files that tests work with.
 
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use banger_ext4::{EntryKind, Ext4Writer, Journal, Metadata};
 use banger_sys::files::StagedDirectory;
@@ -23,6 +25,25 @@ pub(crate) fn other_key() -> AuthorizedKey {
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEMuwPlZVPWKyjUsxXKVahXpfcagQp8DrkixgcpGx5us ada@new"
         .parse()
         .unwrap()
+}
+
+/// Runs an ignored test of this crate in a process of its own, and ends that by SIGKILL once it has printed the words.
+pub(crate) fn kill_when_it_prints<'a>(
+    words: &str,
+    test: &str,
+    variables: impl IntoIterator<Item = (&'a str, &'a OsStr)>,
+) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .envs(variables)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let has_printed = lines.any(|line| line.unwrap().contains(words));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(has_printed, "the process ended before it printed `{words}`");
 }
 
 /// Writes the root of an image: a `/root` with a dot file, and something beside it.

@@ -1,7 +1,5 @@
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +24,7 @@ use crate::oci::local::ArchiveInput;
 use crate::oci::test_layers::Tar;
 use crate::oci::unpack::FETCHES_MAX;
 use crate::pull_rules::PullRules;
-use crate::test_files::key;
+use crate::test_files::{key, kill_when_it_prints};
 use crate::{ImageService, PullError, Replace};
 
 fn service(home: &Path) -> Arc<ImageService> {
@@ -375,19 +373,10 @@ async fn after_a_pull_that_was_killed_the_next_goes_on_and_no_directory_is_left(
     let home = tempfile::tempdir().unwrap();
     let given = format!("{}|{}", home.path().display(), fake.host);
     let killed = tokio::task::spawn_blocking(move || {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "oci::pull::tests::pull_until_killed", "--ignored", "--nocapture"])
-            .env(KILLED, given)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let is_half_way = lines.any(|line| line.unwrap().contains(HALF_WAY));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        is_half_way
+        let variables = [(KILLED, given.as_ref())];
+        kill_when_it_prints(HALF_WAY, "oci::pull::tests::pull_until_killed", variables);
     });
-    assert!(killed.await.unwrap(), "the process ended before its pull was half-way");
+    killed.await.unwrap();
     let images = home.path().join("state/images");
     assert!(names(&images).iter().any(|name| is_staging(name)), "it was killed in the middle");
     let service = service(home.path());

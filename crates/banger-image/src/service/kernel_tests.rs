@@ -2,10 +2,8 @@
 //! package comes from a test.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::pin::pin;
-use std::process::{Command, Stdio};
 use std::sync::Barrier as ThreadBarrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -21,6 +19,7 @@ use crate::kernel::test_trees::{TestRoot, deb};
 use crate::kernel::{FetchPackage, KernelBuildError};
 use crate::progress::Progress;
 use crate::pull::Replace;
+use crate::test_files::kill_when_it_prints;
 
 /// A package that is there at once, or when a test says so.
 struct Package {
@@ -280,17 +279,11 @@ const STAGES: [&str; 8] = [
 /// Ends a process by SIGKILL whose pull of the kernel has come to this stage.
 fn kill_at(kernels: &Kernels, stage: &str) {
     let values = [kernels.home.path().as_os_str(), kernels.package.file.as_os_str(), stage.as_ref()];
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "service::kernel_tests::pull_until_killed", "--ignored", "--nocapture"])
-        .envs(KILLED.into_iter().zip(values))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let is_there = lines.any(|line| line.unwrap().contains(REACHED));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(is_there, "the process ended before `{stage}`");
+    kill_when_it_prints(
+        &format!("{REACHED} {stage}"),
+        "service::kernel_tests::pull_until_killed",
+        KILLED.into_iter().zip(values),
+    );
 }
 
 #[tokio::test]
@@ -300,7 +293,7 @@ async fn pull_until_killed() {
     let (_package, service) = service_at(Path::new(&home), package.into(), 1);
     let progress = Progress::new(move |now| {
         if stage.to_str() == Some(now.name) {
-            println!("{REACHED}");
+            println!("{REACHED} {}", now.name);
             loop {
                 std::thread::park();
             }

@@ -1,7 +1,5 @@
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -19,7 +17,7 @@ use crate::kernel::KernelBuildError;
 use crate::progress::Progress;
 use crate::pull::Build;
 use crate::pull::Replace;
-use crate::test_files::{key, other_key, write_rootfs};
+use crate::test_files::{key, kill_when_it_prints, other_key, write_rootfs};
 
 /// Makes small kernels and images. Each build takes one permit, so a test decides when builds go on.
 struct Fake {
@@ -320,17 +318,7 @@ const HALF_WAY: &str = "half-way through the pull";
 
 /// Ends a process by SIGKILL whose pull of the kernel has written a part of it.
 fn kill_in_the_middle_of_a_pull(home: &Path) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "service::tests::pull_until_killed", "--ignored", "--nocapture"])
-        .env(KILLED_HOME, home)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let is_half_way = lines.any(|line| line.unwrap().contains(HALF_WAY));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(is_half_way, "the process ended before its pull began");
+    kill_when_it_prints(HALF_WAY, "service::tests::pull_until_killed", [(KILLED_HOME, home.as_os_str())]);
 }
 
 #[tokio::test]
