@@ -28,6 +28,7 @@ use crate::streamed_source::{Stream, StreamedSource, open_pipe};
 
 /// How much may be written before the free space is looked at again.
 const LOOK_BYTES: u64 = 64 << 20;
+
 /// Why an archive that comes as a stream cannot be pulled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiveInputError {
@@ -69,9 +70,7 @@ impl ArchiveInputError {
                     format!("podman save --format oci-archive app | banger image pull {prefix}- --name app")
                 }
             }),
-            Self::Empty { .. } => {
-                Some("the command before the pipe has probably failed; see what it said".to_owned())
-            }
+            Self::Empty { .. } => Some(hint::EMPTY_PIPE.to_owned()),
             Self::Room { .. } => hint::words(&Hint::FreeSpace),
             Self::NoArchive { .. } | Self::Read { .. } | Self::Write { .. } => None,
         }

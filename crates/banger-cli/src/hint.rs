@@ -2,6 +2,9 @@
 
 use banger_model::Hint;
 
+/// What to do about a pipe through which nothing has come.
+pub(crate) const EMPTY_PIPE: &str = "the command before the pipe has probably failed; see what it said";
+
 /// Returns what a user of the command line is told; `None` for what only a newer version knows.
 pub(crate) fn words(hint: &Hint) -> Option<String> {
     Some(match hint {

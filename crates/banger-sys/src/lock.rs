@@ -41,9 +41,7 @@ impl FileLock {
             }
         }
     }
-}
 
-impl FileLock {
     /// Replaces the content of the locked file.
     ///
     /// # Errors

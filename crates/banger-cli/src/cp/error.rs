@@ -4,6 +4,7 @@ use banger_client::copy::CopyError;
 use banger_model::count;
 
 use crate::error::{CliError, Kind};
+use crate::hint::EMPTY_PIPE;
 use crate::signals::Stop;
 
 impl From<CopyError> for CliError {
@@ -44,7 +45,7 @@ impl From<StreamError> for CliError {
         let hint = match error {
             StreamError::InputTerminal => "tar c FILE | banger cp - VM:DIRECTORY",
             StreamError::OutputTerminal => "banger cp VM:PATH - >FILE.tar",
-            StreamError::Empty => "the command before the pipe has probably failed; see what it said",
+            StreamError::Empty => EMPTY_PIPE,
         };
         Self::failed(error).with_hint(hint.to_owned())
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use banger_api::{CheckOutcome, CheckView};
-use banger_image::{BUILD_DIRECTORY, PackageSources, has_sub_ids};
+use banger_image::{BUILD_DIRECTORY, ImageBuildError, PackageSources, has_sub_ids};
 use banger_model::{DiskFloor, DiskRoom, Hint};
 use banger_sys::host::{DiskSpace, disk_space, try_user_namespaces};
 use banger_sys::id::random_hex;
@@ -113,10 +113,9 @@ fn sub_ids(facts: &Facts) -> CheckView {
         (true, _) => check(NAME, CheckOutcome::Pass, "not needed by root"),
         (false, true) => check(NAME, CheckOutcome::Pass, "in `/etc/subuid` and `/etc/subgid`"),
         (false, false) => {
-            let fix = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER";
             let detail =
                 "this user has none in `/etc/subuid` and `/etc/subgid`: Debian images cannot be built";
-            of_build(facts, NAME, detail, Some(Hint::on_host(fix)))
+            of_build(facts, NAME, detail, ImageBuildError::NoSubordinateIds.hint())
         }
     }
 }
