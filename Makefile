@@ -17,7 +17,13 @@ SMOKE = BANGER_BIN_DIR=$(CURDIR)/$(BIN) BANGER_SMOKE_JOBS=$(JOBS) BANGER_SMOKE_S
 # What judges the API's document, in an environment of its own: all versions, of what these need as well.
 PYTHON_TOOLS := crates/banger-daemon/tests/requirements.txt
 
-.PHONY: help setup setup-tests python-tools setup-fuzz fuzz-tool build run test smoke smoke-list bench bench-check bench-images fuzz-short soak deny-tool lint clean
+# The tests that boot real guests, by their targets, and the targets of all others. Both lanes select the whole workspace, so that
+# one build serves them; tests/architecture holds that no target is in neither.
+GUEST_TESTS := --test guests --test contract
+CRATE_TESTS := --lib --bins --test it --test crates --test modules
+TEST = BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) test --quiet --locked --workspace
+
+.PHONY: help setup setup-tests python-tools setup-fuzz fuzz-tool build run test test-guests test-crates smoke smoke-list bench bench-check bench-images fuzz-short soak deny-tool lint clean
 
 help: ## Shows this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
@@ -55,7 +61,15 @@ run: build ## Shows what it is about: one command in a real guest
 	@$(BIN)/banger vm run --rm -- sh -c 'uname -a && cat /etc/os-release'
 
 test: setup-tests python-tools build ## Runs all tests, those with real guests among them
-	@BANGER_BIN_DIR=$(CURDIR)/$(BIN) $(CARGO) test --quiet --locked --workspace
+	@$(TEST) --no-run
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=line test-guests test-crates
+
+test-guests:
+	@$(TEST) $(GUEST_TESTS)
+
+# Many of these wait for a deadline or another process: twice as many threads as cores, and beside the guests.
+test-crates:
+	@RUST_TEST_THREADS=$$((2 * $$(nproc))) $(TEST) --no-fail-fast $(CRATE_TESTS)
 
 smoke: setup-tests build ## Runs the scenarios with real guests [JOBS=n] [SCENARIO=a,b] [VERBOSE=1]
 	@$(SMOKE)

@@ -1,11 +1,12 @@
 //! Compares the table of crates in ARCHITECTURE.md with `cargo metadata`: every crate has a row, and uses only crates that
 //! its row names. Dependencies of a crate's own tests are not checked, because tests may join what the crates keep apart.
+//! Compares the targets with the Makefile, too: `make test` runs all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, Target, TargetKind};
 
 /// The crates that a crate may use, by their names in the table: `model`, `tests/smoke`.
 type Rules = BTreeMap<String, BTreeSet<String>>;
@@ -76,15 +77,18 @@ fn uses(package: &Package) -> BTreeSet<String> {
         .collect()
 }
 
-#[test]
-fn every_crate_uses_only_what_its_row_names() {
-    let metadata = MetadataCommand::new()
+fn metadata() -> cargo_metadata::Result<Metadata> {
+    MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
         .no_deps()
         .other_options(["--offline".to_owned(), "--locked".to_owned()])
         .exec()
-        .unwrap();
-    let used: Rules = metadata.packages.iter().map(|package| (short(&package.name), uses(package))).collect();
+}
+
+#[test]
+fn every_crate_uses_only_what_its_row_names() {
+    let used: Rules =
+        metadata().unwrap().packages.iter().map(|package| (short(&package.name), uses(package))).collect();
     assert!(used.len() > 10, "{used:?}");
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     assert_eq!(
@@ -109,4 +113,40 @@ fn an_arrow_without_a_row_and_a_row_without_a_crate_are_told() {
         ("sys".into(), of(&[])),
     ]);
     assert_eq!(broken(&rules, &used), ["api → cli", "daemon → api", "sys has no row", "cli does not exist"]);
+}
+
+#[test]
+fn make_test_runs_every_target() {
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    let lanes: BTreeSet<&str> = makefile
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("GUEST_TESTS := ").or_else(|| line.strip_prefix("CRATE_TESTS := "))
+        })
+        .flat_map(|lane| lane.split("--").map(str::trim))
+        .map(|target| target.trim_start_matches("test "))
+        .collect();
+    let targets: Vec<_> =
+        metadata().unwrap().packages.into_iter().flat_map(|package| package.targets).collect();
+    let forgotten: Vec<String> = targets
+        .into_iter()
+        .filter(|target| (target.test || target.doctest) && !lanes.contains(lane(target)))
+        .map(|target| format!("{} ({:?})", target.name, target.kind))
+        .collect();
+    assert_eq!(
+        forgotten,
+        Vec::<String>::new(),
+        "the Makefile's GUEST_TESTS and CRATE_TESTS leave targets out"
+    );
+}
+
+/// What selects a target on the command line of `cargo test`.
+fn lane(target: &Target) -> &str {
+    match target.kind.first() {
+        _ if target.doctest => "doc",
+        Some(TargetKind::Bin) => "bins",
+        Some(TargetKind::Test) => &target.name,
+        Some(TargetKind::Lib) => "lib",
+        _ => "examples",
+    }
 }
