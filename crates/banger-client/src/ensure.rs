@@ -18,8 +18,8 @@ use banger_sys::files::create_private_directory;
 use banger_sys::lock_holder::LockHolder;
 use banger_sys::paths::Paths;
 use banger_sys::process::ProcessIdentity;
+use banger_sys::socket::connect_following_links;
 use rustix::process::Signal;
-use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::VERSION;
@@ -172,7 +172,7 @@ pub async fn end_silent(paths: &Paths) -> Result<(), EnsureError> {
 }
 
 async fn peer(socket: PathBuf) -> Result<Option<ProcessIdentity>, EnsureError> {
-    let peer = UnixStream::connect(&socket).await.and_then(|stream| stream.peer_cred());
+    let peer = connect_following_links(&socket).await.and_then(|stream| stream.peer_cred());
     let peer = peer.map_err(|source| EnsureError::Peer { socket, source })?;
     let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
     Ok(ProcessIdentity::of(pid))

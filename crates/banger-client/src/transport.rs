@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
+use banger_sys::socket::connect_following_links;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
 
 /// A connection to a daemon.
 pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -41,7 +41,7 @@ impl fmt::Display for Socket {
 impl Transport for Socket {
     fn connect(&self) -> Connecting<'_> {
         Box::pin(async {
-            let stream = UnixStream::connect(&self.0).await?;
+            let stream = connect_following_links(&self.0).await?;
             Ok(Box::new(stream) as Box<dyn Connection>)
         })
     }

@@ -1,8 +1,6 @@
 //! Refuses plans that a VMM could only fail at, in words of the plan.
 
-use std::path::{Path, PathBuf};
-
-use banger_sys::socket;
+use std::path::Path;
 
 use crate::contract::{MachinePlan, Network, StartError};
 
@@ -12,23 +10,12 @@ const KERNEL_COMMAND_LINE_BYTES_MAX: usize = 2047;
 /// Checks a plan. `added_bytes` is what the VMM adds to the kernel command line.
 pub(crate) fn check(
     plan: &MachinePlan,
-    sockets: &[PathBuf],
     kernel_command_line: &str,
     added_bytes: usize,
 ) -> Result<(), StartError> {
     for directory in [&plan.state_directory, &plan.runtime_directory] {
         require(directory.is_absolute(), || format!("`{}` is not an absolute path", directory.display()))?;
         require(directory.is_dir(), || format!("there is no directory `{}`", directory.display()))?;
-    }
-    for socket in sockets {
-        let length = socket.as_os_str().len();
-        require(length <= socket::PATH_BYTES_MAX, || {
-            format!(
-                "the socket path `{}` has {length} bytes; it can have {}",
-                socket.display(),
-                socket::PATH_BYTES_MAX
-            )
-        })?;
     }
     let drives = plan.drives.iter().map(|drive| drive.path.as_path());
     for file in [plan.kernel.vmlinux.as_path(), &plan.kernel.initramfs].into_iter().chain(drives) {
@@ -48,15 +35,11 @@ pub(crate) fn check(
 }
 
 /// Checks a plan whose guest is in a snapshot. `snapshot` are the snapshot's files.
-pub(crate) fn check_restore(
-    plan: &MachinePlan,
-    sockets: &[PathBuf],
-    snapshot: &[&Path],
-) -> Result<(), StartError> {
+pub(crate) fn check_restore(plan: &MachinePlan, snapshot: &[&Path]) -> Result<(), StartError> {
     for file in snapshot {
         check_file(file)?;
     }
-    check(plan, sockets, "", 0)
+    check(plan, "", 0)
 }
 
 /// Refuses a file that a VMM could not open.

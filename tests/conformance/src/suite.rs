@@ -44,6 +44,7 @@ const TESTS: &[(&str, Does, Test)] = tests![
     "plans_that_cannot_be_carried_out_are_refused", Run, machine::bad_plans;
     "a_file_that_is_no_kernel_is_refused", Run, machine::no_kernel;
     "the_network_lives_and_ends_with_its_machine", Run, machine::network;
+    "the_sockets_of_a_machine_may_have_long_paths", Halt, machine::long_paths;
     "shared_drives_are_read_and_own_ones_written", Drives, machine::drives;
     "a_paused_guest_stands_still_and_a_resumed_one_goes_on", Tick, orders::pause_and_resume;
     "a_paused_machine_can_be_taken_over_and_resumed", Tick, orders::adoption_while_paused;

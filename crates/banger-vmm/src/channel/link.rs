@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use banger_sys::socket;
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -29,7 +30,7 @@ pub(super) async fn keep(pipe_socket: &Path, mut past: Past, sessions: &watch::S
     let mut pause = RETRY_PAUSE;
     loop {
         let started = Instant::now();
-        match UnixStream::connect(pipe_socket).await {
+        match socket::connect(pipe_socket).await {
             Ok(pipe) => {
                 let error = keep_on(BufReader::new(pipe), past, sessions).await;
                 debug!(%error, "the pipe to the guest broke");

@@ -33,9 +33,8 @@ const READY_DEADLINE: Duration = Duration::from_secs(30);
 const END_DEADLINE: Duration = Duration::from_secs(1);
 
 pub(super) async fn start(driver: &Firecracker, plan: &MachinePlan) -> Result<RunningMachine, StartError> {
-    let sockets = Places::of_plan(plan).sockets();
     let command_line = kernel_command_line(plan, driver.tuning);
-    plan_check::check(plan, &sockets, &command_line, added_bytes(plan))?;
+    plan_check::check(plan, &command_line, added_bytes(plan))?;
     in_a_jail_or_cell(driver, plan, None).await
 }
 
@@ -44,8 +43,7 @@ pub(super) async fn restore(
     plan: &MachinePlan,
     from: &RestorePlan,
 ) -> Result<RunningMachine, StartError> {
-    let sockets = Places::of_plan(plan).sockets();
-    plan_check::check_restore(plan, &sockets, &[&from.snapshot.state, &from.snapshot.memory])?;
+    plan_check::check_restore(plan, &[&from.snapshot.state, &from.snapshot.memory])?;
     in_a_jail_or_cell(driver, plan, Some(from)).await
 }
 

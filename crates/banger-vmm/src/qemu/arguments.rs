@@ -7,8 +7,9 @@ use std::path::Path;
 
 use banger_agent_proto::{DRIVES_KEY, SERIAL_PORT_NAME};
 use banger_model::MemoryMib;
+use banger_sys::socket::through;
 
-use super::places::Places;
+use super::places::{NETWORK_SOCKET, Places};
 use crate::contract::{Drive, DriveLimit, KernelFiles, MachinePlan, Network, StartError};
 use crate::plan_check::{check_file, require};
 use crate::selection::Accelerator;
@@ -40,6 +41,8 @@ pub(super) struct Given {
     pub(super) control: RawFd,
     pub(super) pipe: RawFd,
     pub(super) memory: RawFd,
+    /// The directory of the machine's sockets.
+    pub(super) sockets: RawFd,
     pub(super) mtu: u32,
 }
 
@@ -94,7 +97,9 @@ pub(super) fn arguments(
     }
     if let Network::UserMode { mac } = &plan.network {
         // QEMU listens, and again after a network has gone. It cannot be given a socket that listens already.
-        let place = value(&places.network);
+        // The path may be too long for a socket, so QEMU goes by the directory that it inherits.
+        let place = through(given.sockets).join(NETWORK_SOCKET);
+        let place = value(&place);
         arguments.add("-netdev", format!("stream,id=network,server=on,addr.type=unix,addr.path={place}"));
         arguments
             .add("-device", format!("virtio-net-device,netdev=network,mac={mac},host_mtu={}", given.mtu));
@@ -239,7 +244,7 @@ mod tests {
     }
 
     fn line(plan: &MachinePlan, processor: Processor) -> String {
-        let given = Given { control: 11, pipe: 12, memory: 13, mtu: 32_768 };
+        let given = Given { control: 11, pipe: 12, memory: 13, sockets: 14, mtu: 32_768 };
         let append = kernel_command_line(plan, processor);
         let arguments = arguments(plan, &Places::of_plan(plan), processor, &append, given);
         let mut lines = String::new();
@@ -286,7 +291,7 @@ mod tests {
 -device virtio-blk-device,drive=base,serial=base
 -drive if=none,id=work,file=/state/a,,b/work.ext4,format=raw,cache=writeback,discard=unmap,werror=stop,rerror=report
 -device virtio-blk-device,drive=work,serial=work
--netdev stream,id=network,server=on,addr.type=unix,addr.path=/run/vm/network.sock
+-netdev stream,id=network,server=on,addr.type=unix,addr.path=/proc/self/fd/14/network.sock
 -device virtio-net-device,netdev=network,mac=52:54:00:12:34:56,host_mtu=32768"
         );
     }

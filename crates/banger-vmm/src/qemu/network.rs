@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use banger_model::NetworkAttachment;
 use banger_sys::process::ProcessIdentity;
-use banger_sys::socket::hand_over;
+use banger_sys::socket::{connect_blocking, hand_over};
 
 use super::driver::Qemu;
 use super::places::Places;
@@ -19,7 +19,7 @@ use crate::machine::{RestartNetwork, append_log};
 /// Joins a network that waits at `gate` to a QEMU that answers on its control socket.
 pub(super) fn join(gate: &UnixStream, places: &Places) -> Result<(), StartError> {
     let failed = || StartError::preparing(&places.network);
-    let machine = UnixStream::connect(&places.network).map_err(failed())?;
+    let machine = connect_blocking(&places.network).map_err(failed())?;
     hand_over(gate, &[machine.as_fd()]).map_err(failed())
 }
 

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use crate::contract::{MachineHandle, MachinePlan};
 use crate::machine::{error_log, network_log};
 
+/// Name of the socket where QEMU waits for the machine's network.
+pub(super) const NETWORK_SOCKET: &str = "network.sock";
+
 /// Paths of one machine.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
@@ -30,7 +33,7 @@ impl Places {
             control: plan.runtime_directory.join("control.sock"),
             channel: plan.runtime_directory.join("channel.sock"),
             pipe: plan.runtime_directory.join("pipe.sock"),
-            network: plan.runtime_directory.join("network.sock"),
+            network: plan.runtime_directory.join(NETWORK_SOCKET),
             console_log: plan.state_directory.join("console.log"),
             error_log: error_log(&plan.state_directory.join("console.log")),
             network_log: network_log(&plan.state_directory.join("console.log")),
@@ -42,7 +45,7 @@ impl Places {
             control: handle.control_socket.clone(),
             channel: handle.channel_socket.clone(),
             pipe: handle.channel_socket.with_file_name("pipe.sock"),
-            network: handle.channel_socket.with_file_name("network.sock"),
+            network: handle.channel_socket.with_file_name(NETWORK_SOCKET),
             console_log: handle.console_log.clone(),
             error_log: error_log(&handle.console_log),
             network_log: network_log(&handle.console_log),

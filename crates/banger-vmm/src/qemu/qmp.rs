@@ -64,7 +64,7 @@ impl Qmp {
     /// Connects and agrees on the protocol. `deadline` is for this and for each command after it.
     pub(super) async fn connect(socket: &Path, deadline: Duration) -> Result<Self, QmpError> {
         let connect = async {
-            let stream = UnixStream::connect(socket).await.map_err(QmpError::Socket)?;
+            let stream = banger_sys::socket::connect(socket).await.map_err(QmpError::Socket)?;
             let mut qmp = Self { stream: BufReader::new(stream), deadline };
             while qmp.read().await?.greeting.is_none() {}
             Ok(qmp)

@@ -10,7 +10,7 @@ use banger_model::NetworkAttachment;
 use banger_sys::companions::Companions;
 use banger_sys::host;
 use banger_sys::launch::{Inherited, Launch, Started, launch};
-use banger_sys::socket::{listen, listen_async};
+use banger_sys::socket::{listen, listen_async, open_directory};
 use rustix::fs::MemfdFlags;
 use tokio::net::UnixListener;
 
@@ -48,7 +48,7 @@ pub(super) async fn start(driver: &Qemu, plan: &MachinePlan) -> Result<RunningMa
     let places = Places::of_plan(plan);
     let append = kernel_command_line(plan, processor);
     check_kernel(&plan.kernel)?;
-    plan_check::check(plan, &places.sockets(), &append, 0)?;
+    plan_check::check(plan, &append, 0)?;
     let mut attempt = spawn(driver, plan, processor, &append, places)?;
     let handle = attempt.handle.clone();
     // Both the write and QEMU's start take their time: the two run side by side.
@@ -76,6 +76,8 @@ fn spawn(
     let mut inherited = Inherited::default();
     let control = listen(&places.control).map_err(StartError::preparing(&places.control))?;
     let pipe = listen(&places.pipe).map_err(StartError::preparing(&places.pipe))?;
+    let sockets =
+        open_directory(&plan.runtime_directory).map_err(StartError::preparing(&plan.runtime_directory))?;
     let memory = guest_memory(plan).map_err(StartError::preparing(Path::new("/proc/self/fd")))?;
     let mut network = Companions::default();
     let gate = match &plan.network {
@@ -91,6 +93,7 @@ fn spawn(
         control: inherited.add(control),
         pipe: inherited.add(pipe),
         memory: inherited.add(memory),
+        sockets: inherited.add(sockets),
         mtu: driver.network.mtu(),
     };
     let qemu = launch(Launch {
