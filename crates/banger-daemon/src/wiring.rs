@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::config::{Config, ConfigError};
 use crate::doctor::Doctor;
 use crate::events::Events;
-use crate::http::{ApiState, PrivateListener, serve};
+use crate::http::{ApiState, PrivateListener, Renewal, serve};
 use crate::image::{ImageBootSource, ImageOperations, KernelOperations};
 use crate::operation::Operations;
 use crate::program::RunningProgram;
@@ -85,7 +85,7 @@ pub struct Daemon {
     /// The signals that end it.
     endings: [Signal; 2],
     /// Held to the end: one daemon per state directory.
-    lock: FileLock,
+    lock: Arc<FileLock>,
 }
 
 impl Daemon {
@@ -97,7 +97,7 @@ impl Daemon {
         for directory in [&paths.state, &paths.cache, &paths.runtime] {
             create_private_directory(directory)?;
         }
-        for directory in [paths.kernels(), paths.images(), paths.vm(""), paths.vm_runtime("")] {
+        for directory in [paths.kernels(), paths.images(), paths.vm("")] {
             create_private_directory(&directory)?;
         }
         let path = paths.daemon_lock();
@@ -158,9 +158,15 @@ impl Daemon {
             |kind| signal(kind).map_err(|source| DaemonError::Listen { path: socket.clone(), source });
         let (terminate, interrupt) = (taken(SignalKind::terminate())?, taken(SignalKind::interrupt())?);
         let hangups = taken(SignalKind::hangup())?;
+        let lock = Arc::new(lock);
+        let holder = Arc::clone(&lock);
         let listener = PrivateListener::bind(&socket)
             .map_err(|source| DaemonError::Listen { path: socket.clone(), source })?
-            .renewed_at(hangups);
+            .renewed_at(Renewal {
+                hangups,
+                fallback: paths.daemon_socket_in_state(),
+                moved: Box::new(move |socket| name_holder(&holder, Some(socket))),
+            });
         name_holder(&lock, Some(&socket));
         let state = ApiState {
             vms,

@@ -3,6 +3,7 @@
 //! Source of the defaults: XDG Base Directory Specification 0.8.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The product's directories.
@@ -14,7 +15,8 @@ pub struct Paths {
     pub state: PathBuf,
     /// Data that can be fetched again.
     pub cache: PathBuf,
-    /// Sockets, which disappear when the host restarts.
+    /// The daemon's socket and what clients keep beside it: nothing that a running VM needs. `XDG_RUNTIME_DIR` is removed
+    /// at a user's last logout.
     pub runtime: PathBuf,
 }
 
@@ -33,9 +35,6 @@ pub enum PathsError {
     /// A relative path would mean another directory for each working directory.
     #[error("`{variable}` is `{}`, which is not an absolute path", path.display())]
     Relative { variable: &'static str, path: PathBuf },
-    /// A Unix socket's path has at most 107 bytes (`unix(7)`, `sun_path`).
-    #[error("`{}` is too long for sockets: at most {RUNTIME_BYTES_MAX} bytes", .0.display())]
-    TooLong(PathBuf),
 }
 
 /// A path in the configuration that may mean different files in different working directories.
@@ -65,9 +64,6 @@ pub fn of_written(path: &Path) -> Result<PathBuf, WrittenPathError> {
     home.map(|home| home.join(below_home)).ok_or_else(|| WrittenPathError::NoHome(path.to_owned()))
 }
 
-/// Longest path of the runtime directory, so that `<runtime>/vms/<16 digits>/channel.sock` fits `sun_path`.
-const RUNTIME_BYTES_MAX: usize = 107 - "/vms/0123456789abcdef/channel.sock".len();
-
 impl Paths {
     /// Determines the directories from the environment, without symbolic links; does not create them.
     ///
@@ -77,7 +73,8 @@ impl Paths {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
-    /// Determines the directories from variables; an empty `HOME` or XDG base directory counts as absent.
+    /// Determines the directories from variables; an empty `HOME` or XDG base directory counts as absent, and so does an
+    /// `XDG_RUNTIME_DIR` that is not there any more, or is another user's, as after `su`.
     ///
     /// # Errors
     /// [`PathsError`].
@@ -99,30 +96,24 @@ impl Paths {
                 chosen.map(|base| base.join("banger")).ok_or(PathsError::NoHome)
             };
             let state = of_user("XDG_STATE_HOME", ".local/state")?;
-            let runtime = absolute("XDG_RUNTIME_DIR")?.map(|base| base.join("banger"));
+            let runtime = absolute("XDG_RUNTIME_DIR")?.filter(|base| is_our_directory(base));
             Self {
                 config: of_user("XDG_CONFIG_HOME", ".config")?,
                 cache: of_user("XDG_CACHE_HOME", ".cache")?,
-                runtime: runtime.unwrap_or_else(|| state.join("run")),
+                runtime: runtime.map_or_else(|| runtime_in(&state), |base| base.join("banger")),
                 state,
             }
         };
-        if paths.runtime.as_os_str().len() > RUNTIME_BYTES_MAX {
-            return Err(PathsError::TooLong(paths.runtime));
-        }
         Ok(paths.without_links())
     }
 
-    /// Resolves the symbolic links in all directories. A runtime directory whose real path is too long for sockets is
-    /// reached through its link.
+    /// Resolves the symbolic links in all directories.
     fn without_links(self) -> Self {
-        let runtime = without_links(&self.runtime);
-        let fits = runtime.as_os_str().len() <= RUNTIME_BYTES_MAX;
         Self {
             config: without_links(&self.config),
             state: without_links(&self.state),
             cache: without_links(&self.cache),
-            runtime: if fits { runtime } else { self.runtime },
+            runtime: without_links(&self.runtime),
         }
     }
 
@@ -145,7 +136,13 @@ impl Paths {
     /// Returns the path of the daemon's socket.
     #[must_use]
     pub fn daemon_socket(&self) -> PathBuf {
-        self.runtime.join("bangerd.sock")
+        self.runtime.join(DAEMON_SOCKET)
+    }
+
+    /// Returns where the daemon listens when its directory was removed and cannot be made again.
+    #[must_use]
+    pub fn daemon_socket_in_state(&self) -> PathBuf {
+        runtime_in(&self.state).join(DAEMON_SOCKET)
     }
 
     /// Returns the lock file that the daemon holds for its whole life: one daemon per state directory.
@@ -214,11 +211,30 @@ impl Paths {
         self.vms().join(id)
     }
 
-    /// Returns the directory with the sockets of one VM.
+    /// Returns the directory with the sockets of one VM's machine.
+    #[must_use]
+    pub fn vm_sockets(&self, id: &str) -> PathBuf {
+        self.vm(id).join("run")
+    }
+
+    /// Returns the directory in which a client keeps what it can write again about one VM. Versions before 2026-11-30 kept the
+    /// machine's sockets here.
     #[must_use]
     pub fn vm_runtime(&self, id: &str) -> PathBuf {
         self.runtime.join("vms").join(id)
     }
+}
+
+const DAEMON_SOCKET: &str = "bangerd.sock";
+
+/// The runtime directory of those who have none elsewhere.
+fn runtime_in(state: &Path) -> PathBuf {
+    state.join("run")
+}
+
+fn is_our_directory(path: &Path) -> bool {
+    let ours = rustix::process::geteuid().as_raw();
+    path.metadata().is_ok_and(|found| found.is_dir() && found.uid() == ours)
 }
 
 /// Resolves the symbolic links of a path as far as it exists.
@@ -271,9 +287,6 @@ mod tests {
             told(&[home, ("BANGER_HOME", "")]),
             "`BANGER_HOME` is empty; set it to a directory, or unset it"
         );
-        assert!(
-            told(&[("BANGER_HOME", &format!("/{}", "h".repeat(90)))]).contains("is too long for sockets")
-        );
     }
 
     #[test]
@@ -287,12 +300,23 @@ mod tests {
     }
 
     #[test]
-    fn without_a_runtime_directory_the_sockets_are_in_the_state() {
-        let found = paths(&[("HOME", "/home/ada"), ("XDG_RUNTIME_DIR", "")]).unwrap();
-        assert_eq!(found.state, Path::new("/home/ada/.local/state/banger"));
-        assert_eq!(found.runtime, found.state.join("run"));
-        let found = paths(&[("HOME", "/home/ada"), ("XDG_RUNTIME_DIR", "/run/user/7")]).unwrap();
-        assert_eq!(found.runtime, Path::new("/run/user/7/banger"));
+    fn the_daemons_socket_is_in_a_runtime_directory_of_ours_and_otherwise_in_the_state() {
+        let scratch = tempfile::tempdir().unwrap();
+        let ours = scratch.path().canonicalize().unwrap();
+        let place = |runtime: &str| paths(&[("HOME", "/home/ada"), ("XDG_RUNTIME_DIR", runtime)]).unwrap();
+        let in_state = Path::new("/home/ada/.local/state/banger/run/bangerd.sock");
+        assert_eq!(place(ours.to_str().unwrap()).runtime, ours.join("banger"));
+        // Not set, removed at the user's last logout, and not a directory.
+        for absent in ["", ours.join("gone").to_str().unwrap(), "/dev/null"] {
+            assert_eq!(place(absent).daemon_socket(), in_state, "{absent}");
+        }
+        assert_eq!(place(ours.to_str().unwrap()).daemon_socket_in_state(), in_state);
+    }
+
+    #[test]
+    fn what_a_running_vm_needs_is_not_in_the_runtime_directory() {
+        let paths = Paths::under(Path::new("/b")).unwrap();
+        assert_eq!(paths.vm_sockets("12"), Path::new("/b/state/vms/12/run"));
     }
 
     #[test]
@@ -307,17 +331,6 @@ mod tests {
         let of_user = paths(&[("HOME", link), ("XDG_RUNTIME_DIR", link)]).unwrap();
         assert_eq!(of_user.state, home.join(".local/state/banger"));
         assert_eq!(of_user.runtime, home.join("banger"));
-    }
-
-    #[test]
-    fn a_link_makes_a_long_directory_short_enough_for_sockets() {
-        let scratch = tempfile::tempdir().unwrap();
-        let scratch = scratch.path().canonicalize().unwrap();
-        let (home, link) = (scratch.join("h".repeat(90)), scratch.join("link"));
-        std::fs::create_dir(&home).unwrap();
-        symlink(&home, &link).unwrap();
-        let found = paths(&[("BANGER_HOME", link.to_str().unwrap())]).unwrap();
-        assert_eq!((found.state, found.runtime), (home.join("state"), link.join("run")));
     }
 
     #[test]

@@ -51,7 +51,6 @@ impl Home {
     /// If it cannot be made.
     #[must_use]
     pub fn empty() -> Self {
-        // The path is short, because sockets are below it and a socket's path has at most 107 bytes.
         let (place, prefix) = match std::env::var_os(ROOM) {
             Some(room) => (PathBuf::from(room), "h"),
             None => (PathBuf::from("/var/tmp"), "bs"),

@@ -1,14 +1,16 @@
 //! The daemon's socket: 0600 in a 0700 directory, and only this user's processes are heard.
 
 use std::error::Error;
+use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_sys::files::create_private_directory;
 use banger_sys::shortage;
+use banger_sys::socket::listen_async;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::Signal;
 use tracing::warn;
@@ -26,7 +28,24 @@ pub struct PrivateListener {
     path: PathBuf,
     /// Which file the socket is: its device and number.
     file: (u64, u64),
-    hangups: Option<Signal>,
+    renewal: Option<Renewal>,
+}
+
+/// When and where a daemon listens anew.
+pub struct Renewal {
+    /// At each of these it looks after its socket.
+    pub hangups: Signal,
+    /// Where it listens if the socket's directory was removed and cannot be made again, as the user's runtime directory after
+    /// the last logout.
+    pub fallback: PathBuf,
+    /// Told of the new place.
+    pub moved: Box<dyn Fn(&Path) + Send + Sync>,
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Renewal").field("fallback", &self.fallback).finish_non_exhaustive()
+    }
 }
 
 impl PrivateListener {
@@ -35,21 +54,15 @@ impl PrivateListener {
     /// # Errors
     /// As `bind(2)`.
     pub fn bind(path: &Path) -> io::Result<Self> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
         // The directory is private, so nobody can come in before the mode is set.
-        let listener = UnixListener::bind(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener, path: path.to_owned(), file: file_at(path)?, hangups: None })
+        let listener = listen_async(path)?;
+        Ok(Self { listener, path: path.to_owned(), file: file_at(path)?, renewal: None })
     }
 
-    /// Looks after its socket at each hangup: where that has vanished, as when the user's runtime directory was made anew, or
-    /// was replaced, it listens on a new one.
+    /// Looks after its socket: where that has vanished or was replaced, it listens on a new one.
     #[must_use]
-    pub fn renewed_at(self, hangups: Signal) -> Self {
-        Self { hangups: Some(hangups), ..self }
+    pub fn renewed_at(self, renewal: Renewal) -> Self {
+        Self { renewal: Some(renewal), ..self }
     }
 
     fn renew(&mut self) {
@@ -57,9 +70,13 @@ impl PrivateListener {
             return;
         }
         match self.bound_anew() {
-            Ok(listener) => {
-                warn!(path = %self.path.display(), "the socket was gone; the daemon listens on a new one");
-                *self = listener;
+            Ok(new) => {
+                warn!(path = %new.path.display(), "the socket was gone; the daemon listens on a new one");
+                let renewal = self.renewal.take();
+                if let Some(renewal) = &renewal {
+                    (renewal.moved)(&new.path);
+                }
+                *self = Self { renewal, ..new };
             }
             Err(error) => {
                 warn!(path = %self.path.display(), error = chain(error.as_ref()), "cannot listen anew");
@@ -67,13 +84,23 @@ impl PrivateListener {
         }
     }
 
-    fn bound_anew(&mut self) -> Result<Self, Box<dyn Error>> {
-        if let Some(directory) = self.path.parent() {
-            create_private_directory(directory)?;
+    fn bound_anew(&self) -> Result<Self, Box<dyn Error>> {
+        let error = match bind_in_private_directory(&self.path) {
+            Ok(new) => return Ok(new),
+            Err(error) => error,
+        };
+        match &self.renewal {
+            Some(renewal) if renewal.fallback != self.path => bind_in_private_directory(&renewal.fallback),
+            Some(_) | None => Err(error),
         }
-        let new = Self::bind(&self.path)?;
-        Ok(Self { hangups: self.hangups.take(), ..new })
     }
+}
+
+fn bind_in_private_directory(path: &Path) -> Result<PrivateListener, Box<dyn Error>> {
+    if let Some(directory) = path.parent() {
+        create_private_directory(directory)?;
+    }
+    Ok(PrivateListener::bind(path)?)
 }
 
 fn file_at(path: &Path) -> io::Result<(u64, u64)> {
@@ -98,7 +125,7 @@ impl PrivateListener {
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                () = next(self.hangups.as_mut()) => {
+                () = next(self.renewal.as_mut().map(|renewal| &mut renewal.hangups)) => {
                     self.renew();
                     continue;
                 }

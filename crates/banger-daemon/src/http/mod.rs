@@ -17,7 +17,7 @@ mod serve;
 mod state;
 mod vm_routes;
 
-pub use listener::PrivateListener;
+pub use listener::{PrivateListener, Renewal};
 pub use router::{api_document, router};
 pub use serve::serve;
 pub use state::ApiState;

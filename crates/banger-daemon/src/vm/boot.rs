@@ -126,7 +126,7 @@ impl DisksReady {
         self.row.started_at_ms = Some(now_ms());
         self.row.machine = Some(self.row.spec.sizes());
         context.rows.update(&self.row)?;
-        let runtime = context.paths.vm_runtime(self.row.id.as_str());
+        let runtime = context.paths.vm_sockets(self.row.id.as_str());
         undo.push(Undo::Sockets(runtime.clone()));
         create_private_directory(&runtime)
             .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
@@ -229,7 +229,7 @@ fn plan(context: &BootContext<'_>, row: &VmRow) -> MachinePlan {
     drives.push(drive(DriveRole::Work, directory.join(WORK_DISK)));
     MachinePlan {
         vm: row.id.clone(),
-        runtime_directory: context.paths.vm_runtime(row.id.as_str()),
+        runtime_directory: context.paths.vm_sockets(row.id.as_str()),
         kernel: context.files.kernel.clone(),
         kernel_arguments: init_argument(context).into_iter().collect(),
         vcpus: row.spec.vcpus,

@@ -19,7 +19,7 @@ use super::endings::Endings;
 use super::locks::VmLocks;
 use super::machines::Machines;
 use super::reboots::RebootCounts;
-use super::removal::remove_directory;
+use super::removal::remove_sockets;
 use super::room::Room;
 use super::rows::Rows;
 use super::usage::Usage;
@@ -173,6 +173,6 @@ impl Lifecycle {
     /// machine has taken the same places.
     pub(super) async fn clean_up(&self, machine: &Arc<dyn Machine>, row: &VmRow) -> Result<(), VmError> {
         machine.kill().await.map_err(|source| VmError::Kill { name: row.name.clone(), source })?;
-        remove_directory(self.paths.vm_runtime(row.id.as_str())).await
+        remove_sockets(&self.paths, &row.id).await
     }
 }

@@ -21,7 +21,7 @@ use super::ending::Ending;
 use super::lifecycle::Lifecycle;
 use super::machines::Machines;
 use super::reason::Reason;
-use super::removal::remove_directory;
+use super::removal::remove_sockets;
 use super::rows::Rows;
 use super::{VmError, way_out};
 use crate::boot_source::{OVERLAY_DISK, WORK_DISK};
@@ -154,7 +154,7 @@ impl Reconcile {
                 let ending = self.ending_of(&row);
                 let pause =
                     lifecycle.record_ending(&held, &mut row, &ending, " (while the daemon was away)")?;
-                remove_directory(self.paths.vm_runtime(row.id.as_str())).await?;
+                remove_sockets(&self.paths, &row.id).await?;
                 return Ok(pause.map(|pause| (row, pause)));
             }
             Verdict::Stop { event, why: interruption } => {
@@ -166,7 +166,7 @@ impl Reconcile {
                 self.rows.record(&held, &mut row, event)?;
                 // Neither the machine of another directory nor its sockets are touched.
                 if is_ours {
-                    remove_directory(self.paths.vm_runtime(row.id.as_str())).await?;
+                    remove_sockets(&self.paths, &row.id).await?;
                 }
             }
         }

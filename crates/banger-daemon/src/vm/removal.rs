@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use banger_model::VmId;
 use banger_sys::files::remove_any;
+use banger_sys::paths::Paths;
 
 use super::VmError;
 
@@ -18,6 +20,14 @@ pub(super) async fn remove_directory(path: PathBuf) -> Result<(), VmError> {
         Ok(removed) => removed.map_err(|source| failed(path, source)),
         Err(error) => Err(failed(path, io::Error::other(error))),
     }
+}
+
+/// Removes the sockets of a VM's machine, also those of a machine that an older version started.
+pub(super) async fn remove_sockets(paths: &Paths, vm: &VmId) -> Result<(), VmError> {
+    for directory in [paths.vm_sockets(vm.as_str()), paths.vm_runtime(vm.as_str())] {
+        remove_directory(directory).await?;
+    }
+    Ok(())
 }
 
 fn remove_stubbornly(path: &Path) -> io::Result<()> {

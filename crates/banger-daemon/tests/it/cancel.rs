@@ -50,7 +50,7 @@ async fn a_start_that_is_cancelled_leaves_the_vm_stopped_and_not_failed() {
         assert_eq!(error.message, "cancelled; VM `dev` is stopped");
         let vm = sandbox.vm("dev").await.unwrap();
         assert_eq!((vm.state, vm.pid, vm.last_error), (VmState::Stopped, None, None));
-        assert!(!sandbox.paths.vm_runtime(id.as_str()).exists());
+        assert!(!sandbox.paths.vm_sockets(id.as_str()).exists());
         sandbox.no_process_is_left().await;
         phase.open();
     }

@@ -30,7 +30,7 @@ async fn end_from_inside(sandbox: &Sandbox, vm: &VmView, word: &str) {
 
 /// What stands in a guest for the unit that goes first when it shuts down.
 fn up(sandbox: &Sandbox, vm: &VmView) -> PathBuf {
-    sandbox.paths.vm_runtime(vm.id.as_str()).join("up")
+    sandbox.paths.vm_sockets(vm.id.as_str()).join("up")
 }
 
 /// Lets a guest begin to shut down, and returns when the daemon knows.

@@ -49,7 +49,7 @@ async fn a_refused_start_of_an_existing_vm_keeps_it_and_tells_why() {
     let vm = sandbox.vm("dev").await.unwrap();
     assert_eq!((vm.state, vm.pid), (VmState::Failed, None));
     assert!(vm.last_error.unwrap().ends_with("no such machine"));
-    assert!(!sandbox.paths.vm_runtime(vm.id.as_str()).exists());
+    assert!(!sandbox.paths.vm_sockets(vm.id.as_str()).exists());
     sandbox.behaviour().refuses.store(false, Ordering::SeqCst);
     let vm = sandbox.act("dev", "start").await.unwrap().unwrap();
     assert_eq!((vm.state, vm.last_error), (VmState::Running, None));
@@ -74,7 +74,7 @@ async fn a_silent_guest_is_kept_without_its_machine_and_can_be_started_again() {
     assert_eq!((vm.state, vm.pid), (VmState::Failed, None));
     assert_eq!(vm.last_error.unwrap(), error.message);
     assert_eq!(sandbox.processes(), []);
-    assert!(!sandbox.paths.vm_runtime(id.as_str()).exists());
+    assert!(!sandbox.paths.vm_sockets(id.as_str()).exists());
     let logs = sandbox.client.stream("/v1/vms/dev/logs").await.unwrap().collect().await.unwrap().to_bytes();
     assert!(logs.ends_with(b"not syncing\r\n"));
     sandbox.vmms.silence_guests(false);

@@ -128,7 +128,7 @@ async fn a_machine_that_is_killed_from_outside_leaves_a_stopped_vm_with_a_reason
     let vm = sandbox.wait_for("dev", |vm| vm.state == VmState::Stopped).await;
     assert_eq!(vm.last_error.as_deref(), Some("its VMM was killed from outside, by signal 9"));
     assert_eq!(vm.pid, None);
-    assert!(!sandbox.paths.vm_runtime(id.as_str()).exists());
+    assert!(!sandbox.paths.vm_sockets(id.as_str()).exists());
     assert_eq!(sandbox.act("dev", "start").await.unwrap().unwrap().last_error, None);
 }
 

@@ -176,6 +176,22 @@ async fn a_socket_that_is_gone_is_made_anew_at_a_hangup() {
     assert_eq!(pid_once_it_listens(&paths).await, pid);
 }
 
+/// As after a user's last logout: the directory is gone, and only root can make it again.
+#[tokio::test]
+async fn a_daemon_whose_runtime_directory_cannot_be_made_again_listens_in_its_state_directory() {
+    let (home, paths) = home();
+    let program = Program::of(home.path());
+    fs::remove_dir_all(&paths.runtime).unwrap();
+    fs::write(&paths.runtime, "in its place").unwrap();
+    kill_process(Pid::from_child(&program.child), Signal::HUP).unwrap();
+    let moved =
+        Paths { runtime: paths.daemon_socket_in_state().parent().unwrap().to_owned(), ..paths.clone() };
+    assert_eq!(pid_once_it_listens(&moved).await, program.child.id());
+    assert_eq!(mode(&moved.runtime), 0o700);
+    // It says so before it listens there for others.
+    assert_eq!(holder(&paths).unwrap().socket, Some(moved.daemon_socket()));
+}
+
 #[test]
 fn a_configuration_that_never_ends_is_refused() {
     let (home, paths) = home();

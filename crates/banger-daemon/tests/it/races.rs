@@ -33,7 +33,7 @@ async fn of_many_creates_of_one_name_one_wins_and_the_others_leave_nothing() {
     assert!(lost.into_iter().all(|error| error.unwrap_err().code == ErrorCode::AlreadyExists));
     let vms = sandbox.vms().await;
     assert_eq!((vms.len(), vms[0].state), (1, VmState::Running));
-    assert_eq!(sandbox.directories().len(), 2);
+    assert_eq!(sandbox.directories().len(), 1);
     assert_eq!(sandbox.processes().len(), 1);
 }
 

@@ -42,6 +42,40 @@ async fn running_machines_are_taken_over_and_go_on() {
     sandbox.nothing_is_left().await;
 }
 
+/// As at a user's last logout, when the runtime directory is removed, and at the next login.
+#[tokio::test]
+async fn a_vm_outlives_the_runtime_directory() {
+    let mut sandbox = Sandbox::start().await;
+    let before = sandbox.create("dev").await;
+    std::fs::remove_dir_all(&sandbox.paths.runtime).unwrap();
+    sandbox.crash_daemon();
+    assert_eq!(sandbox.start_daemon().await.adopted, 1);
+    assert_eq!(sandbox.vm("dev").await.unwrap(), before);
+    let (output, _) = sandbox.exec("dev", &[b"echo", b"still here"]).await;
+    assert_eq!(output, b"still here\n");
+    sandbox.act("dev", "delete").await.unwrap();
+    sandbox.nothing_is_left().await;
+}
+
+/// Older versions kept the sockets in the runtime directory.
+#[tokio::test]
+async fn a_machine_of_an_older_version_is_taken_over_with_its_sockets() {
+    let mut sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    sandbox.crash_daemon();
+    let (now, before) = (sandbox.paths.vm_sockets(vm.id.as_str()), sandbox.paths.vm_runtime(vm.id.as_str()));
+    std::fs::create_dir_all(before.parent().unwrap()).unwrap();
+    std::fs::rename(&now, &before).unwrap();
+    let handle = sandbox.paths.vm(vm.id.as_str()).join("machine.json");
+    let text = std::fs::read_to_string(&handle).unwrap();
+    std::fs::write(&handle, text.replace(now.to_str().unwrap(), before.to_str().unwrap())).unwrap();
+    assert_eq!(sandbox.start_daemon().await.adopted, 1);
+    let (output, _) = sandbox.exec("dev", &[b"echo", b"still here"]).await;
+    assert_eq!(output, b"still here\n");
+    sandbox.act("dev", "stop").await.unwrap();
+    assert!(!before.exists());
+}
+
 #[tokio::test]
 async fn a_machine_that_ended_meanwhile_leaves_a_stopped_vm() {
     let mut sandbox = Sandbox::start().await;
@@ -134,11 +168,11 @@ async fn directories_without_a_row_are_removed() {
     sandbox.create("dev").await;
     sandbox.crash_daemon();
     for parent in [sandbox.paths.vm("ffffffffffffffff"), sandbox.paths.vm_runtime("eeeeeeeeeeeeeeee")] {
-        std::fs::create_dir(&parent).unwrap();
+        std::fs::create_dir_all(&parent).unwrap();
         std::fs::write(parent.join("file"), "x").unwrap();
     }
     assert_eq!(sandbox.start_daemon().await.orphans, 2);
-    assert_eq!(sandbox.directories().len(), 2);
+    assert_eq!(sandbox.directories().len(), 1);
     assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Running);
 }
 

@@ -331,12 +331,13 @@ impl Sandbox {
         tokio::time::timeout(PATIENCE, waiting).await.expect("a machine is left");
     }
 
-    /// Directories of VMs, and of their sockets.
+    /// Directories of VMs, and of what clients keep about them.
     pub fn directories(&self) -> Vec<PathBuf> {
         let parents = [self.paths.vm(""), self.paths.vm_runtime("")];
         parents
             .iter()
-            .flat_map(|parent| std::fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().path()))
+            .flat_map(|parent| std::fs::read_dir(parent).into_iter().flatten())
+            .map(|entry| entry.unwrap().path())
             .collect()
     }
 

@@ -147,7 +147,7 @@ fn be_the_host(
 }
 
 /// Kills the network process, as a host short of memory does, and waits for the next one.
-fn come_back(home: &Home) {
+pub(crate) fn come_back(home: &Home) {
     let mut events = home.banger(&["events"]).start();
     let mut lines = BufReader::new(events.stdout.take().unwrap()).lines().map(Result::unwrap);
     for pid in home.networks() {

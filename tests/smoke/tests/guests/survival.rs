@@ -15,6 +15,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         daemon_killed,
     ),
     Scenario::pure(
+        "runtime_directory_removed",
+        4,
+        "a VM and its network survive the removal of the runtime directory, with and without a daemon",
+        runtime_directory_removed,
+    ),
+    Scenario::pure(
         "client_killed",
         4,
         "killing the client ends its command and everything that the command started",
@@ -66,6 +72,24 @@ fn daemon_killed() {
     assert_eq!((&after["state"], &after["pid"]), (&before["state"], &before["pid"]), "{after}");
     let boot_id = home.text(&["vm", "exec", "dev", "--", "cat", "/proc/sys/kernel/random/boot_id"]);
     assert_eq!(after["boot_id"], boot_id.trim());
+}
+
+/// As at a user's last logout, and the next login. The first time the daemon goes on, the second time it is gone as well.
+fn runtime_directory_removed() {
+    let home = Home::ready();
+    let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
+    let boot_id = || home.text(&["vm", "exec", "dev", "--", "cat", "/proc/sys/kernel/random/boot_id"]);
+    let (before, daemon) = (boot_id(), home.daemon_pid().unwrap());
+    let log_out = || std::fs::remove_dir_all(home.path().join("run")).unwrap();
+    log_out();
+    assert_eq!((boot_id(), home.daemon_pid()), (before.clone(), Some(daemon)));
+    log_out();
+    kill(daemon, Signal::KILL);
+    assert_eq!(boot_id(), before);
+    assert_ne!(home.daemon_pid(), Some(daemon));
+    crate::network::come_back(&home);
+    assert_eq!(home.text(&["vm", "ssh", "dev", "--", "cat", "/proc/sys/kernel/random/boot_id"]), before);
+    assert_eq!(home.show("dev")["state"], "running");
 }
 
 /// B40, and promise 4: a reader sees no kernel or a complete one.
