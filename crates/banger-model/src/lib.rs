@@ -5,6 +5,7 @@ mod count;
 mod disk_floor;
 mod disk_trouble;
 mod distro;
+pub mod egress;
 mod event;
 mod hint;
 mod host_path;
