@@ -3,12 +3,18 @@
 //! [`EgressPolicy`] is text and data. [`AddressClass`] says what an address is to a guest, and by it the host, its network and
 mod host_name;
 mod host_pattern;
+mod policy;
 mod ports;
 mod protocol;
 mod request;
+mod rule;
+mod rule_text;
 
 pub use host_name::{BadHostName, HostName};
 pub use host_pattern::{BadHostPattern, HostPattern};
+pub use policy::{BadPolicy, EgressPolicy, POLICY_BYTES_MAX, PolicyFault, RULES_MAX};
 pub use ports::{BadPorts, Ports};
 pub use protocol::Protocol;
 pub use request::{PathPattern, RequestPath, Requests};
+pub use rule::{Action, Rule, Service, Target, Transport};
+pub use rule_text::BadRule;
