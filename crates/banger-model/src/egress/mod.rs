@@ -1,20 +1,27 @@
 //! What a guest may reach: policies, and the decisions that follow from them. `docs/network.md` describes the language.
 //!
 //! [`EgressPolicy`] is text and data. [`AddressClass`] says what an address is to a guest, and by it the host, its network and
+mod address_class;
+mod decide;
+mod embedding;
 mod host_name;
 mod host_pattern;
 mod policy;
 mod ports;
 mod protocol;
+mod refusal;
 mod request;
 mod rule;
 mod rule_text;
 
+pub use address_class::{AddressClass, HostFacts};
+pub use decide::{Attempt, Said, Verdict};
 pub use host_name::{BadHostName, HostName};
 pub use host_pattern::{BadHostPattern, HostPattern};
 pub use policy::{BadPolicy, EgressPolicy, POLICY_BYTES_MAX, PolicyFault, RULES_MAX};
 pub use ports::{BadPorts, Ports};
 pub use protocol::Protocol;
+pub use refusal::{Attempted, Refusal};
 pub use request::{PathPattern, RequestPath, Requests};
 pub use rule::{Action, Rule, Service, Target, Transport};
 pub use rule_text::BadRule;
