@@ -5,5 +5,7 @@ pub mod names;
 mod network_gate;
 pub mod role;
 mod user_network;
+#[allow(dead_code, reason = "the network process that reads and writes these packets comes next")]
+mod wire;
 
 pub use user_network::{LaunchError, PASST, UserNetwork, find_passt};
