@@ -6,7 +6,7 @@ BIN := target/release
 AGENT_TARGET := target/agent
 
 # Programs of the host: the compiler's linker, the VMM with its network, what images are made with, ssh.
-HOST_PACKAGES := gcc libc6-dev qemu-system-x86 passt mmdebstrap uidmap kmod e2fsprogs openssh-client \
+HOST_PACKAGES := gcc libc6-dev qemu-system-x86 mmdebstrap uidmap kmod e2fsprogs openssh-client \
 	debian-archive-keyring zstd
 # What only the tests use.
 TEST_PACKAGES := busybox-static docker-registry skopeo umoci iproute2 cpio python3 python3-venv bzip2 gzip lz4 xz-utils

@@ -98,7 +98,7 @@ mod tests {
             Hint::PullAgain { kind: ArtifactKind::Image, name: name() },
             Hint::LogIn { registry: "docker.io".to_owned() },
             Hint::LogIn { registry: "localhost:5000".to_owned() },
-            Hint::install("passt"),
+            Hint::install("kmod"),
             Hint::on_host("sudo modprobe kvm"),
         ];
         let told: Vec<_> = hints.iter().map(|hint| words(hint).unwrap()).collect();
@@ -108,7 +108,7 @@ mod tests {
             "banger image pull --force app",
             "docker login",
             "docker login localhost:5000",
-            "sudo apt-get install passt",
+            "sudo apt-get install kmod",
             "sudo modprobe kvm",
         ];
         assert_eq!(told, expected);

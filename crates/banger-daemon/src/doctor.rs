@@ -53,7 +53,7 @@ impl Doctor {
             wishes: self.config.firecracker.tuning(),
             jail: facts.firecracker.as_ref().map(|found| JailFacts::look(&found.program)),
         }));
-        checks.push(network(banger_net::find_passt().is_some()));
+        checks.push(network());
         checks.extend(HOST_TOOLS.iter().map(|tool| {
             program(tool.tool, tool.package, tool.needed_for, find_program(tool.tool).is_some(), is_root())
         }));
@@ -149,14 +149,16 @@ fn vmm(choice: &Result<Choice, ChoiceError>) -> CheckView {
     }
 }
 
-fn network(has_passt: bool) -> CheckView {
-    if has_passt {
-        check("network", CheckOutcome::Pass, "passt gives guests outbound access without root")
-    } else {
-        CheckView {
-            fix: Some(Hint::install(banger_net::PASST)),
-            ..check("network", CheckOutcome::Fail, "`passt` is missing: guests have no network")
-        }
+fn network() -> CheckView {
+    match banger_net::check_host() {
+        Ok(()) => check("network", CheckOutcome::Pass, "guests have outbound access without root"),
+        Err(error) => check(
+            "network",
+            CheckOutcome::Fail,
+            format!(
+                "this host's own addresses cannot be listed ({error}): guests cannot be kept away from them"
+            ),
+        ),
     }
 }
 
@@ -209,7 +211,7 @@ mod tests {
         let missing = program("depmod", "kmod", "pulling a kernel", false, true);
         assert_eq!(missing.outcome, CheckOutcome::Fail);
         assert_eq!(missing.fix, Some(Hint::install("kmod")));
-        assert_eq!(network(false).fix, Some(Hint::install("passt")));
+        assert_eq!(network().outcome, CheckOutcome::Pass);
         let no_qemu = Err(ChoiceError::Missing { program: "qemu-system-x86_64", package: "qemu-system-x86" });
         assert_eq!(vmm(&no_qemu).fix, Some(Hint::install("qemu-system-x86")));
     }

@@ -28,7 +28,6 @@ impl NetworkLauncher for MachineNetwork {
     ) -> Result<NetworkProcess, StartError> {
         match self.0.launch(attachment, directory, errors) {
             Ok((process, socket)) => Ok(NetworkProcess { process, socket }),
-            Err(LaunchError::Missing { program, package }) => Err(StartError::Missing { program, package }),
             Err(LaunchError::HostAddresses(source)) => Err(StartError::HostAddresses { source }),
             Err(LaunchError::Spawn(source)) => Err(StartError::Spawn { program: "network", source }),
         }

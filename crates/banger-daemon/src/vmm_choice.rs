@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_model::{Hint, WantedVmm};
-use banger_net::{PASST, UserNetwork, find_passt};
+use banger_net::UserNetwork;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
 use banger_vmm::orphans::{end_orphan, find_machines_of, find_orphans};
@@ -97,11 +97,8 @@ fn label(choice: &Choice) -> String {
     .to_owned()
 }
 
-/// Refuses what could not be started: every VM has a network, and a jailer that is asked for must be there.
+/// Refuses what could not be started: a jailer that is asked for must be there.
 fn check_parts(choice: &Choice, jailer: JailWish) -> Result<(), ChoiceError> {
-    if find_passt().is_none() {
-        return Err(ChoiceError::Missing { program: PASST, package: PASST });
-    }
     match (choice.vmm, jailer) {
         (VmmKind::Firecracker, JailWish::Always) => {
             let judged = JailFacts::look(&choice.program).judge().map(drop);

@@ -437,7 +437,7 @@ mod tests {
             ),
             (
                 VmmExit::Unknown,
-                "passt: hello\nqemu-system-x86_64: terminating on signal 2",
+                "network: hello\nqemu-system-x86_64: terminating on signal 2",
                 "its VMM was killed from outside, by signal 2",
             ),
             (

@@ -5,19 +5,19 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::network_gate::{ARGUMENT, attachment_of, run};
+use crate::process::{ARGUMENT, attachment_of, start};
 
 /// Plays the network that the arguments (without the program's name) ask for, to its end. `None`: they ask for none.
 #[must_use]
 pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let words: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
-    let [role, attachment, passt, directory] = words.as_slice() else { return None };
+    let [role, attachment, directory] = words.as_slice() else { return None };
     if *role != ARGUMENT {
         return None;
     }
     // Standard error is the machine's `network.log`.
-    match run(attachment_of(attachment)?, Path::new(passt), Path::new(directory)) {
+    match start(attachment_of(attachment)?, Path::new(directory)) {
         Ok(()) => Some(ExitCode::SUCCESS),
         Err(error) => {
             eprintln!("{error}");
@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn only_the_words_of_a_network_start_one() {
         for words in
-            [&["--help"][..], &[], &["network-gate"], &["network-gate", "x", "/passt", "/d"], &["pager", "3"]]
+            [&["--help"][..], &[], &["machine-network"], &["machine-network", "x", "/d"], &["pager", "3"]]
         {
             assert!(play(words.iter().map(Into::into)).is_none(), "{words:?}");
         }

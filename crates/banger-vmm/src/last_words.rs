@@ -81,13 +81,8 @@ fn tail(log: &Path) -> String {
 /// Keeps the last lines that say something. A log that was shortened under its writer begins with zeros.
 fn lines(text: &str) -> Vec<String> {
     let said = text.lines().map(|line| line.trim().chars().filter(|c| !c.is_control()).collect::<String>());
-    let mut said: Vec<_> = said.filter(|line| !line.is_empty() && !is_chatter(line)).collect();
+    let mut said: Vec<_> = said.filter(|line| !line.is_empty()).collect();
     said.split_off(said.len().saturating_sub(LINES_MAX))
-}
-
-/// What passt says of every start.
-fn is_chatter(line: &str) -> bool {
-    line.starts_with("Don't run as root. Changing to nobody") || line.ends_with("bytes to syslog")
 }
 
 #[cfg(test)]
@@ -100,10 +95,6 @@ mod tests {
         let kept = lines(&format!("\0\0{text}\u{1b}[31mKVM internal error. Suberror: 1\r\n"));
         assert_eq!(kept.len(), LINES_MAX);
         assert_eq!(kept.last().unwrap(), "[31mKVM internal error. Suberror: 1");
-        assert_eq!(
-            lines("Don't run as root. Changing to nobody...\nFailed to send 47 bytes to syslog\n"),
-            [""; 0]
-        );
     }
 
     #[test]

@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn only_the_words_of_a_role_start_one() {
         for words in
-            [&["--help"][..], &[], &["--ready-fd", "3"], &["pager"], &["network-gate", "tap", "/passt", "/d"]]
+            [&["--help"][..], &[], &["--ready-fd", "3"], &["pager"], &["machine-network", "tap", "/d"]]
         {
             assert!(play(words.iter().map(Into::into)).is_none(), "{words:?}");
         }

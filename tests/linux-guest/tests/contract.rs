@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 
 fn qemu() -> Arc<dyn Vmm> {
     let choice = choose(WantedVmm::Qemu, &HostFacts::look(&FirecrackerPlace::Installed(PathBuf::new())))
-        .unwrap_or_else(|error| panic!("{error}; these tests need the packages qemu-system-x86 and passt"));
+        .unwrap_or_else(|error| panic!("{error}; these tests need the package qemu-system-x86"));
     Arc::new(Qemu::new(&choice, network()))
 }
 

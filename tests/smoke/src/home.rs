@@ -135,7 +135,7 @@ impl Home {
     #[must_use]
     pub fn networks(&self) -> Vec<i32> {
         let processes = processes_of(self.path()).into_iter();
-        processes.filter(|(_pid, line)| line.contains("network-gate")).map(|(pid, _line)| pid).collect()
+        processes.filter(|(_pid, line)| line.contains("machine-network")).map(|(pid, _line)| pid).collect()
     }
 
     /// Returns the IDs of this home's processes: its daemon, its machines, and the commands that use it.

@@ -61,7 +61,7 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
         pull(PullError::NotInCatalog { kind: ArtifactKind::Image, name: "x".to_owned() }),
         VmError::BootSource(BootSourceError::File(FileError::Write { path: "/d".into(), source: full() })),
         VmError::BootSource(BootSourceError::AgentMissing { path: "/bin/banger-agent".into() }),
-        launch(StartError::Missing { program: "passt", package: "passt" }),
+        launch(StartError::Missing { program: "qemu-system-x86_64", package: "qemu-system-x86" }),
         launch(StartError::Refused { program: "qemu", stderr: "no KVM".to_owned() }),
         silent(),
         guest(GuestFailure::Ended(Ending::new(
@@ -113,7 +113,7 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
     not_found | the image `x` is neither local nor in the catalog | {"action":"list_known","kind":"image"}
     operation_failed | cannot write `/d`: the disk is full | {"action":"free_space"}
     operation_failed | the guest's agent `/bin/banger-agent` is missing; reinstall banger | -
-    operation_failed | cannot start VM `dev`: the program `passt` is not installed | {"action":"install_package","package":"passt"}
+    operation_failed | cannot start VM `dev`: the program `qemu-system-x86_64` is not installed | {"action":"install_package","package":"qemu-system-x86"}
     operation_failed | cannot start VM `dev`: `qemu` exited immediately: no KVM | {"action":"examine_host"}
     operation_failed | the guest of VM `dev` did not answer within 90 s | {"action":"read_vm_log","vm":"dev"}
     operation_failed | the guest of VM `dev` ended before it was ready (its VMM exited with status 1; its VMM said last: no such device) | {"action":"read_vm_log","vm":"dev"}

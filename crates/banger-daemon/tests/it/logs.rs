@@ -68,7 +68,10 @@ async fn what_a_vmm_and_its_network_said_is_told_with_who_said_it() {
     let vm = sandbox.create("dev").await;
     let directory = sandbox.paths.vm(vm.id.as_str());
     std::fs::write(directory.join("vmm.log"), "no such device\n").unwrap();
-    std::fs::write(directory.join("network.log"), "passt has ended").unwrap();
+    std::fs::write(directory.join("network.log"), "a frame is too long").unwrap();
     let log = sandbox.client.stream("/v1/vms/dev/logs?vmm=true").await.unwrap();
-    assert_eq!(log.collect().await.unwrap().to_bytes(), "network: passt has ended\nqemu: no such device\n");
+    assert_eq!(
+        log.collect().await.unwrap().to_bytes(),
+        "network: a frame is too long\nqemu: no such device\n"
+    );
 }

@@ -1,7 +1,6 @@
-//! A machine's network without root: one process beside the VMM ([`crate::network_gate`]) that has its end of a socket
+//! A machine's network without root: one process beside the VMM ([`crate::process`]) that has its end of a socket
 //! pair, so it ends with the VMM, or with us if the VMM never starts.
 
-pub(crate) mod passt;
 pub(crate) mod sockets;
 pub(crate) mod subnet;
 
@@ -11,39 +10,30 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use banger_model::{GuestNetwork, NetworkAttachment};
-use banger_sys::host;
 use banger_sys::launch::{Inherited, Launch, Started, launch};
 
-use crate::network_gate::{ARGUMENT, HostAddresses, word};
+use crate::process::{ARGUMENT, word};
+use crate::reach::HostAddresses;
 use sockets::pair;
 use subnet::MTU;
-
-/// Name of the program that opens a guest's connections, and of the Debian package that has it.
-pub const PASST: &str = "passt";
-
-/// Returns where it is; `None`: it is not installed.
-#[must_use]
-pub fn find_passt() -> Option<PathBuf> {
-    host::find_program(PASST)
-}
 
 /// Why the network of a machine did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// A program is not installed.
-    #[error("the program `{program}` is not installed")]
-    Missing {
-        /// Its name.
-        program: &'static str,
-        /// Debian package that has it.
-        package: &'static str,
-    },
     /// The host's own addresses, which are closed to a guest, are unknown.
     #[error("cannot list this host's own addresses, so a guest cannot be kept away from them")]
     HostAddresses(#[source] io::Error),
     /// The process could not be started.
     #[error("cannot start the network's process")]
     Spawn(#[source] io::Error),
+}
+
+/// Checks that this host can have machines with a network.
+///
+/// # Errors
+/// When the host's own addresses cannot be listed.
+pub fn check_host() -> io::Result<()> {
+    HostAddresses::watch().map(drop)
 }
 
 /// The network of machines without root.
@@ -82,14 +72,13 @@ impl UserNetwork {
         directory: &Path,
         errors: &File,
     ) -> Result<(Started, UnixStream), LaunchError> {
-        let passt = find_passt().ok_or(LaunchError::Missing { program: PASST, package: PASST })?;
         // Told here, where it can be told well. The process itself does not run without it, either.
         HostAddresses::watch().map_err(LaunchError::HostAddresses)?;
         let (socket, far_end) = pair().map_err(LaunchError::Spawn)?;
         let process = launch(Launch {
             program: self.helper.clone(),
             directory: directory.to_owned(),
-            arguments: vec![ARGUMENT.into(), word(attachment).into(), passt.into(), directory.into()],
+            arguments: vec![ARGUMENT.into(), word(attachment).into(), directory.into()],
             input: Some(far_end.into()),
             output: None,
             errors: errors.try_clone().map_err(LaunchError::Spawn)?,

@@ -71,7 +71,7 @@ impl Confined {
 /// Sockets to the processes beside a machine, for its cell.
 #[derive(Default)]
 pub(super) struct Ends {
-    /// To the network's gate, which waits for its tap.
+    /// To the network's process, which waits for its tap.
     pub(super) gate: Option<OwnedFd>,
     /// To the pager: open as long as Firecracker lives.
     pub(super) pager: Option<OwnedFd>,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! daemon ── HTTP on control.sock ──▶ firecracker, in a cell: namespaces of its own, nothing seen but its files
-//!    │                                  │ tap0 ─ bridge ─ tap1 ─▶ gate ─▶ passt
+//!    │                                  │ tap0 ─ bridge ─ tap1 ─▶ network
 //!    ├── CONNECT on channel.sock ───────┤ vsock ─▶ agent
 //!    └◀─ ring on channel.sock_1026 ─────┘
 //! ```

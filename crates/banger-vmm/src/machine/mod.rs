@@ -168,7 +168,7 @@ pub(crate) fn error_log(console_log: &Path) -> PathBuf {
     console_log.with_file_name("vmm.log")
 }
 
-/// Returns the standard error of the machine's network process and of passt: beside the console log.
+/// Returns the standard error of the machine's network process: beside the console log.
 pub(crate) fn network_log(console_log: &Path) -> PathBuf {
     console_log.with_file_name("network.log")
 }

@@ -1,4 +1,4 @@
-//! The QEMU driver against the contract. QEMU and passt are declared host packages: without them these tests fail.
+//! The QEMU driver against the contract. QEMU is a declared host package: without it these tests fail.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 fn qemu() -> Arc<dyn Vmm> {
     let choice = choose(WantedVmm::Qemu, &HostFacts::look(&FirecrackerPlace::Installed(PathBuf::new())))
-        .unwrap_or_else(|error| panic!("{error}; these tests need the packages qemu-system-x86 and passt"));
+        .unwrap_or_else(|error| panic!("{error}; these tests need the package qemu-system-x86"));
     Arc::new(Qemu::new(&choice, network()))
 }
 

@@ -21,7 +21,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::pure(
 .needs(Need::Root)];
 
 const HOST: &str = "192.0.2.1";
-const NEIGHBOUR: &str = "192.0.2.2";
+/// On the host's own network.
+const GATEWAY: &str = "192.0.2.2";
+/// The same machine by an address behind it, as every server of the world is.
+const NEIGHBOUR: &str = "198.51.100.2";
 
 /// The address from which machines in clouds get their credentials.
 const METADATA: &str = "169.254.169.254";
@@ -35,7 +38,7 @@ const BYTES: usize = 8 << 20;
 /// Queries the neighbour by UDP and prints whatever comes back, until it is told to end.
 const LISTEN: &str = r#"use Socket; $| = 1;
 socket(my $s, PF_INET, SOCK_DGRAM, 17); bind($s, sockaddr_in(8126, INADDR_ANY)) or die;
-send($s, "question", 0, sockaddr_in(9000, inet_aton("192.0.2.2")));
+send($s, "question", 0, sockaddr_in(9000, inet_aton("198.51.100.2")));
 my $text = ""; while ($text ne "end") { recv($s, $text, 2000, 0); print "$text\n"; }"#;
 
 /// Runs both sides, each on a thread of its own.
@@ -66,8 +69,11 @@ fn be_the_neighbour(
     ip("link set lo up");
     ip("address add 192.0.2.2/24 dev cable1");
     ip("link set cable1 up");
-    ip(&format!("address add {METADATA}/32 dev lo"));
+    for address in [METADATA, NEIGHBOUR] {
+        ip(&format!("address add {address}/32 dev lo"));
+    }
     serve(NEIGHBOUR, 8080, "from the network");
+    serve(GATEWAY, 8080, "from the host's own network");
     serve(METADATA, 80, "credentials");
     serve_bulk(NEIGHBOUR, 8082);
     answer_twice(is_asked, over);
@@ -108,7 +114,7 @@ fn be_the_host(
     let home = Home::ready();
     let _ = home.text(&["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev"]);
     let fetch = |url: &str| home.banger(&["vm", "exec", "dev", "--", "curl", "-sS", "-m", "3", url]).run();
-    assert_eq!(fetch("http://192.0.2.2:8080/").stdout, "from the network");
+    assert_eq!(fetch(&format!("http://{NEIGHBOUR}:8080/")).stdout, "from the network");
     ip("address add 198.51.100.9/32 dev lo");
     serve("198.51.100.9", 8081, "from the host");
     refuse(
@@ -119,6 +125,7 @@ fn be_the_host(
             "http://10.0.2.2:8080/",
             "http://10.0.2.3:8081/",
             "http://192.0.2.1:8081/",
+            "http://192.0.2.2:8080/",
             "http://203.0.113.7:8081/",
             "http://169.254.169.254/",
         ],
@@ -140,9 +147,9 @@ fn be_the_host(
          ip route add 127.0.0.0/8 via 10.0.2.2 src 10.0.2.15 table 7",
     ]);
     refuse(&home, &["http://127.0.0.1:8081/"]);
-    assert_eq!(fetch("http://192.0.2.2:8080/").stdout, "from the network");
+    assert_eq!(fetch(&format!("http://{NEIGHBOUR}:8080/")).stdout, "from the network");
     come_back(&home);
-    assert_eq!(fetch("http://192.0.2.2:8080/").stdout, "from the network");
+    assert_eq!(fetch(&format!("http://{NEIGHBOUR}:8080/")).stdout, "from the network");
     refuse(&home, &["http://192.0.2.1:8081/"]);
 }
 

@@ -86,7 +86,7 @@ fn nothing_inherited() {
         .expect("nobody has the lock");
     assert_eq!(rustix::io::read(&reader, &mut [0; 1]).unwrap(), 0, "nobody has the pipe");
     let processes = home.processes();
-    assert!(processes.len() >= 4, "daemon, VMM, gate and passt: {processes:?}");
+    assert!(processes.len() >= 3, "daemon, VMM and network: {processes:?}");
     for process in processes {
         let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
         let environment = String::from_utf8_lossy(&environment);

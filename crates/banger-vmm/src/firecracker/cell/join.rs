@@ -31,7 +31,7 @@ pub(crate) enum JoinError {
     Tap(#[source] TapError),
 }
 
-/// Makes a tap in the network of a running Firecracker, and hands it to the gate at the other end of the standard input.
+/// Makes a tap in the network of a running Firecracker, and hands it to the network at the other end of the standard input.
 pub(crate) fn run(pid: &OsStr, start_ticks: &OsStr, mtu: &OsStr) -> Result<(), JoinError> {
     let firecracker = ProcessIdentity { pid: number(pid)?, start_ticks: number(start_ticks)? };
     let mtu = number(mtu)?;

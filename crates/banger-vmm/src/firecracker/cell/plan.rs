@@ -20,7 +20,7 @@ pub(in crate::firecracker) struct CellPlan {
     pub(in crate::firecracker) cover: PathBuf,
     /// Socket to the daemon.
     pub(in crate::firecracker) talk: RawFd,
-    /// Socket to the network's gate, which gets its tap through it.
+    /// Socket to the network's process, which gets its tap through it.
     pub(in crate::firecracker) gate: Option<RawFd>,
     /// Largest packet of the network, in bytes.
     pub(in crate::firecracker) mtu: u32,

@@ -1,7 +1,7 @@
-//! The cell's network: a bridge between Firecracker's tap and the one that the network's gate holds.
+//! The cell's network: a bridge between Firecracker's tap and the one that the network's process holds.
 //!
 //! ```text
-//! guest ─ firecracker ─ tap0 ─ bridge ─ tap1 ─ gate ─ passt ─▶ the world
+//! guest ─ firecracker ─ tap0 ─ bridge ─ tap1 ─ network ─▶ the world
 //! ```
 //! Firecracker makes packets for its tap with unfinished checksums, and several in one. The kernel finishes and divides
 //! them on their way to the other tap, which takes none of that; that is what the bridge is for. Nothing in the namespace
@@ -39,12 +39,12 @@ pub(crate) enum TapError {
     Make { name: &'static str, source: io::Error },
     #[error("cannot set up the interface `{name}`")]
     SetUp { name: &'static str, source: io::Error },
-    #[error("cannot hand the tap to the network's gate")]
+    #[error("cannot hand the tap to the network's process")]
     HandOver(#[source] io::Error),
 }
 
 /// Makes the network of the namespace that the process is in, with packets of at most `mtu` bytes: gives Firecracker's tap to
-/// its user, and the other to the gate.
+/// its user, and the other to the network.
 pub(super) fn make_for(gate: &OwnedFd, owner: u32, mtu: u32) -> Result<(), TapError> {
     // A kernel without IPv6 has no such file.
     let _ = std::fs::write(NO_IPV6, "1");
@@ -66,8 +66,8 @@ pub(super) fn make_for(gate: &OwnedFd, owner: u32, mtu: u32) -> Result<(), TapEr
     hand_over_uplink(gate, process.as_fd(), mtu)
 }
 
-/// Makes the other tap of the namespace that this process is in, and gives it to the gate with Firecracker's process. The tap
-/// goes with the gate.
+/// Makes the other tap of the namespace that this process is in, and gives it to the network with Firecracker's process. The
+/// tap goes with the network.
 pub(super) fn hand_over_uplink(gate: impl AsFd, process: BorrowedFd<'_>, mtu: u32) -> Result<(), TapError> {
     let set_up = |source| TapError::SetUp { name: UPLINK, source };
     let uplink = open_tap(UPLINK, 0).map_err(|source| TapError::Make { name: UPLINK, source })?;

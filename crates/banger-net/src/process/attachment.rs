@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 
 use banger_model::NetworkAttachment;
 
-/// What this program's command line begins with when it plays the gate. Behind it stand how the machine is attached,
-/// passt's program, and the machine's state directory, by which the process is known.
-pub(crate) const ARGUMENT: &str = "network-gate";
+/// What this program's command line begins with when it plays the network of a machine. Behind it stand how the machine is
+/// attached, and the machine's state directory, by which the process is known.
+pub(crate) const ARGUMENT: &str = "machine-network";
 
 const STREAM: &str = "stream";
 const TAP: &str = "tap";
