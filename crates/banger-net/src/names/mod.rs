@@ -6,6 +6,7 @@ mod host_naming;
 mod message;
 mod name_table;
 mod resolver;
+pub mod sniff;
 
 pub use frames::{Frames, framed};
 pub use host_naming::{HostNaming, Hosts, ResolvConf, Sources};
