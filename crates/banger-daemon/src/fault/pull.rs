@@ -10,7 +10,7 @@ impl Fault for PullError {
     fn code(&self) -> ErrorCode {
         match self {
             PullError::NotInCatalog { .. } | PullError::NotHere { .. } => ErrorCode::NotFound,
-            PullError::AlreadyPulled { .. } | PullError::NameTaken { .. } => ErrorCode::AlreadyExists,
+            PullError::NameTaken { .. } => ErrorCode::AlreadyExists,
             PullError::InUse { .. } => ErrorCode::Conflict,
             PullError::NameOfCatalog { .. }
             | PullError::Unnamed { .. }

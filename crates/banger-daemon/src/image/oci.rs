@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_api::{CreateVm, OperationKind, OperationView, PruneCache, PrunedCache, PullImage};
-use banger_image::{ArchiveInput, OciPull, OciSource, PlainHttp, Prune, PullError, Replace, kernel_catalog};
+use banger_image::{ArchiveInput, ImageService, OciPull, OciSource, PlainHttp, Prune, PullError, Replace, kernel_catalog};
 use banger_model::{ArtifactKind, ImageName, KernelName};
 
 use super::error::ImageOperationError;
@@ -25,7 +25,10 @@ impl ImageOperations {
         if request.name.is_none() && source.may_name_its_image() {
             return Ok(self.pull_unnamed(source, input, kernel, request));
         }
-        let wanted = oci_pull(request, kernel)?;
+        let mut wanted = oci_pull(request, kernel)?;
+        if request.kernel.is_none() && !request.force {
+            wanted.kernel = kernel_of(&self.images, &wanted.name).unwrap_or(wanted.kernel);
+        }
         self.images.check_oci_name(&wanted).map_err(ImageOperationError::Pull)?;
         let replace = self.replace(&wanted.name, request.force)?;
         Ok(self.begin_pull(&wanted.name.clone(), move |images, progress| {
@@ -43,12 +46,15 @@ impl ImageOperations {
     ) -> OperationView {
         let images = Arc::clone(&self.images);
         let (force, bytes_max, target) = (request.force, request.max_bytes, source.to_string());
+        let keeps_kernel = request.kernel.is_none() && !force;
         self.operations.begin(OperationKind::ImagePull, &target, |task| {
             finish(async move {
                 let progress = progress_of(&task);
                 let pulled = async {
                     let (input, name) = images.name_archive(&source, input, bytes_max, &progress).await?;
                     task.set_target(name.as_str());
+                    let kept = if keeps_kernel { kernel_of(&images, &name) } else { None };
+                    let kernel = kept.unwrap_or(kernel);
                     let wanted = OciPull { bytes_max, input, ..OciPull::of(source, name, kernel) };
                     if force {
                         images.refuse_used_image(&wanted.name)?;
@@ -141,6 +147,11 @@ fn oci_pull(request: &PullImage, kernel: KernelName) -> Result<OciPull, ImageOpe
         bytes_max: request.max_bytes,
         ..OciPull::of(source, name, kernel)
     })
+}
+
+/// Returns the kernel of a local image: an update keeps it.
+fn kernel_of(images: &ImageService, name: &ImageName) -> Option<KernelName> {
+    images.images().get(name).ok().flatten().map(|image| image.manifest.kernel)
 }
 
 fn unknown(name: String) -> ImageOperationError {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use banger_daemon::boot_source::BootSourceError;
 use banger_daemon::fault::Fault as _;
-use banger_daemon::image::KernelOperationError;
 use banger_daemon::operation::Cancelled;
 use banger_daemon::vm::{Ending, GuestError, GuestFailure, VmError};
 use banger_daemon::vmm_source::NoVmm;
@@ -140,13 +139,4 @@ fn what_left_something_behind_is_not_called_cancelled() {
     let error =
         VmError::Undo { first: Box::new(VmError::Cancelled(Cancelled::OnRequest)), undo: vec![unremoved] };
     assert_ne!(error.code(), banger_api::ErrorCode::Cancelled);
-}
-
-#[test]
-fn a_pull_that_was_done_before_says_how_to_do_it_again() {
-    let again = PullError::AlreadyPulled { kind: ArtifactKind::Kernel, name: "debian-12".to_owned() };
-    let body = KernelOperationError::Pull(again).to_body();
-    assert_eq!(body.code, banger_api::ErrorCode::AlreadyExists);
-    assert_eq!(body.message, "the kernel `debian-12` is already pulled");
-    assert_eq!(body.hint, Some(Hint::PullAgain { kind: ArtifactKind::Kernel, name: "debian-12".to_owned() }));
 }

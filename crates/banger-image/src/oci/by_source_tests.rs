@@ -71,3 +71,35 @@ async fn always_asks_the_registry_and_pulls_only_what_is_another_one() {
     let (newer, _hold) = service.hold_oci(&wanted, PullPolicy::Always, &silent).await.unwrap();
     assert_eq!(read(&newer, "is").unwrap(), b"new");
 }
+
+/// Pulls by name, as a user does who types it, and returns what was noted beside.
+async fn pull_noting(service: &ImageService, wanted: &OciPull) -> (Result<Image, PullError>, Vec<String>) {
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&notes);
+    let progress = Progress::silent().with_notes(move |note| heard.lock().unwrap().push(note));
+    let pulled = service.pull_oci(wanted, Replace::Never, &progress).await;
+    let notes = notes.lock().unwrap().clone();
+    (pulled, notes)
+}
+
+#[tokio::test]
+async fn a_pull_of_what_is_here_is_up_to_date_or_brings_what_is_newer() {
+    let fake = FakeRegistry::good().await;
+    put(&fake, "v1", vec![Tar::new().file("is", "old")], &json!({}));
+    put(&fake, "v2", vec![Tar::new().file("is", "other")], &json!({}));
+    let home = tempfile::tempdir().unwrap();
+    let (service, wanted_v1) = (service(home.path()), wanted(&fake, home.path(), "app", "v1"));
+    let first = pull(&service, &wanted_v1).await.unwrap();
+    let (same, notes) = pull_noting(&service, &wanted_v1).await;
+    assert_eq!(same.unwrap().manifest.id, first.manifest.id);
+    assert_eq!(notes, ["the image `app` is up to date"]);
+    put(&fake, "v1", vec![Tar::new().file("is", "new")], &json!({}));
+    let (newer, notes) = pull_noting(&service, &wanted_v1).await;
+    assert_eq!(read(&newer.unwrap(), "is").unwrap(), b"new");
+    assert!(notes.is_empty(), "{notes:?}");
+    let (taken, _) = pull_noting(&service, &wanted(&fake, home.path(), "app", "v2")).await;
+    assert!(matches!(taken, Err(PullError::NameTaken { .. })), "{taken:?}");
+    let other_kernel = OciPull { kernel: "other".parse().unwrap(), ..wanted_v1 };
+    let (taken, _) = pull_noting(&service, &other_kernel).await;
+    assert!(matches!(taken, Err(PullError::NameTaken { .. })), "{taken:?}");
+}

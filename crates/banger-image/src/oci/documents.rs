@@ -35,6 +35,8 @@ pub enum DocumentError {
     LayerCount { layers: usize, diff_ids: usize },
     #[error("the image has {layers} layers; at most {LAYERS_MAX} are supported")]
     TooManyLayers { layers: usize },
+    #[error("the manifest {digest} has {found} bytes, but the image index says {wanted}")]
+    WrongSize { digest: BlobDigest, wanted: u64, found: u64 },
     #[error("the layer {digest} is not in this registry: its licence does not allow redistribution")]
     ForeignLayer { digest: BlobDigest },
 }

@@ -138,9 +138,7 @@ impl Layout {
         let config = ConfigDocument::parse(&config, image.layers.len(), wanted)
             .map_err(|source| self.unusable(source))?;
         let layers = image.layers.into_iter().zip(&config.diff_ids).map(|(blob, diff_id)| {
-            let (file, offset, size) = self.open_blob(&blob.digest)?;
-            // One of another size has another digest as well.
-            let size = size.min(blob.size);
+            let (file, offset, size) = self.open_blob(&blob)?;
             Ok(Layer {
                 file,
                 offset,
@@ -154,24 +152,28 @@ impl Layout {
         Ok(LocalImage { config, layers, digest })
     }
 
-    /// Returns a file with the blob, where it begins there, and how long it is.
-    fn open_blob(&self, digest: &BlobDigest) -> Result<(File, u64, u64), LocalImageError> {
-        let name = format!("blobs/sha256/{}", digest.hex());
-        match self {
-            Self::Archive(archive) => archive.member(&name),
+    /// Returns a file with the blob, where it begins there, and how long it is: as long as its descriptor says.
+    fn open_blob(&self, blob: &Descriptor) -> Result<(File, u64, u64), LocalImageError> {
+        let name = format!("blobs/sha256/{}", blob.digest.hex());
+        let (file, offset, found) = match self {
+            Self::Archive(archive) => archive.member(&name)?,
             Self::Directory(directory) => {
                 let path = directory.join(name);
                 let opened = open_regular(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-                opened
-                    .map(|(size, file)| (file, 0, size))
-                    .map_err(|source| LocalImageError::Read { path, source })
+                let opened = opened.map(|(size, file)| (file, 0, size));
+                opened.map_err(|source| LocalImageError::Read { path, source })?
             }
+        };
+        if found != blob.size {
+            let (path, name, wanted) = (self.path(), blob.digest.to_string(), blob.size);
+            return Err(LocalImageError::WrongSize { path, name, wanted, found });
         }
+        Ok((file, offset, found))
     }
 
     fn read_blob(&self, blob: &Descriptor) -> Result<Vec<u8>, LocalImageError> {
         use io::Seek as _;
-        let (mut file, offset, size) = self.open_blob(&blob.digest)?;
+        let (mut file, offset, size) = self.open_blob(blob)?;
         let text = file.seek(io::SeekFrom::Start(offset)).and_then(|_| read_document(file.take(size)));
         let text = text.map_err(|source| LocalImageError::Read { path: self.path(), source })?;
         if BlobDigest::of(&text) != blob.digest {

@@ -41,6 +41,8 @@ pub enum LocalImageError {
     Lacks { path: PathBuf, name: String },
     #[error("`{name}` in {} does not match its digest", shown(path))]
     WrongDigest { path: PathBuf, name: String },
+    #[error("`{name}` in {} is damaged: it has {found} bytes, but its descriptor says {wanted}", shown(path))]
+    WrongSize { path: PathBuf, name: String, wanted: u64, found: u64 },
     #[error("cannot use the image in {}", shown(path))]
     Document { path: PathBuf, source: DocumentError },
 }
@@ -75,6 +77,7 @@ impl LocalImageError {
             | Self::NotThere { .. }
             | Self::Lacks { .. }
             | Self::WrongDigest { .. }
+            | Self::WrongSize { .. }
             | Self::Document { .. } => None,
         }
     }

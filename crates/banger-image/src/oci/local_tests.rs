@@ -137,6 +137,29 @@ fn a_damaged_layout_is_refused() {
     assert!(matches!(layout.open(None), Err(LocalImageError::Document { .. })));
 }
 
+#[test]
+fn a_descriptor_with_another_size_than_its_blob_is_refused() {
+    let tar = Tar::new().file("a", "1").bytes();
+    for (part, size) in [("manifest", 1_u64), ("config", 1 << 20), ("layer", 1), ("layer", 1 << 20)] {
+        let layout = Written::new();
+        let mut config = layout.blob(&config(&[&tar], "amd64"));
+        let mut layer = layout.blob(&tar);
+        match part {
+            "config" => config["size"] = json!(size),
+            "layer" => layer["size"] = json!(size),
+            _ => {}
+        }
+        let image = json!({"schemaVersion": 2, "config": config, "layers": [layer]});
+        let mut manifest = layout.blob(image.to_string().as_bytes());
+        if part == "manifest" {
+            manifest["size"] = json!(size);
+        }
+        layout.index(&[manifest]);
+        let refused = layout.open(None).unwrap_err();
+        assert!(matches!(refused, LocalImageError::WrongSize { wanted, .. } if wanted == size), "{refused:?}");
+    }
+}
+
 fn archive(members: Tar) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), members.bytes()).unwrap();

@@ -6,14 +6,14 @@
 //!    └── a cached layer was damaged
 //! ```
 
+use std::path::Path;
+
 use banger_sys::files::StagedDirectory;
 
 use super::digest::BlobDigest;
 use super::images::OciImages;
-use super::platform::Platform;
 use super::pull_error::OciPullError;
 use super::resolve::{Layers, Resolved};
-use super::source::OciSource;
 use super::wanted::OciPull;
 use crate::progress::Progress;
 
@@ -55,16 +55,16 @@ impl OciImages {
         }
     }
 
-    /// Returns the digest of the image that a registry has now; nothing for sources on this host.
+    /// Returns the digest of the image that the source has now. A compressed archive is unpacked into a file without a name in
+    /// the directory.
     pub(crate) async fn digest(
         &self,
         wanted: &OciPull,
+        directory: &Path,
         progress: &Progress,
-    ) -> Result<Option<BlobDigest>, OciPullError> {
-        let OciSource::Registry(reference) = &wanted.source else { return Ok(None) };
+    ) -> Result<BlobDigest, OciPullError> {
         progress.stage("resolve image", wanted.source.to_string());
-        let resolved = self.resolve_remote(reference, wanted, &Platform::of_guests()).await?;
-        Ok(Some(resolved.digest))
+        self.resolve(wanted, directory, progress).await.map(|resolved| resolved.digest)
     }
 }
 

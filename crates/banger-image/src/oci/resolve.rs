@@ -79,6 +79,21 @@ impl OciImages {
         Ok((Some(ArchiveInput(Input::Opened(local))), name))
     }
 
+    /// Returns the pull with its layout or archive open.
+    pub(crate) async fn open(
+        &self,
+        wanted: &OciPull,
+        directory: &Path,
+        progress: &Progress,
+    ) -> Result<OciPull, OciPullError> {
+        let mut wanted = wanted.clone();
+        if let Ok((open, path, _)) = of_this_host(&wanted.source) {
+            let local = self.local(&wanted, (open, path), directory, progress).await?;
+            wanted.input = Some(ArchiveInput(Input::Opened(local)));
+        }
+        Ok(wanted)
+    }
+
     pub(super) async fn resolve(
         &self,
         wanted: &OciPull,
@@ -90,20 +105,26 @@ impl OciImages {
             Ok(local) => local,
             Err(reference) => return self.resolve_remote(reference, wanted, &platform).await,
         };
-        let local = match &wanted.input {
-            Some(ArchiveInput(Input::Opened(local))) => Arc::clone(local),
-            Some(ArchiveInput(Input::File(file))) => {
-                let place = Place { path, file: file.clone() };
-                self.open_local(open, place, (staged, wanted.bytes_max), progress).await?
-            }
-            None => {
-                let place = Place { file: path.clone(), path };
-                self.open_local(open, place, (staged, wanted.bytes_max), progress).await?
-            }
-        };
+        let local = self.local(wanted, (open, path), staged, progress).await?;
         let image = run_blocking(move |_| local.image(name.as_deref(), &platform));
         let LocalImage { config, layers, digest } = image.await.map_err(OciPullError::Local)?;
         Ok(Resolved { config, digest, layers: Layers::Local(layers) })
+    }
+
+    /// Returns the layout or archive, opened now or before.
+    async fn local(
+        &self,
+        wanted: &OciPull,
+        (open, path): (OpenLocal, PathBuf),
+        directory: &Path,
+        progress: &Progress,
+    ) -> Result<Arc<Local>, OciPullError> {
+        let file = match &wanted.input {
+            Some(ArchiveInput(Input::Opened(local))) => return Ok(Arc::clone(local)),
+            Some(ArchiveInput(Input::File(file))) => file.clone(),
+            None => path.clone(),
+        };
+        self.open_local(open, Place { path, file }, (directory, wanted.bytes_max), progress).await
     }
 
     async fn open_local(
@@ -174,6 +195,11 @@ impl OciImages {
             };
             let Some(build) = search.next() else { return Err(OciPullError::Registry(error)) };
             manifest = registry.manifest(&build.digest.to_string()).await.map_err(OciPullError::Registry)?;
+            let (wanted, found) = (build.size, manifest.text.len() as u64);
+            if found != wanted {
+                let source = DocumentError::WrongSize { digest: build.digest, wanted, found };
+                return Err(OciPullError::Registry(unusable(&registry, source)));
+            }
         }
     }
 

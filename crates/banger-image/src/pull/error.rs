@@ -23,14 +23,6 @@ pub enum PullError {
         /// Its name.
         name: String,
     },
-    /// It is there; only said to who asked to pull it.
-    #[error("the {kind} `{name}` is already pulled")]
-    AlreadyPulled {
-        /// Kernel or image.
-        kind: ArtifactKind,
-        /// Its name.
-        name: String,
-    },
     /// There is one of this name; said to who brings another one.
     #[error(
         "the {kind} `{name}` already exists; replace it with `--force`, or choose another name with `--name`"

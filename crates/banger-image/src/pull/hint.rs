@@ -18,7 +18,6 @@ impl PullError {
             Self::NameTaken { kind, name } => Some(Hint::Show { kind: *kind, name: name.clone() }),
             Self::InUse { kind, name, .. } => Some(Hint::ShowUsers { kind: *kind, name: name.clone() }),
             Self::Import { source, .. } => source.hint(),
-            Self::AlreadyPulled { kind, name } => Some(Hint::PullAgain { kind: *kind, name: name.clone() }),
             Self::Local { source, .. } => source.hint(),
             Self::Kernel { source, .. } => source.hint(),
             Self::Image { source, .. } => source.hint(),

@@ -1,8 +1,7 @@
 //! Makes one kernel or image be there, once, however many ask: the same steps for both kinds.
 //!
 //! The lock of a name is held while it is pulled, imported or removed. Under the lock everybody looks again: what another
-//! caller made in the meantime is a success for who only wants it to be there, and "already pulled" for who asked to pull
-//! it. A second lock by name keeps what a machine is started from in its place: those who start one share it, and who
+//! caller made in the meantime is a success for everybody, with a note for who asked to pull it. A second lock by name keeps what a machine is started from in its place: those who start one share it, and who
 //! publishes or removes has it alone, for the moment of a rename.
 
 use std::error::Error;
@@ -21,11 +20,12 @@ use super::removal::Removal;
 use crate::artifact::store::Store;
 use crate::artifact::{Artifact, Manifest};
 use crate::limits::check_floor;
+use crate::progress::Progress;
 
 /// What a pull does with a kernel or image that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replace {
-    /// Refuses.
+    /// Leaves it, unless its source is known to have a newer one.
     Never,
     /// Makes it anew, also when the local one is damaged.
     Always,
@@ -110,16 +110,21 @@ impl<M: Manifest> Pulls<M> {
         }
     }
 
-    /// Makes it.
+    /// Makes it, or says that it is here.
     pub(crate) async fn pull(
         &self,
         name: &M::Name,
         replace: Replace,
+        progress: &Progress,
         build: Build<'_>,
     ) -> Result<Artifact<M>, PullError> {
         let held = self.lock(name).await;
-        if replace == Replace::Never && self.usable(name)?.is_some() {
-            return Err(PullError::AlreadyPulled { kind: M::KIND, name: name.to_string() });
+        if replace == Replace::Never
+            && let Some(found) = self.usable(name)?
+        {
+            let kind = M::KIND;
+            progress.note(format!("the {kind} `{name}` is already here; `--force` pulls it again"));
+            return Ok(found);
         }
         self.make(held, self.bytes_needed, name, Successor::Other, build).await
     }

@@ -2,8 +2,9 @@
 //! all who ask at the same time.
 
 use banger_model::{ArtifactKind, ImageName, PullPolicy};
+use banger_sys::keyed_lock::KeyedGuard;
 
-use super::oci::OCI_BYTES_NEEDED;
+use super::oci::{OCI_BYTES_NEEDED, of_oci};
 use super::{Hold, ImageService};
 use crate::image::Image;
 use crate::oci::{OciPull, place_of};
@@ -35,7 +36,7 @@ impl ImageService {
     /// Returns the image of a source and keeps it in its place: pulled by the rule, unless it is here, whatever it is called.
     ///
     /// # Errors
-    /// [`PullError`], but never that it is already pulled; [`PullError::OtherSource`] when its name is that of another
+    /// [`PullError`]; [`PullError::OtherSource`] when its name is that of another
     /// image.
     pub async fn hold_oci(
         &self,
@@ -98,12 +99,51 @@ impl ImageService {
                 let (name, origin) = (wanted.name.to_string(), here.manifest.origin);
                 return Err(PullError::OtherSource { name, origin, source_text: wanted.source.to_string() });
             }
-            if when != PullPolicy::Always || self.is_current(&here, wanted, progress).await? {
+            if when != PullPolicy::Always {
                 return Ok(());
             }
+            let wanted = self.opened(wanted, progress).await?;
+            if self.is_current(&here, &wanted, progress).await? {
+                return Ok(());
+            }
+            return self.make_oci(held, &wanted, progress).await.map(drop);
         }
+        self.make_oci(held, wanted, progress).await.map(drop)
+    }
+
+    /// Pulls the image unless the one of its name is what its source has now. One of another source keeps its name.
+    pub(super) async fn update_oci(&self, wanted: &OciPull, progress: &Progress) -> Result<Image, PullError> {
+        let held = self.images.lock(&wanted.name).await;
+        let Some(here) = self.images.usable(&wanted.name)? else {
+            return self.make_oci(held, wanted, progress).await;
+        };
+        let (name, is_same_kernel) = (&wanted.name, here.manifest.kernel == wanted.kernel);
+        let wanted = self.opened(wanted, progress).await?;
+        if is_same_kernel && self.is_current(&here, &wanted, progress).await? {
+            progress.note(format!("the image `{name}` is up to date"));
+            return Ok(here);
+        }
+        // What comes through a pipe has no place: any other archive could come there.
+        if !is_same_kernel || !is_of(&here, &wanted) || wanted.source.is_standard_input() {
+            return Err(PullError::NameTaken { kind: ArtifactKind::Image, name: name.to_string() });
+        }
+        self.make_oci(held, &wanted, progress).await
+    }
+
+    async fn make_oci(
+        &self,
+        held: KeyedGuard,
+        wanted: &OciPull,
+        progress: &Progress,
+    ) -> Result<Image, PullError> {
         let build: Build<'_> = Box::new(move |staged| Box::pin(self.build_oci(wanted, staged, progress)));
-        self.images.make(held, OCI_BYTES_NEEDED, &wanted.name, Successor::Other, build).await.map(drop)
+        self.images.make(held, OCI_BYTES_NEEDED, &wanted.name, Successor::Other, build).await
+    }
+
+    /// Returns the pull with its layout or archive open, so that a compressed one is unpacked only once.
+    async fn opened(&self, wanted: &OciPull, progress: &Progress) -> Result<OciPull, PullError> {
+        let opened = self.oci.open(wanted, self.images.store.directory(), progress).await;
+        opened.map_err(|error| of_oci(wanted, error))
     }
 
     /// Tells whether the source still has the image that is here.
@@ -113,12 +153,9 @@ impl ImageService {
         wanted: &OciPull,
         progress: &Progress,
     ) -> Result<bool, PullError> {
-        let digest = self
-            .oci
-            .digest(wanted, progress)
-            .await
-            .map_err(|error| PullError::Oci { name: wanted.name.to_string(), source: Box::new(error) })?;
-        Ok(digest.is_some_and(|digest| here.manifest.origin.contains(&digest.to_string())))
+        let digest = self.oci.digest(wanted, self.images.store.directory(), progress).await;
+        let digest = digest.map_err(|error| of_oci(wanted, error))?;
+        Ok(here.manifest.origin.contains(&digest.to_string()))
     }
 
     /// Finds an image that came from the source: the one that it is called by itself before others.

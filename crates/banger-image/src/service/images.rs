@@ -18,7 +18,7 @@ impl ImageService {
     /// is the caller's next wish.
     ///
     /// # Errors
-    /// [`PullError`], but never that it is already pulled.
+    /// [`PullError`].
     pub async fn ensure_image(&self, name: &ImageName, progress: &Progress) -> Result<Image, PullError> {
         let image = self.images.ensure(name, self.image_build(name, progress)).await?;
         Ok(self.with_this_key(image, progress).await)
@@ -44,17 +44,17 @@ impl ImageService {
         }
     }
 
-    /// Pulls the image because somebody asked for it.
+    /// Pulls the image because somebody asked for it. One that is here stays, with a note, unless it may be replaced.
     ///
     /// # Errors
-    /// [`PullError::AlreadyPulled`] unless it may be replaced.
+    /// [`PullError`].
     pub async fn pull_image(
         &self,
         name: &ImageName,
         replace: Replace,
         progress: &Progress,
     ) -> Result<Image, PullError> {
-        self.images.pull(name, replace, self.image_build(name, progress)).await
+        self.images.pull(name, replace, progress, self.image_build(name, progress)).await
     }
 
     /// Waits until nobody pulls the image or starts a machine from it, and keeps both from happening.

@@ -15,23 +15,23 @@ impl ImageService {
     /// files looked at. Dropping the future gives up; only whole things stay.
     ///
     /// # Errors
-    /// [`PullError`], but never that it is already pulled.
+    /// [`PullError`].
     pub async fn ensure_kernel(&self, name: &KernelName, progress: &Progress) -> Result<Kernel, PullError> {
         let kernel = self.kernels.ensure(name, self.kernel_build(name, progress)).await?;
         self.with_this_agent(kernel, progress).await
     }
 
-    /// Pulls the kernel because somebody asked for it.
+    /// Pulls the kernel because somebody asked for it. One that is here stays, with a note, unless it may be replaced.
     ///
     /// # Errors
-    /// [`PullError::AlreadyPulled`] unless it may be replaced.
+    /// [`PullError`].
     pub async fn pull_kernel(
         &self,
         name: &KernelName,
         replace: Replace,
         progress: &Progress,
     ) -> Result<Kernel, PullError> {
-        self.kernels.pull(name, replace, self.kernel_build(name, progress)).await
+        self.kernels.pull(name, replace, progress, self.kernel_build(name, progress)).await
     }
 
     /// Returns the kernel as [`ImageService::ensure_kernel`] does, and keeps it in its place until the hold is dropped: a

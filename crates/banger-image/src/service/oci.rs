@@ -9,7 +9,7 @@ use banger_sys::files::StagedDirectory;
 
 use super::ImageService;
 use crate::image::Image;
-use crate::oci::{ArchiveInput, CacheError, OciPull, OciSource, Prune, Pruned};
+use crate::oci::{ArchiveInput, CacheError, OciPull, OciPullError, OciSource, Prune, Pruned};
 use crate::progress::Progress;
 use crate::pull::{Build, PullError, Replace};
 
@@ -17,11 +17,12 @@ use crate::pull::{Build, PullError, Replace};
 pub(super) const OCI_BYTES_NEEDED: u64 = 64 << 20;
 
 impl ImageService {
-    /// Pulls an image from a registry, a layout or an archive. Dropping the future gives up; what was fetched stays in
-    /// the cache.
+    /// Pulls an image from a registry, a layout or an archive. If the local image of this name is what the source has now, it
+    /// stays, with a note; if the source has a newer one, that replaces it. Dropping the future gives up; what was fetched
+    /// stays in the cache.
     ///
     /// # Errors
-    /// [`PullError::NameTaken`] unless it may be replaced; [`PullError::NameOfCatalog`] before anything is made.
+    /// [`PullError::NameTaken`] by an image of another source, unless it may be replaced; [`PullError::NameOfCatalog`] before anything is made.
     pub async fn pull_oci(
         &self,
         wanted: &OciPull,
@@ -29,6 +30,9 @@ impl ImageService {
         progress: &Progress,
     ) -> Result<Image, PullError> {
         self.check_oci_name(wanted)?;
+        if replace == Replace::Never {
+            return self.update_oci(wanted, progress).await;
+        }
         let build: Build<'_> = Box::new(move |staged| Box::pin(self.build_oci(wanted, staged, progress)));
         self.images.import(OCI_BYTES_NEEDED, &wanted.name, replace, build).await
     }
@@ -74,7 +78,7 @@ impl ImageService {
         progress: &Progress,
     ) -> Result<StagedDirectory, PullError> {
         let built = self.oci.build(wanted, staged, progress).await;
-        built.map_err(|error| PullError::Oci { name: wanted.name.to_string(), source: Box::new(error) })
+        built.map_err(|error| of_oci(wanted, error))
     }
 
     /// Counts what pulls have left in the cache, and removes it unless it is only to be looked at. Pulls that run right
@@ -86,4 +90,8 @@ impl ImageService {
         let cache = Arc::clone(self.oci.cache());
         run_blocking(move |_| cache.prune(prune)).await
     }
+}
+
+pub(super) fn of_oci(wanted: &OciPull, error: OciPullError) -> PullError {
+    PullError::Oci { name: wanted.name.to_string(), source: Box::new(error) }
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -169,24 +170,23 @@ async fn different_kernels_are_pulled_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn an_explicit_pull_of_what_is_there_is_refused_unless_forced() {
+async fn an_explicit_pull_of_what_is_there_succeeds_with_a_note_and_makes_it_again_only_when_forced() {
     let home = tempfile::tempdir().unwrap();
     let fake = Fake::new(2, 0, 1);
     let service = service(home.path(), &fake);
-    let silent = Progress::silent();
-    service.pull_kernel(&debian(), Replace::Never, &silent).await.unwrap();
-    let error = service.pull_kernel(&debian(), Replace::Never, &silent).await.unwrap_err();
-    assert_eq!(error.to_string(), "the kernel `debian-12` is already pulled");
-    assert_eq!(
-        error.hint(),
-        Some(Hint::PullAgain { kind: ArtifactKind::Kernel, name: "debian-12".to_owned() })
-    );
+    let (silent, notes) = (Progress::silent(), Arc::new(Mutex::new(Vec::new())));
+    let first = service.pull_kernel(&debian(), Replace::Never, &silent).await.unwrap();
+    let heard = Arc::clone(&notes);
+    let listening = Progress::silent().with_notes(move |note| heard.lock().unwrap().push(note));
+    let second = service.pull_kernel(&debian(), Replace::Never, &listening).await.unwrap();
+    assert_eq!(second.manifest.created_at, first.manifest.created_at);
+    assert_eq!(*notes.lock().unwrap(), ["the kernel `debian-12` is already here; `--force` pulls it again"]);
     service.pull_kernel(&debian(), Replace::Always, &silent).await.unwrap();
     assert_eq!(fake.builds.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
-async fn an_explicit_pull_that_lost_the_race_says_so() {
+async fn an_explicit_pull_that_lost_the_race_makes_nothing() {
     let home = tempfile::tempdir().unwrap();
     let fake = Fake::new(2, 0, 1);
     let service = service(home.path(), &fake);
@@ -197,7 +197,7 @@ async fn an_explicit_pull_that_lost_the_race_says_so() {
         service.pull_kernel(&debian, Replace::Never, &silent)
     );
     auto.unwrap();
-    assert!(matches!(explicit, Err(PullError::AlreadyPulled { .. })));
+    explicit.unwrap();
     assert_eq!(fake.builds.load(Ordering::SeqCst), 1);
 }
 
