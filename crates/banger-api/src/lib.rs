@@ -26,8 +26,8 @@ pub use image::{
 pub use kernel::{ArtifactFile, CatalogKernel, ImportKernel, KernelDetails, KernelView};
 pub use operation::{OperationKind, OperationState, OperationView, StagePartView, StageView};
 pub use query::{
-    ChannelQuery, EndingQuery, EventsQuery, ListQuery, LogsQuery, OperationQuery, Query, ShutdownQuery,
-    StatsQuery,
+    ChannelQuery, DeleteKernelQuery, EndingQuery, EventsQuery, ListQuery, LogsQuery, OperationQuery, Query,
+    ShutdownQuery, StatsQuery,
 };
 pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, ServiceInfo, VmDefaults};
 pub use vm::{

@@ -25,6 +25,7 @@ macro_rules! queries {
 
 queries!(
     ShutdownQuery,
+    DeleteKernelQuery,
     ListQuery,
     LogsQuery,
     EndingQuery,
@@ -40,6 +41,16 @@ queries!(
 #[serde(deny_unknown_fields)]
 pub struct ShutdownQuery {
     /// Also while work is in progress: it is cancelled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
+/// Of the deletion of a kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteKernelQuery {
+    /// Also if images need it: a start of one of them pulls it again, or fails if it was imported.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
 }

@@ -43,6 +43,9 @@ pub(crate) fn words(hint: &Hint) -> Option<String> {
             format!("banger {kind} import --force --name {name} --from <path>")
         }
         Hint::Delete { kind, name } => format!("banger {kind} delete {name}"),
+        Hint::DeleteNeededKernel { kernel } => {
+            format!("delete the images first, or use --force: banger kernel delete --force {kernel}")
+        }
         Hint::NameImage { source } => format!("banger image pull {source} --name <name>"),
         Hint::PullUnderOtherName { source } => {
             format!("banger image pull {source} --name <name>, then use that name")

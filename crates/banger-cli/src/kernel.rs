@@ -31,7 +31,7 @@ pub(crate) async fn run(paths: &Paths, command: KernelCommand, board: &Board) ->
         KernelCommand::Import(args) => import(paths, args, board).await,
         KernelCommand::Delete { names, force, json } => {
             let wish = Removal { may_be_gone: force, as_json: json.json };
-            remove(paths, Removable::Kernel, names, wish, board).await
+            remove(paths, Removable::Kernel { force }, names, wish, board).await
         }
         KernelCommand::Catalog(args) => {
             let kernels: Vec<CatalogKernel> = ensure(paths).await?.get(route::LIST_CATALOG_KERNELS).await?;

@@ -27,7 +27,7 @@ pub(crate) struct Removal {
 fn kind(what: Removable) -> &'static str {
     match what {
         Removable::Image => "image",
-        Removable::Kernel => "kernel",
+        Removable::Kernel { .. } => "kernel",
     }
 }
 

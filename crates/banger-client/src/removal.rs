@@ -1,8 +1,8 @@
 //! Deleting images and kernels.
 
 use crate::client::{Client, ClientError};
-use banger_api::route::{Named, Route};
-use banger_api::{ErrorCode, OperationKind, OperationView, route};
+use banger_api::route::RequestPath;
+use banger_api::{DeleteKernelQuery, ErrorCode, OperationKind, OperationView, route};
 
 use crate::operation::{self, Attempt};
 
@@ -12,21 +12,24 @@ pub enum Removable {
     /// An image.
     Image,
     /// A kernel.
-    Kernel,
+    Kernel {
+        /// Also if images need it.
+        force: bool,
+    },
 }
 
 impl Removable {
-    fn route(self) -> Route<Named> {
+    fn path(self, name: &str) -> RequestPath {
         match self {
-            Self::Image => route::DELETE_IMAGE,
-            Self::Kernel => route::DELETE_KERNEL,
+            Self::Image => route::DELETE_IMAGE.of(name),
+            Self::Kernel { force } => route::DELETE_KERNEL.of(name).asking(&DeleteKernelQuery { force }),
         }
     }
 
     fn kind(self) -> OperationKind {
         match self {
             Self::Image => OperationKind::ImageDelete,
-            Self::Kernel => OperationKind::KernelDelete,
+            Self::Kernel { .. } => OperationKind::KernelDelete,
         }
     }
 
@@ -40,7 +43,7 @@ impl Removable {
         name: &str,
         attempt: Attempt,
     ) -> Result<OperationView, ClientError> {
-        match client.post(self.route().of(name), &()).await {
+        match client.post(self.path(name), &()).await {
             // The daemon that went away has deleted it.
             Err(ClientError::Refused(body))
                 if attempt == Attempt::Again && body.code == ErrorCode::NotFound =>

@@ -162,6 +162,11 @@ pub enum Hint {
         /// Its name.
         name: String,
     },
+    /// Delete a kernel although images need it.
+    DeleteNeededKernel {
+        /// The kernel.
+        kernel: String,
+    },
     /// Choose the name under which a source is pulled.
     NameImage {
         /// The source, as in `docker-archive:app.tar`.

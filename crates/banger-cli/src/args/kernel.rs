@@ -39,13 +39,13 @@ pub(crate) enum KernelCommand {
     /// Import a kernel from a package, a bundle, a directory or a root file system
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(ImportArgs),
-    /// Delete kernels that no VM uses
+    /// Delete kernels that no VM uses and no image needs
     #[command(visible_aliases = ["rm", "remove"], after_help = "Example:\n  banger kernel delete void-6.12.68_1")]
     Delete {
         /// Kernels
         #[arg(value_name = "NAME", required = true, add = ArgValueCandidates::new(completion::local_kernels))]
         names: Vec<KernelName>,
-        /// Do not fail if a kernel does not exist
+        /// Delete kernels that images need, too, and do not fail if a kernel does not exist
         #[arg(short, long)]
         force: bool,
         #[command(flatten)]

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use banger_api::{
-    CatalogKernel, ErrorBody, ImportKernel, KernelDetails, KernelView, OperationView, PullRequest, route,
+    CatalogKernel, DeleteKernelQuery, ErrorBody, ImportKernel, KernelDetails, KernelView, OperationView,
+    PullRequest, route,
 };
 use banger_model::KernelName;
 
-use super::extract::{Body, Segment};
+use super::extract::{Body, Parameters, Segment};
 use super::refusal::Refusal;
 use super::state::ApiState;
 
@@ -44,7 +45,11 @@ pub(super) async fn pull(
     Ok(Json(state.kernels.pull(&request)?))
 }
 
-#[utoipa::path(post, path = route::DELETE_KERNEL.template, operation_id = "delete_kernel", params(("name" = KernelName, Path)), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
-pub(super) async fn delete(State(state): State<ApiState>, Segment(name): Segment) -> Answer<OperationView> {
-    Ok(Json(state.kernels.delete(&name)?))
+#[utoipa::path(post, path = route::DELETE_KERNEL.template, operation_id = "delete_kernel", params(("name" = KernelName, Path), DeleteKernelQuery), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    Segment(name): Segment,
+    Parameters(query): Parameters<DeleteKernelQuery>,
+) -> Answer<OperationView> {
+    Ok(Json(state.kernels.delete(&name, query.force)?))
 }

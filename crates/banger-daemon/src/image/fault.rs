@@ -12,6 +12,7 @@ impl Fault for KernelOperationError {
         match self {
             Self::Name(_) | Self::Refused(_) => ErrorCode::BadRequest,
             Self::NotFound { .. } => ErrorCode::NotFound,
+            Self::NeededByImages { .. } => ErrorCode::Conflict,
             Self::Pull(source) => source.code(),
             Self::Store(_) | Self::Rows(_) | Self::Worker(_) => ErrorCode::OperationFailed,
             Self::Cancelled(_) => ErrorCode::Cancelled,
@@ -21,6 +22,7 @@ impl Fault for KernelOperationError {
     fn hint(&self) -> Option<Hint> {
         match self {
             Self::NotFound { .. } => Some(Hint::ListKnown { kind: ArtifactKind::Kernel }),
+            Self::NeededByImages { name, .. } => Some(Hint::DeleteNeededKernel { kernel: name.to_string() }),
             Self::Refused(source) => source.hint(),
             Self::Pull(source) => source.hint(),
             Self::Store(source) => source.hint(),

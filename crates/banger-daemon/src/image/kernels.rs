@@ -30,6 +30,14 @@ pub enum KernelOperationError {
         /// Its name.
         name: KernelName,
     },
+    /// Images boot it.
+    #[error("the kernel `{name}` is needed by {}", list(images))]
+    NeededByImages {
+        /// Its name.
+        name: KernelName,
+        /// Which.
+        images: Vec<ImageName>,
+    },
     /// What shall be imported cannot be.
     #[error(transparent)]
     Refused(ImportError),
@@ -48,6 +56,12 @@ pub enum KernelOperationError {
     /// It was to stop before its end.
     #[error("{0}; nothing is left behind")]
     Cancelled(Cancelled),
+}
+
+/// Returns images as a sentence has them.
+fn list(images: &[ImageName]) -> String {
+    let quoted: Vec<_> = images.iter().map(|image| format!("`{image}`")).collect();
+    format!("{} {}", if images.len() == 1 { "image" } else { "images" }, quoted.join(", "))
 }
 
 impl From<Cancelled> for KernelOperationError {
@@ -174,13 +188,20 @@ impl KernelOperations {
         }))
     }
 
-    /// Begins to remove a kernel that no VM uses.
+    /// Begins to remove a kernel that no VM uses. One that images need is only removed by `force`: a start of one of them
+    /// pulls it again, or fails if it was imported.
     ///
     /// # Errors
-    /// [`KernelOperationError::Pull`] when VMs use it.
-    pub fn delete(&self, name: &str) -> Result<OperationView, KernelOperationError> {
+    /// [`KernelOperationError::Pull`] when VMs use it, [`KernelOperationError::NeededByImages`].
+    pub fn delete(&self, name: &str, force: bool) -> Result<OperationView, KernelOperationError> {
         let name: KernelName = name.parse().map_err(KernelOperationError::Name)?;
         self.images.refuse_used_kernel(&name).map_err(KernelOperationError::Pull)?;
+        if !force && self.images.kernels().place(&name).exists() {
+            let images = self.images_with(&name)?;
+            if !images.is_empty() {
+                return Err(KernelOperationError::NeededByImages { name, images });
+            }
+        }
         let images = Arc::clone(&self.images);
         Ok(self.operations.begin(OperationKind::KernelDelete, name.clone().as_str(), |task| {
             super::work::finish(async move {

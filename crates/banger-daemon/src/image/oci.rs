@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use banger_api::{CreateVm, OperationKind, OperationView, PruneCache, PrunedCache, PullImage};
-use banger_image::{ArchiveInput, ImageService, OciPull, OciSource, PlainHttp, Prune, PullError, Replace, kernel_catalog};
+use banger_image::{
+    ArchiveInput, ImageService, OciPull, OciSource, PlainHttp, Prune, PullError, Replace, kernel_catalog,
+};
 use banger_model::{ArtifactKind, ImageName, KernelName};
 
 use super::error::ImageOperationError;

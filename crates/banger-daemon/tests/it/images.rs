@@ -11,7 +11,7 @@ use crate::kernels::put;
 use crate::sandbox::{Sandbox, refused};
 
 /// Writes an ext4 file system that looks like the root of a system.
-fn rootfs(sandbox: &Sandbox) -> PathBuf {
+pub fn rootfs(sandbox: &Sandbox) -> PathBuf {
     let path = sandbox.paths.state.join("root.ext4");
     let options = FormatOptions {
         size_bytes: 16 << 20,

@@ -88,6 +88,26 @@ async fn a_kernel_is_not_removed_while_a_vm_uses_it_running_or_not() {
 }
 
 #[tokio::test]
+async fn a_kernel_that_images_need_is_removed_only_by_force() {
+    let sandbox = Sandbox::start().await;
+    put(&sandbox, "void");
+    let rootfs = crate::images::rootfs(&sandbox);
+    for name in ["app", "base"] {
+        let request = json!({ "name": name, "rootfs": rootfs, "kernel_ref": "void" });
+        let begun = sandbox.begin("/v1/images", request).await.unwrap();
+        sandbox.finish(begun).await.unwrap();
+    }
+    let error = sandbox.begin("/v1/kernels/void/delete", json!({})).await.unwrap_err();
+    assert_eq!(error.message, "the kernel `void` is needed by images `app`, `base`");
+    assert_eq!(error.code, ErrorCode::Conflict);
+    assert_eq!(error.hint, Some(Hint::DeleteNeededKernel { kernel: "void".to_owned() }));
+    assert!(sandbox.paths.kernels().join("void/vmlinux").exists());
+    let begun = sandbox.begin("/v1/kernels/void/delete?force=true", json!({})).await.unwrap();
+    sandbox.finish(begun).await.unwrap();
+    assert!(!sandbox.paths.kernels().join("void").exists());
+}
+
+#[tokio::test]
 async fn an_import_that_makes_no_sense_is_refused_before_it_begins() {
     let sandbox = Sandbox::start().await;
     put(&sandbox, "mine");

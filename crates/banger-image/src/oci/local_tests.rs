@@ -156,7 +156,10 @@ fn a_descriptor_with_another_size_than_its_blob_is_refused() {
         }
         layout.index(&[manifest]);
         let refused = layout.open(None).unwrap_err();
-        assert!(matches!(refused, LocalImageError::WrongSize { wanted, .. } if wanted == size), "{refused:?}");
+        assert!(
+            matches!(refused, LocalImageError::WrongSize { wanted, .. } if wanted == size),
+            "{refused:?}"
+        );
     }
 }
 
