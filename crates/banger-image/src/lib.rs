@@ -50,8 +50,8 @@ pub use kernel::{
 pub use limits::{OverLimit, PullLimits};
 pub use oci::{
     ArchiveInput, CacheError, CredentialsError, DocumentError, FlattenError, LayerError, LayerReadError,
-    LocalImageError, OciPull, OciPullError, OciSource, OciSourceError, PlainHttp, Prune, Pruned, Reference,
-    ReferenceError, RegistryError,
+    LocalImageError, NO_INIT, OciPull, OciPullError, OciSource, OciSourceError, PlainHttp, Prune, Pruned,
+    Reference, ReferenceError, RegistryError, plain, registry_reference,
 };
 pub use progress::{Progress, Stage, StagePart};
 pub use pull::{PullError, Removal, Replace, Users};

@@ -96,6 +96,8 @@ impl BelowFloor {
             format!("the disk of `{path}` is full")
         } else if self.needed_bytes == 0 {
             format!("the disk of `{path}` has {free} free, and {floor} must stay free")
+        } else if self.floor_bytes == 0 {
+            format!("the disk of `{path}` has {free} free, and {needed} are needed")
         } else {
             format!("the disk of `{path}` has {free} free, {needed} are needed, and {floor} must stay free")
         }
@@ -131,6 +133,8 @@ mod tests {
             told(150 * MIB, 51 * MIB),
             "the disk of `/state` has 150M free, 51M are needed, and 100M must stay free"
         );
+        let refused = DiskFloor::Bytes(0).check(&room(376_832, 1000 * MIB), 64 * MIB).unwrap_err();
+        assert_eq!(refused.to_string(), "the disk of `/state` has 368K free, and 64M are needed");
         assert_eq!(DiskFloor::Bytes(0).check(&room(0, 0), 0), Ok(()));
         assert_eq!(DiskFloor::Bytes(0).check(&room(1, MIB), 0), Ok(()));
     }

@@ -323,7 +323,7 @@ fn display_bytes(bytes: u64) -> String {
     if bytes >= MIB { format!("{}M", bytes / MIB) } else { format!("{bytes}B") }
 }
 
-/// Formats bytes for people: whole MiB, from 10 GiB on tenths of GiB, from 10 TiB on tenths of TiB; rounded down.
+/// Formats bytes for people: whole KiB below one MiB, else whole MiB, from 10 GiB on tenths of GiB, from 10 TiB on tenths of TiB; rounded down.
 #[must_use]
 pub fn display_rounded(bytes: u64) -> String {
     let tenths = |unit: u64| {
@@ -331,7 +331,8 @@ pub fn display_rounded(bytes: u64) -> String {
         format!("{}.{}", tenths / 10, tenths % 10)
     };
     match bytes / MIB {
-        0 => display_bytes(bytes),
+        0 if bytes < 1024 => format!("{bytes} bytes"),
+        0 => format!("{}K", bytes / 1024),
         mib @ 1..10_240 => format!("{mib}M"),
         10_240..10_485_760 => format!("{}G", tenths(1024 * MIB)),
         _ => format!("{}T", tenths(1024 * 1024 * MIB)),
@@ -437,7 +438,7 @@ mod tests {
     fn sizes_for_people_are_rounded_down() {
         const TIB: u64 = 1024 * 1024 * MIB;
         let small = [0, MIB - 1, MIB, 10_239 * MIB + 5].map(display_rounded);
-        assert_eq!(small, ["0B", "1048575B", "1M", "10239M"]);
+        assert_eq!(small, ["0 bytes", "1023K", "1M", "10239M"]);
         let large = [10_240 * MIB, 13 * 1024 * MIB + 900 * MIB, 10 * TIB - 1, 10 * TIB, 21 * TIB / 2];
         assert_eq!(large.map(display_rounded), ["10.0G", "13.8G", "10239.9G", "10.0T", "10.5T"]);
     }

@@ -18,12 +18,16 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// A migration failed; the database is as it was.
-    #[error("cannot migrate the database `{}`", path.display())]
+    #[error(
+        "cannot convert the database `{}` to the form of this version ({}); it stays as it was: put a copy of it back, or move \
+         it away to begin without VMs (their disks are kept)",
+        path.display(), migration_trouble(cause)
+    )]
     Migrate {
         /// Which.
         path: PathBuf,
-        /// Why.
-        source: rusqlite_migration::Error,
+        /// Why. Not its source: it would be told with its SQL.
+        cause: rusqlite_migration::Error,
     },
     /// A VM with this name exists.
     #[error("a VM named `{name}` already exists")]
@@ -37,6 +41,21 @@ pub enum StoreError {
     /// A row contains a value that no version has written.
     #[error("the database's row of VM `{id}` is damaged: {reason}")]
     Damaged { id: String, reason: String },
+}
+
+/// Says in SQLite's own words why a migration failed, without the statement.
+fn migration_trouble(cause: &rusqlite_migration::Error) -> String {
+    match cause {
+        rusqlite_migration::Error::RusqliteError {
+            err: rusqlite::Error::SqliteFailure(_, Some(words)),
+            ..
+        } => words.clone(),
+        rusqlite_migration::Error::RusqliteError { err, .. } => match err.sqlite_error() {
+            Some(error) => rusqlite::ffi::code_to_str(error.extended_code).to_owned(),
+            None => "its schema is not the expected one".to_owned(),
+        },
+        _ => "its schema is not the expected one".to_owned(),
+    }
 }
 
 /// Says what helps, where the file itself is the trouble.
@@ -54,7 +73,7 @@ impl StoreError {
     pub(crate) fn may_want_room(&self) -> bool {
         match self {
             Self::Open { source, .. } | Self::Statement { source, .. } => may_want_room(source),
-            Self::Migrate { source: rusqlite_migration::Error::RusqliteError { err, .. }, .. } => {
+            Self::Migrate { cause: rusqlite_migration::Error::RusqliteError { err, .. }, .. } => {
                 may_want_room(err)
             }
             Self::Migrate { .. } | Self::Newer { .. } | Self::NameTaken { .. } | Self::Damaged { .. } => {

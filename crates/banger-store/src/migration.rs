@@ -69,7 +69,7 @@ pub(crate) fn apply(connection: &mut Connection, path: &Path) -> Result<(), Stor
         rusqlite_migration::Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => {
             StoreError::Newer { path: path.to_owned() }
         }
-        source => StoreError::Migrate { path: path.to_owned(), source },
+        cause => StoreError::Migrate { path: path.to_owned(), cause },
     })
 }
 
@@ -101,6 +101,21 @@ mod tests {
         assert_eq!((row.name.as_str(), row.spec.memory.get()), ("old", 1024));
         assert_eq!((row.ttl, row.touched_at_ms, &row.request), (None, None, &None));
         assert_eq!(row.machine, None);
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_migrated_is_told_without_its_sql() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("banger.db");
+        let mut connection = Connection::open(&path).unwrap();
+        Migrations::from_slice(STEPS).to_version(&mut connection, 1).unwrap();
+        connection.execute_batch("ALTER TABLE vms ADD COLUMN changed_at_ms INTEGER").unwrap();
+        drop(connection);
+        let error = crate::Store::open(&path).unwrap_err();
+        let told = error.to_string();
+        assert!(std::error::Error::source(&error).is_none());
+        assert!(told.contains("(duplicate column name: changed_at_ms)"), "{told}");
+        assert!(told.contains("move it away") && !told.contains("ALTER"), "{told}");
     }
 
     #[test]

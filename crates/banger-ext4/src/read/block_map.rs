@@ -53,7 +53,7 @@ struct Map<'v> {
 
 impl Map<'_> {
     fn add_extents(&mut self, node: &[u8], parent_depth: Option<u16>) -> Result<(), ReadError> {
-        let damaged = || self.volume.damaged("an extent tree makes no sense");
+        let damaged = || self.volume.damaged("an extent tree is invalid");
         let fields = Fields::of(node);
         let header = || Some((fields.u16(0)?, fields.u16(2)?, fields.u16(6)?));
         let (magic, count, depth) = header().ok_or_else(damaged)?;

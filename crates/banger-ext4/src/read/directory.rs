@@ -56,7 +56,7 @@ fn names_of_block(
     let mut rest = block;
     while !rest.is_empty() {
         let (name, inode, size) =
-            entry(rest).ok_or_else(|| volume.damaged("an entry of a directory makes no sense"))?;
+            entry(rest).ok_or_else(|| volume.damaged("an entry of a directory is invalid"))?;
         if inode != 0 && name != b"." && name != b".." {
             found(name, inode)?;
         }

@@ -100,7 +100,7 @@ impl Inode {
         let mut bytes = vec![0; volume.superblock.inode_size.into()];
         volume.read_at(inode_offset(volume, number)?, &mut bytes)?;
         let inode = Self::parse(number, &bytes, volume.superblock.seed)
-            .ok_or_else(|| volume.damaged("an inode makes no sense"))?;
+            .ok_or_else(|| volume.damaged("an inode is invalid"))?;
         let feature = |feature: &str| {
             Err(ReadError::Feature { path: volume.path().to_owned(), feature: feature.to_owned() })
         };

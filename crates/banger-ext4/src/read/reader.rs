@@ -103,7 +103,7 @@ impl Ext4Reader {
     }
 
     pub(crate) fn entry_of(&self, inode: &Inode) -> Result<Entry, ReadError> {
-        let device = || inode.device().ok_or_else(|| self.volume.damaged("a device number makes no sense"));
+        let device = || inode.device().ok_or_else(|| self.volume.damaged("a device number is invalid"));
         let body = match inode.kind {
             Kind::Directory => EntryBody::Directory,
             Kind::File => EntryBody::File { size: inode.size },
@@ -124,7 +124,7 @@ impl Ext4Reader {
         }
         let length = usize::try_from(inode.size).unwrap_or(usize::MAX);
         let target = inode.block_map.get(..length).map(<[u8]>::to_vec);
-        target.ok_or_else(|| self.volume.damaged("a symbolic link makes no sense"))
+        target.ok_or_else(|| self.volume.damaged("a symbolic link is invalid"))
     }
 
     fn content(&self, inode: &Inode, path: &[u8], bytes_max: u64) -> Result<Vec<u8>, ReadError> {

@@ -62,7 +62,7 @@ impl Superblock {
         if fields.u16(0x38) != Some(MAGIC) {
             return Err(Unusable::NotExt4);
         }
-        Self::parse_fields(fields).unwrap_or(Err(Unusable::Damaged("the superblock makes no sense")))
+        Self::parse_fields(fields).unwrap_or(Err(Unusable::Damaged("the superblock is invalid")))
     }
 
     /// Returns `None` if it contains an impossible number.

@@ -45,7 +45,7 @@ pub(super) fn read(volume: &Volume, inline: &[u8], block_number: u64) -> Result<
 
 /// Adds the attributes of an area whose entries begin at `first`. Offsets of values count from the start of the area.
 fn add(volume: &Volume, area: &[u8], first: usize, xattrs: &mut Xattrs) -> Result<(), ReadError> {
-    let damaged = || volume.damaged("an extended attribute makes no sense");
+    let damaged = || volume.damaged("an extended attribute is invalid");
     let area = Fields::of(area);
     let mut offset = first;
     // The entries end with four zero bytes, unless the area is full.

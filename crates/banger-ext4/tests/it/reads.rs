@@ -216,7 +216,7 @@ fn a_changed_byte_of_metadata_is_noticed() {
     let file = std::fs::File::options().write(true).open(&disk.path).expect("opens");
     file.write_all_at(&[0xff], place).expect("writes");
     let error = Ext4Reader::open(&disk.path).expect("opens").tree(b"").expect_err("is refused");
-    assert!(error.to_string().ends_with("is damaged: an inode makes no sense"), "{error}");
+    assert!(error.to_string().ends_with("is damaged: an inode is invalid"), "{error}");
 }
 
 /// A small file system with all kinds of structures. Without checksums, damage is not detected at once and leads deeper.

@@ -8,6 +8,7 @@ use flate2::bufread::GzDecoder;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 
+use crate::formats::decoding_error::{Watched, Worded};
 use crate::formats::zstd_frames::{ZstdFrames, skip_zeros};
 
 /// Enough for a dictionary of 128 MiB, twice as large as that of `xz -9`. A decoder takes what its stream asks for.
@@ -80,6 +81,18 @@ impl Compression {
 
     /// As [`Self::reader`]; what is not read of `packed` is behind the end of the compressed bytes.
     pub(crate) fn buffered<'a>(self, packed: impl BufRead + 'a) -> Box<dyn Read + 'a> {
+        let name = match self {
+            Self::None => return Box::new(packed),
+            Self::Bzip2 => "bzip2",
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+        };
+        let (packed, has_failed) = Watched::new(packed);
+        Box::new(Worded { decoder: self.decoder(packed), name, has_failed })
+    }
+
+    fn decoder<'a>(self, packed: impl BufRead + 'a) -> Box<dyn Read + 'a> {
         match self {
             Self::None => Box::new(packed),
             Self::Bzip2 => {
@@ -249,5 +262,46 @@ pub(crate) mod tests {
         assert_eq!(name(b"\x1f\x9d\x90"), Err("compress"));
         assert_eq!(name(b"BZhelper"), Ok(Compression::None), "a tar whose first name begins like that");
         assert_eq!(name(b""), Ok(Compression::None));
+    }
+
+    fn told(compression: Compression, packed: &[u8]) -> String {
+        let error = compression.reader(packed).read_to_end(&mut Vec::new()).unwrap_err();
+        assert!(error.get_ref().and_then(std::error::Error::source).is_none());
+        error.to_string()
+    }
+
+    #[test]
+    fn a_decoder_says_in_plain_words_what_is_wrong() {
+        let text: Vec<u8> = (0..200_000_u32).flat_map(|number| (number / 3).to_le_bytes()).collect();
+        for (compression, name) in [
+            (Compression::Gzip, "gzip"),
+            (Compression::Bzip2, "bzip2"),
+            (Compression::Xz, "xz"),
+            (Compression::Zstd, "zstd"),
+        ] {
+            let packed = pack(name, &["-c"], &text);
+            let mut bad = packed.clone();
+            let middle = bad.len() / 2;
+            bad[middle..].fill(0xff);
+            assert_eq!(told(compression, &bad), format!("its {name} data is damaged"));
+            let cut = told(compression, &packed[..middle]);
+            assert_eq!(cut, format!("its {name} data is incomplete: it ends too early"));
+        }
+        let huge = pack("xz", &["--lzma2=dict=1GiB", "-c"], b"x");
+        assert_eq!(told(Compression::Xz, &huge), "its xz data needs more memory to unpack than is allowed");
+    }
+
+    #[test]
+    fn an_error_of_the_reader_below_stays_what_it_is() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("the disk is on fire"))
+            }
+        }
+        let packed = pack("gzip", &["-c"], &vec![7; 100_000]);
+        let mut reader = Compression::Gzip.reader(packed[..20].chain(Broken));
+        let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), "the disk is on fire");
     }
 }

@@ -3,5 +3,6 @@
 pub(crate) mod archive_path;
 pub(crate) mod compression;
 pub(crate) mod cpio;
+mod decoding_error;
 pub(crate) mod sparse;
 pub(crate) mod zstd_frames;

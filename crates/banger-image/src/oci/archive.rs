@@ -15,7 +15,7 @@ use banger_sys::id::random_hex;
 use serde::Deserialize;
 
 use super::digest::BlobDigest;
-use super::documents::{ConfigDocument, DocumentError, LAYERS_MAX};
+use super::documents::{ConfigDocument, DocumentError, LAYERS_MAX, read_json};
 use super::layer::Layer;
 use super::local_image::{LocalImage, LocalImageError, read_document};
 use super::null::null_is_default;
@@ -167,10 +167,8 @@ impl Archive {
 
     fn archived(&self) -> Result<Vec<Archived>, LocalImageError> {
         let text = self.document(MANIFEST)?;
-        serde_json::from_slice(&text).map_err(|source| LocalImageError::Document {
-            path: self.path.clone(),
-            source: DocumentError::Damaged { what: MANIFEST, source },
-        })
+        read_json(MANIFEST, &text)
+            .map_err(|source| LocalImageError::Document { path: self.path.clone(), source })
     }
 
     fn choose(&self, images: Vec<Archived>, name: Option<&str>) -> Result<Archived, LocalImageError> {

@@ -1,11 +1,17 @@
 //! The documents of an image: index, manifest, config (OCI image spec 1.1; Docker image manifest version 2, schema 2).
 //! Only what a pull needs is read. `null` counts as absent, because builders write it.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
 
 use super::digest::BlobDigest;
 use super::null::null_is_default;
 use super::platform::Platform;
+use super::text::plain;
 
 /// Media types that a registry may answer with.
 pub(crate) const MANIFEST_TYPES: [&str; 4] = [
@@ -19,8 +25,8 @@ pub(crate) const MANIFEST_TYPES: [&str; 4] = [
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the variants and fields mean")]
 pub enum DocumentError {
-    #[error("the {what} is damaged")]
-    Damaged { what: &'static str, source: serde_json::Error },
+    #[error("the {what} is damaged: {fault}")]
+    Damaged { what: &'static str, fault: JsonFault },
     #[error("the manifest uses the obsolete schema 1, which is not supported")]
     Schema1,
     #[error("the manifest is neither an image nor an image index")]
@@ -39,6 +45,35 @@ pub enum DocumentError {
     WrongSize { digest: BlobDigest, wanted: u64, found: u64 },
     #[error("the layer {digest} is not in this registry: its licence does not allow redistribution")]
     ForeignLayer { digest: BlobDigest },
+}
+
+/// A place in a document, as an error shows it.
+const PLACE_CHARACTERS_MAX: usize = 80;
+
+/// What is wrong with a document that is to be JSON of a certain form, in words for whoever uses the image.
+#[derive(Debug)]
+pub struct JsonFault(serde_path_to_error::Error<serde_json::Error>);
+
+impl fmt::Display for JsonFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (error, place) = (self.0.inner(), self.0.path().to_string());
+        match (error.classify(), place.as_str()) {
+            (Category::Data, ".") => write!(formatter, "it is not of the expected form"),
+            // The names are a stranger's.
+            (Category::Data, place) => {
+                write!(formatter, "`{}` is missing or invalid", plain(place, PLACE_CHARACTERS_MAX))
+            }
+            (Category::Eof, _) => write!(formatter, "it ends too early"),
+            (Category::Syntax | Category::Io, _) => write!(formatter, "it is not valid JSON"),
+        }
+    }
+}
+
+/// Reads JSON of a stranger.
+pub(super) fn read_json<T: DeserializeOwned>(what: &'static str, text: &[u8]) -> Result<T, DocumentError> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let read = serde_path_to_error::deserialize(&mut json);
+    read.map_err(|error| DocumentError::Damaged { what, fault: JsonFault(error) })
 }
 
 /// Each layer is an open file while it is flattened.
@@ -64,7 +99,7 @@ pub(crate) struct Descriptor {
     platform: Option<Platform>,
     /// The tag, in the index of a layout.
     #[serde(default, deserialize_with = "null_is_default")]
-    annotations: std::collections::BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
 }
 
 impl Descriptor {
@@ -116,8 +151,7 @@ impl Document {
             manifests: Option<Vec<Descriptor>>,
             schema_version: Option<u64>,
         }
-        let any: Any = serde_json::from_slice(text)
-            .map_err(|source| DocumentError::Damaged { what: "manifest", source })?;
+        let any: Any = read_json("manifest", text)?;
         // A document that is both would mean one thing to one program and another thing to the next.
         match (any.config, any.layers, any.manifests) {
             (None, None, Some(manifests)) => Ok(Self::Index(manifests)),
@@ -236,6 +270,9 @@ pub(crate) struct ProcessDocument {
     pub(crate) cmd: Vec<String>,
     #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) working_dir: String,
+    /// Directories that a container finds in any case (`VOLUME`).
+    #[serde(default, deserialize_with = "keys")]
+    pub(crate) volumes: Vec<String>,
 }
 
 impl ConfigDocument {
@@ -255,8 +292,7 @@ impl ConfigDocument {
             #[serde(default, deserialize_with = "null_is_default")]
             diff_ids: Vec<BlobDigest>,
         }
-        let any: Any = serde_json::from_slice(text)
-            .map_err(|source| DocumentError::Damaged { what: "config of the image", source })?;
+        let any: Any = read_json("config of the image", text)?;
         if !wanted.runs(&any.platform) {
             let (wanted, found) = (wanted.beside([&any.platform]), any.platform.to_string());
             return Err(DocumentError::OtherPlatform { wanted, found });
@@ -282,6 +318,14 @@ fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
         Some(Words::One(word)) if !word.is_empty() => vec![word],
         Some(Words::One(_)) | None => Vec::new(),
     })
+}
+
+/// Reads the names of a map, whatever they lead to.
+fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Ignored {}
+    let map = Option::<BTreeMap<String, Option<Ignored>>>::deserialize(deserializer)?;
+    Ok(map.unwrap_or_default().into_keys().collect())
 }
 
 #[cfg(test)]

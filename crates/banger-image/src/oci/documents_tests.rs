@@ -122,3 +122,24 @@ fn an_entry_point_that_is_text_is_one_word() {
         assert!(ConfigDocument::parse(platform.as_bytes(), 0, &amd64()).is_ok(), "{platform}");
     }
 }
+
+#[test]
+fn what_is_wrong_with_a_document_is_told_by_its_place_and_not_in_the_words_of_a_library() {
+    let told = |text: &str| {
+        ConfigDocument::parse(text.as_bytes(), 0, &Platform::of_guests()).unwrap_err().to_string()
+    };
+    let head = "the config of the image is damaged: ";
+    for (text, expected) in [
+        (r#"{"config": {"Cmd": [1, 2]}}"#, "`config.Cmd` is missing or invalid"),
+        (r#"{"config": {"Entrypoint": {"a": 1}}}"#, "`config.Entrypoint` is missing or invalid"),
+        (r#"{"config": {"Env": ["A=b", 7]}}"#, "`config.Env[1]` is missing or invalid"),
+        (r#"{"rootfs": {"diff_ids": ["sha256:zz"]}}"#, "`rootfs.diff_ids[0]` is missing or invalid"),
+        ("[]", "it is not of the expected form"),
+        (r#"{"config": "#, "it ends too early"),
+        ("<html>", "it is not valid JSON"),
+    ] {
+        assert_eq!(told(text), format!("{head}{expected}"), "{text}");
+    }
+    let manifest = Document::parse(br#"{"config": {"digest": "x"}, "layers": []}"#).unwrap_err();
+    assert_eq!(manifest.to_string(), "the manifest is damaged: `config.digest` is missing or invalid");
+}

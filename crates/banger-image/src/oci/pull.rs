@@ -39,8 +39,7 @@ impl OciImages {
                 Layers::Local(_) => Vec::new(),
             };
             let allowance = self.allowance(wanted, &layers, staged.path())?;
-            let (back, flattened) =
-                self.flatten(layers, &config.diff_ids, (staged, allowance), progress).await?;
+            let (back, flattened) = self.flatten(layers, &config, (staged, allowance), progress).await?;
             staged = back;
             match flattened {
                 Ok(root) => return self.finish(wanted, staged, config, &digest, root, progress).await,

@@ -176,9 +176,18 @@ pub(crate) fn place_of(origin: &str) -> &str {
     origin.split_once(" (sha256:").map_or(origin, |(place, _)| place)
 }
 
-/// Tells whether an image with this origin came from a registry, and not from a file of some host.
+/// Returns the reference by which an image with this origin was pulled from a registry; nothing for a file of some host.
+#[must_use]
+pub fn registry_reference(origin: &str) -> Option<&str> {
+    let place = place_of(origin);
+    // What came in another way has no digest.
+    let is_reference = place != origin && matches!(place.parse(), Ok(OciSource::Registry(_)));
+    is_reference.then_some(place)
+}
+
+/// Tells whether an image with this origin came from a registry.
 pub(crate) fn is_of_registry(origin: &str) -> bool {
-    matches!(place_of(origin).parse(), Ok(OciSource::Registry(_)))
+    registry_reference(origin).is_some()
 }
 
 /// Returns the name that a local image gets which is called so elsewhere: by the first of these names that is a whole one. A

@@ -1,13 +1,15 @@
 //! What a container image becomes to be the root of a machine: the directories that a boot needs, an sshd that lets in
 //! keys only, and the answer to who is its init. Nothing is installed; an image without an init has the agent.
 
+use std::borrow::Cow;
+
 use banger_ext4::{EntryBody, EntryKind, Ext4Reader, Ext4Writer, FormatError, Found, Metadata};
 
 use super::documents::ProcessDocument;
 use crate::image::{ImageProcess, SSHD_DROP_IN, SSHD_DROP_IN_PATH};
 
 /// The word by which the guest's agent is told to be the init, whatever the image has.
-pub(crate) const NO_INIT: &str = "none";
+pub const NO_INIT: &str = "none";
 /// Directories that the agent mounts something at, or writes to.
 const DIRECTORIES: [(&str, u32); 8] = [
     ("dev", 0o755),
@@ -19,6 +21,8 @@ const DIRECTORIES: [(&str, u32); 8] = [
     ("tmp", 0o1777),
     ("var", 0o755),
 ];
+/// More volumes than any image has.
+const VOLUMES_MAX: usize = 128;
 /// Programs that boot a whole system. A container image may have an `/sbin/init` that has nothing to start: that of
 /// busybox fills the console with complaints.
 const SYSTEMD: [&str; 2] = ["lib/systemd/systemd", "usr/lib/systemd/systemd"];
@@ -37,12 +41,25 @@ const SSHD: [&str; 3] = ["usr/sbin/sshd", "usr/bin/sshd", "usr/local/sbin/sshd"]
 const MACHINE_ID: &str = "etc/machine-id";
 
 /// Adds what is missing, over all layers. Returns the image's init, as its manifest has it.
-pub(crate) fn complete(writer: &mut Ext4Writer, now: i64) -> Result<Option<String>, FormatError> {
+pub(crate) fn complete(
+    writer: &mut Ext4Writer,
+    volumes: &[String],
+    now: i64,
+) -> Result<Option<String>, FormatError> {
     writer.begin_layer();
     let metadata = |mode| Metadata { mode, mtime: now, ..Metadata::default() };
     for (path, mode) in DIRECTORIES {
         if writer.look_up(path.as_bytes())?.is_none() {
             writer.add(path.as_bytes(), &metadata(mode), EntryKind::Directory)?;
+        }
+    }
+    for volume in volumes.iter().take(VOLUMES_MAX).filter(|volume| volume.starts_with('/')) {
+        // A path that makes no sense in this image leads to nothing, as in `has_any`.
+        let Ok(path) = writer.resolve(volume.as_bytes()).map(Cow::into_owned) else { continue };
+        if matches!(writer.look_up(&path), Ok(None))
+            && let Err(error) = writer.add(&path, &metadata(0o755), EntryKind::Directory)
+        {
+            tracing::debug!(%volume, %error, "the image has no directory for a volume");
         }
     }
     let has_systemd = has_any(writer, &SYSTEMD)?;
@@ -92,7 +109,7 @@ fn put(writer: &mut Ext4Writer, path: &str, content: &[u8], metadata: &Metadata)
 
 /// Returns what the image's config says about its processes.
 pub(crate) fn process_of(document: ProcessDocument) -> ImageProcess {
-    let ProcessDocument { user, env, entrypoint, cmd, working_dir } = document;
+    let ProcessDocument { user, env, entrypoint, cmd, working_dir, volumes: _ } = document;
     ImageProcess {
         command: entrypoint.into_iter().chain(cmd).collect(),
         // A variable without a name or a value is none.
@@ -116,7 +133,24 @@ mod tests {
     use crate::oci::test_layers::{Tar, layer};
     use banger_sys::blocking::Cancelled;
 
+    #[test]
+    fn volumes_are_directories_that_are_made_where_they_are_missing() {
+        let tar = Tar::new().directory("data", 0o700).file("file", "").symlink("link", "/data");
+        let volumes = ["/data", "/var/lib/app/", "/link/sub", "/file/x", "/file", "relative", "/"];
+        let (_, directory) = completed_with(tar, &volumes.map(str::to_owned));
+        let root = Ext4Reader::open(&directory.path().join("rootfs.ext4")).unwrap();
+        let mode =
+            |path: &str| root.entry(path.as_bytes()).unwrap().map(|entry| entry.metadata.mode & 0o7777);
+        assert_eq!(mode("data"), Some(0o700), "what is there stays as it is");
+        assert_eq!([mode("var/lib/app"), mode("data/sub")], [Some(0o755); 2]);
+        assert_eq!([mode("file/x"), mode("relative")], [None, None]);
+    }
+
     fn completed(tar: Tar) -> (Option<String>, tempfile::TempDir) {
+        completed_with(tar, &[])
+    }
+
+    fn completed_with(tar: Tar, volumes: &[String]) -> (Option<String>, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rootfs.ext4");
         let options: FormatOptions = format_options("root", 1 << 30, banger_ext4::Journal::None);
@@ -129,7 +163,7 @@ mod tests {
             &Cancelled::default(),
         )
         .unwrap();
-        let init = complete(&mut writer, 0).unwrap();
+        let init = complete(&mut writer, volumes, 0).unwrap();
         writer.finish_shrunk(0).unwrap();
         (init, directory)
     }

@@ -2,7 +2,8 @@
 
 /// Returns a text as one line without control characters, cut after so many characters: what a stranger sends must not
 /// move the cursor.
-pub(crate) fn plain(text: &str, characters_max: usize) -> String {
+#[must_use]
+pub fn plain(text: &str, characters_max: usize) -> String {
     let words = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
     let line = words.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(characters_max) {

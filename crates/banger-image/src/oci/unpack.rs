@@ -12,7 +12,7 @@ use banger_sys::files::StagedDirectory;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
 use super::digest::BlobDigest;
-use super::documents::Descriptor;
+use super::documents::{ConfigDocument, Descriptor};
 use super::download::fetch;
 use super::flatten::{FlattenError, LayerError, add_layer};
 use super::images::OciImages;
@@ -37,7 +37,7 @@ impl OciImages {
     pub(super) async fn flatten(
         &self,
         layers: Layers,
-        diff_ids: &[BlobDigest],
+        config: &ConfigDocument,
         (staged, allowance): (StagedDirectory, Allowance),
         progress: &Progress,
     ) -> Result<(StagedDirectory, Result<RootFacts, FlattenError>), OciPullError> {
@@ -47,13 +47,14 @@ impl OciImages {
         };
         let told = LayerProgress::new(progress.clone(), parts, layers.size());
         let (sender, receiver) = channel();
-        let (count, read) = (diff_ids.len(), told.read());
+        let (count, read) = (config.diff_ids.len(), told.read());
+        let volumes = config.process.volumes.clone();
         let mut unpacking = pin!(run_blocking(move |cancelled| {
-            let rootfs = Rootfs { path: staged.path().join(ROOTFS), count, allowance, read };
+            let rootfs = Rootfs { path: staged.path().join(ROOTFS), count, volumes, allowance, read };
             let result = rootfs.write(&receiver, cancelled);
             (staged, result)
         }));
-        let mut fetching = pin!(self.send_layers(layers, diff_ids, &told, sender));
+        let mut fetching = pin!(self.send_layers(layers, &config.diff_ids, &told, sender));
         tokio::select! {
             biased;
             // Before the last layer is here only an error ends it; then the rest need not come.
@@ -161,6 +162,8 @@ fn part_of(blob: &Descriptor) -> StagePart {
 struct Rootfs {
     path: PathBuf,
     count: usize,
+    /// Directories that it has in any case.
+    volumes: Vec<String>,
     allowance: Allowance,
     /// How much of all layers is read.
     read: Arc<AtomicU64>,
@@ -186,7 +189,7 @@ impl Rootfs {
             add_layer(&mut writer, layer, &self.allowance, &mut left_out, cancelled)
                 .map_err(|source| FlattenError::Layer { layer: digest, source })?;
         }
-        let init = complete(&mut writer, now).map_err(failed)?;
+        let init = complete(&mut writer, &self.volumes, now).map_err(failed)?;
         self.allowance.check_end(&writer).map_err(FlattenError::Limit)?;
         writer.finish_shrunk(0).map_err(failed)?;
         Ok(Written::Root(RootFacts { init, left_out }))
