@@ -267,14 +267,17 @@ impl Commands {
         if filled.is_images_directory {
             plan::make_working_directory(Path::new("/"), &start.working_directory)?;
         }
+        let program_name = start
+            .argv
+            .first()
+            .map_or_else(|| plan::shell_of(&account, filled.shell).to_vec(), |program| program.to_vec());
         let working_directory = plan::working_directory(start, &below(&PathBuf::from("/"), &account.home))?;
         let is_root = rustix::process::geteuid().is_root();
         let credentials = is_root.then_some(account.credentials);
         let (streams, ends) = open_streams(start, credentials.as_ref())?;
         let cgroup = self.nursery.cgroup();
-        let program_name =
-            start.argv.first().map_or_else(|| account.shell.clone(), |program| program.to_vec());
         let attempt = Attempt {
+            is_shell: start.argv.is_empty(),
             is_there: is_any_there(&working_directory, &image.candidates),
             directory: String::from_utf8_lossy(match start.working_directory.as_ref() {
                 [] => &account.home,

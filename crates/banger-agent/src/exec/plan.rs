@@ -61,20 +61,16 @@ pub(crate) struct Image {
 pub(crate) fn image(start: &ExecStart, account: &Account, shell: Shell) -> Result<Image, PlanError> {
     let variables = variables(start, account)?;
     let path = variables.iter().find(|(name, _)| name == b"PATH").map_or(PATH_DEFAULT, |(_, value)| value);
-    let (candidates, argv) = match start.argv.first() {
-        Some(program) => (
-            candidates(program, path),
-            start.argv.iter().map(|a| CString::new(a.to_vec())).collect::<Result<Vec<_>, _>>(),
-        ),
-        None => (
-            vec![account.shell.clone()],
-            vec![CString::new(match shell {
-                Shell::Login => login_name(&account.shell),
-                Shell::Plain => account.shell.clone(),
-            })]
-            .into_iter()
-            .collect(),
-        ),
+    let (candidates, argv) = if let Some(program) = start.argv.first() {
+        let argv = start.argv.iter().map(|argument| CString::new(argument.to_vec()));
+        (candidates(program, path), argv.collect::<Result<Vec<_>, _>>())
+    } else {
+        let program = shell_of(account, shell);
+        let name = match shell {
+            Shell::Login => login_name(program),
+            Shell::Plain => program.to_vec(),
+        };
+        (vec![program.to_vec()], CString::new(name).map(|name| vec![name]))
     };
     Ok(Image {
         candidates: candidates.into_iter().map(CString::new).collect::<Result<_, _>>()?,
@@ -84,6 +80,16 @@ pub(crate) fn image(start: &ExecStart, account: &Account, shell: Shell) -> Resul
             .map(|(name, value)| variable(&name, &value))
             .collect::<Result<_, _>>()?,
     })
+}
+
+/// Returns the shell of a user. Users of container images have `nologin` where nobody logs in; whoever enters a container
+/// wants a shell all the same.
+pub(crate) fn shell_of(account: &Account, shell: Shell) -> &[u8] {
+    let refuses = [&b"/nologin"[..], b"/false"].iter().any(|name| account.shell.ends_with(name));
+    match shell {
+        Shell::Plain if refuses => b"/bin/sh",
+        Shell::Plain | Shell::Login => &account.shell,
+    }
 }
 
 fn variable(name: &[u8], value: &[u8]) -> Result<CString, PlanError> {
@@ -211,6 +217,9 @@ mod tests {
     fn no_arguments_mean_a_login_shell() {
         let image = image(&start(&[]), &root(), Shell::Login).unwrap();
         assert_eq!((image.candidates, image.argv), (vec![c"/bin/sh".to_owned()], vec![c"-sh".to_owned()]));
+        let locked = Account { shell: b"/usr/sbin/nologin".to_vec(), ..root() };
+        assert_eq!(shell_of(&locked, Shell::Plain), b"/bin/sh");
+        assert_eq!(shell_of(&locked, Shell::Login), b"/usr/sbin/nologin");
         let plain = super::image(&start(&[]), &root(), Shell::Plain).unwrap();
         assert_eq!(
             (plain.candidates, plain.argv),

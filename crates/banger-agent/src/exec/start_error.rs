@@ -24,6 +24,8 @@ pub(super) enum StartError {
     NotInPath { program: String },
     #[error("`{program}` does not exist")]
     NotThere { program: String },
+    #[error("there is no command to run, and no shell `{program}`; give a command")]
+    NoShell { program: String },
     /// The kernel reports the same error for a missing program.
     #[error("`{program}` cannot be executed: its interpreter does not exist")]
     NoInterpreter { program: String },
@@ -39,17 +41,20 @@ pub(super) enum StartError {
 pub(super) struct Attempt {
     pub(super) program: String,
     pub(super) directory: String,
+    /// Whether nobody named it: it is the user's shell.
+    pub(super) is_shell: bool,
     /// Whether there is a file of that name, directly or in PATH.
     pub(super) is_there: bool,
 }
 
 impl StartError {
     pub(super) fn of_spawn(attempt: Attempt, error: SpawnError) -> Self {
-        let Attempt { program, directory, is_there } = attempt;
+        let Attempt { program, directory, is_shell, is_there } = attempt;
         let SpawnError { step, source } = error;
         match step {
             Step::Execute if is_missing(&source) => match program.as_str() {
                 "" => Self::NoName,
+                _ if is_shell && !is_there => Self::NoShell { program },
                 _ if is_there => Self::NoInterpreter { program },
                 name if name.contains('/') => Self::NotThere { program },
                 _ => Self::NotInPath { program },
@@ -76,9 +81,11 @@ impl StartError {
     fn reason(&self) -> Reason {
         match self {
             Self::Plan(plan) => plan.reason(),
-            Self::NoName | Self::NotInPath { .. } | Self::NotThere { .. } | Self::NoInterpreter { .. } => {
-                Reason::NotFound
-            }
+            Self::NoName
+            | Self::NotInPath { .. }
+            | Self::NotThere { .. }
+            | Self::NoShell { .. }
+            | Self::NoInterpreter { .. } => Reason::NotFound,
             Self::Execute { source, .. } => match source.raw_os_error() {
                 Some(libc::EACCES | libc::ENOEXEC | libc::EISDIR) => Reason::NotExecutable,
                 _ => Reason::Other,
@@ -114,10 +121,21 @@ mod tests {
     use super::*;
 
     fn message(program: &str, is_there: bool, step: Step, errno: i32) -> (String, Reason) {
-        let attempt = Attempt { program: program.into(), directory: "/secret".into(), is_there };
+        let attempt =
+            Attempt { program: program.into(), directory: "/secret".into(), is_shell: false, is_there };
         let error = SpawnError { step, source: io::Error::from_raw_os_error(errno) };
         let reply = StartError::of_spawn(attempt, error).reply();
         (reply.message.clone(), reply.reason())
+    }
+
+    #[test]
+    fn a_missing_shell_is_told_as_a_missing_command() {
+        let attempt =
+            Attempt { program: "/bin/sh".into(), directory: "/".into(), is_shell: true, is_there: false };
+        let error = SpawnError { step: Step::Execute, source: io::Error::from_raw_os_error(libc::ENOENT) };
+        let reply = StartError::of_spawn(attempt, error).reply();
+        assert_eq!(reply.message, "there is no command to run, and no shell `/bin/sh`; give a command");
+        assert_eq!(reply.reason(), Reason::NotFound);
     }
 
     #[test]
