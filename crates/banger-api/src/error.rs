@@ -73,11 +73,14 @@ pub struct ErrorBody {
     pub console: Vec<String>,
 }
 
+/// As much of a quoted text as a message shows: more than names have, and enough for most paths.
+const QUOTED_CHARACTERS_MAX: usize = 300;
+
 impl ErrorBody {
     /// An error without more to it.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, op_id: None, console: Vec::new() }
+        Self { code, message: bounded(&message.into()), hint: None, op_id: None, console: Vec::new() }
     }
 
     /// An error of the daemon itself.
@@ -96,9 +99,30 @@ impl ErrorBody {
     }
 }
 
+/// Cuts what a message quotes in backticks: a request may have sent it, however long it is.
+fn bounded(message: &str) -> String {
+    let cut = |part: &str| match part.char_indices().nth(QUOTED_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", part.get(..end).unwrap_or_default()),
+        None => part.to_owned(),
+    };
+    let parts = message.split('`').enumerate();
+    let parts = parts.map(|(index, part)| if index % 2 == 1 { cut(part) } else { part.to_owned() });
+    parts.collect::<Vec<_>>().join("`")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_message_quotes_is_cut_by_characters() {
+        let told =
+            |name: &str| ErrorBody::new(ErrorCode::NotFound, format!("there is no VM `{name}`")).message;
+        assert_eq!(told("dev"), "there is no VM `dev`");
+        let path = format!("/{}", "d".repeat(255));
+        assert_eq!(told(&path), format!("there is no VM `{path}`"));
+        assert_eq!(told(&"ü".repeat(5000)), format!("there is no VM `{}…`", "ü".repeat(300)));
+    }
 
     #[test]
     fn an_error_of_a_newer_daemon_is_read() {

@@ -86,6 +86,9 @@ pub struct ImageView {
     /// Does it consist of files of the host that were registered?
     #[serde(default)]
     pub is_registered: bool,
+    /// Reference by which it was pulled from a registry, as in `docker.io/library/alpine:3.20`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
     /// Kernel its VMs boot unless told otherwise.
     pub kernel: KernelName,
     /// Architecture.

@@ -29,11 +29,12 @@ fn is_skippable(start: &[u8]) -> bool {
     start.first().is_some_and(|byte| byte & 0xf0 == 0x50) && start.get(1..4) == Some(ZSTD_SKIPPABLE)
 }
 
-/// Tells whether the checksum of a header is right, or this is the end of an empty tar.
+/// Tells whether the checksum of a header is right. Zeros are the end of a tar: one that begins with them has no image, and
+/// may never end.
 fn is_tar(start: &[u8]) -> bool {
     let Some(header) = start.get(..START_BYTES) else { return false };
     if header.iter().all(|byte| *byte == 0) {
-        return true;
+        return false;
     }
     let field = String::from_utf8_lossy(header.get(CHECKSUM).unwrap_or_default()).into_owned();
     let Ok(wanted) = i64::from_str_radix(field.trim_matches([' ', '\0']), 8) else { return false };
@@ -65,7 +66,6 @@ mod tests {
     #[test]
     fn tars_and_compressed_files_may_be_archives_and_endless_text_is_none() {
         assert!(may_be_archive(header("manifest.json").get(..START_BYTES).unwrap()));
-        assert!(may_be_archive(&[0; START_BYTES]), "a tar of nothing");
         for start in [&b"\x1f\x8b\x08"[..], b"BZh9", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x5e\x2a\x4d\x18"]
         {
             assert!(may_be_archive(start), "{start:?}");
@@ -73,6 +73,7 @@ mod tests {
         for start in ["y\n".repeat(256), String::new(), "{}".to_owned(), "PK\u{3}\u{4}".to_owned()] {
             assert!(!may_be_archive(start.as_bytes()), "{start:?}");
         }
+        assert!(!may_be_archive(&[0; START_BYTES]), "a tar of nothing, or /dev/zero");
         assert!(!may_be_archive(&[0; START_BYTES - 1]), "cut off");
     }
 

@@ -1,5 +1,7 @@
 //! `vm create`, and the making of a VM for `vm run`.
 
+use std::path::Path;
+
 use banger_api::{CreateVm, DeleteVm, OperationView, VmView, route};
 use banger_client::{Action, Client, Ended, OnStop, result};
 use banger_model::{ArtifactKind, Hint};
@@ -14,9 +16,11 @@ use crate::hint;
 use crate::image::with_our_docker;
 use crate::interruption::undone;
 use crate::operation;
+use crate::plan::PlanError;
 use crate::progress::{Board, Progress};
 use crate::render;
 use crate::signals::Signals;
+use crate::source_path::is_archive_name;
 
 /// Makes a VM and prints its name.
 pub(crate) async fn create(paths: &Paths, args: CreateArgs, board: &Board) -> Result<(), CliError> {
@@ -52,6 +56,10 @@ pub(crate) async fn make(
     // With a key, a request that is repeated because the daemon went away makes one VM.
     let mut request = request.clone();
     if let Some(source) = request.image_source.take() {
+        // Without a slash it may be meant as a reference, unless there is such a file.
+        if is_archive_name(&source.source) && Path::new(&source.source).is_file() {
+            return Err(PlanError::FirstArchive(format!("./{}", source.source)).into());
+        }
         request.image_source = Some(with_our_docker(source)?);
     }
     request.idempotency_key = request.idempotency_key.or_else(|| random_hex::<16>().parse().ok());

@@ -198,7 +198,9 @@ impl CliError {
             text = text.push(about).push(": ");
         }
         text = text.message(&chain(self));
-        if let Some(op_id) = self.body().and_then(|body| body.op_id.as_deref()) {
+        // It finds the lines of the daemon's log, which say nothing new about a refusal.
+        let failed = self.body().filter(|body| body.code == ErrorCode::OperationFailed);
+        if let Some(op_id) = failed.and_then(|body| body.op_id.as_deref()) {
             text = text.push(" ").paint(colour, Paint::Dim, &format!("({op_id})"));
         }
         text = text.end_line();

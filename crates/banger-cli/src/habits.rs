@@ -237,9 +237,10 @@ const OPTIONS: &[(&[&str], &[&str], &str)] = &[
     (&["*"], &["-o", "--output", "--format"], "use `--json`, and `jq` to choose from it"),
 ];
 
-/// Commands and options that end or remove something: never suggested.
+/// Commands and options that lose something for good: never suggested. `stop` and `restart` are not among them: the guest
+/// shuts down in order, its disks stay, and `start` undoes it.
 const DESTRUCTIVE: &[&str] =
-    &["delete", "rm", "remove", "kill", "prune", "stop", "restart", "cancel", "--force", "--rm", "--yes"];
+    &["delete", "rm", "remove", "kill", "prune", "cancel", "--force", "--rm", "--yes"];
 
 /// Returns what to use instead of a command of another tool.
 pub(crate) fn instead_of_command(word: &str) -> Option<&'static str> {

@@ -168,6 +168,7 @@ fn table(images: &[ImageView], now: Timestamp) -> String {
     let row = |image: &ImageView| {
         vec![
             image.name.to_string(),
+            image.reference.as_deref().map(familiar).unwrap_or_default().to_owned(),
             place(image).to_owned(),
             image.kernel.to_string(),
             image.arch.clone(),
@@ -176,8 +177,14 @@ fn table(images: &[ImageView], now: Timestamp) -> String {
             image.description.clone(),
         ]
     };
-    let head = ["NAME", "WHERE", "KERNEL", "ARCH", "SIZE", "CREATED", "DESCRIPTION"];
+    let head = ["NAME", "REFERENCE", "WHERE", "KERNEL", "ARCH", "SIZE", "CREATED", "DESCRIPTION"];
     render::table(&head, &images.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Returns a reference as docker writes it, and as one types it.
+fn familiar(reference: &str) -> &str {
+    let of_hub = reference.strip_prefix("docker.io/").unwrap_or(reference);
+    of_hub.strip_prefix("library/").filter(|_| of_hub != reference).unwrap_or(of_hub)
 }
 
 /// Tells where an image is.
@@ -255,13 +262,18 @@ mod tests {
         let images: Vec<ImageView> = serde_json::from_value(serde_json::json!([
             { "name": "debian-bookworm", "is_pulled": true, "kernel": "debian-12", "arch": "amd64",
               "size_bytes": 700 << 20, "created_at": "2026-01-01T00:00:00Z", "description": "Debian 12" },
+            { "name": "app-v1", "is_pulled": true, "reference": "ghcr.io/ada/app:v1", "kernel": "debian-12", "arch": "amd64" },
+            { "name": "alpine-3.20", "is_pulled": true, "reference": "docker.io/library/alpine:3.20", "kernel": "debian-12",
+              "arch": "amd64" },
             { "name": "alpine", "is_pulled": false, "kernel": "debian-12", "arch": "amd64" }
         ]))
         .unwrap();
         insta::assert_snapshot!(table(&images, "2026-01-01T00:03:00Z".parse().unwrap()), @r"
-        NAME             WHERE    KERNEL     ARCH   SIZE       CREATED        DESCRIPTION
-        debian-bookworm  local    debian-12  amd64  700.0 MiB  3 minutes ago  Debian 12
-        alpine           catalog  debian-12  amd64  -          -              -
+        NAME             REFERENCE           WHERE    KERNEL     ARCH   SIZE       CREATED        DESCRIPTION
+        debian-bookworm  -                   local    debian-12  amd64  700.0 MiB  3 minutes ago  Debian 12
+        app-v1           ghcr.io/ada/app:v1  local    debian-12  amd64  -          -              -
+        alpine-3.20      alpine:3.20         local    debian-12  amd64  -          -              -
+        alpine           -                   catalog  debian-12  amd64  -          -              -
         ");
     }
 

@@ -31,6 +31,11 @@ pub(crate) enum PlanError {
     TwoImages(String),
     #[error("`-d` leaves the VM running and `--rm` deletes it; use one of them")]
     DetachedRemove,
+    #[error(
+        "`--rm` deletes the VM when its command ends, and `--idempotency-key` shares it with other callers; use one of them, \
+         or `--ttl` for a shared VM that is deleted later"
+    )]
+    SharedRemove,
     #[error("`-d` needs a command, as in `banger exec -d VM COMMAND`")]
     DetachedShell,
     #[error("`--entrypoint ''` takes the image's command away; say what to run instead")]
@@ -119,6 +124,9 @@ impl RunPlan {
         let entrypoint = args.entrypoint.filter(|program| !program.is_empty());
         let command = entrypoint.into_iter().chain(command).collect();
         let process = Process { may_be_images_command: true, ..Process::of(command, args.process)? };
+        if args.rm && create.idempotency_key.is_some() {
+            return Err(PlanError::SharedRemove);
+        }
         if !args.detach {
             create.command_follows = true;
             let after = if args.rm { After::Delete } else { After::Keep };

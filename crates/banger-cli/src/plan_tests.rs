@@ -66,6 +66,8 @@ fn sizes_and_names_reach_the_request() {
 #[test]
 fn what_cannot_go_together_is_refused() {
     assert_eq!(run_plan(&["-d", "--rm"]), Err(PlanError::DetachedRemove));
+    assert_eq!(run_plan(&["--rm", "--idempotency-key", "k"]), Err(PlanError::SharedRemove));
+    assert!(run_plan(&["--idempotency-key", "k"]).is_ok());
     assert_eq!(run_plan(&["--entrypoint", "", "alpine"]), Err(PlanError::NoEntrypoint));
     assert_eq!(run_plan(&["-w", "srv"]), Err(PlanError::RelativeDirectory("srv".into())));
     let twice = run_plan(&["--image", "debian-bookworm", "alpine:3.20"]);

@@ -91,6 +91,8 @@ fn refusal(error: &clap::Error, words: &[OsString]) -> Refusal {
         ErrorKind::ArgumentConflict => {
             let other = strings(error, ContextKind::PriorArg);
             match other.first().map(|text| name_of(text)) {
+                // An option without its value conflicts with nothing that has a name.
+                Some(other) if first.is_empty() => plain(format!("`{other}` needs a value")),
                 Some(other) if other != first => {
                     plain(format!("`{first}` and `{other}` cannot be used together"))
                 }

@@ -238,7 +238,7 @@ fn a_mistyped_word_gets_a_harmless_suggestion_or_none() {
     lst
         unknown command `lst` | did you mean `banger list`?
     sotp x
-        unknown command `sotp` | banger vm --help
+        unknown command `sotp` | did you mean `banger stop`?
     vm lsit
         unknown command `lsit` | did you mean `banger vm list`?
     inspct x
@@ -254,13 +254,13 @@ fn a_mistyped_word_gets_a_harmless_suggestion_or_none() {
     kil x
         unknown command `kil` | banger vm --help
     sto x
-        unknown command `sto` | banger vm --help
+        unknown command `sto` | did you mean `banger stop`?
     prun
         unknown command `prun` | banger vm --help
     psuh app
         unknown command `psuh` | banger --help
     stpo x
-        unknown command `stpo` | banger vm --help
+        unknown command `stpo` | did you mean `banger stop`?
     nope
         unknown command `nope` | banger --help
     vm run --nmae x

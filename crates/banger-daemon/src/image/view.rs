@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use banger_api::{ArtifactFile, ImageDetails, ImageProcessView, ImageView};
-use banger_image::{Image, ImageEntry, LinkedFiles, ManagedFiles, Source};
+use banger_image::{Image, ImageEntry, LinkedFiles, ManagedFiles, Source, registry_reference};
 use banger_model::VmName;
 
 /// Returns an image as lists have it.
@@ -13,6 +13,7 @@ pub(super) fn view(image: &Image, description: String) -> ImageView {
         name: manifest.name.clone(),
         is_pulled: true,
         is_registered: matches!(manifest.source, Source::Linked(_)),
+        reference: registry_reference(&manifest.origin).map(str::to_owned),
         kernel: manifest.kernel.clone(),
         arch: manifest.arch.clone(),
         size_bytes: Some(manifest.size_bytes()),
@@ -65,6 +66,7 @@ pub(super) fn view_of_entry(entry: &ImageEntry) -> ImageView {
         name: entry.name.clone(),
         is_pulled: false,
         is_registered: false,
+        reference: None,
         kernel: entry.kernel.clone(),
         arch: entry.arch.clone(),
         size_bytes: None,

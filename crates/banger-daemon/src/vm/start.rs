@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use banger_api::{OperationKind, OperationView, StartVm, WaitFor};
+use banger_image::{Image, NO_INIT, plain};
 use banger_model::{PullPolicy, VmEvent, VmId, VmRef, VmState};
 use banger_store::{Pending, VmRow};
 
@@ -16,6 +17,9 @@ use super::{VmError, guest};
 use crate::boot_source::WantedImage;
 use crate::fault::Fault as _;
 use crate::operation::OperationTask;
+
+/// As much of an image's command as a note shows.
+const COMMAND_CHARACTERS_MAX: usize = 80;
 
 impl Lifecycle {
     /// Begins to start a VM. One that runs already is left as it is, and its caller is told.
@@ -79,7 +83,12 @@ impl Lifecycle {
             self.boot(&context, &mut undo, disks, wait).await
         };
         let error = match booted.await {
-            Ok(row) => return Ok(row),
+            Ok(row) => {
+                if let Some(note) = command_left_alone(&files.image) {
+                    task.note(note);
+                }
+                return Ok(row);
+            }
             Err(error) => start_error(error, &row),
         };
         if error.leaves_vm_running() {
@@ -115,6 +124,16 @@ impl Lifecycle {
         task.unless_cancelled(guest::unless_ended(&machine, &row, system)).await??;
         Ok(row)
     }
+}
+
+/// Says that a start runs no command of the image: `vm run` ran it for its caller, with that caller's streams and exit
+/// status, and nobody knows whether it is meant to run again. An init of the image has booted, and needs no word.
+fn command_left_alone(image: &Image) -> Option<String> {
+    let command = image.manifest.process.as_ref().map(|process| process.command.join(" "))?;
+    let has_init = image.manifest.init.as_deref() != Some(NO_INIT);
+    let command = plain(&command, COMMAND_CHARACTERS_MAX);
+    let sentence = format!("a start does not run the image's command (`{command}`); `vm exec` can run it");
+    (!command.is_empty() && !has_init).then_some(sentence)
 }
 
 /// Tells a cancelled start in its own words.
