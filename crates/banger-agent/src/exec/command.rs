@@ -370,8 +370,9 @@ fn went_along(status: ExitStatus, beside: Option<Pid>) -> Option<String> {
 }
 
 fn attach(ends: Ends, replies: &ReplySender, exited: &watch::Receiver<bool>) -> (Input, Vec<JoinHandle<()>>) {
+    let printed = Arc::new(Notify::new());
     let output = |stream: Arc<Stream>, channel| {
-        tokio::spawn(output::pump(stream, channel, replies.clone(), exited.clone()))
+        tokio::spawn(output::pump(stream, channel, replies.clone(), exited.clone(), Arc::clone(&printed)))
     };
     match ends {
         Ends::Pipes { stdin, stdout, stderr } => {
@@ -381,7 +382,7 @@ fn attach(ends: Ends, replies: &ReplySender, exited: &watch::Receiver<bool>) -> 
         }
         Ends::Terminal(master) => {
             let outputs = vec![output(Arc::clone(&master), Channel::Stdout)];
-            (Input::Terminal(master), outputs)
+            (Input::Terminal { master, printed }, outputs)
         }
         Ends::Detached => (Input::None, Vec::new()),
     }

@@ -11,9 +11,14 @@ use banger_agent_proto::{ExecRequest, exec_request::Request};
 use bytes::{Buf as _, BytesMut};
 use futures::{Stream as MessageStream, StreamExt as _};
 use rustix::io::Errno;
+use tokio::sync::Notify;
 use tonic::Status;
 
-use super::{leader::Leader, output::Stream, terminal};
+use super::{
+    leader::Leader,
+    output::Stream,
+    terminal::{self, InputMode},
+};
 
 /// Maximum number of bytes of pending input. The message that exceeds it is still kept whole.
 const PENDING_BYTES_MAX: usize = 1024 * 1024;
@@ -23,7 +28,11 @@ pub(crate) enum Input {
     /// No input: a detached command.
     None,
     Pipe(Stream),
-    Terminal(Arc<Stream>),
+    Terminal {
+        master: Arc<Stream>,
+        /// Notified when the command has printed something.
+        printed: Arc<Notify>,
+    },
 }
 
 /// Serves messages until there are no more and the command has received its input.
@@ -32,7 +41,7 @@ pub(crate) async fn pump(
     input: Input,
     leader: Arc<Leader>,
 ) {
-    let mut feed = Feed { input, pending: BytesMut::new(), is_complete: false };
+    let mut feed = Feed { input, pending: BytesMut::new(), is_complete: false, ended_in: None };
     let mut is_heard = true;
     while is_heard || !feed.pending.is_empty() {
         // Both branches may be dropped half-way: a message is received whole or not at all, and so is a write.
@@ -45,6 +54,7 @@ pub(crate) async fn pump(
                     feed.complete();
                 }
             }
+            () = feed.missed_the_end() => feed.end_terminal(),
             written = write(feed.input.stream(), &feed.pending), if !feed.pending.is_empty() => feed.advance(written),
         }
     }
@@ -56,6 +66,9 @@ struct Feed {
     pending: BytesMut,
     /// Whether the input has ended: a pipe is closed after the pending bytes.
     is_complete: bool,
+    /// The terminal's mode when it was last told of the input's end. A program that changes the mode afterwards, as a shell
+    /// does when it starts to edit lines, does not see that end.
+    ended_in: Option<InputMode>,
 }
 
 impl Feed {
@@ -63,23 +76,42 @@ impl Feed {
         match request {
             Some(Request::Stdin(bytes)) => match self.input {
                 Input::Pipe(_) if !self.is_complete => self.pending.extend_from_slice(&bytes),
-                Input::Terminal(_) => self.pending.extend_from_slice(&bytes),
+                Input::Terminal { .. } => self.pending.extend_from_slice(&bytes),
                 Input::Pipe(_) | Input::None => {}
             },
-            Some(Request::StdinEnd(_)) => match &self.input {
-                Input::Terminal(master) => {
-                    let character = terminal::end_of_file(master.get_ref());
-                    self.pending.extend_from_slice(&[character]);
-                }
+            Some(Request::StdinEnd(_)) => match self.input {
+                Input::Terminal { .. } => self.end_terminal(),
                 Input::Pipe(_) | Input::None => self.complete(),
             },
             Some(Request::Resize(size)) => {
-                if let Input::Terminal(master) = &self.input {
+                if let Input::Terminal { master, .. } = &self.input {
                     let _ = terminal::resize(master.get_ref(), size);
                 }
             }
             Some(Request::Signal(number)) => self.input.signal(leader, number),
             Some(Request::Start(_)) | None => {}
+        }
+    }
+
+    /// Gives a terminal the character that ends input.
+    fn end_terminal(&mut self) {
+        if let Input::Terminal { master, .. } = &self.input {
+            self.pending.extend_from_slice(&[terminal::end_of_file(master.get_ref())]);
+            self.ended_in = Some(terminal::input_mode(master.get_ref()));
+        }
+    }
+
+    /// Waits until a terminal whose input has ended is to be told so again. Programs print a prompt after they have changed
+    /// the mode.
+    async fn missed_the_end(&self) {
+        let (Input::Terminal { master, printed }, Some(ended_in)) = (&self.input, self.ended_in) else {
+            return std::future::pending().await;
+        };
+        loop {
+            printed.notified().await;
+            if terminal::input_mode(master.get_ref()) != ended_in {
+                return;
+            }
         }
     }
 
@@ -112,14 +144,14 @@ impl Input {
         match self {
             Self::None => None,
             Self::Pipe(stream) => Some(stream),
-            Self::Terminal(stream) => Some(stream),
+            Self::Terminal { master, .. } => Some(master),
         }
     }
 
     fn signal(&self, leader: &Leader, number: u32) {
         let Ok(number) = i32::try_from(number) else { return };
         let terminal = match self {
-            Self::Terminal(master) => Some(master.get_ref()),
+            Self::Terminal { master, .. } => Some(master.get_ref()),
             Self::None | Self::Pipe(_) => None,
         };
         leader.signal(terminal, number);

@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    sync::Arc,
 };
 
 use banger_agent_proto::{ExecReply, exec_reply::Reply};
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
 };
 use tonic::Status;
 
@@ -41,12 +42,13 @@ pub(crate) fn stream(fd: OwnedFd) -> io::Result<Stream> {
 }
 
 /// Sends everything from `source` until its end. Once the command has exited, only the data that is already there is sent,
-/// so a background process that keeps the descriptor open does not delay the exit.
+/// so a background process that keeps the descriptor open does not delay the exit. `printed` is notified of data.
 pub(crate) async fn pump(
     source: impl AsRef<Stream>,
     channel: Channel,
     replies: ReplySender,
     mut exited: watch::Receiver<bool>,
+    printed: Arc<Notify>,
 ) {
     let source = source.as_ref();
     let mut buffer = vec![0; CHUNK_BYTES];
@@ -69,7 +71,10 @@ pub(crate) async fn pump(
                 let Ok(mut guard) = ready else { return };
                 match read(source, &mut buffer) {
                     Ok(0) | Err(ReadError::Failed) => return,
-                    Ok(count) => send(permit, channel, &buffer, count),
+                    Ok(count) => {
+                        send(permit, channel, &buffer, count);
+                        printed.notify_one();
+                    }
                     Err(ReadError::Empty) => guard.clear_ready(),
                 }
             }

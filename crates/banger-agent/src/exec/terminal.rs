@@ -7,7 +7,7 @@ use rustix::{
     fs::{Gid, Mode, Uid},
     io::Errno,
     pty::OpenptFlags,
-    termios::{SpecialCodeIndex, Winsize},
+    termios::{LocalModes, SpecialCodeIndex, Winsize},
 };
 
 use crate::os::spawn::{Credentials, StandardStreams};
@@ -46,6 +46,23 @@ pub(crate) fn resize(master: impl AsFd, size: WindowSize) -> Result<(), Errno> {
 /// Returns the character that ends input.
 pub(crate) fn end_of_file(master: impl AsFd) -> u8 {
     rustix::termios::tcgetattr(master).map_or(4, |settings| settings.special_codes[SpecialCodeIndex::VEOF])
+}
+
+/// How a terminal takes its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InputMode {
+    /// In lines, which the terminal edits.
+    Lines,
+    /// In bytes, as programs that edit lines themselves want it.
+    Bytes,
+}
+
+/// Returns how a terminal takes its input.
+pub(crate) fn input_mode(master: impl AsFd) -> InputMode {
+    match rustix::termios::tcgetattr(master) {
+        Ok(settings) if !settings.local_modes.contains(LocalModes::ICANON) => InputMode::Bytes,
+        Ok(_) | Err(_) => InputMode::Lines,
+    }
 }
 
 trait TryCloneFd {

@@ -76,6 +76,16 @@ async fn the_end_of_input_is_the_terminals_own_character() {
     running.wait_for("end").await;
 }
 
+/// As a shell that starts to edit lines after its input has ended already.
+#[tokio::test]
+async fn a_program_that_changes_the_terminals_mode_is_told_again_of_the_end_of_input() {
+    let script = "echo up; read line; stty -icanon min 1; printf '> '; head -c 1; echo end";
+    let mut running = start(on_terminal(script)).await;
+    running.wait_for("up").await;
+    running.send(Request::StdinEnd(StdinEnd {})).await;
+    running.wait_for("end").await;
+}
+
 #[tokio::test]
 async fn all_output_comes_before_the_exit() {
     let outcome = run(on_terminal("seq 20000")).await;
