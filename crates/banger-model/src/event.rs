@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum EventKind {
     /// A VM's name was taken; it is being made.
     VmAdded,
-    /// A VM is in another state: `value`. `message` tells why, where nobody asked for it.
+    /// A VM is in another state: `value`. `message` tells why, where nobody asked for it or a guest was ended by force.
     VmState,
     /// A VM's sizes, name or time to live were changed.
     VmChanged,

@@ -121,18 +121,21 @@ impl Doors {
 
     /// Returns the machine of a VM whose guest can be reached.
     pub(super) fn machine_to_enter(&self, row: &VmRow) -> Result<Arc<dyn Machine>, VmError> {
-        let denied = |state| Err(VmError::Closed { name: row.name.clone(), state });
-        match (row.state, self.machines.get(&row.id)) {
-            (VmState::Running, Some(machine)) => match self.machines.paused(&row.id) {
-                Some(reason) => Err(VmError::Paused { name: row.name.clone(), reason }),
-                None => Ok(machine),
-            },
-            (VmState::Starting, _) => denied(Denied::IsStarting),
-            (VmState::Stopping, _) => denied(Denied::IsStopping),
-            (VmState::Running | VmState::Created | VmState::Stopped | VmState::Failed, _) => {
-                denied(Denied::NotRunning)
-            }
+        let name = || row.name.clone();
+        if row.pending == Some(Pending::Delete) {
+            return Err(VmError::BeingDeleted { name: name() });
         }
+        let state = match (closed(row.state, row.pending), self.machines.get(&row.id)) {
+            (Some(state), _) => state,
+            (None, None) => Denied::NotRunning,
+            (None, Some(machine)) => {
+                return match self.machines.paused(&row.id) {
+                    Some(reason) => Err(VmError::Paused { name: name(), reason }),
+                    None => Ok(machine),
+                };
+            }
+        };
+        Err(VmError::Closed { name: name(), state })
     }
 
     /// Opens a VM's console log; with its machine, when it runs, for following.
@@ -172,5 +175,45 @@ impl Doors {
             .map_err(|source| VmError::Key(KeyError::Open { path: path.clone(), source }))?;
         let known_host = format!("{alias} {}", row.guest.ssh_host_key_public);
         Ok(SshAccess { private_key, known_host, host_key_alias: alias })
+    }
+}
+
+/// Tells why the guest of a VM in this state cannot be entered; `None` if it can.
+fn closed(state: VmState, pending: Option<Pending>) -> Option<Denied> {
+    match (state, pending) {
+        (VmState::Running, _) => None,
+        (VmState::Stopping, _) => Some(Denied::IsStopping),
+        (VmState::Starting, _)
+        // Its image may still be pulled, or its guest boots again in a moment.
+        | (VmState::Created | VmState::Stopped | VmState::Failed, Some(Pending::Create | Pending::Reboot)) => {
+            Some(Denied::IsStarting)
+        }
+        (VmState::Created | VmState::Stopped | VmState::Failed, Some(Pending::Delete) | None) => {
+            Some(Denied::NotRunning)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_has_its_reason_why_a_guest_cannot_be_entered() {
+        use Denied::{IsStarting, IsStopping, NotRunning};
+        let rows = [
+            (VmState::Created, NotRunning, IsStarting),
+            (VmState::Starting, IsStarting, IsStarting),
+            (VmState::Stopping, IsStopping, IsStopping),
+            (VmState::Stopped, NotRunning, IsStarting),
+            (VmState::Failed, NotRunning, IsStarting),
+        ];
+        for (state, alone, while_made) in rows {
+            assert_eq!(closed(state, None), Some(alone), "{state:?}");
+            for pending in [Pending::Create, Pending::Reboot] {
+                assert_eq!(closed(state, Some(pending)), Some(while_made), "{state:?} {pending:?}");
+            }
+        }
+        assert_eq!(closed(VmState::Running, None), None);
     }
 }

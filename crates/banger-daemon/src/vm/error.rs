@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use banger_guest::AgentError;
-use banger_model::{BelowFloor, Denied, DiskBytes, PauseReason, VmName, VmRef, VmRefError};
+use banger_model::{BelowFloor, Denied, DiskBytes, KillSignal, PauseReason, VmName, VmRef, VmRefError};
 use banger_store::StoreError;
 use banger_vmm::{ConnectError, KillError, StartError};
 
@@ -39,6 +39,14 @@ pub enum VmError {
         name: VmName,
         /// Its state.
         state: Denied,
+    },
+    /// It has no machine that could get a signal.
+    #[error("VM `{name}` is not running, so it was not sent `{}`", signal.as_str())]
+    NotSignalled {
+        /// Which.
+        name: VmName,
+        /// The signal.
+        signal: KillSignal,
     },
     /// No VMM can run it.
     #[error(transparent)]

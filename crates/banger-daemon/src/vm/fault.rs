@@ -6,7 +6,7 @@ use banger_model::{Denied, Hint, PauseReason, VmRefError};
 use banger_store::StoreError;
 use banger_sys::full_disk::ran_out_of_space;
 use banger_sys::shortage;
-use banger_vmm::StartError;
+use banger_vmm::{ConnectError, StartError};
 
 use super::{GuestError, VmError};
 use crate::boot_source::BootSourceError;
@@ -24,6 +24,7 @@ impl Fault for VmError {
             }
             Self::Denied { source: Denied::NotRunning | Denied::IsStarting | Denied::IsStopping, .. }
             | Self::Closed { .. }
+            | Self::NotSignalled { .. }
             | Self::BeingDeleted { .. } => ErrorCode::NotRunning,
             Self::Denied { source: Denied::AlreadyRunning, .. }
             | Self::NotStopped { .. }
@@ -64,8 +65,12 @@ impl Fault for VmError {
         }
         match self {
             Self::Reference(_) => Some(Hint::ListVms),
-            // A start waits for the work that is in its way.
-            Self::Closed { name, .. } => Some(Hint::StartVm { vm: name.to_string() }),
+            Self::Closed { name, state } => match state {
+                // A start waits for the end of a stop.
+                Denied::NotRunning | Denied::IsStopping => Some(Hint::StartVm { vm: name.to_string() }),
+                // Its state says when it can be entered.
+                Denied::IsStarting | Denied::AlreadyRunning => Some(Hint::ShowVm { vm: name.to_string() }),
+            },
             Self::Denied { name, source, .. } => match source {
                 Denied::NotRunning => Some(Hint::ShowVm { vm: name.to_string() }),
                 Denied::AlreadyRunning => Some(Hint::RunInVm { vm: name.to_string() }),
@@ -86,6 +91,9 @@ impl Fault for VmError {
             Self::Paused { name, reason: PauseReason::HostDiskError } => {
                 Some(Hint::ShowVm { vm: name.to_string() })
             }
+            Self::Connect { source: ConnectError::SocketRemoved { .. }, .. } => Some(Hint::advice(
+                "run `banger daemon stop`: the next command makes the socket again; if it cannot, restart the VM",
+            )),
             Self::Connect { source, .. } if shortage::is_shortage(source) => Some(Hint::ExamineHost),
             // It may only be busy: what would end its work is the user's own idea.
             Self::Connect { name, .. } => Some(Hint::ReadVmLog { vm: name.to_string() }),
@@ -95,6 +103,7 @@ impl Fault for VmError {
             Self::Ask { name, .. } => Some(Hint::ReadVmLog { vm: name.to_string() }),
             Self::StartCancelled { name, .. } => Some(Hint::StartVm { vm: name.to_string() }),
             Self::BeingDeleted { name } => Some(Hint::DeleteVm { vm: name.to_string() }),
+            Self::NotSignalled { name, .. } => Some(Hint::ShowVm { vm: name.to_string() }),
             Self::NotStopped { name } => Some(Hint::StopVm { vm: name.to_string() }),
             Self::NothingToChange { .. } => Some(Hint::NameVmChange),
             Self::DiskShrinks { name, .. } => Some(Hint::ShowVm { vm: name.to_string() }),
@@ -118,6 +127,7 @@ impl Fault for VmError {
             Self::Reference(_)
             | Self::Denied { .. }
             | Self::Closed { .. }
+            | Self::NotSignalled { .. }
             | Self::Vmm(_)
             | Self::Image(_)
             | Self::BootSource(_)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::{KillVm, OperationKind, OperationView, StopVm, WaitFor};
-use banger_model::{Denied, KillSignal, PauseReason, VmEvent, VmId, VmRef, VmState};
+use banger_model::{KillSignal, PauseReason, VmEvent, VmId, VmRef, VmState};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 use banger_sys::process::ProcessIdentity;
@@ -84,7 +84,10 @@ impl Lifecycle {
         Ok(self.begin(OperationKind::VmKill, &target, move |service, task| async move {
             if request.signal != KillSignal::Kill {
                 task.stage("signal machine", request.signal.as_str());
-                if !service.signal(&row, request.signal).await? {
+                let Some(machine) = service.machines.get(&row.id) else {
+                    return Err(VmError::NotSignalled { name: row.name, signal: request.signal });
+                };
+                if !signal(&row, &machine, request.signal).await? {
                     return service.rows.reload(&row.id).map(Some);
                 }
             }
@@ -97,7 +100,7 @@ impl Lifecycle {
             if row.state.has_machine() {
                 row.last_error = None;
                 service.endings.add(&row, "the VM was killed", false);
-                service.rows.record(&held, &mut row, VmEvent::MachineEnded)?;
+                service.rows.record_because(&held, &mut row, VmEvent::MachineEnded, Some("it was killed"))?;
             } else if !was_at_work {
                 task.was_already(not_running(&row));
             } else if row.state == VmState::Stopped && row.last_error.take().is_some() {
@@ -106,26 +109,6 @@ impl Lifecycle {
             }
             Ok(Some(row))
         }))
-    }
-
-    /// Sends a signal to a machine's process; tells whether the machine has ended by it.
-    async fn signal(&self, row: &VmRow, signal: KillSignal) -> Result<bool, VmError> {
-        let Some(machine) = self.machines.get(&row.id) else {
-            return Err(VmError::Denied {
-                action: "kill",
-                name: row.name.clone(),
-                source: Denied::NotRunning,
-            });
-        };
-        let process = machine.handle().process;
-        let failed = |source| VmError::Kill {
-            name: row.name.clone(),
-            source: KillError::Signal { pid: process.pid, source },
-        };
-        if let Some(process) = ProcessIdentity::from(process).open().map_err(failed)? {
-            process.signal(number(signal)).map_err(failed)?;
-        }
-        Ok(tokio::time::timeout(SIGNAL_WAIT, machine.ended()).await.is_ok())
     }
 
     async fn stop_held(
@@ -152,7 +135,10 @@ impl Lifecycle {
             };
             match way {
                 PowerOff::Ended => {}
-                PowerOff::Ignored => task.stage("end machine", "the guest did not stop by itself"),
+                PowerOff::Ignored => {
+                    lost = Some("its guest did not stop by itself and was ended".to_owned());
+                    task.stage("end machine", "the guest did not stop by itself");
+                }
                 // It can neither hear nor write: to wait for it would be in vain.
                 PowerOff::Paused(paused) => {
                     lost = Some(format!("its guest was paused ({paused}) and was not shut down"));
@@ -163,9 +149,10 @@ impl Lifecycle {
             self.clean_up(&machine, &row).await?;
             self.machines.forget(id);
         }
-        row.last_error = lost;
+        let why = reason.message().or(lost.as_deref());
+        row.last_error = lost.clone();
         self.endings.add(&row, &reason.sentence("stopped"), false);
-        self.rows.record_because(held, &mut row, VmEvent::MachineEnded, reason.message())?;
+        self.rows.record_because(held, &mut row, VmEvent::MachineEnded, why)?;
         Ok(row)
     }
 
@@ -198,6 +185,19 @@ impl Lifecycle {
         }
         Ok((held, is_booting || is_ended))
     }
+}
+
+/// Sends a signal to a machine's process; tells whether the machine has ended by it.
+async fn signal(row: &VmRow, machine: &Arc<dyn Machine>, signal: KillSignal) -> Result<bool, VmError> {
+    let process = machine.handle().process;
+    let failed = |source| VmError::Kill {
+        name: row.name.clone(),
+        source: KillError::Signal { pid: process.pid, source },
+    };
+    if let Some(process) = ProcessIdentity::from(process).open().map_err(failed)? {
+        process.signal(number(signal)).map_err(failed)?;
+    }
+    Ok(tokio::time::timeout(SIGNAL_WAIT, machine.ended()).await.is_ok())
 }
 
 fn number(signal: KillSignal) -> Signal {

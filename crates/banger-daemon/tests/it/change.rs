@@ -168,10 +168,8 @@ async fn a_signal_that_ends_the_machine_leaves_a_stopped_vm_without_an_error() {
     assert_eq!((vm.state, vm.last_error, vm.pid), (VmState::Stopped, None, None));
     let begun = sandbox.begin("/v1/vms/dev/kill", json!({ "signal": "TERM" })).await.unwrap();
     let error = sandbox.finish(begun).await.unwrap_err();
-    assert_eq!(
-        (error.code, error.message.as_str()),
-        (ErrorCode::NotRunning, "cannot kill VM `dev`: the VM is not running")
-    );
+    let told = "VM `dev` is not running, so it was not sent `TERM`";
+    assert_eq!((error.code, error.message.as_str()), (ErrorCode::NotRunning, told));
     let error = sandbox.begin("/v1/vms/dev/kill", json!({ "signal": "STOP" })).await.unwrap_err();
     assert!(error.message.contains("`signal`: unknown variant `STOP`"), "{error:?}");
 }

@@ -7,7 +7,8 @@ use banger_model::{Hint, VmState};
 use http_body_util::BodyExt as _;
 
 use crate::fake_vmms::kill;
-use crate::sandbox::Sandbox;
+use crate::gate::PATIENCE;
+use crate::sandbox::{Sandbox, refused};
 
 #[tokio::test]
 async fn a_failure_in_any_phase_leaves_nothing() {
@@ -25,6 +26,20 @@ async fn a_failure_in_any_phase_leaves_nothing() {
         sandbox.create("dev").await;
         sandbox.act("dev", "delete").await.unwrap();
     }
+}
+
+/// The VM runs on: what is missing, and how it comes back, is told.
+#[tokio::test]
+async fn a_socket_that_was_removed_is_named() {
+    let sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    let socket = sandbox.paths.vm_sockets(vm.id.as_str()).join("channel.sock");
+    std::fs::remove_file(&socket).unwrap();
+    let path = format!("/v1/vms/dev/channel?port={}", banger_agent_proto::CONTROL_PORT);
+    let error = refused(sandbox.client.upgrade(&path, PATIENCE).await.unwrap_err());
+    let told = format!("cannot reach the guest of VM `dev`: the socket `{}` was removed", socket.display());
+    assert_eq!(error.message, told);
+    assert!(matches!(error.hint, Some(Hint::Advice { text }) if text.contains("banger daemon stop")));
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
     not_running | VM `dev` is not running | {"action":"start_vm","vm":"dev"}
     not_running | cannot stop VM `dev`: the VM is not running | {"action":"show_vm","vm":"dev"}
     conflict | cannot start VM `dev`: the VM is already running | {"action":"run_in_vm","vm":"dev"}
-    not_running | VM `dev` is starting | {"action":"start_vm","vm":"dev"}
+    not_running | VM `dev` is starting | {"action":"show_vm","vm":"dev"}
     not_running | VM `dev` is being deleted | {"action":"delete_vm","vm":"dev"}
     already_exists | a VM named `dev` already exists | {"action":"show_vm","vm":"dev"}
     operation_failed | no VMM can run a VM on this host: Firecracker is not installed | {"action":"set_up_firecracker"}

@@ -1,7 +1,7 @@
 //! Stop, start, restart, and machines that end when nobody asked.
 
 use banger_api::ErrorCode;
-use banger_model::VmState;
+use banger_model::{EventKind, VmState};
 use serde_json::json;
 
 use crate::fake_vmms::kill;
@@ -29,6 +29,7 @@ async fn a_kill_is_done_when_nothing_but_the_disks_is_left() {
     assert_eq!(sandbox.directories(), [sandbox.paths.vm(id.as_str())]);
     assert_eq!(sandbox.processes(), []);
     assert_eq!((vm.state, vm.pid, vm.last_error), (VmState::Stopped, None, None));
+    assert_eq!(sandbox.why(EventKind::VmState).as_deref(), Some("it was killed"));
 }
 
 #[tokio::test]
@@ -41,7 +42,10 @@ async fn a_silent_guest_is_stopped_by_force_when_its_grace_is_over() {
     let took: u64 = ended.stages.iter().filter_map(|stage| stage.took_ms).sum();
     assert_eq!(ended.stages.last().unwrap().detail, "the guest did not stop by itself");
     assert!((1000..4000).contains(&took), "{took} ms");
-    assert_eq!(sandbox.vm("dev").await.unwrap().state, VmState::Stopped);
+    let vm = sandbox.vm("dev").await.unwrap();
+    let why = "its guest did not stop by itself and was ended";
+    assert_eq!((vm.state, vm.last_error.as_deref()), (VmState::Stopped, Some(why)));
+    assert_eq!(sandbox.why(EventKind::VmState).as_deref(), Some(why));
     assert_eq!(sandbox.processes(), []);
 }
 

@@ -167,6 +167,12 @@ pub enum ConnectError {
         /// Which port.
         port: u32,
     },
+    /// Somebody has removed the channel's socket.
+    #[error("the socket `{}` was removed", path.display())]
+    SocketRemoved {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The channel broke.
     #[error("the guest channel failed")]
     Channel(#[source] io::Error),

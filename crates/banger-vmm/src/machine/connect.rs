@@ -47,7 +47,7 @@ pub(super) async fn connect(
     };
     // Whatever went wrong on the way, the machine's end explains it; its sockets break a moment before it is seen.
     let moment = match &error {
-        ConnectError::Channel(_) => END_WAIT,
+        ConnectError::Channel(_) | ConnectError::SocketRemoved { .. } => END_WAIT,
         ConnectError::Refused { .. } => END_WAIT_OF_A_REFUSAL,
         ConnectError::MachineEnded | ConnectError::Silent { .. } => Duration::ZERO,
     };
@@ -92,7 +92,11 @@ async fn open_when_present(
 }
 
 async fn open(channel_socket: &Path, port: u32) -> Result<UnixStream, ConnectError> {
-    let mut stream = banger_sys::socket::connect(channel_socket).await.map_err(ConnectError::Channel)?;
+    let connected = banger_sys::socket::connect(channel_socket).await;
+    let mut stream = connected.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ConnectError::SocketRemoved { path: channel_socket.to_owned() },
+        _ => ConnectError::Channel(error),
+    })?;
     // A VMM that ends the stream at once may do so before the line is written.
     let written = stream.write_all(format!("CONNECT {port}\n").as_bytes()).await;
     let mut answer = Vec::with_capacity(ANSWER_BYTES_MAX);
