@@ -3,14 +3,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-const PLACE: &str = "/etc/resolv.conf";
 const PORT: u16 = 53;
 
-/// Returns the first resolver of the host as it is now: a host that moves to another network gets another one.
-pub(super) fn current() -> SocketAddr {
-    let text = std::fs::read_to_string(PLACE).unwrap_or_default();
+/// Returns the first resolver that a text in the form of `resolv.conf` names.
+pub(super) fn of(text: &str) -> SocketAddr {
     // Without any, a resolver is expected on the host itself.
-    SocketAddr::new(first(&text).unwrap_or(Ipv4Addr::LOCALHOST.into()), PORT)
+    SocketAddr::new(first(text).unwrap_or(Ipv4Addr::LOCALHOST.into()), PORT)
 }
 
 fn first(text: &str) -> Option<IpAddr> {

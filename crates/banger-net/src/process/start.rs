@@ -7,11 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use banger_model::NetworkAttachment;
-use banger_sys::log_guard::keep_short;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::confine::confine;
 use super::resolver;
+use super::steward::Steward;
 use crate::reach::{HostAddresses, Reach, Rules};
 use crate::stack::{Attached, Parts, run};
 use crate::user_network::sockets::make_room;
@@ -24,11 +25,10 @@ const OWN_DESCRIPTORS: u64 = 64;
 /// # Errors
 /// When the host's addresses cannot be read, or the machine's device fails.
 pub(crate) fn start(attachment: NetworkAttachment, directory: &Path) -> io::Result<()> {
+    let mut steward = Steward::split_off(directory)?;
     let giver = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let reach = Reach::new(HostAddresses::watch()?, Rules::default());
     let descriptors_max = raise_descriptor_limit();
-    let directory = directory.to_owned();
-    std::thread::Builder::new().name("logs".to_owned()).spawn(move || keep_short(&directory))?;
     let mut received = receive(&giver)?.into_iter();
     let (device, machine) = match (attachment, received.next(), received.next()) {
         (_, None, _) => return Ok(()),
@@ -45,7 +45,10 @@ pub(crate) fn start(attachment: NetworkAttachment, directory: &Path) -> io::Resu
             ));
         }
     };
-    run(Parts { device, machine, reach, resolver: resolver::current, descriptors_max })
+    confine()?;
+    // A host that moves to another network gets another resolver.
+    let resolver = Box::new(move || resolver::of(steward.resolvers()));
+    run(Parts { device, machine, reach, resolver, descriptors_max })
 }
 
 /// Allows as many descriptors as there may be, and returns how many connections that is.

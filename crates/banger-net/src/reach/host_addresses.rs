@@ -3,10 +3,11 @@
 //! Source: `rtnetlink(7)`, `netlink(7)` (a queue that has run over says so by an error), `net/ipv4/fib_trie.c`, `net/ipv6/route.c`.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
@@ -17,6 +18,9 @@ use super::prefix::Prefix;
 const TABLE: &str = "/proc/thread-self/net/fib_trie";
 /// The same of IPv6. A kernel without IPv6 has no such file.
 const TABLE_V6: &str = "/proc/thread-self/net/ipv6_route";
+
+/// Bytes of a table that are read at once.
+const PART_BYTES: usize = 32 * 1024;
 
 /// `RTMGRP_LINK`; `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV4_ROUTE`, `RTMGRP_IPV4_RULE`; the same of IPv6.
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x4_0000;
@@ -76,7 +80,7 @@ impl HostAddresses {
         let changes = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
         // The news first: what changes after the look is in it.
         bind(&changes, &SocketAddrNetlink::new(0, GROUPS))?;
-        let mut tables = Tables::open()?;
+        let tables = Tables::open()?;
         Ok(Self { networks: Some(tables.read()?), tables, changes })
     }
 
@@ -133,10 +137,10 @@ impl Tables {
         Ok(Self { v4: File::open(TABLE)?, v6 })
     }
 
-    fn read(&mut self) -> io::Result<HostNetworks> {
+    fn read(&self) -> io::Result<HostNetworks> {
         let mut networks = HostNetworks::default();
-        read_v4(&whole(&mut self.v4)?, &mut networks);
-        if let Some(table) = &mut self.v6 {
+        read_v4(&whole(&self.v4)?, &mut networks);
+        if let Some(table) = &self.v6 {
             read_v6(&whole(table)?, &mut networks);
         }
         for ranges in [&mut networks.own, &mut networks.lan] {
@@ -147,11 +151,18 @@ impl Tables {
     }
 }
 
-fn whole(file: &mut File) -> io::Result<String> {
-    let mut text = String::new();
-    file.rewind()?;
-    file.read_to_string(&mut text)?;
-    Ok(text)
+fn whole(file: &File) -> io::Result<String> {
+    // Plain reads: the process that does this may not even ask for the file's length.
+    seek(&*file, SeekFrom::Start(0))?;
+    let (mut text, mut part) = (Vec::new(), vec![0; PART_BYTES]);
+    loop {
+        match rustix::io::read(&*file, &mut part) {
+            Ok(0) => return String::from_utf8(text).map_err(io::Error::other),
+            Ok(count) => text.extend_from_slice(part.get(..count).unwrap_or_default()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
 }
 
 /// Adds what stands in the kernel's routing tree.

@@ -29,7 +29,7 @@ pub(crate) struct Parts {
     pub(crate) machine: Option<OwnedFd>,
     pub(crate) reach: Reach,
     /// Tells where the host's resolver is.
-    pub(crate) resolver: fn() -> SocketAddr,
+    pub(crate) resolver: Box<dyn FnMut() -> SocketAddr>,
     /// Connections that the process may have descriptors for.
     pub(crate) descriptors_max: usize,
 }

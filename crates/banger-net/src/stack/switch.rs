@@ -26,14 +26,14 @@ pub(super) struct Switch {
     datagrams: Datagrams,
     fragments: Fragments,
     allowance: Allowance,
-    resolver: fn() -> SocketAddr,
+    resolver: Box<dyn FnMut() -> SocketAddr>,
 }
 
 impl Switch {
     pub(super) fn new(
         shared: Shared,
         reach: Reach,
-        resolver: fn() -> SocketAddr,
+        resolver: Box<dyn FnMut() -> SocketAddr>,
         descriptors_max: usize,
     ) -> Self {
         let now = shared.now;

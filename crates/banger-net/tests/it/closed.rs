@@ -10,6 +10,7 @@ use crate::streams::{address, connect, listen, wait_for_v6};
 pub(crate) const TESTS: &[Test] = &[
     ("the_host_is_closed_by_every_spelling", spellings),
     ("a_new_address_of_the_host_is_closed_at_once", new_address),
+    ("the_process_has_no_files_and_no_privileges", confined),
     ("an_open_connection_ends_when_its_address_becomes_the_hosts", becomes_host),
 ];
 
@@ -98,4 +99,35 @@ fn becomes_host() {
     lab.host.ip(&format!("address add {WORLD}/32 dev lo"));
     let error = std::io::Read::read(&mut guest, &mut [0]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+fn confined() {
+    let lab = Lab::new();
+    // It answers, so it is past its beginning.
+    let listener = listen(&lab.world, 8080);
+    drop(connect(&lab.guest, address(WORLD, 8080)).unwrap());
+    drop(listener);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", lab.process)).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_start_matches(':').trim().to_owned()
+    };
+    assert_eq!(
+        (field("NoNewPrivs"), field("Seccomp"), field("Threads")),
+        ("1".into(), "2".into(), "1".into())
+    );
+    for capabilities in ["CapPrm", "CapEff", "CapInh"] {
+        assert_eq!(u64::from_str_radix(&field(capabilities), 16).unwrap(), 0, "{capabilities}");
+    }
+    let files = std::fs::read_dir(format!("/proc/{}/fd", lab.process)).unwrap();
+    for file in files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok()) {
+        let file = file.to_string_lossy().into_owned();
+        let is_known = ["socket:", "anon_inode:", "/dev/null", "/dev/net/tun"]
+            .iter()
+            .any(|known| file.starts_with(known))
+            || file.ends_with("/net/fib_trie")
+            || file.ends_with("/net/ipv6_route")
+            || file.ends_with("/network.log");
+        assert!(is_known, "{file}");
+    }
 }

@@ -1,0 +1,105 @@
+//! The one who has files. The process that a guest talks to has none: before the first frame comes, it splits off this process,
+//! which keeps the machine's logs short, and tells it on request where the host's resolver is. It reads nothing that comes from
+//! a guest, and ends with its parent.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use banger_sys::log_guard::keep_short;
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+
+const RESOLVERS: &str = "/etc/resolv.conf";
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// How long an answer may take, and for how long it is good.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// The way to the steward.
+pub(super) struct Steward {
+    socket: OwnedFd,
+    resolvers: Option<(Instant, String)>,
+}
+
+impl Steward {
+    /// Splits it off. Call it while this process has one thread, and before it has anything that the steward should not have.
+    ///
+    /// # Errors
+    /// When the kernel has no room for another process.
+    pub(super) fn split_off(directory: &Path) -> io::Result<Self> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let parent = getpid();
+        #[expect(unsafe_code, reason = "there is no safe fork")]
+        // SAFETY: this process has one thread, so the child may go on as its parent does.
+        let child = unsafe { libc::fork() };
+        match child {
+            ..0 => Err(io::Error::last_os_error()),
+            0 => {
+                drop(ours);
+                serve(parent, theirs, directory)
+            }
+            1.. => {
+                set_socket_timeout(&ours, Timeout::Recv, Some(DEADLINE))?;
+                Ok(Self { socket: ours, resolvers: None })
+            }
+        }
+    }
+
+    /// Returns the text of `resolv.conf`, which is at most a second old.
+    pub(super) fn resolvers(&mut self) -> &str {
+        let is_fresh = self.resolvers.as_ref().is_some_and(|(at, _)| at.elapsed() < DEADLINE);
+        if !is_fresh && let Some(text) = self.ask() {
+            self.resolvers = Some((Instant::now(), text));
+        }
+        self.resolvers.as_ref().map_or("", |(_, text)| text)
+    }
+
+    fn ask(&self) -> Option<String> {
+        send(&self.socket, b"r", SendFlags::NOSIGNAL).ok()?;
+        let mut text = vec![0; TEXT_BYTES_MAX];
+        let (_, length) = recv(&self.socket, &mut text, RecvFlags::empty()).ok()?;
+        text.truncate(length);
+        String::from_utf8(text).ok()
+    }
+}
+
+/// Is the steward, to the end of its parent.
+fn serve(parent: rustix::process::Pid, socket: OwnedFd, directory: &Path) -> ! {
+    let is_bound = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
+    if !is_bound || getppid() != Some(parent) {
+        std::process::exit(1);
+    }
+    close_input();
+    let directory = directory.to_owned();
+    if let Err(error) =
+        std::thread::Builder::new().name("logs".to_owned()).spawn(move || keep_short(&directory))
+    {
+        eprintln!("the machine's logs are not kept short: {error}");
+    }
+    let mut request = [0];
+    loop {
+        match recv(&socket, &mut request, RecvFlags::empty()) {
+            Ok((_, 0)) => std::process::exit(0),
+            Err(Errno::INTR) => {}
+            Err(_broken) => std::process::exit(1),
+            Ok(_) => {
+                let mut text = std::fs::read(RESOLVERS).unwrap_or_default();
+                text.truncate(TEXT_BYTES_MAX);
+                // A parent that has gone does not want to know.
+                let _ = send(&socket, &text, SendFlags::NOSIGNAL);
+            }
+        }
+    }
+}
+
+/// Gives up the way by which the machine is handed over: whoever waits for its end waits for that of the parent.
+fn close_input() {
+    if let Ok(nothing) = std::fs::File::open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdin(&nothing);
+    }
+}
