@@ -1,6 +1,7 @@
 //! A VM's network without root: a process for each machine that takes the frames of its device, keeps its guest from the
 //! host, and opens its connections as this user. The VMM drivers are on the other side of a socket and do not know it.
 
+pub mod control;
 pub mod names;
 mod process;
 mod reach;

@@ -12,12 +12,13 @@ use crate::process::{ARGUMENT, attachment_of, start};
 pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let words: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
-    let [role, attachment, directory] = words.as_slice() else { return None };
+    let [role, attachment, control, directory] = words.as_slice() else { return None };
     if *role != ARGUMENT {
         return None;
     }
     // Standard error is the machine's `network.log`.
-    match start(attachment_of(attachment)?, Path::new(directory)) {
+    let control = control.to_str()?.parse().ok()?;
+    match start(attachment_of(attachment)?, control, Path::new(directory)) {
         Ok(()) => Some(ExitCode::SUCCESS),
         Err(error) => {
             eprintln!("{error}");
@@ -32,9 +33,14 @@ mod tests {
 
     #[test]
     fn only_the_words_of_a_network_start_one() {
-        for words in
-            [&["--help"][..], &[], &["machine-network"], &["machine-network", "x", "/d"], &["pager", "3"]]
-        {
+        for words in [
+            &["--help"][..],
+            &[],
+            &["machine-network"],
+            &["machine-network", "x", "3", "/d"],
+            &["machine-network", "tap", "x", "/d"],
+            &["pager", "3"],
+        ] {
             assert!(play(words.iter().map(Into::into)).is_none(), "{words:?}");
         }
     }

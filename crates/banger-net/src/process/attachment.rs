@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use banger_model::NetworkAttachment;
 
 /// What this program's command line begins with when it plays the network of a machine. Behind it stand how the machine is
-/// attached, and the machine's state directory, by which the process is known.
+/// attached, the number of the socket at which the network listens for the daemon, and the machine's state directory, by which the process is known.
 pub(crate) const ARGUMENT: &str = "machine-network";
 
 const STREAM: &str = "stream";

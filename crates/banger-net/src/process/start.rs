@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -13,7 +13,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::confine::confine;
 use super::resolver;
 use super::steward::Steward;
-use crate::reach::{HostAddresses, Reach, Rules};
+use crate::control::Rules;
+use crate::reach::{HostAddresses, Reach};
 use crate::stack::{Attached, Parts, run};
 use crate::user_network::sockets::make_room;
 
@@ -24,7 +25,10 @@ const OWN_DESCRIPTORS: u64 = 64;
 ///
 /// # Errors
 /// When the host's addresses cannot be read, or the machine's device fails.
-pub(crate) fn start(attachment: NetworkAttachment, directory: &Path) -> io::Result<()> {
+#[expect(unsafe_code, reason = "an inherited descriptor is known by its number only")]
+pub(crate) fn start(attachment: NetworkAttachment, control: RawFd, directory: &Path) -> io::Result<()> {
+    // SAFETY: the launcher has handed the descriptor over under this number, and nobody else here uses it.
+    let control = unsafe { OwnedFd::from_raw_fd(control) };
     let mut steward = Steward::split_off(directory)?;
     let giver = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let reach = Reach::new(HostAddresses::watch()?, Rules::default());
@@ -48,7 +52,7 @@ pub(crate) fn start(attachment: NetworkAttachment, directory: &Path) -> io::Resu
     confine()?;
     // A host that moves to another network gets another resolver.
     let resolver = Box::new(move || resolver::of(steward.resolvers()));
-    run(Parts { device, machine, reach, resolver, descriptors_max })
+    run(Parts { device, machine, reach, resolver, control, descriptors_max })
 }
 
 /// Allows as many descriptors as there may be, and returns how many connections that is.

@@ -11,7 +11,7 @@ use banger_sys::log_guard::keep_short;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 
 const RESOLVERS: &str = "/etc/resolv.conf";
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -41,7 +41,7 @@ impl Steward {
             ..0 => Err(io::Error::last_os_error()),
             0 => {
                 drop(ours);
-                serve(parent, theirs, directory)
+                serve(parent, &theirs, directory)
             }
             1.. => {
                 set_socket_timeout(&ours, Timeout::Recv, Some(DEADLINE))?;
@@ -69,7 +69,7 @@ impl Steward {
 }
 
 /// Is the steward, to the end of its parent.
-fn serve(parent: rustix::process::Pid, socket: OwnedFd, directory: &Path) -> ! {
+fn serve(parent: Pid, socket: &OwnedFd, directory: &Path) -> ! {
     let is_bound = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
     if !is_bound || getppid() != Some(parent) {
         std::process::exit(1);
@@ -83,7 +83,7 @@ fn serve(parent: rustix::process::Pid, socket: OwnedFd, directory: &Path) -> ! {
     }
     let mut request = [0];
     loop {
-        match recv(&socket, &mut request, RecvFlags::empty()) {
+        match recv(socket, &mut request, RecvFlags::empty()) {
             Ok((_, 0)) => std::process::exit(0),
             Err(Errno::INTR) => {}
             Err(_broken) => std::process::exit(1),
@@ -91,7 +91,7 @@ fn serve(parent: rustix::process::Pid, socket: OwnedFd, directory: &Path) -> ! {
                 let mut text = std::fs::read(RESOLVERS).unwrap_or_default();
                 text.truncate(TEXT_BYTES_MAX);
                 // A parent that has gone does not want to know.
-                let _ = send(&socket, &text, SendFlags::NOSIGNAL);
+                let _ = send(socket, &text, SendFlags::NOSIGNAL);
             }
         }
     }

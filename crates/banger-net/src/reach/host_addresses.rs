@@ -153,10 +153,10 @@ impl Tables {
 
 fn whole(file: &File) -> io::Result<String> {
     // Plain reads: the process that does this may not even ask for the file's length.
-    seek(&*file, SeekFrom::Start(0))?;
+    seek(file, SeekFrom::Start(0))?;
     let (mut text, mut part) = (Vec::new(), vec![0; PART_BYTES]);
     loop {
-        match rustix::io::read(&*file, &mut part) {
+        match rustix::io::read(file, &mut part) {
             Ok(0) => return String::from_utf8(text).map_err(io::Error::other),
             Ok(count) => text.extend_from_slice(part.get(..count).unwrap_or_default()),
             Err(Errno::INTR) => {}

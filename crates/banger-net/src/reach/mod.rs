@@ -7,4 +7,4 @@ mod rules;
 
 pub(crate) use host_addresses::HostAddresses;
 pub(crate) use prefix::Prefix;
-pub(crate) use rules::{Protocol, Reach, Rules, Verdict};
+pub(crate) use rules::{Protocol, Reach, Verdict};

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::closed::{embedded, is_closed};
 use super::host_addresses::{HostAddresses, HostNetworks};
+use crate::control::Rules;
 use crate::user_network::subnet::{GATEWAY, NAME_SERVER, NAME_SERVER_V6};
 
 pub(crate) const DNS_PORT: u16 = 53;
@@ -25,14 +26,6 @@ pub(crate) enum Verdict {
     Refuse,
 }
 
-/// What the user has opened besides.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rules {
-    pub(crate) allow_lan: bool,
-    /// Ports of the host's loopback that the guest reaches at the gateway's address.
-    pub(crate) host_ports: Vec<u16>,
-}
-
 /// Decides with the host's addresses as they are now.
 pub(crate) struct Reach {
     host: HostAddresses,
@@ -42,6 +35,10 @@ pub(crate) struct Reach {
 impl Reach {
     pub(crate) fn new(host: HostAddresses, rules: Rules) -> Self {
         Self { host, rules }
+    }
+
+    pub(crate) fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
     }
 
     pub(crate) fn host(&self) -> &HostAddresses {

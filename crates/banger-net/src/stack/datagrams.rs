@@ -71,6 +71,10 @@ impl Datagrams {
         Self { conversations: Slab::new(), by_ends: HashMap::new(), buffer }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.conversations.len()
+    }
+
     /// Returns who talks to whom.
     pub(super) fn ends(&self) -> impl Iterator<Item = (Id, Ends)> {
         self.conversations.iter().map(|(id, conversation)| (id, conversation.ends))

@@ -9,6 +9,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
+use super::control::Control;
 use super::link::{self, Attached, Inlet, Next};
 use super::shared::Shared;
 use super::source::Source;
@@ -30,6 +31,8 @@ pub(crate) struct Parts {
     pub(crate) reach: Reach,
     /// Tells where the host's resolver is.
     pub(crate) resolver: Box<dyn FnMut() -> SocketAddr>,
+    /// Listens for the daemon.
+    pub(crate) control: OwnedFd,
     /// Connections that the process may have descriptors for.
     pub(crate) descriptors_max: usize,
 }
@@ -38,6 +41,7 @@ struct EventLoop {
     switch: Switch,
     inlet: Inlet,
     machine: Option<OwnedFd>,
+    control: Control,
     /// Frames may be there.
     has_frames: bool,
     /// The guest's device is left alone until then.
@@ -49,15 +53,16 @@ struct EventLoop {
 /// # Errors
 /// When the device fails, or the kernel has no memory.
 pub(crate) fn run(parts: Parts) -> io::Result<()> {
-    let Parts { device, machine, reach, resolver, descriptors_max } = parts;
+    let Parts { device, machine, reach, resolver, control, descriptors_max } = parts;
     let (inlet, outlet) = link::open(device)?;
     let shared = Shared::new(outlet)?;
     shared.watch_reading(reach.host(), Source::HostAddresses)?;
     if let Some(machine) = &machine {
         shared.watch_reading(machine, Source::Machine)?;
     }
+    let control = Control::new(control, &shared)?;
     let switch = Switch::new(shared, reach, resolver, descriptors_max);
-    EventLoop { switch, inlet, machine, has_frames: true, pause: None }.run()
+    EventLoop { switch, inlet, machine, control, has_frames: true, pause: None }.run()
 }
 
 impl EventLoop {
@@ -120,7 +125,9 @@ impl EventLoop {
                 self.switch.flow_changed(id, flags.intersects(ended));
             }
             Source::Datagrams(id) => self.switch.conversation_changed(id),
-            Source::Listener(_) | Source::Control(_) => {}
+            Source::Listener(id) => self.switch.forward_changed(id),
+            Source::ControlDoor => self.control.accept(&self.switch.shared),
+            Source::Control(id) => self.control.serve(id, &mut self.switch),
         }
         Ok(false)
     }
@@ -135,7 +142,8 @@ impl EventLoop {
                 | Source::Machine
                 | Source::HostAddresses
                 | Source::Listener(_)
-                | Source::Control(_) => {}
+                | Source::Control(_)
+                | Source::ControlDoor => {}
             }
         }
     }

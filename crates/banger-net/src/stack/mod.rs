@@ -3,14 +3,17 @@
 //! ```text
 //! device ─ link ─ stack ┬ neighbours            ARP, NDP, DHCP, echoes of the gateway
 //!                       ├ fragments ─ datagrams UDP and echoes: a connected socket for each conversation
-//!                       └ tcp                   a socket for each connection
+//!                       ├ tcp                   a socket for each connection
+//!                       └ forwards              ports of the host that lead into the guest
 //! ```
 //! Every connection is decided where it is made ([`crate::reach`]). One thread does all of it, woken by the kernel's events. A
 //! frame costs the same however many connections there are.
 
 mod allowance;
+mod control;
 mod datagrams;
 mod event_loop;
+mod forwards;
 mod fragments;
 mod frames;
 mod link;

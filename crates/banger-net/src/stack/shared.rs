@@ -107,6 +107,10 @@ impl Shared {
         self.buffer_bytes = self.buffer_bytes.saturating_sub(bytes);
     }
 
+    pub(super) const fn buffer_bytes(&self) -> usize {
+        self.buffer_bytes
+    }
+
     /// Returns how much memory is left for buffers.
     pub(super) fn buffer_room(&self) -> usize {
         BUFFER_BYTES_MAX.saturating_sub(self.buffer_bytes)

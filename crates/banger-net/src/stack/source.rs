@@ -15,6 +15,7 @@ pub(crate) enum Source {
     Datagrams(Id),
     Listener(Id),
     Control(Id),
+    ControlDoor,
 }
 
 impl Source {
@@ -27,6 +28,7 @@ impl Source {
             Self::Datagrams(id) => (4, Some(id)),
             Self::Listener(id) => (5, Some(id)),
             Self::Control(id) => (6, Some(id)),
+            Self::ControlDoor => (7, None),
         };
         let id =
             id.map_or(0, |id| u64::from(id.generation) << GENERATION_SHIFT | u64::from(id.slot) & SLOT_MASK);
@@ -46,6 +48,7 @@ impl Source {
             4 => Some(Self::Datagrams(id)),
             5 => Some(Self::Listener(id)),
             6 => Some(Self::Control(id)),
+            7 => Some(Self::ControlDoor),
             _ => None,
         }
     }
@@ -66,6 +69,7 @@ mod tests {
             Source::Datagrams(id),
             Source::Listener(id),
             Source::Control(id),
+            Source::ControlDoor,
         ] {
             assert_eq!(Source::of_number(source.to_number()), Some(source));
         }

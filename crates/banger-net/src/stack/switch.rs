@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use super::allowance::{Allowance, Effort};
 use super::datagrams::{self, Content, Datagrams, Ends};
+use super::forwards::Forwards;
 use super::fragments::Fragments;
 use super::neighbours;
 use super::shared::Shared;
 use super::slab::Id;
 use super::tcp;
+use crate::control::{Counters, Reply, Request, VERSION};
 use crate::reach::{Protocol, Reach, Verdict};
 use crate::user_network::subnet::{GATEWAY, GATEWAY_V6, NAME_SERVER, NAME_SERVER_V6, is_guests};
 use crate::wire::ethernet::{self, EtherType};
@@ -24,7 +26,9 @@ pub(super) struct Switch {
     reach: Reach,
     flows: tcp::Flows,
     datagrams: Datagrams,
+    forwards: Forwards,
     fragments: Fragments,
+    refused_count: u64,
     allowance: Allowance,
     resolver: Box<dyn FnMut() -> SocketAddr>,
 }
@@ -42,7 +46,9 @@ impl Switch {
             reach,
             flows: tcp::Flows::new(descriptors_max),
             datagrams: Datagrams::new(),
+            forwards: Forwards::new(),
             fragments: Fragments::default(),
+            refused_count: 0,
             allowance: Allowance::new(now),
             resolver,
         }
@@ -135,6 +141,7 @@ impl Switch {
             Verdict::Connect(to) => to,
             Verdict::Resolver => (self.resolver)(),
             Verdict::Refuse => {
+                self.refused_count += 1;
                 if !is_for_many(remote.ip()) {
                     tcp::prohibit(guest, remote, &segment, shared);
                 }
@@ -150,6 +157,11 @@ impl Switch {
         if datagram.destination_port == crate::wire::dhcp::SERVER_PORT {
             neighbours::answer_dhcp(datagram, &mut self.shared);
             return None;
+        }
+        let (from, to) = (datagram.source_port, datagram.destination_port);
+        if packet.destination == GATEWAY && self.forwards.answer(from, to, datagram.payload, self.shared.now)
+        {
+            return Some(Effort::Useful);
         }
         let ends = Ends {
             protocol: Protocol::Udp,
@@ -185,6 +197,7 @@ impl Switch {
             Verdict::Connect(to) => to,
             Verdict::Resolver => (self.resolver)(),
             Verdict::Refuse => {
+                self.refused_count += 1;
                 // Nobody is told of what was meant for many.
                 if !is_for_many(ends.remote.ip()) {
                     datagrams::tell(ends, Unreachable::Prohibited, shared);
@@ -200,6 +213,36 @@ impl Switch {
     pub(super) fn flow_changed(&mut self, id: Id, has_ended: bool) {
         if self.flows.socket_changed(id, has_ended, &mut self.shared) {
             self.allowance.give_back();
+        }
+    }
+
+    /// Somebody has come to a forwarded port.
+    pub(super) fn forward_changed(&mut self, id: Id) {
+        self.forwards.take(id, &mut self.flows, &mut self.shared);
+    }
+
+    /// Does what the daemon asks.
+    pub(super) fn obey(&mut self, request: Request) -> Reply {
+        match request {
+            Request::Version => Reply::Version(VERSION),
+            Request::AddForward(forward) => match self.forwards.add(forward, &self.shared) {
+                Ok(forward) => Reply::Added(forward),
+                Err(errno) => Reply::Refused(errno.raw_os_error()),
+            },
+            Request::RemoveForward(forward) if self.forwards.remove(forward) => Reply::Removed,
+            Request::RemoveForward(_unknown) => Reply::Unknown,
+            Request::ListForwards => Reply::Forwards(self.forwards.list()),
+            Request::SetRules(rules) => {
+                self.reach.set_rules(rules);
+                self.judge_again();
+                Reply::RulesSet
+            }
+            Request::Counters => Reply::Counters(Counters {
+                connections: count(self.flows.len()),
+                conversations: count(self.datagrams.len()),
+                refused: self.refused_count,
+                buffer_bytes: count(self.shared.buffer_bytes()),
+            }),
         }
     }
 
@@ -263,6 +306,10 @@ impl Switch {
             self.datagrams.forget(id);
         }
     }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 fn is_for_many(address: IpAddr) -> bool {

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use banger_model::{GuestNetwork, NetworkAttachment};
 use banger_sys::launch::{Inherited, Launch, Started, launch};
+use banger_sys::socket::listen;
 
+use crate::control::place;
 use crate::process::{ARGUMENT, word};
 use crate::reach::HostAddresses;
 use sockets::pair;
@@ -75,14 +77,17 @@ impl UserNetwork {
         // Told here, where it can be told well. The process itself does not run without it, either.
         HostAddresses::watch().map_err(LaunchError::HostAddresses)?;
         let (socket, far_end) = pair().map_err(LaunchError::Spawn)?;
+        let listener = listen(&place(directory)).map_err(LaunchError::Spawn)?;
+        let mut inherited = Inherited::default();
+        let control = inherited.add(listener).to_string();
         let process = launch(Launch {
             program: self.helper.clone(),
             directory: directory.to_owned(),
-            arguments: vec![ARGUMENT.into(), word(attachment).into(), directory.into()],
+            arguments: vec![ARGUMENT.into(), word(attachment).into(), control.into(), directory.into()],
             input: Some(far_end.into()),
             output: None,
             errors: errors.try_clone().map_err(LaunchError::Spawn)?,
-            inherited: Inherited::default(),
+            inherited,
         })
         .map_err(LaunchError::Spawn)?;
         Ok((process, socket))

@@ -11,6 +11,7 @@ use std::process::{Child, Command};
 
 use banger_model::NetworkAttachment;
 use banger_net::UserNetwork;
+use banger_net::control::NetworkControl;
 use banger_sys::launch::Started;
 use banger_sys::socket::hand_over;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -35,7 +36,7 @@ pub(crate) struct Lab {
     machine: Child,
     _network: Started,
     _runtime: tokio::runtime::Runtime,
-    _directory: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 /// What the lines on both sides of the process are like.
@@ -47,6 +48,11 @@ pub(crate) enum Lines {
 }
 
 impl Lab {
+    /// Talks to the network's process, as the daemon does.
+    pub(crate) fn control(&self) -> NetworkControl {
+        NetworkControl::connect(self.directory.path()).unwrap()
+    }
+
     pub(crate) fn new() -> Self {
         Self::with(Lines::Good)
     }
@@ -101,16 +107,7 @@ impl Lab {
         });
         hand_over(&socket, &[tap.as_fd(), machine_process.as_fd()]).unwrap();
         let process = network.identity.pid;
-        Self {
-            guest,
-            host,
-            world,
-            process,
-            machine,
-            _network: network,
-            _runtime: runtime,
-            _directory: directory,
-        }
+        Self { guest, host, world, process, machine, _network: network, _runtime: runtime, directory }
     }
 
     /// Resident memory of the network's process, in KiB.
@@ -151,4 +148,11 @@ fn open_tap(name: &str) -> OwnedFd {
     };
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
     tap.into()
+}
+
+/// Lets this program have many sockets.
+pub(crate) fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }

@@ -14,6 +14,7 @@
 mod closed;
 mod datagrams;
 mod floods;
+mod forwards;
 mod frame;
 mod lab;
 mod line;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let why_not = namespace::become_root_of_networks().err();
-    let trials = [streams::TESTS, datagrams::TESTS, closed::TESTS, floods::TESTS].concat();
+    let trials = [streams::TESTS, datagrams::TESTS, closed::TESTS, floods::TESTS, forwards::TESTS].concat();
     let trials = trials.into_iter().map(|(name, test)| {
         let trial = Trial::test(name, move || {
             test();

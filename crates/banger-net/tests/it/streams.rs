@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use crate::Test;
-use crate::lab::{Lab, Lines, WORLD, WORLD_V6};
+use crate::lab::{Lab, Lines, WORLD, WORLD_V6, raise_descriptor_limit};
 use crate::namespace::Namespace;
 
 /// Longest wait for anything. Nothing takes as long.
@@ -228,14 +228,7 @@ fn paused() {
 fn thousand() {
     const COUNT: usize = 1000;
     let lab = Lab::new();
-    rustix::process::setrlimit(
-        rustix::process::Resource::Nofile,
-        rustix::process::Rlimit {
-            current: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
-            maximum: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
-        },
-    )
-    .unwrap();
+    raise_descriptor_limit();
     let listener = listen(&lab.world, 8080);
     let world = std::thread::spawn(move || {
         let mut streams: Vec<TcpStream> = (0..COUNT).map(|_| listener.accept().unwrap().0).collect();

@@ -53,15 +53,8 @@ pub(super) struct Ends {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Connecting,
-    Greeted {
-        tries: u32,
-        retry_at: Instant,
-    },
-    #[allow(dead_code, reason = "forwards of ports use it")]
-    Calling {
-        tries: u32,
-        retry_at: Instant,
-    },
+    Greeted { tries: u32, retry_at: Instant },
+    Calling { tries: u32, retry_at: Instant },
     Open,
 }
 
@@ -86,6 +79,8 @@ pub(super) struct Flow {
     receiver: Receiver,
     /// The number of our SYN.
     first: u32,
+    /// Somebody called the guest.
+    is_inward: bool,
     /// From the guest: what the socket has not taken yet.
     pending: Ring,
     /// Memory of both rings that is accounted for.
@@ -123,6 +118,7 @@ impl Flow {
     /// Calls the guest for a socket that is connected.
     pub(super) fn calling_guest(ends: Ends, socket: OwnedFd, shared: &mut Shared) -> Self {
         let mut flow = Self::new(ends, socket, Receiver::new(0, 0), shared);
+        flow.is_inward = true;
         flow.scale = Some(SCALE);
         flow.phase = Phase::Calling { tries: 0, retry_at: shared.now + GREETING_PAUSE };
         flow.send_syn(SYN, shared);
@@ -140,6 +136,7 @@ impl Flow {
             sender: Sender::new(first.wrapping_add(1), SEGMENT_BYTES_DEFAULT.into()),
             receiver,
             first,
+            is_inward: false,
             pending: Ring::default(),
             counted_bytes: 0,
             is_readable: false,
@@ -165,6 +162,10 @@ impl Flow {
 
     pub(super) fn socket(&self) -> &OwnedFd {
         &self.socket
+    }
+
+    pub(super) const fn is_inward(&self) -> bool {
+        self.is_inward
     }
 
     pub(super) const fn is_connecting(&self) -> bool {

@@ -44,9 +44,13 @@ impl Flows {
         }
     }
 
-    /// Returns who is connected to whom.
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Returns whom the guest has connected to.
     pub(crate) fn peers(&self) -> impl Iterator<Item = (Id, SocketAddr)> {
-        self.known.iter().map(|(id, flow)| (id, flow.ends.remote))
+        self.known.iter().filter(|(_, flow)| !flow.is_inward()).map(|(id, flow)| (id, flow.ends.remote))
     }
 
     /// Takes a segment of a connection that is known. `None`: it is not.
@@ -94,7 +98,6 @@ impl Flows {
         }
     }
 
-    #[expect(dead_code, reason = "forwards of ports use it")]
     /// Connects somebody who is connected to us to the guest.
     pub(crate) fn call(
         &mut self,
@@ -112,7 +115,6 @@ impl Flows {
         }
     }
 
-    #[expect(dead_code, reason = "forwards of ports use it")]
     /// Tells whether the guest has a connection to this address from this one.
     pub(crate) fn has(&self, guest: SocketAddr, remote: SocketAddr) -> bool {
         self.by_ends.contains_key(&Ends { guest, remote })
