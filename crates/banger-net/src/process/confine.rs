@@ -24,6 +24,7 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_ioctl,
     libc::SYS_fcntl,
     // Sockets.
+    libc::SYS_socketpair,
     libc::SYS_connect,
     libc::SYS_bind,
     libc::SYS_listen,

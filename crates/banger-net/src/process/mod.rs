@@ -3,7 +3,6 @@
 
 mod attachment;
 mod confine;
-mod resolver;
 mod start;
 mod steward;
 

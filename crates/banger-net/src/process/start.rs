@@ -11,7 +11,6 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::confine::confine;
-use super::resolver;
 use super::steward::Steward;
 use crate::control::Rules;
 use crate::reach::{HostAddresses, Reach};
@@ -31,7 +30,7 @@ pub(crate) fn start(attachment: NetworkAttachment, control: RawFd, directory: &P
     let control = unsafe { OwnedFd::from_raw_fd(control) };
     let mut steward = Steward::split_off(directory)?;
     let giver = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let reach = Reach::new(HostAddresses::watch()?, Rules::default());
+    let reach = Reach::new(HostAddresses::watch()?, &Rules::default());
     let descriptors_max = raise_descriptor_limit();
     let mut received = receive(&giver)?.into_iter();
     let (device, machine) = match (attachment, received.next(), received.next()) {
@@ -50,9 +49,8 @@ pub(crate) fn start(attachment: NetworkAttachment, control: RawFd, directory: &P
         }
     };
     confine()?;
-    // A host that moves to another network gets another resolver.
-    let resolver = Box::new(move || resolver::of(steward.resolvers()));
-    run(Parts { device, machine, reach, resolver, control, descriptors_max })
+    let naming = Box::new(move || steward.naming());
+    run(Parts { device, machine, reach, naming, control, descriptors_max })
 }
 
 /// Allows as many descriptors as there may be, and returns how many connections that is.

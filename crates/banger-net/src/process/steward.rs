@@ -1,5 +1,5 @@
 //! The one who has files. The process that a guest talks to has none: before the first frame comes, it splits off this process,
-//! which keeps the machine's logs short, and tells it on request where the host's resolver is. It reads nothing that comes from
+//! which keeps the machine's logs short, and tells it on request how the host resolves names. It reads nothing that comes from
 //! a guest, and ends with its parent.
 
 use std::io;
@@ -13,7 +13,10 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 
-const RESOLVERS: &str = "/etc/resolv.conf";
+use crate::names::HostNaming;
+
+/// What the host's configuration of names consists of. A request is the place of a file in this list.
+const FILES: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"];
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 /// How long an answer may take, and for how long it is good.
@@ -22,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(1);
 /// The way to the steward.
 pub(super) struct Steward {
     socket: OwnedFd,
-    resolvers: Option<(Instant, String)>,
+    asked_at: Option<Instant>,
 }
 
 impl Steward {
@@ -45,26 +48,27 @@ impl Steward {
             }
             1.. => {
                 set_socket_timeout(&ours, Timeout::Recv, Some(DEADLINE))?;
-                Ok(Self { socket: ours, resolvers: None })
+                Ok(Self { socket: ours, asked_at: None })
             }
         }
     }
 
-    /// Returns the text of `resolv.conf`, which is at most a second old.
-    pub(super) fn resolvers(&mut self) -> &str {
-        let is_fresh = self.resolvers.as_ref().is_some_and(|(at, _)| at.elapsed() < DEADLINE);
-        if !is_fresh && let Some(text) = self.ask() {
-            self.resolvers = Some((Instant::now(), text));
+    /// Returns how the host resolves names; `None`: what was said less than a second ago is still good.
+    pub(super) fn naming(&mut self) -> Option<HostNaming> {
+        if self.asked_at.is_some_and(|at| at.elapsed() < DEADLINE) {
+            return None;
         }
-        self.resolvers.as_ref().map_or("", |(_, text)| text)
+        self.asked_at = Some(Instant::now());
+        let [resolv_conf, hosts, nsswitch] = [0, 1, 2].map(|file| self.ask(file));
+        Some(HostNaming::read(&resolv_conf?, &hosts?, &nsswitch?))
     }
 
-    fn ask(&self) -> Option<String> {
-        send(&self.socket, b"r", SendFlags::NOSIGNAL).ok()?;
+    fn ask(&self, file: u8) -> Option<String> {
+        send(&self.socket, &[file], SendFlags::NOSIGNAL).ok()?;
         let mut text = vec![0; TEXT_BYTES_MAX];
         let (_, length) = recv(&self.socket, &mut text, RecvFlags::empty()).ok()?;
         text.truncate(length);
-        String::from_utf8(text).ok()
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 }
 
@@ -88,7 +92,10 @@ fn serve(parent: Pid, socket: &OwnedFd, directory: &Path) -> ! {
             Err(Errno::INTR) => {}
             Err(_broken) => std::process::exit(1),
             Ok(_) => {
-                let mut text = std::fs::read(RESOLVERS).unwrap_or_default();
+                let [file] = request;
+                let file = FILES.get(usize::from(file));
+                // A file that cannot be read says nothing, as for the host's own library.
+                let mut text = file.and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
                 text.truncate(TEXT_BYTES_MAX);
                 // A parent that has gone does not want to know.
                 let _ = send(socket, &text, SendFlags::NOSIGNAL);

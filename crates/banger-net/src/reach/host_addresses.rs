@@ -4,15 +4,17 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use banger_model::egress::HostFacts;
+use ipnet::{Ipv4Net, Ipv6Net};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
-use super::prefix::Prefix;
+use crate::user_network::subnet::{GATEWAY, GATEWAY_V6, SUBNET, SUBNET_V6};
 
 /// Routes of every table of the network namespace.
 const TABLE: &str = "/proc/thread-self/net/fib_trie";
@@ -35,23 +37,23 @@ const FLAG_ANYCAST: u32 = 0x10_0000;
 const FLAG_LOCAL: u32 = 0x8000_0000;
 
 /// Where the host is, and where its neighbours are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostNetworks {
-    /// Addresses and ranges that the kernel takes for its own, and for all on a link.
-    pub(super) own: Vec<Prefix>,
-    /// Ranges that are reached without a gateway.
-    pub(super) lan: Vec<Prefix>,
+    /// Whom a policy has to know.
+    pub(super) facts: HostFacts,
     /// There is a way to the world of IPv6.
     pub(super) has_default_route_v6: bool,
 }
 
-impl HostNetworks {
-    pub(super) fn is_own(&self, address: IpAddr) -> bool {
-        self.own.iter().any(|prefix| prefix.holds(address))
-    }
-
-    pub(super) fn is_lan(&self, address: IpAddr) -> bool {
-        self.lan.iter().any(|prefix| prefix.holds(address))
+impl Default for HostNetworks {
+    /// A host without addresses, with the guest's network.
+    fn default() -> Self {
+        let facts = HostFacts {
+            guest_networks: vec![SUBNET.into(), SUBNET_V6.into()],
+            gateways: vec![GATEWAY.into(), GATEWAY_V6.into()],
+            ..HostFacts::default()
+        };
+        Self { facts, has_default_route_v6: false }
     }
 }
 
@@ -143,7 +145,7 @@ impl Tables {
         if let Some(table) = &self.v6 {
             read_v6(&whole(table)?, &mut networks);
         }
-        for ranges in [&mut networks.own, &mut networks.lan] {
+        for ranges in [&mut networks.facts.own, &mut networks.facts.on_link] {
             ranges.sort_unstable();
             ranges.dedup();
         }
@@ -173,10 +175,10 @@ fn read_v4(fib_trie: &str, networks: &mut HostNetworks) {
         if let Some(address) = line.strip_prefix("|-- ") {
             last = address.parse().ok();
         } else if let (Some(address), Some((length, kind))) = (last, kind_of(line)) {
-            let prefix = Prefix::v4(address.octets(), length);
+            let Ok(range) = Ipv4Net::new(address, length) else { continue };
             match kind {
-                Kind::Own => networks.own.push(prefix),
-                Kind::Lan => networks.lan.push(prefix),
+                Kind::Own => networks.facts.own.push(range.into()),
+                Kind::Lan => networks.facts.on_link.push(range.into()),
             }
         }
     }
@@ -203,15 +205,15 @@ fn kind_of(line: &str) -> Option<(u8, Kind)> {
 fn read_v6(ipv6_route: &str, networks: &mut HostNetworks) {
     for route in ipv6_route.lines().filter_map(read_route) {
         let Route { address, length, flags, is_loopback } = route;
-        let prefix = Prefix::v6(address, length);
+        let Ok(range) = Ipv6Net::new(address, length) else { continue };
         if flags & (FLAG_LOCAL | FLAG_ANYCAST) != 0 {
-            networks.own.push(prefix);
+            networks.facts.own.push(range.into());
         } else if flags & FLAG_REJECT != 0 || is_loopback {
             // Leads nowhere.
         } else if length == 0 {
             networks.has_default_route_v6 = true;
         } else if flags & FLAG_GATEWAY == 0 && length >= LAN_LENGTH_MIN {
-            networks.lan.push(prefix);
+            networks.facts.on_link.push(range.into());
         }
     }
 }
@@ -233,13 +235,17 @@ fn read_route(line: &str) -> Option<Route> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use ipnet::IpNet;
+
     use super::*;
 
     fn read(fib_trie: &str) -> HostNetworks {
         let mut networks = HostNetworks::default();
         read_v4(fib_trie, &mut networks);
-        networks.own.sort_unstable();
-        networks.own.dedup();
+        networks.facts.own.sort_unstable();
+        networks.facts.own.dedup();
         networks
     }
 
@@ -263,13 +269,10 @@ mod tests {
         ];
         let mut networks = HostNetworks::default();
         read_v6(&table.concat(), &mut networks);
-        let prefix = |text: &str, length| Prefix::v6(text.parse().unwrap(), length);
-        let expected = HostNetworks {
-            own: vec![prefix("2001:db8::2", 128), prefix("2001:db8:5::", 48)],
-            lan: vec![prefix("2001:db8::", 64)],
-            has_default_route_v6: false,
-        };
-        assert_eq!(networks, expected);
+        let ranges = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpNet>>();
+        assert_eq!(networks.facts.own, ranges(&["2001:db8::2/128", "2001:db8:5::/48"]));
+        assert_eq!(networks.facts.on_link, ranges(&["2001:db8::/64"]));
+        assert!(!networks.has_default_route_v6);
         read_v6(&route("::", 0, gateway, 3, "eth0"), &mut networks);
         assert!(networks.has_default_route_v6);
     }
@@ -299,15 +302,16 @@ Id 100:
         /25 host LOCAL
 ";
         let own = [
-            ([127, 0, 0, 0], 8),
-            ([192, 0, 2, 2], 32),
-            ([192, 0, 2, 255], 32),
-            ([198, 51, 100, 0], 24),
-            ([198, 51, 100, 0], 32),
-            ([203, 0, 113, 0], 25),
+            "127.0.0.0/8",
+            "192.0.2.2/32",
+            "192.0.2.255/32",
+            "198.51.100.0/24",
+            "198.51.100.0/32",
+            "203.0.113.0/25",
         ];
-        assert_eq!(read(tree).own, own.map(|(address, length)| Prefix::v4(address, length)));
-        assert_eq!(read(tree).lan, [Prefix::v4([192, 0, 2, 0], 24)]);
+        let networks = read(tree);
+        assert_eq!(networks.facts.own, own.map(|range| range.parse::<IpNet>().unwrap()));
+        assert_eq!(networks.facts.on_link, ["192.0.2.0/24".parse::<IpNet>().unwrap()]);
     }
 
     #[test]
@@ -327,7 +331,8 @@ Id 100:
     #[test]
     fn the_list_is_known_from_the_begin() {
         let mut addresses = HostAddresses::watch().unwrap();
-        assert!(addresses.current().unwrap().is_own(Ipv4Addr::LOCALHOST.into()));
+        let own = &addresses.current().unwrap().facts.own;
+        assert!(own.iter().any(|range| range.contains(&IpAddr::from(Ipv4Addr::LOCALHOST))));
         assert_eq!(
             addresses.current().cloned(),
             addresses.tables.read().ok(),

@@ -1,10 +1,7 @@
-//! Whom a guest may reach: decided where a connection is made, by its destination.
+//! Whom a guest may reach: decided where a connection is made, by the guest's policy and what is known of the host.
 
-mod closed;
 mod host_addresses;
-mod prefix;
 mod rules;
 
 pub(crate) use host_addresses::HostAddresses;
-pub(crate) use prefix::Prefix;
-pub(crate) use rules::{Protocol, Reach, Verdict};
+pub(crate) use rules::{Reach, Verdict};

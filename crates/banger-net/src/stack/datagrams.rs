@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use banger_model::egress::Protocol;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
@@ -16,7 +17,6 @@ use super::slab::{Id, Slab};
 use super::sockets;
 use super::source::Source;
 use super::timers::Alarm;
-use crate::reach::Protocol;
 use crate::wire::icmp::{self, Echo, Quoted, Unreachable};
 use crate::wire::ip;
 use crate::wire::udp::{self, Datagram};
@@ -211,7 +211,7 @@ impl Conversation {
                 let packet = udp::write(remote.ip(), guest.ip(), datagram);
                 shared.send_packet(remote.ip(), guest.ip(), ip::UDP, &packet);
             }
-            Protocol::Echo => {
+            Protocol::Icmp => {
                 let is_v4 = remote.is_ipv4();
                 let [_request, reply] = icmp::echo_types(is_v4);
                 let Some(echo) = icmp::read_echo(reply, bytes) else { return };

@@ -1,7 +1,6 @@
 //! Waits for the kernel, and does what it says.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use super::link::{self, Attached, Inlet, Next};
 use super::shared::Shared;
 use super::source::Source;
 use super::switch::Switch;
+use crate::names::HostNaming;
 use crate::reach::Reach;
 
 /// Frames that are read before somebody else has a turn.
@@ -29,8 +29,8 @@ pub(crate) struct Parts {
     /// The machine's process. Its end is the end of a network whose device does not tell.
     pub(crate) machine: Option<OwnedFd>,
     pub(crate) reach: Reach,
-    /// Tells where the host's resolver is.
-    pub(crate) resolver: Box<dyn FnMut() -> SocketAddr>,
+    /// Tells how the host resolves names, when that may have changed.
+    pub(crate) naming: Box<dyn FnMut() -> Option<HostNaming>>,
     /// Listens for the daemon.
     pub(crate) control: OwnedFd,
     /// Connections that the process may have descriptors for.
@@ -53,7 +53,7 @@ struct EventLoop {
 /// # Errors
 /// When the device fails, or the kernel has no memory.
 pub(crate) fn run(parts: Parts) -> io::Result<()> {
-    let Parts { device, machine, reach, resolver, control, descriptors_max } = parts;
+    let Parts { device, machine, reach, naming, control, descriptors_max } = parts;
     let (inlet, outlet) = link::open(device)?;
     let shared = Shared::new(outlet)?;
     shared.watch_reading(reach.host(), Source::HostAddresses)?;
@@ -61,7 +61,7 @@ pub(crate) fn run(parts: Parts) -> io::Result<()> {
         shared.watch_reading(machine, Source::Machine)?;
     }
     let control = Control::new(control, &shared)?;
-    let switch = Switch::new(shared, reach, resolver, descriptors_max);
+    let switch = Switch::new(shared, reach, naming, descriptors_max);
     EventLoop { switch, inlet, machine, control, has_frames: true, pause: None }.run()
 }
 
@@ -128,6 +128,9 @@ impl EventLoop {
             Source::Listener(id) => self.switch.forward_changed(id),
             Source::ControlDoor => self.control.accept(&self.switch.shared),
             Source::Control(id) => self.control.serve(id, &mut self.switch),
+            Source::Question(id) => self.switch.question_changed(id),
+            Source::NameStream(id) => self.switch.name_stream_changed(id),
+            Source::Names => {}
         }
         Ok(false)
     }
@@ -138,12 +141,15 @@ impl EventLoop {
             match source {
                 Source::Tcp(id) => self.switch.look_at_flow(id),
                 Source::Datagrams(id) => self.switch.look_at_conversation(id),
+                Source::Names => self.switch.look_at_names(),
+                Source::NameStream(id) => self.switch.look_at_name_stream(id),
                 Source::Link
                 | Source::Machine
                 | Source::HostAddresses
                 | Source::Listener(_)
                 | Source::Control(_)
-                | Source::ControlDoor => {}
+                | Source::ControlDoor
+                | Source::Question(_) => {}
             }
         }
     }

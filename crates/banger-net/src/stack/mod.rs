@@ -4,6 +4,7 @@
 //! device ─ link ─ stack ┬ neighbours            ARP, NDP, DHCP, echoes of the gateway
 //!                       ├ fragments ─ datagrams UDP and echoes: a connected socket for each conversation
 //!                       ├ tcp                   a socket for each connection
+//!                       ├ name_server           queries for names, answered as the host resolves them
 //!                       └ forwards              ports of the host that lead into the guest
 //! ```
 //! Every connection is decided where it is made ([`crate::reach`]). One thread does all of it, woken by the kernel's events. A
@@ -17,6 +18,7 @@ mod forwards;
 mod fragments;
 mod frames;
 mod link;
+mod name_server;
 mod neighbours;
 mod ring;
 mod shared;

@@ -4,10 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use banger_model::egress::Protocol;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, ipproto, socket_with, sockopt};
-
-use crate::reach::Protocol;
 
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
@@ -25,8 +24,8 @@ pub(super) fn connect_tcp(to: SocketAddr) -> Result<OwnedFd, Errno> {
 /// Opens a socket that sends to one peer and hears only from it.
 pub(super) fn open_datagrams(protocol: Protocol, to: SocketAddr) -> Result<OwnedFd, Errno> {
     let protocol = match (protocol, to) {
-        (Protocol::Echo, SocketAddr::V4(_)) => Some(ipproto::ICMP),
-        (Protocol::Echo, SocketAddr::V6(_)) => Some(ipproto::ICMPV6),
+        (Protocol::Icmp, SocketAddr::V4(_)) => Some(ipproto::ICMP),
+        (Protocol::Icmp, SocketAddr::V6(_)) => Some(ipproto::ICMPV6),
         (Protocol::Udp | Protocol::Tcp, _) => None,
     };
     let socket = socket_with(family(to), SocketType::DGRAM, FLAGS, protocol)?;

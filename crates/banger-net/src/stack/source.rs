@@ -16,6 +16,12 @@ pub(crate) enum Source {
     Listener(Id),
     Control(Id),
     ControlDoor,
+    /// The resolver.
+    Names,
+    /// A socket to a server of names.
+    Question(Id),
+    /// A connection of the guest to its name server.
+    NameStream(Id),
 }
 
 impl Source {
@@ -29,6 +35,9 @@ impl Source {
             Self::Listener(id) => (5, Some(id)),
             Self::Control(id) => (6, Some(id)),
             Self::ControlDoor => (7, None),
+            Self::Names => (8, None),
+            Self::Question(id) => (9, Some(id)),
+            Self::NameStream(id) => (10, Some(id)),
         };
         let id =
             id.map_or(0, |id| u64::from(id.generation) << GENERATION_SHIFT | u64::from(id.slot) & SLOT_MASK);
@@ -49,6 +58,9 @@ impl Source {
             5 => Some(Self::Listener(id)),
             6 => Some(Self::Control(id)),
             7 => Some(Self::ControlDoor),
+            8 => Some(Self::Names),
+            9 => Some(Self::Question(id)),
+            10 => Some(Self::NameStream(id)),
             _ => None,
         }
     }
@@ -70,6 +82,9 @@ mod tests {
             Source::Listener(id),
             Source::Control(id),
             Source::ControlDoor,
+            Source::Names,
+            Source::Question(id),
+            Source::NameStream(id),
         ] {
             assert_eq!(Source::of_number(source.to_number()), Some(source));
         }

@@ -4,16 +4,20 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use banger_model::egress::Protocol;
+
 use super::allowance::{Allowance, Effort};
 use super::datagrams::{self, Content, Datagrams, Ends};
 use super::forwards::Forwards;
 use super::fragments::Fragments;
+use super::name_server::NameServer;
 use super::neighbours;
 use super::shared::Shared;
 use super::slab::Id;
 use super::tcp;
 use crate::control::{Counters, Reply, Request, VERSION};
-use crate::reach::{Protocol, Reach, Verdict};
+use crate::names::HostNaming;
+use crate::reach::{Reach, Verdict};
 use crate::user_network::subnet::{GATEWAY, GATEWAY_V6, NAME_SERVER, NAME_SERVER_V6, is_guests};
 use crate::wire::ethernet::{self, EtherType};
 use crate::wire::icmp::{self, Unreachable};
@@ -30,14 +34,14 @@ pub(super) struct Switch {
     fragments: Fragments,
     refused_count: u64,
     allowance: Allowance,
-    resolver: Box<dyn FnMut() -> SocketAddr>,
+    names: NameServer,
 }
 
 impl Switch {
     pub(super) fn new(
         shared: Shared,
         reach: Reach,
-        resolver: Box<dyn FnMut() -> SocketAddr>,
+        naming: Box<dyn FnMut() -> Option<HostNaming>>,
         descriptors_max: usize,
     ) -> Self {
         let now = shared.now;
@@ -50,7 +54,7 @@ impl Switch {
             fragments: Fragments::default(),
             refused_count: 0,
             allowance: Allowance::new(now),
-            resolver,
+            names: NameServer::new(naming),
         }
     }
 
@@ -139,7 +143,11 @@ impl Switch {
         }
         let to = match self.reach.decide(Protocol::Tcp, remote) {
             Verdict::Connect(to) => to,
-            Verdict::Resolver => (self.resolver)(),
+            Verdict::NameServer => {
+                let socket = self.names.open_stream(shared)?;
+                self.flows.open_on(guest, remote, socket, &segment, shared);
+                return Some(Effort::Opened);
+            }
             Verdict::Refuse => {
                 self.refused_count += 1;
                 if !is_for_many(remote.ip()) {
@@ -181,7 +189,7 @@ impl Switch {
             return None;
         }
         let ends = Ends {
-            protocol: Protocol::Echo,
+            protocol: Protocol::Icmp,
             guest: SocketAddr::new(source, echo.id),
             remote: SocketAddr::new(destination, 0),
         };
@@ -195,7 +203,13 @@ impl Switch {
         }
         let to = match self.reach.decide(ends.protocol, ends.remote) {
             Verdict::Connect(to) => to,
-            Verdict::Resolver => (self.resolver)(),
+            Verdict::NameServer => {
+                if let Content::Datagram(message) = content {
+                    self.names.take_datagram(ends.guest, ends.remote, message, (&mut self.reach, shared));
+                }
+                // The resolver has a pace of its own.
+                return Some(Effort::Vain);
+            }
             Verdict::Refuse => {
                 self.refused_count += 1;
                 // Nobody is told of what was meant for many.
@@ -233,7 +247,7 @@ impl Switch {
             Request::RemoveForward(_unknown) => Reply::Unknown,
             Request::ListForwards => Reply::Forwards(self.forwards.list()),
             Request::SetRules(rules) => {
-                self.reach.set_rules(rules);
+                self.reach.set_rules(&rules);
                 self.judge_again();
                 Reply::RulesSet
             }
@@ -251,6 +265,24 @@ impl Switch {
         if self.datagrams.receive(id, &mut self.shared) {
             self.allowance.give_back();
         }
+    }
+
+    /// Something has changed at a socket to a server of names.
+    pub(super) fn question_changed(&mut self, id: Id) {
+        self.names.question_changed(id, &mut self.reach, &mut self.shared);
+    }
+
+    /// A connection of the guest to its name server has something to read.
+    pub(super) fn name_stream_changed(&mut self, id: Id) {
+        self.names.stream_changed(id, &mut self.reach, &mut self.shared);
+    }
+
+    pub(super) fn look_at_names(&mut self) {
+        self.names.look(&mut self.reach, &mut self.shared);
+    }
+
+    pub(super) fn look_at_name_stream(&mut self, id: Id) {
+        self.names.look_at_stream(id, &self.shared);
     }
 
     pub(super) fn look_at_flow(&mut self, id: Id) {

@@ -3,13 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use banger_model::GuestNetwork;
-
-use crate::reach::Prefix;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 /// The guest's own address.
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-/// Queries to this address go to the host's own resolver, wherever it listens.
+/// Queries to this address are answered as the host resolves names.
 pub(crate) const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 pub(crate) const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
 pub(crate) const PREFIX_LENGTH: u8 = 24;
@@ -20,8 +19,8 @@ pub(crate) const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd62, 0x616e, 0x6765, 0,
 pub(crate) const GATEWAY_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 pub(crate) const NAME_SERVER_V6: Ipv6Addr = Ipv6Addr::new(0xfd62, 0x616e, 0x6765, 0, 0, 0, 0, 3);
 
-pub(crate) const SUBNET: Prefix = Prefix::v4([10, 0, 2, 0], PREFIX_LENGTH);
-pub(crate) const SUBNET_V6: Prefix = Prefix::v6(PREFIX_V6, 64);
+pub(crate) const SUBNET: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 2, 0), PREFIX_LENGTH);
+pub(crate) const SUBNET_V6: Ipv6Net = Ipv6Net::new_assert(PREFIX_V6, 64);
 
 /// Hardware address of the gateway, and of everybody behind it.
 pub(crate) const GATEWAY_MAC: [u8; 6] = [0x52, 0x55, 0x0a, 0x00, 0x02, 0x02];
@@ -35,7 +34,7 @@ pub(crate) fn is_guests(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address == ADDRESS,
         IpAddr::V6(address) => {
-            SUBNET_V6.holds(address.into()) && address != GATEWAY_V6 && address != NAME_SERVER_V6
+            SUBNET_V6.contains(&address) && address != GATEWAY_V6 && address != NAME_SERVER_V6
         }
     }
 }

@@ -18,7 +18,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_closed_port_is_told", closed_port),
     ("only_who_was_asked_is_heard", squat),
     ("echoes_are_answered", echoes),
-    ("names_are_asked_of_the_hosts_resolver", names),
 ];
 
 fn bind(at: &Namespace, local: &str, port: u16) -> UdpSocket {
@@ -109,24 +108,4 @@ fn ping(from: &Namespace, to: &str) -> Option<Vec<u8>> {
     let (_, length) = recv(&socket, &mut answer, RecvFlags::empty()).ok()?;
     answer.truncate(length);
     Some(answer)
-}
-
-/// The host's resolver is the first that its `resolv.conf` names; here it is in the host's own loopback.
-fn names() {
-    let resolvers = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let resolver =
-        resolvers.lines().find_map(|line| line.strip_prefix("nameserver ")).unwrap_or("127.0.0.1").trim();
-    let lab = Lab::new();
-    if !resolver.starts_with("127.") {
-        lab.host.ip(&format!("address add {resolver}/32 dev lo"));
-    }
-    let server = bind(&lab.host, resolver, 53);
-    let guest = bind(&lab.guest, "0.0.0.0", 0);
-    guest.send_to(b"query", address("10.0.2.3", 53)).unwrap();
-    let mut heard = [0; 10];
-    let (count, peer) = server.recv_from(&mut heard).unwrap();
-    assert_eq!(&heard[..count], b"query");
-    server.send_to(b"response", peer).unwrap();
-    let (count, from) = guest.recv_from(&mut heard).unwrap();
-    assert_eq!((&heard[..count], from), (&b"response"[..], address("10.0.2.3", 53)));
 }

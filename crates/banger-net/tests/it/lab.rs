@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::Path;
 use std::process::{Child, Command};
 
 use banger_model::NetworkAttachment;
@@ -18,7 +19,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::line::carry;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, replace_files};
 
 /// A host of the world, which is reached over a gateway.
 pub(crate) const WORLD: &str = "198.51.100.1";
@@ -47,6 +48,10 @@ pub(crate) enum Lines {
     Bad,
 }
 
+/// What the files of the host say about names: `/etc/resolv.conf` and `/etc/hosts`.
+#[derive(Clone, Copy)]
+pub(crate) struct Naming(pub(crate) &'static str, pub(crate) &'static str);
+
 impl Lab {
     /// Talks to the network's process, as the daemon does.
     pub(crate) fn control(&self) -> NetworkControl {
@@ -54,10 +59,18 @@ impl Lab {
     }
 
     pub(crate) fn new() -> Self {
-        Self::with(Lines::Good)
+        Self::build(Lines::Good, Naming("", ""))
     }
 
     pub(crate) fn with(lines: Lines) -> Self {
+        Self::build(lines, Naming("", ""))
+    }
+
+    pub(crate) fn with_names(naming: Naming) -> Self {
+        Self::build(Lines::Good, naming)
+    }
+
+    fn build(lines: Lines, Naming(resolv_conf, hosts): Naming) -> Self {
         let [guest, host, world] = [(); 3].map(|()| Namespace::new());
         match lines {
             Lines::Good => {
@@ -101,7 +114,13 @@ impl Lab {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let errors = File::create(directory.path().join("network.log")).unwrap();
         let program = std::env::current_exe().unwrap();
+        let files = [("resolv.conf", resolv_conf), ("hosts", hosts), ("nsswitch.conf", "hosts: files dns\n")];
+        let files = files.map(|(name, text)| {
+            std::fs::write(directory.path().join(name), text).unwrap();
+            (directory.path().join(name), Path::new("/etc").join(name))
+        });
         let (network, socket) = host.run(|| {
+            replace_files(&files);
             let _entered = runtime.enter();
             UserNetwork::new(program).launch(NetworkAttachment::Tap, directory.path(), &errors).unwrap()
         });

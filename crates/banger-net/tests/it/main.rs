@@ -18,6 +18,7 @@ mod forwards;
 mod frame;
 mod lab;
 mod line;
+mod names;
 mod namespace;
 mod streams;
 
@@ -32,7 +33,9 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let why_not = namespace::become_root_of_networks().err();
-    let trials = [streams::TESTS, datagrams::TESTS, closed::TESTS, floods::TESTS, forwards::TESTS].concat();
+    let tests =
+        [streams::TESTS, datagrams::TESTS, closed::TESTS, names::TESTS, floods::TESTS, forwards::TESTS];
+    let trials = tests.concat();
     let trials = trials.into_iter().map(|(name, test)| {
         let trial = Trial::test(name, move || {
             test();

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::path::PathBuf;
 use std::process::Command;
 
+use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 /// Lets this process make network namespaces: root may, and others may in a user namespace of their own.
@@ -59,6 +61,19 @@ impl Namespace {
         use std::os::fd::AsRawFd as _;
         let namespace = format!("/proc/{}/fd/{}", std::process::id(), to.0.as_raw_fd());
         self.ip(&format!("link set {interface} netns {namespace}"));
+    }
+}
+
+/// Shows other files in place of those of the system, to this thread and to what it starts.
+pub(crate) fn replace_files(files: &[(PathBuf, PathBuf)]) {
+    unshare(UnshareFlags::NEWNS).unwrap();
+    let flags = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+    mount_change("/", flags).unwrap();
+    for (from, to) in files {
+        // A system without the file has nothing to be replaced.
+        if to.exists() {
+            mount_bind(from, to).unwrap();
+        }
     }
 }
 

@@ -59,7 +59,7 @@ impl World {
         let mut message = Message::new(u16::try_from(asker).unwrap(), MessageType::Query, OpCode::Query);
         message.add_query(Question::query(Name::from_ascii(host).unwrap(), kind));
         let bytes = message.to_vec().unwrap();
-        self.call(|resolver, moment| resolver.ask(Asker(asker), Transport::Tcp, &bytes, moment));
+        self.call(|resolver, moment| resolver.ask(Asker::Stream(asker), Transport::Tcp, &bytes, moment));
     }
 
     /// Expects that the next step asks a server.
@@ -95,7 +95,8 @@ impl World {
         loop {
             match self.resolver.step() {
                 Some(Step::Answer { asker, message }) => {
-                    return (asker.0, words(&Message::from_vec(&message).unwrap()) + &refused);
+                    let Asker::Stream(asker) = asker else { panic!("{asker:?}") };
+                    return (asker, words(&Message::from_vec(&message).unwrap()) + &refused);
                 }
                 Some(Step::Refused { attempted, refusal }) => refused = format!(" [{attempted}: {refusal}]"),
                 Some(Step::Close { .. }) => {}

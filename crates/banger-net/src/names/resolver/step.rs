@@ -7,9 +7,19 @@ use banger_model::egress::{Attempted, EgressPolicy, HostFacts, Refusal};
 
 use super::super::message::Transport;
 
-/// Names whoever asked, for the caller: a datagram's source, or a stream.
+/// Whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Asker(pub u64);
+pub enum Asker {
+    /// Somebody who sent a datagram.
+    Datagram {
+        /// Where it came from.
+        guest: SocketAddr,
+        /// Where it was sent to.
+        server: SocketAddr,
+    },
+    /// Somebody who sent a message in a stream, which the caller knows by this number.
+    Stream(u64),
+}
 
 /// One query to one server, with a socket of its own, so that only the server's responses reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

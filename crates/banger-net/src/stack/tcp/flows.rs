@@ -87,14 +87,24 @@ impl Flows {
         }
         let ends = Ends { guest, remote };
         match sockets::connect_tcp(to) {
-            Ok(socket) => {
-                let flow = Flow::called_by_guest(ends, syn, socket, shared);
-                if let Some(id) = self.insert(flow, shared) {
-                    self.connecting_count += 1;
-                    self.settle(id, shared);
-                }
-            }
+            Ok(socket) => self.open_on(guest, remote, socket, syn, shared),
             Err(errno) => refuse(ends, syn.sequence, errno, shared),
+        }
+    }
+
+    /// Connects the guest to what has a socket already.
+    pub(crate) fn open_on(
+        &mut self,
+        guest: SocketAddr,
+        remote: SocketAddr,
+        socket: OwnedFd,
+        syn: &Segment<'_>,
+        shared: &mut Shared,
+    ) {
+        let flow = Flow::called_by_guest(Ends { guest, remote }, syn, socket, shared);
+        if let Some(id) = self.insert(flow, shared) {
+            self.connecting_count += 1;
+            self.settle(id, shared);
         }
     }
 
