@@ -143,7 +143,7 @@ pub enum PendingWork {
     Create,
     /// It is being removed.
     Delete,
-    /// Its guest has rebooted; its machine is started again.
+    /// Its guest reboots: it shuts down, or its machine is being started again.
     Reboot,
 }
 
@@ -173,7 +173,7 @@ pub struct VmView {
     pub id: VmId,
     /// Name.
     pub name: VmName,
-    /// Where it is in its life.
+    /// Where it is in its life. `stopping` also when its guest has begun to shut down by itself.
     pub state: VmState,
     /// Image of its root.
     pub image: ImageName,

@@ -13,7 +13,8 @@ pub async fn absent_since(client: &Client, vm: &VmView) -> Option<String> {
 /// Returns the absence of a guest that runs; `None` where it does not run, or nobody can tell.
 pub async fn absence(client: &Client, vm: &VmView) -> Option<Option<String>> {
     let now: VmView = client.get(route::SHOW_VM.of(&vm.id)).await.ok()?;
-    if now.state != VmState::Running {
+    // One that shuts down by itself can hang as well.
+    if !matches!(now.state, VmState::Running | VmState::Stopping) {
         return None;
     }
     let is_away = now.is_unresponsive || now.unresponsive_since.is_some();

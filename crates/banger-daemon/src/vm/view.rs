@@ -1,7 +1,7 @@
 //! A VM as clients see it.
 
 use banger_api::{PendingWork, VmView};
-use banger_model::{DiskTrouble, NetworkTrouble, PauseReason, VmSizes, VmState};
+use banger_model::{DiskTrouble, NetworkTrouble, PauseReason, VmSizes, VmState, WayOut};
 use banger_store::{Pending, VmRow};
 use jiff::Timestamp;
 
@@ -12,6 +12,8 @@ pub(super) struct Presence {
     pub(super) pid: Option<u32>,
     /// Its guest gives no sign of life.
     pub(super) is_silent: bool,
+    /// What its guest does at the end of a shutdown that has begun.
+    pub(super) way_out: Option<WayOut>,
     /// Since when its guest does not answer.
     pub(super) away_since_ms: Option<i64>,
     /// Why its guest stands still.
@@ -28,10 +30,11 @@ pub(super) struct Presence {
 pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
     let has_changed =
         row.changed_at_ms.zip(row.started_at_ms).is_some_and(|(changed, started)| changed > started);
+    let (state, pending) = seen_from_outside(row, presence.way_out);
     VmView {
         id: row.id.clone(),
         name: row.name.clone(),
-        state: row.state,
+        state,
         image: row.spec.image.clone(),
         kernel: row.spec.kernel.clone(),
         vcpus: row.spec.vcpus,
@@ -43,12 +46,9 @@ pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
         started_at: row.started_at_ms.map(time_text),
         vmm: row.vmm.clone(),
         pid: presence.pid,
-        pending: row.pending.map(|pending| match pending {
-            Pending::Create => PendingWork::Create,
-            Pending::Delete => PendingWork::Delete,
-            Pending::Reboot => PendingWork::Reboot,
-        }),
-        is_unresponsive: presence.is_silent && row.state == VmState::Running,
+        pending,
+        // The agent of a guest that shuts down ends before its machine does.
+        is_unresponsive: presence.is_silent && state == VmState::Running && presence.way_out.is_none(),
         unresponsive_since: presence
             .away_since_ms
             .filter(|_since| row.state == VmState::Running)
@@ -64,6 +64,23 @@ pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
         expires_at: presence.expires_at_ms.map(time_text),
         boot_id: row.boot_id.clone(),
         last_error: row.last_error.clone(),
+    }
+}
+
+/// Returns the state and the work of a VM, with what its guest has begun by itself. The row of a guest that shuts down stays
+/// `running` until its machine ends: the guest may stay after all.
+fn seen_from_outside(row: &VmRow, way_out: Option<WayOut>) -> (VmState, Option<PendingWork>) {
+    let pending = row.pending.map(|pending| match pending {
+        Pending::Create => PendingWork::Create,
+        Pending::Delete => PendingWork::Delete,
+        Pending::Reboot => PendingWork::Reboot,
+    });
+    match (row.state, way_out) {
+        (VmState::Running, Some(WayOut::PowerOff | WayOut::Halt | WayOut::Unknown)) => {
+            (VmState::Stopping, pending)
+        }
+        (VmState::Running, Some(WayOut::Reboot)) => (row.state, pending.or(Some(PendingWork::Reboot))),
+        (_, Some(_) | None) => (row.state, pending),
     }
 }
 

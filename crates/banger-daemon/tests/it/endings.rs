@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use banger_api::{EndingView, VmView};
+use banger_api::{EndingView, PendingWork, VmView};
 use banger_model::{EventKind, VmState};
 
 use crate::fake_vmms::kill;
@@ -163,6 +163,32 @@ async fn a_guest_that_shuts_down_is_entered_in_its_next_boot() {
     guest.shutdown(true, PATIENCE, PATIENCE).await.unwrap();
     assert_eq!(entering.await.0, b"again\n");
     assert_ne!(sandbox.vm("dev").await.unwrap().pid, vm.pid);
+}
+
+#[tokio::test]
+async fn a_guest_that_is_about_to_reboot_is_shown_as_rebooting() {
+    let mut sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    sandbox.crash_daemon();
+    std::fs::write(sandbox.paths.vm(vm.id.as_str()).join("way-out"), "reboot\n").unwrap();
+    sandbox.start_daemon().await;
+    let now = sandbox.vm("dev").await.unwrap();
+    assert_eq!((now.state, now.pending, now.pid), (VmState::Running, Some(PendingWork::Reboot), vm.pid));
+}
+
+#[tokio::test]
+async fn a_guest_that_shuts_down_by_itself_is_shown_as_stopping() {
+    let sandbox = Sandbox::start().await;
+    let vm = sandbox.create("dev").await;
+    let guest = sandbox.guest("dev").await;
+    begin_shutdown(&sandbox, &vm).await;
+    let now = sandbox.vm("dev").await.unwrap();
+    assert_eq!((now.state, now.pid, now.is_unresponsive), (VmState::Stopping, vm.pid, false));
+    std::fs::create_dir(up(&sandbox, &vm)).unwrap();
+    sandbox.wait_for("dev", |vm| vm.state == VmState::Running).await;
+    std::fs::remove_dir(up(&sandbox, &vm)).unwrap();
+    guest.shutdown(false, PATIENCE, PATIENCE).await.unwrap();
+    sandbox.wait_for("dev", |vm| vm.state == VmState::Stopped).await;
 }
 
 #[tokio::test]
