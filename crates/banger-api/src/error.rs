@@ -1,57 +1,22 @@
 //! Errors as they travel.
 
-use banger_model::Hint;
+use banger_model::{ErrorCode, Hint};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What kind of error it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorCode {
-    /// Client and daemon speak different versions.
-    BadVersion,
-    /// There is no route with this path.
-    UnknownPath,
-    /// The route with this path does not have the request's method.
-    UnknownMethod,
-    /// The request makes no sense; nothing was made.
-    BadRequest,
-    /// The request's body is longer than the daemon reads.
-    RequestTooLarge,
-    /// The request's body is not JSON.
-    UnsupportedMediaType,
-    /// There is no such thing.
-    NotFound,
-    /// There is such a thing already.
-    AlreadyExists,
-    /// The state of what the request names does not allow it; in another state it would.
-    Conflict,
-    /// It needs a running VM.
-    NotRunning,
-    /// This user may not.
-    Unauthorized,
-    /// The caller asked to stop it.
-    Cancelled,
-    /// The work failed. An error of a newer daemon whose kind is not known here is read as this one.
-    #[serde(other)]
-    OperationFailed,
-}
-
-impl ErrorCode {
-    /// The HTTP status that carries this code.
-    #[must_use]
-    pub fn http_status(self) -> u16 {
-        match self {
-            Self::BadVersion => 426,
-            Self::UnknownPath | Self::NotFound => 404,
-            Self::UnknownMethod => 405,
-            Self::BadRequest => 400,
-            Self::RequestTooLarge => 413,
-            Self::UnsupportedMediaType => 415,
-            Self::AlreadyExists | Self::Conflict | Self::NotRunning | Self::Cancelled => 409,
-            Self::Unauthorized => 403,
-            Self::OperationFailed => 500,
-        }
+/// Returns the HTTP status that carries errors of a kind.
+#[must_use]
+pub fn http_status(code: ErrorCode) -> u16 {
+    match code {
+        ErrorCode::BadVersion => 426,
+        ErrorCode::UnknownPath | ErrorCode::NotFound => 404,
+        ErrorCode::UnknownMethod => 405,
+        ErrorCode::BadRequest => 400,
+        ErrorCode::RequestTooLarge => 413,
+        ErrorCode::UnsupportedMediaType => 415,
+        ErrorCode::AlreadyExists | ErrorCode::Conflict | ErrorCode::NotRunning | ErrorCode::Cancelled => 409,
+        ErrorCode::Unauthorized => 403,
+        ErrorCode::OperationFailed => 500,
     }
 }
 

@@ -13,8 +13,9 @@ pub mod route;
 mod system;
 mod vm;
 
+pub use banger_model::{ErrorCode, OperationKind, OperationState, WaitFor};
 pub use bundle::{BundleView, PackBundle, PullBundle};
-pub use error::{ErrorBody, ErrorCode};
+pub use error::{ErrorBody, http_status};
 pub use event::EventView;
 pub use guest::{
     DiskStats, FileSystemStats, GuestStats, HostStats, InterfaceStats, ListenerProcess, ListenerView,
@@ -24,7 +25,7 @@ pub use image::{
     ImageDetails, ImageProcessView, ImageView, PruneCache, PrunedCache, PullImage, PullRequest, RegisterImage,
 };
 pub use kernel::{ArtifactFile, CatalogKernel, ImportKernel, KernelDetails, KernelView};
-pub use operation::{OperationKind, OperationState, OperationView, StagePartView, StageView};
+pub use operation::{OperationView, StagePartView, StageView};
 pub use query::{
     ChannelQuery, DeleteKernelQuery, EndingQuery, EventsQuery, ListQuery, LogsQuery, OperationQuery, Query,
     ShutdownQuery, StatsQuery,
@@ -32,7 +33,7 @@ pub use query::{
 pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, ServiceInfo, VmDefaults};
 pub use vm::{
     CreateVm, DeleteVm, EndingView, HostProcess, KillVm, PendingWork, SetVm, SshAccess, StartVm, StopVm,
-    VmView, WaitFor,
+    VmView,
 };
 
 /// Version of this contract. It changes when an old client would misunderstand a new daemon.

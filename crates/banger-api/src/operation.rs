@@ -1,76 +1,10 @@
 //! Long work, as clients see it.
 
+use banger_model::{OperationKind, OperationState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::ErrorBody;
-
-/// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OperationKind {
-    /// Makes a VM, and starts it unless told not to.
-    VmCreate,
-    /// Starts a VM.
-    VmStart,
-    /// Stops a VM.
-    VmStop,
-    /// Stops and starts a VM.
-    VmRestart,
-    /// Ends a VM's machine at once.
-    VmKill,
-    /// Starts a VM again whose guest has rebooted.
-    VmReboot,
-    /// Removes a VM with its disks.
-    VmDelete,
-    /// Changes a VM's sizes or its time to live.
-    VmSet,
-    /// Begins a VM's time to live anew.
-    VmTouch,
-    /// Gets a kernel.
-    KernelPull,
-    /// Makes a kernel out of what is on the host.
-    KernelImport,
-    /// Removes a kernel.
-    KernelDelete,
-    /// Gets an image.
-    ImagePull,
-    /// Records files of the host as an image.
-    ImageRegister,
-    /// Gives a registered image files of its own.
-    ImagePromote,
-    /// Removes an image.
-    ImageDelete,
-    /// Makes a bundle of an image.
-    ImageBundle,
-}
-
-/// How far an operation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OperationState {
-    /// At work.
-    Running,
-    /// Told to stop: it undoes what it has made.
-    Cancelling,
-    /// Done.
-    Succeeded,
-    /// Failed; what it had made is undone, unless the error says otherwise.
-    Failed,
-    /// Stopped on request; what it had made is undone.
-    Cancelled,
-}
-
-impl OperationState {
-    /// Tells whether nothing more will happen.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        match self {
-            Self::Running | Self::Cancelling => false,
-            Self::Succeeded | Self::Failed | Self::Cancelled => true,
-        }
-    }
-}
 
 /// An operation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

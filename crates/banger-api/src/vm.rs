@@ -3,23 +3,12 @@
 use banger_model::whole_number::{natural, optional_natural};
 use banger_model::{
     DiskBytes, DiskTrouble, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, NetworkTrouble,
-    PauseReason, PullPolicy, Ttl, TtlChange, VcpuCount, VmId, VmName, VmSizes, VmState, WantedVmm,
+    PauseReason, PullPolicy, Ttl, TtlChange, VcpuCount, VmId, VmName, VmSizes, VmState, WaitFor, WantedVmm,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::PullImage;
-
-/// Which readiness boundary a start waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WaitFor {
-    /// Commands, ssh and transfers run; the image's init may still start its services.
-    #[default]
-    Agent,
-    /// The init reached its default target.
-    System,
-}
 
 /// Asks for a VM. What is absent is filled in from the configuration, the host and the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// A distribution, by its layout of kernel and modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -15,25 +17,11 @@ pub enum Distro {
     Alpine,
 }
 
-/// The text does not name a distribution.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a supported distribution; use debian, void or alpine")]
-pub struct UnknownDistro(pub String);
+words! {
+    Distro as "a supported distribution" { Debian = "debian", Void = "void", Alpine = "alpine" }
+}
 
 impl Distro {
-    /// All distributions.
-    pub const ALL: [Self; 3] = [Self::Debian, Self::Void, Self::Alpine];
-
-    /// Returns the name as users type it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Debian => "debian",
-            Self::Void => "void",
-            Self::Alpine => "alpine",
-        }
-    }
-
     /// Returns the distribution's name for x86-64.
     #[must_use]
     pub fn arch(self) -> &'static str {
@@ -47,15 +35,6 @@ impl Distro {
 impl std::fmt::Display for Distro {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.pad(self.as_str())
-    }
-}
-
-impl std::str::FromStr for Distro {
-    type Err = UnknownDistro;
-
-    fn from_str(text: &str) -> Result<Self, UnknownDistro> {
-        let found = Self::ALL.into_iter().find(|distro| distro.as_str() == text);
-        found.ok_or_else(|| UnknownDistro(text.to_owned()))
     }
 }
 

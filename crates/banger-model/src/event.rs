@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// What kind of thing happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,52 +42,23 @@ pub enum EventKind {
     EventsMissed,
 }
 
-impl EventKind {
-    /// All kinds.
-    pub const ALL: [Self; 15] = [
-        Self::VmAdded,
-        Self::VmState,
-        Self::VmChanged,
-        Self::VmRemoved,
-        Self::VmUnresponsive,
-        Self::VmResponsive,
-        Self::VmPaused,
-        Self::VmResumed,
-        Self::VmWritesFailed,
-        Self::VmWarning,
-        Self::VmNetworkLost,
-        Self::VmNetworkRestored,
-        Self::OperationBegun,
-        Self::OperationEnded,
-        Self::EventsMissed,
-    ];
-
-    /// Returns the word for it, which is written into the log of events and sent to clients.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::VmAdded => "vm_added",
-            Self::VmState => "vm_state",
-            Self::VmChanged => "vm_changed",
-            Self::VmRemoved => "vm_removed",
-            Self::VmUnresponsive => "vm_unresponsive",
-            Self::VmResponsive => "vm_responsive",
-            Self::VmPaused => "vm_paused",
-            Self::VmResumed => "vm_resumed",
-            Self::VmWritesFailed => "vm_writes_failed",
-            Self::VmWarning => "vm_warning",
-            Self::VmNetworkLost => "vm_network_lost",
-            Self::VmNetworkRestored => "vm_network_restored",
-            Self::OperationBegun => "operation_begun",
-            Self::OperationEnded => "operation_ended",
-            Self::EventsMissed => "events_missed",
-        }
-    }
-
-    /// Returns the kind with this word; `None` for one that only a newer version writes.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+words! {
+    EventKind {
+        VmAdded = "vm_added",
+        VmState = "vm_state",
+        VmChanged = "vm_changed",
+        VmRemoved = "vm_removed",
+        VmUnresponsive = "vm_unresponsive",
+        VmResponsive = "vm_responsive",
+        VmPaused = "vm_paused",
+        VmResumed = "vm_resumed",
+        VmWritesFailed = "vm_writes_failed",
+        VmWarning = "vm_warning",
+        VmNetworkLost = "vm_network_lost",
+        VmNetworkRestored = "vm_network_restored",
+        OperationBegun = "operation_begun",
+        OperationEnded = "operation_ended",
+        EventsMissed = "events_missed",
     }
 }
 

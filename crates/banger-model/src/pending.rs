@@ -1,5 +1,7 @@
 //! Work on a VM that outlives the daemon that began it.
 
+use crate::words::words;
+
 /// Work on a VM that the next daemon must complete or undo if this one dies before it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
@@ -11,20 +13,6 @@ pub enum Pending {
     Reboot,
 }
 
-impl Pending {
-    /// Returns the name that is stored.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Delete => "delete",
-            Self::Reboot => "reboot",
-        }
-    }
-
-    /// Returns the work with this stored name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Create, Self::Delete, Self::Reboot].into_iter().find(|pending| pending.as_str() == name)
-    }
+words! {
+    Pending { Create = "create", Delete = "delete", Reboot = "reboot" }
 }

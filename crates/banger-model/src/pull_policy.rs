@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// When the image of a new VM is pulled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -17,19 +19,6 @@ pub enum PullPolicy {
 }
 
 impl PullPolicy {
-    /// All choices.
-    pub const ALL: [Self; 3] = [Self::Always, Self::Missing, Self::Never];
-
-    /// Returns the word that a user types.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Always => "always",
-            Self::Never => "never",
-        }
-    }
-
     /// Tells whether this is the default, which requests leave out.
     #[must_use]
     pub fn is_missing(&self) -> bool {
@@ -37,21 +26,8 @@ impl PullPolicy {
     }
 }
 
-/// The text does not name a policy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a valid pull policy; use always, missing or never")]
-pub struct UnknownPullPolicy {
-    /// The rejected text.
-    pub text: String,
-}
-
-impl std::str::FromStr for PullPolicy {
-    type Err = UnknownPullPolicy;
-
-    fn from_str(text: &str) -> Result<Self, UnknownPullPolicy> {
-        let found = Self::ALL.into_iter().find(|policy| policy.as_str() == text);
-        found.ok_or_else(|| UnknownPullPolicy { text: text.to_owned() })
-    }
+words! {
+    PullPolicy as "a valid pull policy" { Always = "always", Missing = "missing", Never = "never" }
 }
 
 #[cfg(test)]

@@ -2,13 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The text does not name a signal that is allowed here.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a valid signal; use one of: {}", names())]
-pub struct UnknownSignal {
-    /// The rejected text.
-    pub text: String,
-}
+use crate::UnknownWord;
+use crate::words::words;
 
 /// A signal for a machine's process. Other signals would only suspend the process, or would have no effect on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,41 +29,28 @@ pub enum KillSignal {
     Usr2,
 }
 
-impl KillSignal {
-    /// All allowed signals.
-    pub const ALL: [Self; 8] =
-        [Self::Kill, Self::Term, Self::Int, Self::Hup, Self::Quit, Self::Abrt, Self::Usr1, Self::Usr2];
-
-    /// Returns the name without `SIG`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Kill => "KILL",
-            Self::Term => "TERM",
-            Self::Int => "INT",
-            Self::Hup => "HUP",
-            Self::Quit => "QUIT",
-            Self::Abrt => "ABRT",
-            Self::Usr1 => "USR1",
-            Self::Usr2 => "USR2",
-        }
+words! {
+    KillSignal {
+        Kill = "KILL",
+        Term = "TERM",
+        Int = "INT",
+        Hup = "HUP",
+        Quit = "QUIT",
+        Abrt = "ABRT",
+        Usr1 = "USR1",
+        Usr2 = "USR2",
     }
 }
 
 impl std::str::FromStr for KillSignal {
-    type Err = UnknownSignal;
+    type Err = UnknownWord;
 
     /// Parses `TERM`, `SIGTERM` and the same in lower case.
-    fn from_str(text: &str) -> Result<Self, UnknownSignal> {
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-        let found = Self::ALL.into_iter().find(|signal| signal.as_str() == name);
-        found.ok_or_else(|| UnknownSignal { text: text.to_owned() })
+        Self::from_word(name).ok_or_else(|| UnknownWord::new(text, "a valid signal", Self::WORDS))
     }
-}
-
-fn names() -> String {
-    KillSignal::ALL.map(KillSignal::as_str).join(", ")
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// The requested VMM (`--vmm` or the configuration).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -16,36 +18,8 @@ pub enum WantedVmm {
     Firecracker,
 }
 
-impl WantedVmm {
-    /// All choices.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Qemu, Self::Firecracker];
-
-    /// Returns the word that a user types.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Qemu => "qemu",
-            Self::Firecracker => "firecracker",
-        }
-    }
-}
-
-/// The text does not name a VMM.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a valid VMM; use auto, qemu or firecracker")]
-pub struct UnknownVmm {
-    /// The rejected text.
-    pub text: String,
-}
-
-impl std::str::FromStr for WantedVmm {
-    type Err = UnknownVmm;
-
-    fn from_str(text: &str) -> Result<Self, UnknownVmm> {
-        let found = Self::ALL.into_iter().find(|wanted| wanted.as_str() == text);
-        found.ok_or_else(|| UnknownVmm { text: text.to_owned() })
-    }
+words! {
+    WantedVmm as "a valid VMM" { Auto = "auto", Qemu = "qemu", Firecracker = "firecracker" }
 }
 
 #[cfg(test)]

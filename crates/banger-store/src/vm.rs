@@ -297,7 +297,7 @@ fn read(row: &Row<'_>) -> Result<VmRow, StoreError> {
         state: VmState::from_name(&state).ok_or_else(|| damaged(&format!("no state `{state}`")))?,
         pending: pending
             .map(|name| {
-                Pending::from_name(&name).ok_or_else(|| damaged(&format!("no pending work `{name}`")))
+                Pending::from_word(&name).ok_or_else(|| damaged(&format!("no pending work `{name}`")))
             })
             .transpose()?,
         spec: VmSpec {

@@ -198,7 +198,7 @@ pub(crate) fn error(code: ErrorCode, message: &str) -> ErrorBody {
 }
 
 fn refuse(error: ErrorBody) -> Response {
-    let status = StatusCode::from_u16(error.code.http_status()).unwrap();
+    let status = StatusCode::from_u16(banger_api::http_status(error.code)).unwrap();
     (status, Json(error)).into_response()
 }
 

@@ -1,7 +1,7 @@
 //! Completes the OpenAPI document: what holds for every route is said here once, not at each of them.
 //! Source of the format: OpenAPI Specification 3.1.0, "Responses Object" and "Response Object".
 
-use banger_api::ErrorCode;
+use banger_api::{ErrorCode, http_status};
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
@@ -16,7 +16,7 @@ pub(super) fn complete(document: &mut OpenApi) {
 
 fn complete_operation(operation: &mut Operation, is_work: bool) {
     for code in errors_of(operation, is_work) {
-        let status = code.http_status().to_string();
+        let status = http_status(code).to_string();
         operation.responses.responses.entry(status).or_insert_with(|| RefOr::T(error()));
     }
     for (status, response) in &mut operation.responses.responses {

@@ -25,7 +25,7 @@ impl IntoResponse for Refusal {
             info!(op = id, error = self.0.message, "refused");
             self.0.op_id.get_or_insert(id);
         }
-        let status = StatusCode::from_u16(self.0.code.http_status());
+        let status = StatusCode::from_u16(banger_api::http_status(self.0.code));
         (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(self.0)).into_response()
     }
 }
