@@ -282,6 +282,8 @@ impl Process {
             image_command: self.may_be_images_command && self.argv.is_empty(),
             terminal_may_fall_back,
             locale: locale(ours),
+            // `vm run -d`: not one of several commands in a VM, but what it is there for.
+            kept: detached && self.may_be_images_command,
         }
     }
 }

@@ -195,7 +195,7 @@ impl ExecOutput {
     }
 }
 
-fn outcome(outcome: Option<Outcome>) -> Result<ExitOutcome, AgentError> {
+pub(crate) fn outcome(outcome: Option<Outcome>) -> Result<ExitOutcome, AgentError> {
     let unknown = |_error| AgentError::UnknownReply;
     match outcome {
         Some(Outcome::Code(code)) => u8::try_from(code).map(ExitOutcome::Code).map_err(unknown),

@@ -7,6 +7,7 @@ mod connection;
 mod error;
 mod exec;
 mod tree;
+mod vm_command;
 mod words;
 
 pub use client::AgentClient;
@@ -14,5 +15,6 @@ pub use error::{AgentError, BrokenCause};
 pub use exec::{ExecEvent, ExecInput, ExecOutput, ExecSession, ExitOutcome, InputClosed};
 
 pub use tree::TreeSource;
+pub use vm_command::{CommandFeed, CommandNews, CommandPosition};
 
 pub use banger_agent_proto as proto;

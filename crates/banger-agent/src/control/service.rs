@@ -8,11 +8,12 @@ use std::{
 };
 
 use banger_agent_proto::{
-    EnvironmentVariable, ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest,
-    IdentifyReply, IdentifyRequest, ListenersReply, ListenersRequest, PROTOCOL_VERSION, ReadTreeReply,
-    ReadTreeRequest, Readiness, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply,
-    StatsRequest, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply,
-    WriteTreeRequest, agent_server::Agent, way_out::WayOut,
+    EnvironmentVariable, ExecReply, ExecRequest, FollowCommandReply, FollowCommandRequest, HealthReply,
+    HealthRequest, HelloReply, HelloRequest, IdentifyReply, IdentifyRequest, ListenersReply,
+    ListenersRequest, PROTOCOL_VERSION, ReadTreeReply, ReadTreeRequest, Readiness, SetClockReply,
+    SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply, StatsRequest, WaitPortReply,
+    WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply, WriteTreeRequest, agent_server::Agent,
+    way_out::WayOut,
 };
 use futures::Stream;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -166,6 +167,16 @@ impl Agent for Control {
         let (sender, replies) = mpsc::channel(REPLIES_MAX);
         let commands = Arc::clone(&self.commands);
         tokio::spawn(async move { commands.serve(request.into_inner(), sender).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
+    }
+
+    type FollowCommandStream = Replies<FollowCommandReply>;
+
+    async fn follow_command(
+        &self,
+        request: Request<FollowCommandRequest>,
+    ) -> Result<Response<Self::FollowCommandStream>, Status> {
+        let replies = self.commands.vm_command().follow(request.into_inner());
         Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
     }
 

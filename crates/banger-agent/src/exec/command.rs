@@ -48,6 +48,7 @@ use super::{
     start_error::{Attempt, StartError},
     terminal,
     tree::{ProcessTree, TreeNursery},
+    vm_command::{self, Recorder, VmCommandBoard},
 };
 use crate::control::Init;
 use crate::os::{
@@ -77,13 +78,20 @@ pub(crate) struct Commands {
     defaults: Mutex<Option<ProcessDefaults>>,
     /// Variables of every command, over which image and caller take precedence. Locked only briefly.
     session_variables: Mutex<Vec<EnvironmentVariable>>,
+    vm_command: Arc<VmCommandBoard>,
 }
 
 /// The agent's ends of the command's streams.
 enum Ends {
-    Pipes { stdin: Stream, stdout: Stream, stderr: Stream },
+    Pipes {
+        stdin: Stream,
+        stdout: Stream,
+        stderr: Stream,
+    },
     Terminal(Arc<Stream>),
     Detached,
+    /// Of a detached command whose output is kept.
+    Kept(Stream),
 }
 
 struct Running {
@@ -95,6 +103,7 @@ struct Running {
     is_first: bool,
     /// The image's command, whose namespaces this command shares.
     beside: Option<Pid>,
+    recorder: Option<Recorder>,
 }
 
 impl Commands {
@@ -111,6 +120,7 @@ impl Commands {
             first: Mutex::default(),
             defaults: Mutex::default(),
             session_variables: Mutex::default(),
+            vm_command: Arc::new(VmCommandBoard::new()),
         }
     }
 
@@ -141,6 +151,11 @@ impl Commands {
     /// Sets variables for commands from now on, over which image and caller take precedence.
     pub(crate) fn set_session_variables(&self, variables: Vec<EnvironmentVariable>) {
         *self.session_variables.lock().unwrap_or_else(PoisonError::into_inner) = variables;
+    }
+
+    /// Returns what is known of the VM's command.
+    pub(crate) fn vm_command(&self) -> &Arc<VmCommandBoard> {
+        &self.vm_command
     }
 
     /// Returns the path of the guest's root.
@@ -304,7 +319,8 @@ impl Commands {
             self.set_first(Some(leader));
         }
         let tree = ProcessTree::new(leader, cgroup);
-        Ok(Running { child, tree, leader, ends, is_detached: start.detached, is_first, beside })
+        let recorder = matches!(ends, Ends::Kept(_)).then(|| self.vm_command.begin(&start.argv));
+        Ok(Running { child, tree, leader, ends, is_detached: start.detached, is_first, beside, recorder })
     }
 
     /// If the root is not `/` (in a test guest), homes are below it.
@@ -328,7 +344,7 @@ async fn run(
     let memory = memory_kill::Watch::begin(running.leader);
     let leader = Arc::new(Leader::new(running.leader, running.is_first));
     let (exit, exited) = watch::channel(false);
-    let (input, outputs) = attach(running.ends, replies, &exited);
+    let (input, outputs) = attach(running.ends, running.recorder.as_ref(), replies, &exited);
     let input = tokio::spawn(input::pump(requests, input, Arc::clone(&leader)));
     let status = if running.is_detached {
         running.child.wait().await
@@ -342,14 +358,18 @@ async fn run(
         let _ = output.await;
     }
     match status.map(|status| leader.seen(status)) {
-        Ok(status) => Reply::Exited(ExecExited {
-            outcome: Some(outcome(status)),
-            note: memory
+        Ok(status) => {
+            let note = memory
                 .sentence(status)
                 .or_else(|| shutdown_note::sentence(status, way_out.and_then(WayOutBoard::kind)))
                 .or_else(|| went_along(status, running.beside))
-                .unwrap_or_default(),
-        }),
+                .unwrap_or_default();
+            let exited = ExecExited { outcome: Some(outcome(status)), note };
+            if let Some(recorder) = running.recorder {
+                recorder.exited(exited.clone());
+            }
+            Reply::Exited(exited)
+        }
         Err(error) => Reply::Failed(ExecFailed {
             reason: Reason::Other.into(),
             message: format!("cannot wait for the command: {error}"),
@@ -369,7 +389,12 @@ fn went_along(status: ExitStatus, beside: Option<Pid>) -> Option<String> {
     (status.signal() == Some(libc::SIGKILL) && beside.is_some_and(is_gone)).then(|| sentence.to_owned())
 }
 
-fn attach(ends: Ends, replies: &ReplySender, exited: &watch::Receiver<bool>) -> (Input, Vec<JoinHandle<()>>) {
+fn attach(
+    ends: Ends,
+    recorder: Option<&Recorder>,
+    replies: &ReplySender,
+    exited: &watch::Receiver<bool>,
+) -> (Input, Vec<JoinHandle<()>>) {
     let printed = Arc::new(Notify::new());
     let output = |stream: Arc<Stream>, channel| {
         tokio::spawn(output::pump(stream, channel, replies.clone(), exited.clone(), Arc::clone(&printed)))
@@ -383,6 +408,12 @@ fn attach(ends: Ends, replies: &ReplySender, exited: &watch::Receiver<bool>) -> 
         Ends::Terminal(master) => {
             let outputs = vec![output(Arc::clone(&master), Channel::Stdout)];
             (Input::Terminal { master, printed }, outputs)
+        }
+        Ends::Kept(output) => {
+            let keep = |recorder: &Recorder| {
+                tokio::spawn(vm_command::keep(output, recorder.clone(), exited.clone()))
+            };
+            (Input::None, recorder.map(keep).into_iter().collect())
         }
         Ends::Detached => (Input::None, Vec::new()),
     }
@@ -412,8 +443,11 @@ fn open_streams(
     start: &ExecStart,
     owner: Option<&spawn::Credentials>,
 ) -> Result<(StandardStreams, Ends), StartError> {
-    if start.detached {
+    if start.detached && !start.kept {
         return Ok((detached_streams(start)?, Ends::Detached));
+    }
+    if start.detached {
+        return kept_streams(owner);
     }
     if let Some(size) = start.terminal {
         let failed = |source: std::io::Error| StartError::OpenTerminal { source };
@@ -442,6 +476,20 @@ fn open_streams(
 fn give(pipe: &OwnedFd, owner: &spawn::Credentials) -> Result<(), rustix::io::Errno> {
     rustix::fs::fchown(pipe, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     rustix::fs::fchmod(pipe, Mode::from_raw_mode(0o666))
+}
+
+/// Stdout and stderr share one pipe, which keeps their order.
+fn kept_streams(owner: Option<&spawn::Credentials>) -> Result<(StandardStreams, Ends), StartError> {
+    let failed = |source: std::io::Error| StartError::OpenPipe { source };
+    let (output, stdout) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    if let Some(owner) = owner {
+        give(&stdout, owner).map_err(|e| failed(e.into()))?;
+    }
+    let stderr = stdout.try_clone().map_err(failed)?;
+    let null = PathBuf::from("/dev/null");
+    let stdin =
+        std::fs::File::open(&null).map_err(|source| StartError::OpenLog { path: null, source })?.into();
+    Ok((StandardStreams { stdin, stdout, stderr }, Ends::Kept(output::stream(output).map_err(failed)?)))
 }
 
 fn detached_streams(start: &ExecStart) -> Result<StandardStreams, StartError> {

@@ -24,6 +24,7 @@ mod shutdown_note;
 mod start_error;
 mod terminal;
 mod tree;
+mod vm_command;
 
 pub(crate) use command::Commands;
 pub(crate) use replies::REPLIES_MAX;

@@ -23,7 +23,7 @@ const CHUNK_BYTES: usize = 32 * 1024;
 
 /// Maximum number of bytes that a pipe or terminal can hold when its command exits. Anything beyond was written later, by a
 /// process that was left in the background.
-const LEFT_BEHIND_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const LEFT_BEHIND_BYTES_MAX: usize = 1024 * 1024;
 
 /// The output stream of the command.
 #[derive(Clone, Copy, Debug)]
@@ -83,12 +83,14 @@ pub(crate) async fn pump(
     }
 }
 
-enum ReadError {
+/// Nothing was read.
+pub(super) enum ReadError {
     Empty,
     Failed,
 }
 
-fn read(source: &Stream, buffer: &mut [u8]) -> Result<usize, ReadError> {
+/// Reads what is there; 0 at the end.
+pub(super) fn read(source: &Stream, buffer: &mut [u8]) -> Result<usize, ReadError> {
     loop {
         match rustix::io::read(source.get_ref().as_fd(), &mut *buffer) {
             Ok(count) => return Ok(count),

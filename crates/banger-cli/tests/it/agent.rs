@@ -7,11 +7,11 @@ use banger_agent_proto::agent_server::{Agent, AgentServer};
 use banger_agent_proto::exec_reply::Reply;
 use banger_agent_proto::exec_request::Request as Input;
 use banger_agent_proto::{
-    ExecExited, ExecReply, ExecRequest, ExecStart, ExecStarted, HealthReply, HealthRequest, HelloReply,
-    HelloRequest, IdentifyReply, IdentifyRequest, ListenersReply, ListenersRequest, ReadTreeReply,
-    ReadTreeRequest, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply,
-    StatsRequest, TreeItem, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply,
-    WriteTreeRequest, exec_exited,
+    ExecExited, ExecReply, ExecRequest, ExecStart, ExecStarted, FollowCommandReply, FollowCommandRequest,
+    HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply, IdentifyRequest, ListenersReply,
+    ListenersRequest, ReadTreeReply, ReadTreeRequest, SetClockReply, SetClockRequest, ShutdownReply,
+    ShutdownRequest, StatsReply, StatsRequest, TreeItem, WaitPortReply, WaitPortRequest, WaitReadyReply,
+    WaitReadyRequest, WriteTreeReply, WriteTreeRequest, exec_exited,
 };
 use bytes::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -198,6 +198,15 @@ impl Agent for Played {
             .await
             .map_err(|_call| Status::internal("nobody plays"))?;
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type FollowCommandStream = Pin<Box<dyn Stream<Item = Result<FollowCommandReply, Status>> + Send>>;
+
+    async fn follow_command(
+        &self,
+        _request: Request<FollowCommandRequest>,
+    ) -> Result<Response<Self::FollowCommandStream>, Status> {
+        Err(Status::unimplemented("an older agent"))
     }
 
     async fn shutdown(&self, _request: Request<ShutdownRequest>) -> Result<Response<ShutdownReply>, Status> {

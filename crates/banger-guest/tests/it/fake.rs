@@ -8,10 +8,11 @@ use banger_guest::proto::agent_server::{Agent, AgentServer};
 use banger_guest::proto::exec_reply::Reply;
 use banger_guest::proto::exec_request::Request as Input;
 use banger_guest::proto::{
-    ExecReply, ExecRequest, HealthReply, HealthRequest, HelloReply, HelloRequest, IdentifyReply,
-    IdentifyRequest, ListenersReply, ListenersRequest, ReadTreeReply, ReadTreeRequest, Readiness,
-    SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply, StatsRequest, WaitPortReply,
-    WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply, WriteTreeRequest,
+    ExecReply, ExecRequest, FollowCommandReply, FollowCommandRequest, HealthReply, HealthRequest, HelloReply,
+    HelloRequest, IdentifyReply, IdentifyRequest, ListenersReply, ListenersRequest, ReadTreeReply,
+    ReadTreeRequest, Readiness, SetClockReply, SetClockRequest, ShutdownReply, ShutdownRequest, StatsReply,
+    StatsRequest, WaitPortReply, WaitPortRequest, WaitReadyReply, WaitReadyRequest, WriteTreeReply,
+    WriteTreeRequest,
 };
 use futures::Stream;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -122,6 +123,15 @@ impl Agent for FakeAgent {
         let call = ExecCall { input: request.into_inner(), replies };
         self.calls.send(call).await.map_err(|_call| Status::internal("nobody plays"))?;
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type FollowCommandStream = Pin<Box<dyn Stream<Item = Result<FollowCommandReply, Status>> + Send>>;
+
+    async fn follow_command(
+        &self,
+        _request: Request<FollowCommandRequest>,
+    ) -> Result<Response<Self::FollowCommandStream>, Status> {
+        Err(Status::unimplemented("an older agent"))
     }
 
     async fn shutdown(&self, _request: Request<ShutdownRequest>) -> Result<Response<ShutdownReply>, Status> {
