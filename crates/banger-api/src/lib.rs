@@ -33,7 +33,7 @@ pub use query::{
 pub use system::{CheckOutcome, CheckView, DaemonInfo, DoctorReport, ServiceInfo, VmDefaults};
 pub use vm::{
     CreateVm, DeleteVm, EndingView, HostProcess, KillVm, PendingWork, SetVm, SshAccess, StartVm, StopVm,
-    VmView,
+    VmCommandView, VmView,
 };
 
 /// Version of this contract. It changes when an old client would misunderstand a new daemon.

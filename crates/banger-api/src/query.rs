@@ -77,6 +77,10 @@ pub struct LogsQuery {
     /// preceded by its program: `qemu: `, `firecracker: ` or `network: `.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub vmm: bool,
+    /// The output of the VM's command, instead of the guest's console: at least its last 4 MiB. It is followed until the
+    /// command ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub command: bool,
 }
 
 /// Of the end of a guest.

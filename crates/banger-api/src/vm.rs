@@ -225,6 +225,35 @@ pub struct VmView {
     /// Why the last start failed, or how its machine ended when nobody asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// The last command that was started for the VM itself, as `vm run -d` does, and not beside others in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<VmCommandView>,
+}
+
+/// The command of a VM. One that is not running has ended; if neither `exit_code` nor `signal` is present, `note` tells why they
+/// are not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VmCommandView {
+    /// Its arguments; those beyond 4 KiB are left out.
+    pub argv: Vec<String>,
+    /// Whether it is running.
+    pub is_running: bool,
+    /// When it was started (RFC 3339).
+    #[schema(format = DateTime)]
+    pub started_at: String,
+    /// When it ended (RFC 3339).
+    #[schema(format = DateTime)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// Its exit status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u8>,
+    /// The signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<u32>,
+    /// More about its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// How a guest ended.

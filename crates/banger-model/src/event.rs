@@ -34,6 +34,8 @@ pub enum EventKind {
     VmNetworkLost,
     /// It has its network again.
     VmNetworkRestored,
+    /// The command that was started for a VM itself has ended; `message` tells how.
+    VmCommandEnded,
     /// An operation has begun; `value` is its kind.
     OperationBegun,
     /// An operation has ended; `value` is its state, `message` its error.
@@ -56,6 +58,7 @@ words! {
         VmWarning = "vm_warning",
         VmNetworkLost = "vm_network_lost",
         VmNetworkRestored = "vm_network_restored",
+        VmCommandEnded = "vm_command_ended",
         OperationBegun = "operation_begun",
         OperationEnded = "operation_ended",
         EventsMissed = "events_missed",

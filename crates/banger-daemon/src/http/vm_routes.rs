@@ -150,8 +150,12 @@ pub(super) async fn logs(
     Parameters(query): Parameters<LogsQuery>,
 ) -> Result<Response, Refusal> {
     patience.grant();
-    let readers =
-        if query.vmm { state.vms.doors.vmm_logs(&vm)? } else { vec![state.vms.doors.console(&vm)?] };
+    let doors = &state.vms.doors;
+    let readers = match (query.vmm, query.command) {
+        (true, _) => doors.vmm_logs(&vm)?,
+        (false, true) => vec![doors.command_output(&vm)?],
+        (false, false) => vec![doors.console(&vm)?],
+    };
     let shutdown = state.shutdown.clone();
     let chunks = stream::try_unfold(VecDeque::from(readers), move |mut readers| {
         let shutdown = shutdown.clone();

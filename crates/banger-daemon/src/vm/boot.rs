@@ -19,6 +19,7 @@ use banger_sys::paths::Paths;
 use banger_vmm::{Drive, DriveRole, Machine, MachinePlan, Network};
 use tracing::info;
 
+use super::command::{CommandFiles, WITH_THE_VM};
 use super::rows::{Rows, advance};
 use super::undo::{Undo, UndoList};
 use super::{VmError, guest, way_out};
@@ -131,11 +132,10 @@ impl DisksReady {
         create_private_directory(&runtime)
             .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
         let directory = context.paths.vm(self.row.id.as_str());
-        way_out::forget(&directory).map_err(|source| VmError::Directory {
-            action: "tidy up",
-            path: directory,
-            source,
-        })?;
+        let command = CommandFiles::of(&directory);
+        way_out::forget(&directory)
+            .and_then(|()| command.lose(WITH_THE_VM))
+            .map_err(|source| VmError::Directory { action: "tidy up", path: directory, source })?;
         let plan = plan(context, &self.row);
         let started = context.task.unless_cancelled(context.vmm.vmm.start(&plan)).await?;
         let machine: Arc<dyn Machine> =

@@ -12,7 +12,9 @@ use banger_vmm::Machine;
 use bytes::Bytes;
 use rustix::fs::inotify;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
 
+use super::command::CommandFiles;
 use super::line_label::LineLabel;
 
 /// Lines of the console that an error shows.
@@ -55,6 +57,15 @@ pub struct ConsoleReader {
     changes: Option<AsyncFd<OwnedFd>>,
     machine: Option<Arc<dyn Machine>>,
     label: Option<LineLabel>,
+    /// Whose output it is: its end ends the log.
+    command: Option<FollowedCommand>,
+}
+
+/// A command whose output is followed.
+struct FollowedCommand {
+    files: CommandFiles,
+    /// Announces its end, among others.
+    events: watch::Receiver<i64>,
 }
 
 impl ConsoleReader {
@@ -65,10 +76,22 @@ impl ConsoleReader {
             opened => opened?,
         };
         let changes = match &machine {
-            Some(_) => Some(watch(path)?),
+            Some(_) => Some(watch_file(path)?),
             None => None,
         };
-        Ok(Self { file, changes, machine, label: None })
+        Ok(Self { file, changes, machine, label: None, command: None })
+    }
+
+    /// Opens the output of a VM's command. `events` announces its end; what its processes write later is not followed.
+    pub(super) fn of_command(
+        files: CommandFiles,
+        machine: Option<Arc<dyn Machine>>,
+        events: watch::Receiver<i64>,
+    ) -> io::Result<Self> {
+        let path = files.log_path();
+        // Without a command there is nothing to follow.
+        let reader = Self::open(&path, machine.filter(|_| path.exists()))?;
+        Ok(Self { command: Some(FollowedCommand { files, events }), ..reader })
     }
 
     /// Puts the name of a program before each line.
@@ -82,6 +105,10 @@ impl ConsoleReader {
     /// As `read(2)`.
     pub async fn next(&mut self, follow: bool) -> io::Result<Option<Bytes>> {
         loop {
+            // Asked before reading: what was written before the end is read in any case.
+            if self.command.as_ref().is_some_and(FollowedCommand::has_ended) {
+                self.machine = None;
+            }
             let chunk = self.read_chunk()?;
             let chunk = match (chunk, &mut self.label) {
                 (Some(chunk), Some(label)) => Some(label.label(&chunk)),
@@ -95,6 +122,7 @@ impl ConsoleReader {
             tokio::select! {
                 biased;
                 more = changes.readable() => drain(&mut more?)?,
+                () = news_of(&mut self.command) => {}
                 _ = machine.ended() => {
                     self.machine = None;
                 }
@@ -104,6 +132,11 @@ impl ConsoleReader {
 
     fn read_chunk(&mut self) -> io::Result<Option<Bytes>> {
         let mut buffer = vec![0; CHUNK_BYTES];
+        if self.command.is_some() {
+            // Earlier output is not kept. At the end there is no more data, which is an error here.
+            let position = self.file.stream_position()?;
+            let _ = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(position));
+        }
         let mut count = self.file.read(&mut buffer)?;
         // A log that has grown too long is emptied under its readers.
         if count == 0 && self.file.metadata()?.len() < self.file.stream_position()? {
@@ -115,7 +148,24 @@ impl ConsoleReader {
     }
 }
 
-fn watch(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
+impl FollowedCommand {
+    fn has_ended(&self) -> bool {
+        self.files.record().is_none_or(|record| record.has_ended())
+    }
+}
+
+/// Waits for something that may be the end of a command; for ever without one.
+async fn news_of(command: &mut Option<FollowedCommand>) {
+    match command {
+        Some(command) => {
+            // The channel lives as long as the daemon.
+            let _ = command.events.changed().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn watch_file(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
     let descriptor = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
     inotify::add_watch(&descriptor, path, inotify::WatchFlags::MODIFY)?;
     banger_sys::event::watch(descriptor)

@@ -11,6 +11,7 @@ use banger_sys::paths::Paths;
 use banger_vmm::{ConnectError, Machine, ProgramLog};
 use tokio::net::UnixStream;
 
+use super::command::CommandFiles;
 use super::console::ConsoleReader;
 use super::machines::Machines;
 use super::rows::Rows;
@@ -146,6 +147,17 @@ impl Doors {
         let row = self.rows.find(vm)?;
         let path = self.paths.vm(row.id.as_str()).join("console.log");
         ConsoleReader::open(&path, self.machines.get(&row.id))
+            .map_err(|source| VmError::Console { name: row.name.clone(), source })
+    }
+
+    /// Opens the output of a VM's command; with its machine, when it runs, for following.
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it.
+    pub fn command_output(&self, vm: &VmRef) -> Result<ConsoleReader, VmError> {
+        let row = self.rows.find(vm)?;
+        let files = CommandFiles::of(&self.paths.vm(row.id.as_str()));
+        ConsoleReader::of_command(files, self.machines.get(&row.id), self.events.changes())
             .map_err(|source| VmError::Console { name: row.name.clone(), source })
     }
 

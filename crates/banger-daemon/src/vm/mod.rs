@@ -7,6 +7,8 @@ mod boot;
 mod boots;
 mod bound;
 mod change;
+mod command;
+mod command_watch;
 mod console;
 mod create;
 mod delete;

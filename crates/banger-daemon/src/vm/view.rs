@@ -64,6 +64,7 @@ pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
         expires_at: presence.expires_at_ms.map(time_text),
         boot_id: row.boot_id.clone(),
         last_error: row.last_error.clone(),
+        command: None,
     }
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use banger_api::VmView;
 use banger_model::VmRef;
 use banger_store::VmRow;
+use banger_sys::paths::Paths;
 use serde::{Serialize, Serializer};
 
 use super::VmError;
+use super::command::CommandFiles;
 use super::lifetimes::Lifetimes;
 use super::machines::{Health, Machines};
 use super::rows::Rows;
@@ -19,6 +21,7 @@ pub struct Views {
     pub(super) rows: Rows,
     pub(super) machines: Arc<Machines>,
     pub(super) lifetimes: Lifetimes,
+    pub(super) paths: Paths,
 }
 
 /// All VMs, written out as a list of [`VmView`]s: each becomes one only when it is its turn.
@@ -61,6 +64,10 @@ impl Views {
             network_trouble: self.machines.network_trouble(&row.id),
             expires_at_ms: self.lifetimes.of(row).expires_at_ms(),
         };
-        view::view(row, presence)
+        let command = CommandFiles::of(&self.paths.vm(row.id.as_str())).record();
+        VmView {
+            command: command.map(|command| command.view(row.state.has_machine())),
+            ..view::view(row, presence)
+        }
     }
 }

@@ -83,8 +83,12 @@ impl Vms {
         let usage = Usage::new(Arc::clone(&lifetimes_changed));
         let lifetimes = Lifetimes::new(usage.clone(), config.auto_stop_stale_after);
         let room = Room::new(paths.vms(), config.disk_floor);
-        let views =
-            Views { rows: rows.clone(), machines: Arc::clone(&machines), lifetimes: lifetimes.clone() };
+        let views = Views {
+            rows: rows.clone(),
+            machines: Arc::clone(&machines),
+            lifetimes: lifetimes.clone(),
+            paths: paths.clone(),
+        };
         let doors = Arc::new(Doors {
             rows: rows.clone(),
             machines: Arc::clone(&machines),

@@ -1,5 +1,6 @@
-//! What looks after running machines: their guests' signs of life, what they say of their end, their disks and their
-//! network. The parts are in `health.rs`, `pause.rs`, `way_out.rs`, `disk.rs` and `network.rs`.
+//! What looks after running machines: their guests' signs of life, what they say of their end, their command, their
+//! disks and their network. The parts are in `health.rs`, `pause.rs`, `way_out.rs`, `command_watch.rs`, `disk.rs` and
+//! `network.rs`.
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ impl Watch {
     pub(super) fn begin(self: &Arc<Self>, id: &VmId, machine: &Arc<dyn Machine>) {
         self.watch_guest(id, machine);
         self.watch_way_out(id, machine);
+        self.watch_command(id, machine);
         self.watch_disk(id, machine);
         self.watch_network(id, machine);
     }

@@ -95,7 +95,7 @@ impl Watch {
 }
 
 /// A guest that changes its mind again and again costs less and less.
-fn pause_after(lines: u32) -> Duration {
+pub(super) fn pause_after(lines: u32) -> Duration {
     let doublings = lines.saturating_sub(HONEST_LINES_MAX);
     if doublings == 0 {
         Duration::ZERO
