@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use banger_api::{ImageView, KernelView, ListQuery, PendingWork, VmView, route};
+use banger_api::{ImageView, KernelView, ListQuery, PendingWork, VmCommandView, VmView, route};
 use banger_client::Client;
 use banger_model::{PauseReason, VmSizes, VmState};
 use banger_sys::paths::Paths;
@@ -13,6 +13,7 @@ use crate::error::CliError;
 use crate::exec::find;
 use crate::form::Form;
 use crate::render::{self, ago, until};
+use crate::shell_words;
 
 /// Characters of an id that a table shows; any unique beginning is understood.
 const SHORT_ID_CHARS: usize = 8;
@@ -91,6 +92,7 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
         ("network", vm.network_trouble.map(|trouble| trouble.as_str().to_owned())),
         ("image", Some(vm.image.to_string())),
         ("kernel", Some(vm.kernel.to_string())),
+        ("command", vm.command.as_ref().map(|command| command_text(command, now))),
         ("vcpus", Some(now_and_next(vm, |sizes| sizes.vcpus, vm.vcpus, NEXT))),
         ("memory", Some(now_and_next(vm, |sizes| sizes.memory, vm.memory_mib, NEXT))),
         ("disk /", Some(now_and_next(vm, |sizes| sizes.overlay_disk, vm.overlay_bytes, NEXT))),
@@ -138,9 +140,40 @@ fn state_text(vm: &VmView) -> String {
         (Some(PendingWork::Create) | None, None) if vm.is_unresponsive => "unresponsive",
         (Some(PendingWork::Create) | None, None) if vm.disk_trouble.is_some() => "running, writes lost",
         (Some(PendingWork::Create) | None, None) if vm.network_trouble.is_some() => "running, no network",
-        (Some(PendingWork::Create) | None, None) => vm.state.as_str(),
+        (Some(PendingWork::Create) | None, None) => match &vm.command {
+            // As docker's `Exited (3)`, but the VM goes on without its command.
+            Some(command) if vm.state == VmState::Running && !command.is_running => {
+                return match command.exit_code.or(command.signal.and_then(status_of_signal)) {
+                    Some(status) => format!("running, command ended ({status})"),
+                    None => "running, command ended".to_owned(),
+                };
+            }
+            Some(_) | None => vm.state.as_str(),
+        },
     };
     word.to_owned()
+}
+
+/// Returns a VM's command, and how it ended.
+fn command_text(command: &VmCommandView, now: Timestamp) -> String {
+    let words = shell_words::quoted(&command.argv);
+    let how = match (command.exit_code, command.signal) {
+        _ if command.is_running => {
+            return format!("{words} (running, started {})", ago(&command.started_at, now));
+        }
+        (Some(status), _) => format!("ended with status {status}"),
+        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    };
+    let when =
+        command.ended_at.as_deref().map(|moment| format!(", {}", ago(moment, now))).unwrap_or_default();
+    let note = command.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+    format!("{words} ({how}{when}{note})")
+}
+
+/// Returns the exit status by which shells report a signal.
+fn status_of_signal(signal: u32) -> Option<u8> {
+    u8::try_from(signal).ok()?.checked_add(128)
 }
 
 /// What it means that a VM is paused.
@@ -220,6 +253,40 @@ mod tests {
                 "deleting"
             ]
         );
+    }
+
+    #[test]
+    fn the_command_of_a_vm_shows_as_long_as_the_vm_is_there() {
+        let now = "2026-01-01T02:00:00Z".parse().unwrap();
+        let command = |more: serde_json::Value| {
+            let mut command = serde_json::json!({
+                "argv": ["sh", "-c", "it's all; exit 3"], "is_running": false, "started_at": "2026-01-01T00:00:00Z"
+            });
+            command.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let command: VmCommandView = serde_json::from_value(command).unwrap();
+            let vm = VmView { state: VmState::Running, command: Some(command), ..vm() };
+            let sheet = vm_sheet(&vm, now);
+            let line = sheet.lines().find(|line| line.starts_with("command")).unwrap().to_owned();
+            format!("{}\n{line}\n", state_text(&vm))
+        };
+        let texts = [
+            command(serde_json::json!({ "is_running": true })),
+            command(serde_json::json!({ "exit_code": 3, "ended_at": "2026-01-01T01:00:00Z" })),
+            command(
+                serde_json::json!({ "signal": 9, "ended_at": "2026-01-01T01:00:00Z", "note": "out of\u{7} memory" }),
+            ),
+            command(serde_json::json!({ "note": "the VM was stopped" })),
+        ];
+        insta::assert_snapshot!(texts.concat(), @r"
+        running
+        command     sh -c 'it'\''s all; exit 3' (running, started 2 hours ago)
+        running, command ended (3)
+        command     sh -c 'it'\''s all; exit 3' (ended with status 3, 1 hour ago)
+        running, command ended (137)
+        command     sh -c 'it'\''s all; exit 3' (ended by signal 9, 1 hour ago: out of\x07 memory)
+        running, command ended
+        command     sh -c 'it'\''s all; exit 3' (ended: the VM was stopped)
+        ");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `vm logs`: the console of a guest. It is the guest's text, so it is made fit for a terminal unless `--raw` asks for
+//! `vm logs`: the output of the VM's command, or the console of its guest. It is the guest's text, so it is made fit for a terminal unless `--raw` asks for
 //! every byte: line breaks and tabs stay, colours are left out, and what else would command the terminal is shown.
 
 use banger_api::{LogsQuery, route};
@@ -17,10 +17,10 @@ use crate::stdio::{Output, Piece};
 /// What to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogOf {
-    /// What the guest writes to its console.
-    Console,
-    /// As `Console`, and what comes.
-    ConsoleOn,
+    /// What the VM's command has written; the console of a VM without one.
+    Command { follow: bool },
+    /// What the guest has written to its console.
+    Console { follow: bool },
     /// What the VMM and the processes beside it say.
     Vmm,
 }
@@ -43,9 +43,9 @@ pub(crate) async fn logs(paths: &Paths, typed: &str, which: LogOf, is_raw: bool)
     let client = ensure(paths).await?;
     let vm = find(&client, typed).await?;
     let query = match which {
-        LogOf::Console => LogsQuery::default(),
-        LogOf::ConsoleOn => LogsQuery { follow: true, vmm: false },
-        LogOf::Vmm => LogsQuery { follow: false, vmm: true },
+        LogOf::Command { follow } => LogsQuery { follow, vmm: false, command: vm.command.is_some() },
+        LogOf::Console { follow } => LogsQuery { follow, vmm: false, command: false },
+        LogOf::Vmm => LogsQuery { follow: false, vmm: true, command: false },
     };
     let mut body = client.stream(route::SHOW_VM_LOGS.of(&vm.id).asking(&query)).await?;
     let output = Output::open().map_err(CliError::output)?;
@@ -55,7 +55,7 @@ pub(crate) async fn logs(paths: &Paths, typed: &str, which: LogOf, is_raw: bool)
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,
-            never = &mut absence, if which == LogOf::ConsoleOn => match never {},
+            never = &mut absence, if query.follow => match never {},
         };
         let Some(frame) = frame else { break };
         let frame = match frame {

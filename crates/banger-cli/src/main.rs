@@ -208,11 +208,11 @@ async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result
         VmCommand::Touch { vms } => {
             lifecycle::act(paths, &Action::Touch, Missing::Fails, &vms, board).await?;
         }
-        VmCommand::Logs { vm, follow, raw, vmm } => {
-            let which = match (vmm, follow) {
+        VmCommand::Logs { vm, follow, raw, console, vmm } => {
+            let which = match (vmm, console) {
                 (true, _) => logs::LogOf::Vmm,
-                (false, true) => logs::LogOf::ConsoleOn,
-                (false, false) => logs::LogOf::Console,
+                (false, true) => logs::LogOf::Console { follow },
+                (false, false) => logs::LogOf::Command { follow },
             };
             logs::logs(paths, &vm.vm, which, raw).await?;
         }

@@ -137,24 +137,30 @@ pub(crate) enum VmCommand {
         #[arg(long, hide = true, conflicts_with = "watch")]
         no_stream: bool,
     },
-    /// Print the console log of a VM, with the messages of its kernel and its init
+    /// Print the output of a VM's command, or its console log
+    ///
+    /// The command is the one that `vm run -d` started; the end of its output is kept, also after the VM was stopped. For a VM
+    /// without such a command, and with `--console`, prints the console log, with the messages of the kernel and the init.
     ///
     /// Colours are removed, and other control characters are printed as escapes, as in `\x1b[2J`.
     #[command(
         visible_alias = "log",
-        after_help = "Examples:\n  banger vm logs -f dev\n  banger vm logs --raw dev >console.log\n  banger vm logs --vmm dev"
+        after_help = "Examples:\n  banger vm logs -f dev\n  banger vm logs --console --raw dev >console.log\n  banger vm logs --vmm dev"
     )]
     Logs {
         #[command(flatten)]
         vm: OneVm,
-        /// Follow the log
+        /// Follow the log, until the command or the VM ends
         #[arg(short, long)]
         follow: bool,
         /// Print every byte as the guest wrote it, control characters included
         #[arg(long)]
         raw: bool,
+        /// Print the console log, also if the VM has a command
+        #[arg(long)]
+        console: bool,
         /// Print the log of the VMM and its network process instead; each line names its program
-        #[arg(long, conflicts_with = "follow")]
+        #[arg(long, conflicts_with_all = ["follow", "console"])]
         vmm: bool,
     },
 }

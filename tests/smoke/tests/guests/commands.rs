@@ -1,7 +1,10 @@
 //! Single commands in a guest: input and output pass unchanged, and nothing is left behind.
 
+use std::io::{BufRead as _, BufReader};
+
 use banger_smoke::Home;
 use banger_smoke::harness::Scenario;
+use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::pure(
@@ -21,6 +24,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         3,
         "`vm run -d` prints a name and leaves a machine that accepts commands",
         detach_run,
+    ),
+    Scenario::pure(
+        "vm_command",
+        4,
+        "how the command of `vm run -d` ended and what it wrote is known later, also after a killed daemon and a stop",
+        vm_command,
     ),
     Scenario::pure(
         "vm_exec",
@@ -54,6 +63,39 @@ fn exit_code() {
     assert_eq!(run(&["sh", "-c", "kill -9 $$"]).status, 137);
     assert_eq!(run(&["no-such-program"]).status, 127);
     home.assert_nothing_left();
+}
+
+fn vm_command() {
+    let home = Home::ready();
+    let script = "mkfifo /root/go; echo begun >&2; cat /root/go; echo last; exit 3";
+    let run = ["vm", "run", "-q", "-d", "--memory", "512M", "--name", "dev", "--", "sh", "-c", script];
+    let _ = home.text(&run);
+    let mut follower = home.banger(&["vm", "logs", "-f", "dev"]).start();
+    let mut line = String::new();
+    BufReader::new(follower.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+    assert_eq!(home.show("dev")["command"]["is_running"], true);
+    let daemon = Pid::from_raw(home.daemon_pid().unwrap()).unwrap();
+    kill_process(daemon, Signal::KILL).unwrap();
+    let _ = follower.wait().unwrap();
+
+    let _ = home.text(&["vm", "exec", "dev", "--", "sh", "-c", "echo went on >/root/go"]);
+    // Following ends with the command.
+    let output = "begun\nwent on\nlast\n";
+    assert_eq!(home.text(&["vm", "logs", "-f", "dev"]), output);
+    let ended = home.show("dev")["command"].clone();
+    assert_eq!((&ended["is_running"], &ended["exit_code"]), (&false.into(), &3.into()), "{ended}");
+    let events = home.text(&["events", "--after", "0", "--no-follow"]);
+    let is_end = |line: &&str| line.contains("vm_command_ended");
+    let [end] = events.lines().filter(is_end).collect::<Vec<_>>()[..] else { panic!("{events}") };
+    assert!(end.contains("command ended with status 3"), "{end}");
+
+    for action in ["stop", "start"] {
+        let _ = home.text(&["vm", action, "-q", "dev"]);
+        assert_eq!(home.text(&["vm", "logs", "dev"]), output, "after the {action}");
+        assert_eq!(home.show("dev")["command"], ended, "after the {action}");
+    }
+    assert_ne!(home.text(&["vm", "logs", "--console", "dev"]), output);
 }
 
 fn detach_run() {
