@@ -58,10 +58,18 @@ pub enum KernelOperationError {
     Cancelled(Cancelled),
 }
 
+/// Maximum number of images that a sentence names.
+const NAMED_MAX: usize = 5;
+
 /// Returns images as a sentence has them.
 fn list(images: &[ImageName]) -> String {
-    let quoted: Vec<_> = images.iter().map(|image| format!("`{image}`")).collect();
-    format!("{} {}", if images.len() == 1 { "image" } else { "images" }, quoted.join(", "))
+    let quoted: Vec<_> = images.iter().take(NAMED_MAX).map(|image| format!("`{image}`")).collect();
+    let names = quoted.join(", ");
+    match images.len().saturating_sub(NAMED_MAX) {
+        0 if images.len() == 1 => format!("image {names}"),
+        0 => format!("images {names}"),
+        more => format!("images {names} and {more} more"),
+    }
 }
 
 impl From<Cancelled> for KernelOperationError {
@@ -264,5 +272,20 @@ fn view(kernel: &Kernel, description: String) -> KernelView {
         size_bytes: Some(manifest.files.values().map(|file| file.size).sum()),
         created_at: Some(manifest.created_at.clone()),
         description,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_many_images_need_names_a_few_of_them() {
+        let images: Vec<ImageName> = (1..=1000).map(|number| format!("i{number}").parse().unwrap()).collect();
+        let told = |number| list(&images[..number]);
+        assert_eq!(told(1), "image `i1`");
+        assert_eq!(told(2), "images `i1`, `i2`");
+        assert_eq!(told(5), "images `i1`, `i2`, `i3`, `i4`, `i5`");
+        assert_eq!(told(1000), "images `i1`, `i2`, `i3`, `i4`, `i5` and 995 more");
     }
 }
