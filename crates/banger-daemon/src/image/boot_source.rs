@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_image::{
-    AuthorizedKey, Hold, ImageService, Kernel, Progress, PullError, PullRules, StoreError, make_overlay_disk,
-    make_work_disk,
+    AuthorizedKey, Hold, ImageService, Kernel, OciPull, Progress, PullError, PullRules, StoreError,
+    make_overlay_disk, make_work_disk, registry_reference,
 };
 use banger_model::{ArtifactKind, ImageName, KernelName, PullPolicy, VmSpec};
 use banger_store::Store;
@@ -89,6 +89,16 @@ impl ImageBootSource {
         self.is_in_catalog(name) || (when != PullPolicy::Always && is_local())
     }
 
+    /// Returns the pull of a local image that is to be pulled again: from its own registry, which need not be docker.io.
+    fn own_source(&self, source: &OciPull, when: PullPolicy) -> Option<OciPull> {
+        match when {
+            PullPolicy::Always => {
+                from_origin(source, &self.images.images().get(&source.name).ok()??.manifest.origin)
+            }
+            PullPolicy::Missing | PullPolicy::Never => None,
+        }
+    }
+
     /// Tells whether the catalog has an image of this name.
     pub(crate) fn is_in_catalog(&self, name: &ImageName) -> bool {
         self.images.available_images().iter().any(|entry| entry.name == *name)
@@ -131,12 +141,15 @@ impl BootSource for ImageBootSource {
                     self.images.hold_image_when(&source.name, *when, &progress).await
                 }
                 WantedImage::Bare(source, when) => {
-                    let held = self.images.hold_oci(source, *when, &progress).await;
+                    let own = self.own_source(source, *when);
+                    let held = self.images.hold_oci(own.as_ref().unwrap_or(source), *when, &progress).await;
                     Ok(held.map_err(|error| match image.refusal(error) {
-                        BootSourceError::Pull(error) => BootSourceError::PullBare(PullBareError {
-                            name: source.name.clone(),
-                            source: error,
-                        }),
+                        BootSourceError::Pull(error) if own.is_none() => {
+                            BootSourceError::PullBare(PullBareError {
+                                name: source.name.clone(),
+                                source: error,
+                            })
+                        }
                         other => other,
                     })?)
                 }
@@ -181,6 +194,12 @@ impl BootSource for ImageBootSource {
     }
 }
 
+/// Returns the pull from where an image with this origin came from; `None` if that was not a registry.
+fn from_origin(pull: &OciPull, origin: &str) -> Option<OciPull> {
+    let source = registry_reference(origin)?.parse().ok()?;
+    Some(OciPull { source, ..pull.clone() })
+}
+
 fn find_agent(directory: &Path) -> PathBuf {
     if let Some(path) = std::env::var_os("BANGER_AGENT") {
         return path.into();
@@ -193,6 +212,19 @@ fn find_agent(directory: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_is_pulled_again_from_the_registry_that_it_came_from() {
+        let name = || "app".parse().unwrap();
+        let pull =
+            OciPull::of("docker.io/library/app".parse().unwrap(), name(), "debian-12".parse().unwrap());
+        let digest = "sha256:0123456789012345678901234567890123456789012345678901234567890123";
+        let again = |origin: &str| from_origin(&pull, origin).map(|pull| pull.source.to_string());
+        let own = "registry.example:5000/team/app:v1";
+        assert_eq!(again(&format!("{own} ({digest})")).as_deref(), Some(own));
+        assert_eq!(again(&format!("docker-archive:/tmp/app.tar ({digest})")), None);
+        assert_eq!(again("packages of Debian"), None);
+    }
 
     #[test]
     fn the_agent_stands_beside_the_program_or_in_its_library_directory() {
