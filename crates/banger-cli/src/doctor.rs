@@ -2,7 +2,7 @@
 
 use banger_api::{CheckOutcome, CheckView, DoctorReport, route};
 use banger_client::{ClientError, EnsureError};
-use banger_model::Hint;
+use banger_model::{Hint, count};
 use banger_sys::paths::Paths;
 
 use crate::ensure::{self, ensure};
@@ -64,12 +64,41 @@ fn draw(report: &DoctorReport, colour: Colour) -> Painted {
             text = text.push("      fix: ").push(&fix).end_line();
         }
     }
-    text
+    text.push(&summary(report)).end_line()
+}
+
+/// Returns one line that tells whether something is to be done.
+fn summary(report: &DoctorReport) -> String {
+    let number = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).count();
+    match (number(CheckOutcome::Fail), number(CheckOutcome::Warn)) {
+        (0, 0) => "no problems".to_owned(),
+        (0, warnings) => format!("no problems, {}", count("warning", warnings)),
+        (problems, 0) => count("problem", problems),
+        (problems, warnings) => format!("{}, {}", count("problem", problems), count("warning", warnings)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_line_says_whether_something_is_to_be_done() {
+        use CheckOutcome::{Fail, Pass, Warn};
+        let told = |outcomes: &[CheckOutcome]| {
+            let check = |outcome: &CheckOutcome| CheckView {
+                name: "x".into(),
+                outcome: *outcome,
+                detail: String::new(),
+                fix: None,
+            };
+            summary(&DoctorReport { checks: outcomes.iter().map(check).collect() })
+        };
+        assert_eq!(told(&[Pass]), "no problems");
+        assert_eq!(told(&[Pass, Warn]), "no problems, 1 warning");
+        assert_eq!(told(&[Fail, Fail]), "2 problems");
+        assert_eq!(told(&[Fail, Warn, Fail, Warn, Fail]), "3 problems, 2 warnings");
+    }
 
     #[test]
     fn findings_come_with_their_fix() {
@@ -99,6 +128,7 @@ mod tests {
               no hardware virtualisation: guests are slow
         PASS  space
               20.0 GiB free
+        1 problem, 1 warning
         ");
         assert!(draw(&report, Colour::On).as_str().starts_with("\u{1b}[31mFAIL\u{1b}[0m  qemu\n"));
     }

@@ -185,6 +185,7 @@ async fn the_doctor_passes_with_warnings() {
     WARN  kvm
           none
           fix: see the firmware
+    no problems, 1 warning
     ");
 }
 

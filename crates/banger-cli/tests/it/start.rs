@@ -83,7 +83,7 @@ async fn a_daemon_that_refuses_to_start_is_told_in_its_words() {
     assert_eq!(doctor.status, Some(1));
     assert_eq!(
         doctor.stdout,
-        "FAIL  daemon\n      the daemon cannot start: the database is of a newer version\n"
+        "FAIL  daemon\n      the daemon cannot start: the database is of a newer version\n1 problem\n"
     );
 }
 
