@@ -21,7 +21,7 @@ pub(crate) struct RunArgs {
     /// Delete the VM when the command or banger exits
     #[arg(long)]
     pub(crate) rm: bool,
-    /// Run the command once in the background, discard its output, and print the name of the VM
+    /// Run the command once in the background and print the name of the VM; `vm logs` prints its output
     #[arg(short, long)]
     pub(crate) detach: bool,
     #[command(flatten)]

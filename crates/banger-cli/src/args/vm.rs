@@ -111,7 +111,10 @@ pub(crate) enum VmCommand {
     /// Connect to a running VM with ssh
     ///
     /// If its image has no ssh server, banger's agent runs the shell or the command.
-    #[command(after_help = "Examples:\n  banger vm ssh dev\n  banger vm ssh dev -- -L 8080:localhost:80")]
+    #[command(
+        after_help = "Examples:\n  banger vm ssh dev\n  banger vm ssh dev -- -L 8080:localhost:80\n\nOther clients reach the ssh \
+                      server by the ProxyCommand `banger proxy %h %p`, with `dev.vm` as the host."
+    )]
     Ssh {
         #[command(flatten)]
         vm: OneVm,
