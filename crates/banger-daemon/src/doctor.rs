@@ -11,7 +11,7 @@ use banger_api::{CheckOutcome, CheckView, DoctorReport};
 use banger_image::HOST_TOOLS;
 use banger_model::{ArtifactKind, Hint, count};
 use banger_store::Store;
-use banger_sys::host::find_program;
+use banger_sys::host::{Virtualization, find_program};
 use banger_sys::paths::Paths;
 use banger_sys::tuning::HostTuning;
 use banger_vmm::firecracker::JailFacts;
@@ -45,7 +45,7 @@ impl Doctor {
         let facts = HostFacts::look(&self.config.firecracker_place(&self.paths));
         let wanted = self.config.vmm;
         let mut checks = vec![architecture(std::env::consts::ARCH)];
-        checks.push(vmm(&choose(wanted, &facts)));
+        checks.push(vmm(&choose(wanted, &facts), facts.virtualization == Virtualization::Usable));
         checks.extend(tuning::rows(&tuning::Facts {
             host: &facts,
             tuning: &HostTuning::look(),
@@ -130,8 +130,14 @@ fn architecture(arch: &str) -> CheckView {
     }
 }
 
-fn vmm(choice: &Result<Choice, ChoiceError>) -> CheckView {
+/// If KVM is not usable, its own row tells why.
+fn vmm(choice: &Result<Choice, ChoiceError>, is_kvm_usable: bool) -> CheckView {
     match choice {
+        Ok(choice)
+            if choice.accelerator == Accelerator::Tcg && !is_kvm_usable && choice.warnings.is_empty() =>
+        {
+            check("vmm", CheckOutcome::Pass, "QEMU without KVM; guests are slower (see `kvm`)")
+        }
         Ok(choice) => {
             let slower = match choice.accelerator {
                 Accelerator::Tcg => " (slower guests)",
@@ -213,7 +219,7 @@ mod tests {
         assert_eq!(missing.fix, Some(Hint::install("kmod")));
         assert_eq!(network().outcome, CheckOutcome::Pass);
         let no_qemu = Err(ChoiceError::Missing { program: "qemu-system-x86_64", package: "qemu-system-x86" });
-        assert_eq!(vmm(&no_qemu).fix, Some(Hint::install("qemu-system-x86")));
+        assert_eq!(vmm(&no_qemu, true).fix, Some(Hint::install("qemu-system-x86")));
     }
 
     #[test]
@@ -226,7 +232,7 @@ mod tests {
             warnings: warnings.iter().map(|warning| (*warning).to_owned()).collect(),
         };
         let told = |choice| {
-            let row = vmm(&Ok(choice));
+            let row = vmm(&Ok(choice), true);
             (row.outcome, row.detail)
         };
         let reason = "QEMU; Firecracker is not used: old".to_owned();
@@ -239,6 +245,21 @@ mod tests {
             told(choice(Accelerator::Tcg, &["slow"])),
             (CheckOutcome::Warn, format!("{reason} (slower guests)\nslow"))
         );
+    }
+
+    #[test]
+    fn a_host_without_kvm_is_warned_of_once() {
+        let choice = || {
+            Ok(Choice {
+                vmm: banger_vmm::VmmKind::Qemu,
+                program: "qemu".into(),
+                accelerator: Accelerator::Tcg,
+                reason: "QEMU without KVM: the processor has neither vmx nor svm".to_owned(),
+                warnings: Vec::new(),
+            })
+        };
+        assert_eq!(vmm(&choice(), false).outcome, CheckOutcome::Pass, "the row of KVM warns");
+        assert_eq!(vmm(&choice(), true).outcome, CheckOutcome::Warn, "the configuration has chosen it");
     }
 
     #[test]
