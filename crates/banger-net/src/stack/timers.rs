@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::source::Source;
 
+/// How late something may be looked at.
+const SLACK: Duration = Duration::from_millis(8);
+
 #[derive(Default)]
 pub(super) struct Timers(BinaryHeap<Reverse<(Instant, Source)>>);
 
@@ -23,9 +26,10 @@ impl Timers {
         self.0.pop().map(|Reverse((_, source))| source)
     }
 
-    /// Returns how long nothing is due.
+    /// Returns how long to wait for what is due next, and for what is due soon after: connections that have ended leave entries
+    /// behind, and each would be a wake-up of its own.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        self.0.peek().map(|Reverse((at, _))| at.saturating_duration_since(now))
+        self.0.peek().map(|Reverse((at, _))| at.saturating_duration_since(now) + SLACK)
     }
 }
 

@@ -25,9 +25,9 @@ pub(crate) const SUBNET_V6: Ipv6Net = Ipv6Net::new_assert(PREFIX_V6, 64);
 /// Hardware address of the gateway, and of everybody behind it.
 pub(crate) const GATEWAY_MAC: [u8; 6] = [0x52, 0x55, 0x0a, 0x00, 0x02, 0x02];
 
-/// Largest packet of the guest's network. Connections end in the network's process, so this is no matter of the path behind it.
-/// A socket carries it with its frame in one piece (32 KiB and a page less the kernel's own notes).
-pub(crate) const MTU: u32 = 32_768;
+/// Largest packet of the guest's network: the largest that a tap takes. Connections end in the network's process, so this is no
+/// matter of the path behind it.
+pub(crate) const MTU: u32 = 65_520;
 
 /// Tells whether the guest may send from this address.
 pub(crate) fn is_guests(address: IpAddr) -> bool {

@@ -104,7 +104,7 @@ impl Lab {
             let guests = std::mem::replace(&mut tap, networks);
             std::thread::spawn(move || carry(&guests, &ours));
         }
-        guest.ip("link set eth0 mtu 32768");
+        guest.ip("link set eth0 mtu 65520");
         guest.ip("address add 10.0.2.15/24 dev eth0");
         guest.ip("link set eth0 up");
         guest.ip("route add default via 10.0.2.2 dev eth0");

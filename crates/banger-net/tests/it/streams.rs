@@ -182,7 +182,7 @@ fn exchange(guest: &TcpStream, world: &TcpStream, length: usize) {
 fn much() {
     let lab = Lab::new();
     let (guest, world) = pair(&lab, 8080);
-    exchange(&guest, &world, 256 * MEGABYTE);
+    exchange(&guest, &world, 64 * MEGABYTE);
 }
 
 fn lossy() {
