@@ -83,8 +83,8 @@ impl VmmSource for HostVmms {
         orphans.len()
     }
 
-    fn machines_of(&self, directory: &Path) -> io::Result<Vec<ProcessIdentity>> {
-        find_machines_of(directory)
+    fn machines_of(&self, directories: &[PathBuf]) -> io::Result<Vec<(ProcessIdentity, PathBuf)>> {
+        find_machines_of(directories)
     }
 }
 

@@ -40,10 +40,10 @@ pub trait VmmSource: Send + Sync {
     /// how many there were.
     fn end_orphans(&self, vms: &Path, known: &[ProcessIdentity], kept: &[PathBuf]) -> usize;
 
-    /// Returns the VMM processes that run from a VM's state directory, known or not. Blocks while it looks through all
-    /// processes.
+    /// Returns the VMM processes that run from these state directories of VMs, known or not, each with its directory. Blocks
+    /// while it looks through all processes.
     ///
     /// # Errors
     /// When `/proc` cannot be read.
-    fn machines_of(&self, directory: &Path) -> io::Result<Vec<ProcessIdentity>>;
+    fn machines_of(&self, directories: &[PathBuf]) -> io::Result<Vec<(ProcessIdentity, PathBuf)>>;
 }

@@ -5,6 +5,7 @@
 //! directory may be written in another way than today, through a link that is gone by now: the files that the process has
 //! open tell its real path. A companion needs no search: it ends when its socket to the VMM closes.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -43,15 +44,19 @@ pub fn find_orphans(
     Ok(orphans)
 }
 
-/// Returns the VMM processes of the machine that has this state directory.
+/// Returns the VMM processes of the machines that have these state directories, each with its directory.
 ///
 /// # Errors
 /// When `/proc` cannot be read.
-pub fn find_machines_of(directory: &Path) -> std::io::Result<Vec<ProcessIdentity>> {
-    let Some(state_root) = directory.parent() else { return Ok(Vec::new()) };
-    let mut found = find_orphans(state_root, &[])?;
-    found.retain(|(_, of)| of == directory);
-    Ok(found.into_iter().map(|(process, _)| process).collect())
+pub fn find_machines_of(directories: &[PathBuf]) -> std::io::Result<Vec<(ProcessIdentity, PathBuf)>> {
+    let state_roots: BTreeSet<&Path> =
+        directories.iter().filter_map(|directory| directory.parent()).collect();
+    let mut found = Vec::new();
+    for state_root in state_roots {
+        found.extend(find_orphans(state_root, &[])?);
+    }
+    found.retain(|(_, of)| directories.contains(of));
+    Ok(found)
 }
 
 /// Ends a process that [`find_orphans`] found.

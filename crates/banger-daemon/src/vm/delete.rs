@@ -1,6 +1,5 @@
 //! Delete a VM: its machine, its disks, and its row last.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,10 +92,8 @@ impl Lifecycle {
 
     /// Ends whatever still runs from a VM's directory, even if no machine of the VM is known: no process outlives its disks.
     async fn end_strays(&self, row: &VmRow) -> Result<(), VmError> {
-        let (vmms, directory) = (Arc::clone(&self.vmms), self.paths.vm(row.id.as_str()));
-        let place = directory.clone();
-        let found = tokio::task::spawn_blocking(move || vmms.machines_of(&place)).await;
-        let found = found.map_err(io::Error::other).flatten();
+        let directory = self.paths.vm(row.id.as_str());
+        let found = self.strays.machines_of(&directory).await;
         let found =
             found.map_err(|source| VmError::Directory { action: "remove", path: directory, source })?;
         for process in found {

@@ -22,6 +22,7 @@ use super::reboots::RebootCounts;
 use super::removal::remove_sockets;
 use super::room::Room;
 use super::rows::Rows;
+use super::strays::Strays;
 use super::usage::Usage;
 use super::views::Views;
 use super::watch::Watch;
@@ -56,6 +57,7 @@ pub struct Lifecycle {
     pub(super) host: HostSize,
     pub(super) source: Arc<dyn BootSource>,
     pub(super) vmms: Arc<dyn VmmSource>,
+    pub(super) strays: Strays,
     pub(super) user_key: UserKey,
     pub(super) operations: Operations,
     pub(super) events: Events,

@@ -41,6 +41,7 @@ mod rows;
 mod start;
 mod stillness;
 mod stop;
+mod strays;
 mod undo;
 mod usage;
 mod view;

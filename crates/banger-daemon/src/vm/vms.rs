@@ -20,6 +20,7 @@ use super::reboots::RebootCounts;
 use super::reconcile::{Reconcile, ReconcileReport};
 use super::room::Room;
 use super::rows::Rows;
+use super::strays::Strays;
 use super::usage::Usage;
 use super::views::Views;
 use super::watch::Watch;
@@ -125,6 +126,7 @@ impl Vms {
             host,
             source,
             vmms: Arc::clone(&vmms),
+            strays: Strays::new(Arc::clone(&vmms)),
             user_key,
             operations: operations.clone(),
             events,

@@ -104,8 +104,11 @@ impl VmmSource for FakeVmms {
         orphans.map(kill).count()
     }
 
-    fn machines_of(&self, directory: &Path) -> io::Result<Vec<ProcessIdentity>> {
-        Ok(processes_of(directory))
+    fn machines_of(&self, directories: &[PathBuf]) -> io::Result<Vec<(ProcessIdentity, PathBuf)>> {
+        let of = |directory: &PathBuf| {
+            processes_of(directory).into_iter().map(|of| (of, directory.clone())).collect()
+        };
+        Ok(directories.iter().flat_map::<Vec<_>, _>(of).collect())
     }
 }
 
