@@ -2,8 +2,9 @@
 
 use banger_model::whole_number::{natural, optional_natural};
 use banger_model::{
-    DiskBytes, DiskTrouble, IdempotencyKey, ImageName, KernelName, KillSignal, MemoryMib, NetworkTrouble,
-    PauseReason, PullPolicy, Ttl, TtlChange, VcpuCount, VmId, VmName, VmSizes, VmState, WaitFor, WantedVmm,
+    DiskBytes, DiskTrouble, IdempotencyKey, ImageName, KernelName, KillSignal, LostSocket, MemoryMib,
+    NetworkTrouble, PauseReason, PullPolicy, Ttl, TtlChange, VcpuCount, VmId, VmName, VmSizes, VmState,
+    WaitFor, WantedVmm,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -212,6 +213,9 @@ pub struct VmView {
     /// Why it has no network now, although it was started with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_trouble: Option<NetworkTrouble>,
+    /// A socket of its machine that somebody has removed: why its guest does not answer, or what the daemon cannot do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_socket: Option<LostSocket>,
     /// Its sizes were changed since its machine started; they hold from the next start on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_restart: bool,

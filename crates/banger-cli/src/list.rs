@@ -90,6 +90,7 @@ fn vm_sheet(vm: &VmView, now: Timestamp) -> String {
         ("paused", vm.paused.map(|reason| paused_text(reason).to_owned())),
         ("disks", vm.disk_trouble.map(|trouble| trouble.as_str().to_owned())),
         ("network", vm.network_trouble.map(|trouble| trouble.as_str().to_owned())),
+        ("socket", vm.lost_socket.map(|lost| lost.as_str().to_owned())),
         ("image", Some(vm.image.to_string())),
         ("kernel", Some(vm.kernel.to_string())),
         ("command", vm.command.as_ref().map(|command| command_text(command, now))),
@@ -190,7 +191,7 @@ fn paused_text(reason: PauseReason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use banger_model::{DiskTrouble, NetworkTrouble};
+    use banger_model::{DiskTrouble, LostSocket, NetworkTrouble};
 
     use super::*;
 
@@ -287,6 +288,19 @@ mod tests {
         running, command ended
         command     sh -c 'it'\''s all; exit 3' (ended: the VM was stopped)
         ");
+    }
+
+    #[test]
+    fn a_removed_socket_says_what_to_do() {
+        let vm = VmView {
+            state: VmState::Running,
+            is_unresponsive: true,
+            lost_socket: Some(LostSocket::VmmChannel),
+            ..vm()
+        };
+        let sheet = vm_sheet(&vm, "2026-01-01T02:00:00Z".parse().unwrap());
+        let told = "socket      the socket of the guest channel was removed; the guest cannot be reached until the VM is restarted\n";
+        assert!(sheet.contains(told), "{sheet}");
     }
 
     #[test]

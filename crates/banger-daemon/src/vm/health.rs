@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use banger_agent_proto::STREAM_PORT;
 use banger_agent_proto::heartbeat::{ANSWER_BYTES_MAX, Heartbeat, REQUEST};
-use banger_model::{EndCause, EventKind, KernelWord, SilentFacts, VmId};
+use banger_model::{EndCause, EventKind, KernelWord, LostSocket, SilentFacts, VmId};
 use banger_sys::process::ProcessIdentity;
 use banger_sys::shortage;
 use banger_vmm::{LastWords, Machine};
@@ -55,6 +55,7 @@ impl Watch {
                 warn!(vm = %id, "the daemon has run out of something and could not ask a guest");
                 continue;
             }
+            self.machines.set_lost_socket(id, machine, machine.lost_socket());
             // Without one, another machine has taken its place.
             let Some(before) = self.machines.set_health(id, machine, health, asked_ms) else { return };
             self.tell_change(id, before, health);
@@ -87,7 +88,8 @@ impl Watch {
         match (before, now) {
             (_, Health::Silent) if before != now => {
                 warn!(vm = %id, "the guest does not answer");
-                self.tell_health(id, EventKind::VmUnresponsive, None);
+                let lost = self.machines.lost_socket(id).filter(|lost| *lost != LostSocket::Control);
+                self.tell_health(id, EventKind::VmUnresponsive, lost.map(|lost| lost.to_string()));
             }
             (_, Health::Paused(reason)) if before != now => {
                 warn!(vm = %id, %reason, "the guest stands still");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger_model::{Announced, DiskTrouble, EndCause, NetworkTrouble, PauseReason, VmId, WayOut};
+use banger_model::{Announced, DiskTrouble, EndCause, LostSocket, NetworkTrouble, PauseReason, VmId, WayOut};
 use banger_sys::memory_kill::KillCount;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::{Machine, MachineEnd};
@@ -14,6 +14,8 @@ use super::ending::Ending;
 struct Entry {
     machine: Arc<dyn Machine>,
     health: Health,
+    /// Its socket that somebody has removed, when last looked at.
+    lost_socket: Option<LostSocket>,
     /// Since when it does not answer.
     away_since_ms: Option<i64>,
     /// Kills for want of memory before it began.
@@ -52,6 +54,7 @@ impl Machines {
             kills: KillCount::of(machine.handle().process.pid),
             machine,
             health: Health::Answers,
+            lost_socket: None,
             away_since_ms: None,
             ended_because: None,
             announced,
@@ -130,6 +133,16 @@ impl Machines {
             };
             std::mem::replace(&mut entry.health, health)
         })
+    }
+
+    /// Notes a machine's socket that somebody has removed.
+    pub(super) fn set_lost_socket(&self, id: &VmId, machine: &Arc<dyn Machine>, lost: Option<LostSocket>) {
+        self.current(id, machine, |entry| entry.lost_socket = lost);
+    }
+
+    /// Returns the socket of a VM's machine that somebody has removed.
+    pub(super) fn lost_socket(&self, id: &VmId) -> Option<LostSocket> {
+        self.lock().get(id).and_then(|entry| entry.lost_socket)
     }
 
     /// Returns how a VM's guest is, while it has a machine.

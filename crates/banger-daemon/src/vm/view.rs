@@ -1,7 +1,7 @@
 //! A VM as clients see it.
 
 use banger_api::{PendingWork, VmView};
-use banger_model::{DiskTrouble, NetworkTrouble, PauseReason, VmSizes, VmState, WayOut};
+use banger_model::{DiskTrouble, LostSocket, NetworkTrouble, PauseReason, VmSizes, VmState, WayOut};
 use banger_store::{Pending, VmRow};
 use jiff::Timestamp;
 
@@ -14,6 +14,8 @@ pub(super) struct Presence {
     pub(super) is_silent: bool,
     /// What its guest does at the end of a shutdown that has begun.
     pub(super) way_out: Option<WayOut>,
+    /// Its socket that somebody has removed.
+    pub(super) lost_socket: Option<LostSocket>,
     /// Since when its guest does not answer.
     pub(super) away_since_ms: Option<i64>,
     /// Why its guest stands still.
@@ -56,6 +58,7 @@ pub(super) fn view(row: &VmRow, presence: Presence) -> VmView {
         paused: presence.paused.filter(|_| row.state == VmState::Running),
         disk_trouble: presence.disk_trouble.filter(|_| row.state == VmState::Running),
         network_trouble: presence.network_trouble.filter(|_| row.state == VmState::Running),
+        lost_socket: presence.lost_socket.filter(|_| row.state == VmState::Running),
         needs_restart: match row.machine {
             Some(_) => other_sizes(row).is_some(),
             // An older version started it, and did not note with what.

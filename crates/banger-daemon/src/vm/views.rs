@@ -58,6 +58,7 @@ impl Views {
             pid: self.machines.get(&row.id).map(|machine| machine.handle().process.pid),
             is_silent: self.machines.health(&row.id) == Some(Health::Silent),
             way_out: self.machines.on_way_out(&row.id).map(|(_machine, way)| way),
+            lost_socket: self.machines.lost_socket(&row.id),
             away_since_ms: self.machines.away_since_ms(&row.id),
             paused: self.machines.paused(&row.id),
             disk_trouble: self.machines.disk_trouble(&row.id),

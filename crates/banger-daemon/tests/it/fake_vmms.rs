@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use banger_daemon::vmm_source::{ChosenVmm, NoVmm, VmmSource};
-use banger_model::{DiskTrouble, GuestNetwork, NetworkTrouble, WantedVmm};
+use banger_model::{DiskTrouble, GuestNetwork, LostSocket, NetworkTrouble, WantedVmm};
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::fake::{FakeNetwork, FakeVmm};
 use banger_vmm::selection::ChoiceError;
@@ -202,6 +202,10 @@ impl Machine for TestMachine {
 
     fn network(&self) -> watch::Receiver<Option<NetworkTrouble>> {
         self.inner.network()
+    }
+
+    fn lost_socket(&self) -> Option<LostSocket> {
+        self.inner.lost_socket()
     }
 
     fn disk(&self) -> watch::Receiver<Option<DiskTrouble>> {

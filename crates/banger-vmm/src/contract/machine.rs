@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use banger_model::{DiskTrouble, NetworkTrouble};
+use banger_model::{DiskTrouble, LostSocket, NetworkTrouble};
 use tokio::sync::watch;
 
 use super::{
@@ -64,6 +64,11 @@ pub trait Machine: Send + Sync {
     /// instead tells so by [`Machine::run_state`].
     fn disk(&self) -> watch::Receiver<Option<DiskTrouble>> {
         watch::channel(None).1
+    }
+
+    /// Returns a socket of the machine that somebody has removed: of several, the one that matters most.
+    fn lost_socket(&self) -> Option<LostSocket> {
+        None
     }
 
     /// Tells what the machine uses and has moved.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use banger_model::LostSocket;
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -13,7 +14,7 @@ use super::api::{Action, Api, ApiError, InstanceState, SnapshotCreate, SnapshotT
 use super::places::Places;
 use super::{cell, metrics};
 use crate::contract::{ControlError, MachineHandle, SnapshotFiles, SnapshotKind, VmmKind};
-use crate::machine::{Control, Listener, Traffic};
+use crate::machine::{Control, Listener, Traffic, is_missing};
 
 /// Firecracker answers at once, unless the host is short of everything or it writes a snapshot.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
@@ -141,6 +142,10 @@ impl Control for FirecrackerControl {
             let path = self.places.outbox.clone();
             ControlError::File { action: SNAPSHOT, path, source: io::Error::other(error) }
         })?
+    }
+
+    fn lost_socket(&self) -> Option<LostSocket> {
+        is_missing(&self.places.control).then_some(LostSocket::Control)
     }
 
     async fn traffic(&self) -> Result<Traffic, ControlError> {

@@ -1,6 +1,9 @@
 //! What a VMM does on request, in the driver's hands.
 
+use std::path::Path;
+
 use async_trait::async_trait;
+use banger_model::LostSocket;
 
 use crate::contract::{
     ControlError, DriveTraffic, NetworkTraffic, RunState, SnapshotFiles, SnapshotKind, VmmKind,
@@ -24,6 +27,15 @@ pub(crate) trait Control: Send + Sync {
     async fn run_state(&self) -> Result<RunState, ControlError> {
         Ok(RunState::Running)
     }
+    /// Returns a socket of the VMM that was removed.
+    fn lost_socket(&self) -> Option<LostSocket> {
+        None
+    }
+}
+
+/// Tells whether a file is certainly not there.
+pub(crate) fn is_missing(path: &Path) -> bool {
+    path.try_exists().is_ok_and(|exists| !exists)
 }
 
 /// For a machine that takes no orders.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use banger_model::{DiskTrouble, NetworkTrouble};
+use banger_model::{DiskTrouble, LostSocket, NetworkTrouble};
 use banger_sys::launch::Started;
 use banger_sys::log_guard;
 use banger_sys::process::ProcessIdentity;
@@ -24,7 +24,7 @@ use crate::contract::{
     AdoptError, ConnectError, ControlError, KillError, Machine, MachineEnd, MachineHandle, MachineStats,
     RunState, SnapshotFiles, SnapshotKind, StartError,
 };
-pub(crate) use control::{Control, NoControl, Traffic};
+pub(crate) use control::{Control, NoControl, Traffic, is_missing};
 use lifetime::Lifetime;
 pub(crate) use lifetime::clean_up;
 pub(crate) use network::RestartNetwork;
@@ -251,6 +251,17 @@ impl Machine for RunningMachine {
 
     fn disk(&self) -> watch::Receiver<Option<DiskTrouble>> {
         self.disk.clone()
+    }
+
+    fn lost_socket(&self) -> Option<LostSocket> {
+        if is_missing(&self.handle.channel_socket) {
+            // The VMM listens itself where the agent has to ring.
+            return Some(match self.presence {
+                Presence::Told => LostSocket::Channel,
+                Presence::Rung(_) => LostSocket::VmmChannel,
+            });
+        }
+        self.control.lost_socket()
     }
 
     async fn stats(&self) -> Result<MachineStats, ControlError> {

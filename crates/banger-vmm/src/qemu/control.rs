@@ -5,26 +5,34 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use banger_model::LostSocket;
 use tokio::sync::Mutex;
 
+use super::places::Places;
 use super::qmp::{Qmp, QmpError};
 use crate::contract::{
     ControlError, DriveTraffic, MachineHandle, RunState, SnapshotFiles, SnapshotKind, VmmKind, WriteFailure,
 };
-use crate::machine::{Control, Traffic};
+use crate::machine::{Control, Traffic, is_missing};
 
 /// QEMU answers at once, unless the host is short of everything.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) struct QmpControl {
     socket: PathBuf,
+    /// QEMU's end of the guest channel.
+    pipe: PathBuf,
     /// Held for one order.
     order: Mutex<()>,
 }
 
 impl QmpControl {
     pub(super) fn new(handle: &MachineHandle) -> Self {
-        Self { socket: handle.control_socket.clone(), order: Mutex::new(()) }
+        Self {
+            socket: handle.control_socket.clone(),
+            pipe: Places::of_handle(handle).pipe,
+            order: Mutex::new(()),
+        }
     }
 
     async fn give<T>(
@@ -71,6 +79,13 @@ impl Control for QmpControl {
             .give("tell figures", async |qmp| qmp.run("query-blockstats").await.map(|all| sum(&all)))
             .await?;
         Ok(Traffic { drives: Some(drives), network: None })
+    }
+
+    fn lost_socket(&self) -> Option<LostSocket> {
+        if is_missing(&self.pipe) {
+            return Some(LostSocket::Pipe);
+        }
+        is_missing(&self.socket).then_some(LostSocket::Control)
     }
 
     async fn run_state(&self) -> Result<RunState, ControlError> {
@@ -134,7 +149,8 @@ mod tests {
                 stream.read_until(b'\n', &mut Vec::new()).await.unwrap();
             }
         });
-        let state = QmpControl { socket, order: Mutex::new(()) }.run_state().await.unwrap();
+        let state =
+            QmpControl { pipe: PathBuf::new(), socket, order: Mutex::new(()) }.run_state().await.unwrap();
         served.abort();
         state
     }
@@ -150,6 +166,21 @@ mod tests {
             RunState::WriteFailed(WriteFailure::NoSpace)
         );
         assert_eq!(run_state("io-error", drives("failed")).await, RunState::WriteFailed(WriteFailure::Other));
+    }
+
+    #[test]
+    fn a_socket_that_was_removed_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let [socket, pipe] = ["control.sock", "pipe.sock"].map(|name| directory.path().join(name));
+        let control = QmpControl { socket: socket.clone(), pipe: pipe.clone(), order: Mutex::new(()) };
+        std::fs::write(&socket, "").unwrap();
+        std::fs::write(&pipe, "").unwrap();
+        assert_eq!(control.lost_socket(), None);
+        std::fs::remove_file(&socket).unwrap();
+        assert_eq!(control.lost_socket(), Some(LostSocket::Control));
+        // Without the pipe nothing reaches the guest: that comes first.
+        std::fs::remove_file(&pipe).unwrap();
+        assert_eq!(control.lost_socket(), Some(LostSocket::Pipe));
     }
 
     #[test]
