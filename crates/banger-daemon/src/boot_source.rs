@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use banger_api::ErrorCode;
 use banger_image::{Hold, Image, OciPull, PullError};
-use banger_model::{Hint, ImageName, KernelName, PullPolicy, VmSpec};
+use banger_model::{ErrorCode, Hint, ImageName, KernelName, PullPolicy, VmSpec};
 use banger_sys::files::FileError;
 use banger_vmm::KernelFiles;
 use futures::future::BoxFuture;

@@ -2,11 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Returns the wall clock, milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> i64 {
     i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Returns a time as RFC 3339 text.
+pub(crate) fn time_text(milliseconds: i64) -> String {
+    Timestamp::from_millisecond(milliseconds).unwrap_or_default().to_string()
 }
 
 /// Returns the wall clock, nanoseconds since the Unix epoch.

@@ -7,7 +7,6 @@ mod tuning;
 use std::path::Path;
 use std::sync::Arc;
 
-use banger_api::{CheckOutcome, CheckView, DoctorReport};
 use banger_image::HOST_TOOLS;
 use banger_model::{ArtifactKind, Hint, count};
 use banger_store::Store;
@@ -17,6 +16,7 @@ use banger_sys::tuning::HostTuning;
 use banger_vmm::firecracker::JailFacts;
 use banger_vmm::selection::{Accelerator, Choice, ChoiceError, HostFacts, choose};
 
+pub use check::{Check, Outcome};
 use check::{check, is_root};
 
 use crate::config::Config;
@@ -41,7 +41,7 @@ impl Doctor {
 
     /// Looks at everything, in a fixed order.
     #[must_use]
-    pub fn examine(&self) -> DoctorReport {
+    pub fn examine(&self) -> Vec<Check> {
         let facts = HostFacts::look(&self.config.firecracker_place(&self.paths));
         let wanted = self.config.vmm;
         let mut checks = vec![architecture(std::env::consts::ARCH)];
@@ -73,70 +73,69 @@ impl Doctor {
         checks.push(self.default_image());
         checks.push(self.vm_defaults());
         checks.push(host_trust(&HostTrust::of_this_host(self.config.guest)));
-        DoctorReport { checks }
+        checks
     }
 
-    fn default_image(&self) -> CheckView {
+    fn default_image(&self) -> Check {
         let name = &self.config.default_image;
         match self.source.has_image(name) {
-            Ok(true) => check("default image", CheckOutcome::Pass, format!("`{name}` is present")),
-            Ok(false) if !self.source.is_in_catalog(name) => CheckView {
+            Ok(true) => check("default image", Outcome::Pass, format!("`{name}` is present")),
+            Ok(false) if !self.source.is_in_catalog(name) => Check {
                 fix: Some(Hint::ListKnown { kind: ArtifactKind::Image }),
                 ..check(
                     "default image",
-                    CheckOutcome::Fail,
+                    Outcome::Fail,
                     format!(
                         "`default_image` in config.toml is `{name}`, which is neither local nor in the catalog"
                     ),
                 )
             },
-            Ok(false) => CheckView {
+            Ok(false) => Check {
                 fix: Some(Hint::Pull { kind: ArtifactKind::Image, name: name.to_string() }),
                 ..check(
                     "default image",
-                    CheckOutcome::Warn,
+                    Outcome::Warn,
                     format!("`{name}` is not present; the first run pulls it"),
                 )
             },
-            Err(error) => CheckView {
-                fix: error.hint(),
-                ..check("default image", CheckOutcome::Fail, error.to_string())
-            },
+            Err(error) => {
+                Check { fix: error.hint(), ..check("default image", Outcome::Fail, error.to_string()) }
+            }
         }
     }
 
-    fn vm_defaults(&self) -> CheckView {
+    fn vm_defaults(&self) -> Check {
         let Config { vcpus, memory, disk, .. } = &self.config;
-        check("vm defaults", CheckOutcome::Pass, format!("{vcpus} vcpu | {memory} memory | {disk} disk"))
+        check("vm defaults", Outcome::Pass, format!("{vcpus} vcpu | {memory} memory | {disk} disk"))
     }
 }
 
 /// What guests get of how the host reaches the world, and what cannot reach them.
-fn host_trust(trust: &HostTrust) -> CheckView {
+fn host_trust(trust: &HostTrust) -> Check {
     let proxies = if trust.proxies.is_empty() { "no proxies" } else { "proxies" };
     let count = trust.authorities.len();
     let plural = if count == 1 { "y" } else { "ies" };
     let come = format!("guests get {count} certificate authorit{plural} and {proxies} from the host");
     match trust.left_out.as_slice() {
-        [] => check("host trust", CheckOutcome::Pass, come),
-        left_out => check("host trust", CheckOutcome::Warn, format!("{come}\n{}", left_out.join("\n"))),
+        [] => check("host trust", Outcome::Pass, come),
+        left_out => check("host trust", Outcome::Warn, format!("{come}\n{}", left_out.join("\n"))),
     }
 }
 
-fn architecture(arch: &str) -> CheckView {
+fn architecture(arch: &str) -> Check {
     match arch {
-        "x86_64" => check("architecture", CheckOutcome::Pass, arch),
-        _ => check("architecture", CheckOutcome::Fail, format!("{arch}: only x86_64 is supported")),
+        "x86_64" => check("architecture", Outcome::Pass, arch),
+        _ => check("architecture", Outcome::Fail, format!("{arch}: only x86_64 is supported")),
     }
 }
 
 /// If KVM is not usable, its own row tells why.
-fn vmm(choice: &Result<Choice, ChoiceError>, is_kvm_usable: bool) -> CheckView {
+fn vmm(choice: &Result<Choice, ChoiceError>, is_kvm_usable: bool) -> Check {
     match choice {
         Ok(choice)
             if choice.accelerator == Accelerator::Tcg && !is_kvm_usable && choice.warnings.is_empty() =>
         {
-            check("vmm", CheckOutcome::Pass, "QEMU without KVM; guests are slower (see `kvm`)")
+            check("vmm", Outcome::Pass, "QEMU without KVM; guests are slower (see `kvm`)")
         }
         Ok(choice) => {
             let slower = match choice.accelerator {
@@ -147,20 +146,20 @@ fn vmm(choice: &Result<Choice, ChoiceError>, is_kvm_usable: bool) -> CheckView {
             let detail = news
                 .fold(format!("{}{slower}", choice.reason), |detail, warning| format!("{detail}\n{warning}"));
             let is_best = slower.is_empty() && choice.warnings.is_empty();
-            check("vmm", if is_best { CheckOutcome::Pass } else { CheckOutcome::Warn }, detail)
+            check("vmm", if is_best { Outcome::Pass } else { Outcome::Warn }, detail)
         }
         Err(error) => {
-            CheckView { fix: vmm_choice::hint(error), ..check("vmm", CheckOutcome::Fail, error.to_string()) }
+            Check { fix: vmm_choice::hint(error), ..check("vmm", Outcome::Fail, error.to_string()) }
         }
     }
 }
 
-fn network() -> CheckView {
+fn network() -> Check {
     match banger_net::check_host() {
-        Ok(()) => check("network", CheckOutcome::Pass, "guests have outbound access without root"),
+        Ok(()) => check("network", Outcome::Pass, "guests have outbound access without root"),
         Err(error) => check(
             "network",
-            CheckOutcome::Fail,
+            Outcome::Fail,
             format!(
                 "this host's own addresses cannot be listed ({error}): guests cannot be kept away from them"
             ),
@@ -168,43 +167,43 @@ fn network() -> CheckView {
     }
 }
 
-fn program(tool: &str, package: &str, needed_for: &str, is_there: bool, is_root: bool) -> CheckView {
+fn program(tool: &str, package: &str, needed_for: &str, is_there: bool, is_root: bool) -> Check {
     let name = format!("program {tool}");
     if is_there {
-        return check(&name, CheckOutcome::Pass, format!("for {needed_for}"));
+        return check(&name, Outcome::Pass, format!("for {needed_for}"));
     }
-    let outcome = if is_root && tool == "newuidmap" { CheckOutcome::Warn } else { CheckOutcome::Fail };
-    CheckView {
+    let outcome = if is_root && tool == "newuidmap" { Outcome::Warn } else { Outcome::Fail };
+    Check {
         fix: Some(Hint::install(package)),
         ..check(&name, outcome, format!("`{tool}` is missing: needed for {needed_for}"))
     }
 }
 
-fn agent(path: &Path) -> CheckView {
+fn agent(path: &Path) -> Check {
     if path.is_file() {
-        check("guest agent", CheckOutcome::Pass, path.display().to_string())
+        check("guest agent", Outcome::Pass, path.display().to_string())
     } else {
         let detail = format!("`{}` is missing; reinstall banger", path.display());
-        check("guest agent", CheckOutcome::Fail, detail)
+        check("guest agent", Outcome::Fail, detail)
     }
 }
 
-fn store(paths: &Paths) -> CheckView {
+fn store(paths: &Paths) -> Check {
     let database = paths.database();
     match Store::inspect(&database) {
         Ok(ids) => {
             let told = format!("{} in `{}`", count("VM", ids.len()), database.display());
             let unknown = disks_without_vm(&paths.vms(), &ids.into_iter().collect());
             if unknown.is_empty() {
-                return check("store", CheckOutcome::Pass, told);
+                return check("store", Outcome::Pass, told);
             }
             let directories =
                 unknown.iter().map(|path| format!("\n`{}`", path.display())).collect::<String>();
             let detail = format!("{told}; disks of VMs that it does not know are kept in:{directories}");
             let fix = "put back the database that knows them, or delete these directories";
-            CheckView { fix: Some(Hint::advice(fix)), ..check("store", CheckOutcome::Warn, detail) }
+            Check { fix: Some(Hint::advice(fix)), ..check("store", Outcome::Warn, detail) }
         }
-        Err(error) => check("store", CheckOutcome::Fail, error.to_string()),
+        Err(error) => check("store", Outcome::Fail, error.to_string()),
     }
 }
 
@@ -215,9 +214,9 @@ mod tests {
     #[test]
     fn what_is_missing_comes_with_the_command_that_fixes_it() {
         let missing = program("depmod", "kmod", "pulling a kernel", false, true);
-        assert_eq!(missing.outcome, CheckOutcome::Fail);
+        assert_eq!(missing.outcome, Outcome::Fail);
         assert_eq!(missing.fix, Some(Hint::install("kmod")));
-        assert_eq!(network().outcome, CheckOutcome::Pass);
+        assert_eq!(network().outcome, Outcome::Pass);
         let no_qemu = Err(ChoiceError::Missing { program: "qemu-system-x86_64", package: "qemu-system-x86" });
         assert_eq!(vmm(&no_qemu, true).fix, Some(Hint::install("qemu-system-x86")));
     }
@@ -236,14 +235,14 @@ mod tests {
             (row.outcome, row.detail)
         };
         let reason = "QEMU; Firecracker is not used: old".to_owned();
-        assert_eq!(told(choice(Accelerator::Kvm, &[])), (CheckOutcome::Pass, reason.clone()));
+        assert_eq!(told(choice(Accelerator::Kvm, &[])), (Outcome::Pass, reason.clone()));
         assert_eq!(
             told(choice(Accelerator::Kvm, &["Firecracker is not used: old"])),
-            (CheckOutcome::Warn, reason.clone())
+            (Outcome::Warn, reason.clone())
         );
         assert_eq!(
             told(choice(Accelerator::Tcg, &["slow"])),
-            (CheckOutcome::Warn, format!("{reason} (slower guests)\nslow"))
+            (Outcome::Warn, format!("{reason} (slower guests)\nslow"))
         );
     }
 
@@ -258,20 +257,20 @@ mod tests {
                 warnings: Vec::new(),
             })
         };
-        assert_eq!(vmm(&choice(), false).outcome, CheckOutcome::Pass, "the row of KVM warns");
-        assert_eq!(vmm(&choice(), true).outcome, CheckOutcome::Warn, "the configuration has chosen it");
+        assert_eq!(vmm(&choice(), false).outcome, Outcome::Pass, "the row of KVM warns");
+        assert_eq!(vmm(&choice(), true).outcome, Outcome::Warn, "the configuration has chosen it");
     }
 
     #[test]
     fn root_does_not_need_the_programs_of_those_who_are_not() {
         let of = |is_root| program("newuidmap", "uidmap", "building without root", false, is_root).outcome;
-        assert_eq!((of(true), of(false)), (CheckOutcome::Warn, CheckOutcome::Fail));
+        assert_eq!((of(true), of(false)), (Outcome::Warn, Outcome::Fail));
     }
 
     #[test]
     fn a_missing_agent_or_database_is_a_failure() {
-        assert_eq!(agent(Path::new("/no/such/agent")).outcome, CheckOutcome::Fail);
-        assert_eq!(store(&Paths::under(Path::new("/no/such")).unwrap()).outcome, CheckOutcome::Fail);
-        assert_eq!(architecture("aarch64").outcome, CheckOutcome::Fail);
+        assert_eq!(agent(Path::new("/no/such/agent")).outcome, Outcome::Fail);
+        assert_eq!(store(&Paths::under(Path::new("/no/such")).unwrap()).outcome, Outcome::Fail);
+        assert_eq!(architecture("aarch64").outcome, Outcome::Fail);
     }
 }

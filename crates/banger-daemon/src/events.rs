@@ -3,15 +3,13 @@
 
 use std::sync::Arc;
 
-use banger_api::{EventView, OperationState, OperationView};
-use banger_model::EventKind;
+use banger_model::{EventKind, OperationState};
 use banger_store::{Event, EventRow, Store, StoreError, VmRow};
-use serde_json::Value;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::operation::{Operations, current_id};
-use crate::vm::time_text;
+use crate::clock::now_ms;
+use crate::operation::{OperationStatus, Operations, current_id};
 
 /// Events that are read from the store at a time.
 const BATCH: u32 = 256;
@@ -115,7 +113,7 @@ impl EventReader {
     ///
     /// # Errors
     /// As the store.
-    pub async fn next(&mut self, follow: bool) -> Result<Option<Vec<EventView>>, StoreError> {
+    pub async fn next(&mut self, follow: bool) -> Result<Option<Vec<EventRow>>, StoreError> {
         if let Some(why) = self.lost.take() {
             let (kept_after, latest) = self.events.store.event_cursors()?;
             self.cursor = self.cursor.clamp(kept_after, latest);
@@ -127,7 +125,7 @@ impl EventReader {
             let rows = self.events.store.events(self.cursor, BATCH)?;
             if let Some(last) = rows.last() {
                 self.cursor = last.cursor;
-                return Ok(Some(rows.into_iter().map(view).collect()));
+                return Ok(Some(rows));
             }
             // An error means that the store is gone, and with it everything that could happen.
             if !follow || latest.changed().await.is_err() {
@@ -137,40 +135,25 @@ impl EventReader {
     }
 }
 
-fn view(row: EventRow) -> EventView {
-    let EventRow { cursor, at_ms, event } = row;
-    EventView {
-        cursor,
-        at: time_text(at_ms),
-        kind: event.kind,
-        name: event.name,
-        vm_id: event.vm_id,
-        op_id: event.op_id,
-        value: event.value,
-        message: event.message,
-    }
-}
-
-fn missed(cursor: i64, why: String) -> EventView {
-    EventView {
-        cursor,
-        at: time_text(crate::clock::now_ms()),
+fn missed(cursor: i64, why: String) -> EventRow {
+    let event = Event {
         kind: EventKind::EventsMissed,
-        name: String::new(),
         vm_id: None,
+        name: String::new(),
         op_id: None,
         value: None,
         message: Some(why),
-    }
+    };
+    EventRow { cursor, at_ms: now_ms(), event }
 }
 
-fn event_of(operation: &OperationView) -> Event {
+fn event_of(operation: &OperationStatus) -> Event {
     let (kind, value) = match operation.state {
         OperationState::Running | OperationState::Cancelling => {
-            (EventKind::OperationBegun, word(&operation.kind))
+            (EventKind::OperationBegun, operation.kind.as_str())
         }
         OperationState::Succeeded | OperationState::Failed | OperationState::Cancelled => {
-            (EventKind::OperationEnded, word(&operation.state))
+            (EventKind::OperationEnded, operation.state.as_str())
         }
     };
     Event {
@@ -178,15 +161,7 @@ fn event_of(operation: &OperationView) -> Event {
         vm_id: None,
         name: operation.target.clone(),
         op_id: Some(operation.id.clone()),
-        value: Some(value),
-        message: operation.error.as_ref().map(|error| error.message.clone()),
-    }
-}
-
-/// Returns the word that a value is in JSON.
-fn word(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(Value::String(word)) => word,
-        Ok(_) | Err(_) => String::new(),
+        value: Some(value.to_owned()),
+        message: operation.failure.as_ref().map(|failure| failure.message.clone()),
     }
 }

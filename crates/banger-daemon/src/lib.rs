@@ -7,6 +7,7 @@ pub mod config;
 pub mod daemon_log;
 pub mod doctor;
 pub mod events;
+pub mod facts;
 pub mod fault;
 mod file_identity;
 mod host_trust;

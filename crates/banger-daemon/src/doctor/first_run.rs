@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use banger_api::{CheckOutcome, CheckView};
 use banger_image::{BUILD_DIRECTORY, ImageBuildError, PackageSources, has_sub_ids};
 use banger_model::{DiskFloor, DiskRoom, Hint};
 use banger_sys::host::{DiskSpace, disk_space, try_user_namespaces};
@@ -14,7 +13,7 @@ use banger_sys::id::random_hex;
 use rustix::fs::StatVfsMountFlags;
 use rustix::process::{Resource, getrlimit};
 
-use super::check::{check, is_root};
+use super::check::{Check, Outcome, check, is_root};
 
 /// What a first run writes: a kernel, an image, and the disks of a VM.
 const FIRST_RUN_BYTES: u64 = 2 << 30;
@@ -69,7 +68,7 @@ impl Facts {
 }
 
 /// The rows, in a fixed order.
-pub(super) fn rows(facts: &Facts, floor: DiskFloor) -> Vec<CheckView> {
+pub(super) fn rows(facts: &Facts, floor: DiskFloor) -> Vec<Check> {
     vec![
         namespaces(facts),
         sub_ids(facts),
@@ -82,19 +81,19 @@ pub(super) fn rows(facts: &Facts, floor: DiskFloor) -> Vec<CheckView> {
 }
 
 /// A finding that fails the first run where something must be built by it, and is a warning else.
-fn of_build(facts: &Facts, name: &str, detail: impl Into<String>, fix: Option<Hint>) -> CheckView {
-    let outcome = if facts.is_image_here { CheckOutcome::Warn } else { CheckOutcome::Fail };
-    CheckView { fix, ..check(name, outcome, detail) }
+fn of_build(facts: &Facts, name: &str, detail: impl Into<String>, fix: Option<Hint>) -> Check {
+    let outcome = if facts.is_image_here { Outcome::Warn } else { Outcome::Fail };
+    Check { fix, ..check(name, outcome, detail) }
 }
 
-fn fail(name: &str, detail: impl Into<String>, fix: Option<Hint>) -> CheckView {
-    CheckView { fix, ..check(name, CheckOutcome::Fail, detail) }
+fn fail(name: &str, detail: impl Into<String>, fix: Option<Hint>) -> Check {
+    Check { fix, ..check(name, Outcome::Fail, detail) }
 }
 
-fn namespaces(facts: &Facts) -> CheckView {
+fn namespaces(facts: &Facts) -> Check {
     const NAME: &str = "user namespaces";
     match &facts.no_namespaces {
-        None => check(NAME, CheckOutcome::Pass, "this user can create them"),
+        None => check(NAME, Outcome::Pass, "this user can create them"),
         Some(why) => {
             let settings: Vec<_> =
                 facts.forbidding.iter().map(|setting| format!("sudo sysctl -w {setting}")).collect();
@@ -107,11 +106,11 @@ fn namespaces(facts: &Facts) -> CheckView {
     }
 }
 
-fn sub_ids(facts: &Facts) -> CheckView {
+fn sub_ids(facts: &Facts) -> Check {
     const NAME: &str = "subordinate ids";
     match (facts.is_root, facts.has_sub_ids) {
-        (true, _) => check(NAME, CheckOutcome::Pass, "not needed by root"),
-        (false, true) => check(NAME, CheckOutcome::Pass, "in `/etc/subuid` and `/etc/subgid`"),
+        (true, _) => check(NAME, Outcome::Pass, "not needed by root"),
+        (false, true) => check(NAME, Outcome::Pass, "in `/etc/subuid` and `/etc/subgid`"),
         (false, false) => {
             let detail =
                 "this user has none in `/etc/subuid` and `/etc/subgid`: Debian images cannot be built";
@@ -120,7 +119,7 @@ fn sub_ids(facts: &Facts) -> CheckView {
     }
 }
 
-fn package_sources(facts: &Facts) -> CheckView {
+fn package_sources(facts: &Facts) -> Check {
     const NAME: &str = "package sources";
     let PackageSources { suite, has_suite, has_lists, has_keys } = &facts.sources;
     if !has_suite {
@@ -136,16 +135,16 @@ fn package_sources(facts: &Facts) -> CheckView {
         let detail = "the keys of Debian's archive are missing";
         of_build(facts, NAME, detail, Some(Hint::install("debian-archive-keyring")))
     } else {
-        check(NAME, CheckOutcome::Pass, format!("apt knows Debian `{suite}`"))
+        check(NAME, Outcome::Pass, format!("apt knows Debian `{suite}`"))
     }
 }
 
-fn build_directory(facts: &Facts) -> CheckView {
+fn build_directory(facts: &Facts) -> Check {
     const NAME: &str = "build directory";
     let (path, may_execute) = &facts.build;
     let path = path.display();
     if *may_execute {
-        return check(NAME, CheckOutcome::Pass, format!("`{path}`"));
+        return check(NAME, Outcome::Pass, format!("`{path}`"));
     }
     let detail =
         format!("`{path}` is on a file system without programs (noexec): Debian images cannot be built");
@@ -157,11 +156,11 @@ fn build_directory(facts: &Facts) -> CheckView {
     )
 }
 
-fn state_directory(facts: &Facts) -> CheckView {
+fn state_directory(facts: &Facts) -> Check {
     const NAME: &str = "state directory";
     let path = facts.state.display();
     match &facts.no_holes {
-        None => check(NAME, CheckOutcome::Pass, format!("`{path}`")),
+        None => check(NAME, Outcome::Pass, format!("`{path}`")),
         Some(why) => {
             let detail =
                 format!("files in `{path}` cannot be sparse ({why}): every disk would take its full size");
@@ -170,7 +169,7 @@ fn state_directory(facts: &Facts) -> CheckView {
     }
 }
 
-fn disk_space_row(facts: &Facts, floor: DiskFloor) -> CheckView {
+fn disk_space_row(facts: &Facts, floor: DiskFloor) -> Check {
     const NAME: &str = "disk space";
     let Some(DiskSpace { free_bytes, total_bytes }) = facts.space else {
         return fail(NAME, format!("the free space of `{}` is unknown", facts.state.display()), None);
@@ -180,13 +179,13 @@ fn disk_space_row(facts: &Facts, floor: DiskFloor) -> CheckView {
     match floor.check(&room, needed_bytes) {
         Ok(()) => {
             let detail = format!("{} MiB free in `{}`", free_bytes >> 20, facts.state.display());
-            check(NAME, CheckOutcome::Pass, detail)
+            check(NAME, Outcome::Pass, detail)
         }
         Err(below) => fail(NAME, below.to_string(), Some(Hint::FreeSpace)),
     }
 }
 
-fn guest_memory(facts: &Facts) -> CheckView {
+fn guest_memory(facts: &Facts) -> Check {
     const NAME: &str = "guest memory";
     match facts.file_bytes_max {
         // A guest's memory is a file without a name, and its disks are files.
@@ -198,9 +197,7 @@ fn guest_memory(facts: &Facts) -> CheckView {
             );
             fail(NAME, detail, Some(Hint::on_host("ulimit -f unlimited")))
         }
-        Some(_) | None => {
-            check(NAME, CheckOutcome::Pass, format!("{} MiB by default", facts.memory_bytes >> 20))
-        }
+        Some(_) | None => check(NAME, Outcome::Pass, format!("{} MiB by default", facts.memory_bytes >> 20)),
     }
 }
 

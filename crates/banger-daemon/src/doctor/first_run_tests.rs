@@ -27,7 +27,7 @@ fn good() -> Facts {
 
 fn failing(facts: &Facts) -> Vec<(String, Option<Hint>)> {
     let rows = rows(facts, DiskFloor::Bytes(500 * MIB)).into_iter();
-    let failing = rows.filter(|row| row.outcome == CheckOutcome::Fail);
+    let failing = rows.filter(|row| row.outcome == Outcome::Fail);
     failing.map(|row| (row.name, row.fix)).collect()
 }
 
@@ -97,7 +97,7 @@ fn what_only_a_build_needs_is_a_warning_once_the_image_is_here() {
     };
     assert!(failing(&facts).is_empty());
     let rows = rows(&facts, DiskFloor::Bytes(0));
-    assert_eq!(rows.iter().filter(|row| row.outcome == CheckOutcome::Warn).count(), 3);
+    assert_eq!(rows.iter().filter(|row| row.outcome == Outcome::Warn).count(), 3);
 }
 
 #[test]

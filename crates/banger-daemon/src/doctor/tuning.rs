@@ -1,14 +1,13 @@
 //! What makes VMs start slower or stand closer to the host than they have to. Pure rules over facts. Nothing here is a
 //! failure: a host that lacks a tuning runs VMs all the same.
 
-use banger_api::{CheckOutcome, CheckView};
 use banger_model::{Hint, WantedVmm};
 use banger_sys::host::Virtualization;
 use banger_sys::tuning::{HostTuning, Processor};
 use banger_vmm::firecracker::{JailFacts, JailWish, OLDEST_TEXT, TESTED, Tuning, Version};
 use banger_vmm::selection::{FIRECRACKER_KEY, FoundFirecracker, HostFacts};
 
-use super::check::check;
+use super::check::{Check, Outcome, check};
 
 /// From this kernel on, to make a VM waits for a lock of cgroups that readers are favoured for.
 const FIRST_SLOW_KERNEL: (u32, u32) = (6, 1);
@@ -37,7 +36,7 @@ impl Facts<'_> {
 }
 
 /// Returns a row for each tuning, in a fixed order.
-pub(super) fn rows(facts: &Facts<'_>) -> Vec<CheckView> {
+pub(super) fn rows(facts: &Facts<'_>) -> Vec<Check> {
     vec![
         firecracker(facts),
         kvm(&facts.host.virtualization, facts.tuning),
@@ -50,15 +49,15 @@ pub(super) fn rows(facts: &Facts<'_>) -> Vec<CheckView> {
     ]
 }
 
-fn pass(name: &str, detail: impl Into<String>) -> CheckView {
-    check(name, CheckOutcome::Pass, detail)
+fn pass(name: &str, detail: impl Into<String>) -> Check {
+    check(name, Outcome::Pass, detail)
 }
 
-fn warn(name: &str, detail: impl Into<String>, fix: Option<Hint>) -> CheckView {
-    CheckView { fix, ..check(name, CheckOutcome::Warn, detail) }
+fn warn(name: &str, detail: impl Into<String>, fix: Option<Hint>) -> Check {
+    Check { fix, ..check(name, Outcome::Warn, detail) }
 }
 
-fn firecracker(facts: &Facts<'_>) -> CheckView {
+fn firecracker(facts: &Facts<'_>) -> Check {
     const NAME: &str = "firecracker";
     let install = || Some(Hint::SetUpFirecracker);
     let Some(found) = &facts.host.firecracker else {
@@ -77,7 +76,7 @@ fn firecracker(facts: &Facts<'_>) -> CheckView {
     match version {
         Err(why) if *is_configured => check(
             NAME,
-            CheckOutcome::Fail,
+            Outcome::Fail,
             format!("`{FIRECRACKER_KEY}` in the configuration cannot be used: {why}"),
         ),
         Ok(_) if !is_static => warn(
@@ -113,7 +112,7 @@ fn resume_note(version: Version) -> &'static str {
     }
 }
 
-fn kvm(virtualization: &Virtualization, tuning: &HostTuning) -> CheckView {
+fn kvm(virtualization: &Virtualization, tuning: &HostTuning) -> Check {
     const NAME: &str = "kvm";
     let processor = tuning.processor;
     match virtualization {
@@ -186,7 +185,7 @@ fn modprobe(module: &str) -> Hint {
 
 /// To make a VM moves a kernel thread into its cgroup. Kernels from 6.1 on wait long for that, unless they are told to favour
 /// moves, or have no such thread to move (`nx_huge_pages=never`).
-fn cgroup_moves(facts: &Facts<'_>) -> CheckView {
+fn cgroup_moves(facts: &Facts<'_>) -> Check {
     const NAME: &str = "cgroup favordynmods";
     let tuning = facts.tuning;
     if !facts.is_virtualization_usable() {
@@ -208,7 +207,7 @@ fn cgroup_moves(facts: &Facts<'_>) -> CheckView {
     warn(NAME, format!("off: on kernel {major}.{minor}, starting a VM takes up to 0.2 s longer"), Some(fix))
 }
 
-fn nx_huge_pages(tuning: &HostTuning) -> CheckView {
+fn nx_huge_pages(tuning: &HostTuning) -> Check {
     const NAME: &str = "kvm nx_huge_pages";
     let Some(value) = tuning.nx_huge_pages.as_deref() else { return pass(NAME, "there is no KVM") };
     match (value, tuning.has_itlb_multihit) {
@@ -235,7 +234,7 @@ fn nx_huge_pages(tuning: &HostTuning) -> CheckView {
     }
 }
 
-fn huge_pages(facts: &Facts<'_>) -> CheckView {
+fn huge_pages(facts: &Facts<'_>) -> Check {
     const NAME: &str = "huge pages";
     let pages = facts.tuning.huge_pages;
     let detail = format!("{} of {} pages of 2 MiB are free", pages.free, pages.total);
@@ -254,7 +253,7 @@ fn huge_pages(facts: &Facts<'_>) -> CheckView {
     }
 }
 
-fn seccomp(actions: Option<&[String]>) -> CheckView {
+fn seccomp(actions: Option<&[String]>) -> Check {
     const NAME: &str = "seccomp";
     let has = |wanted: &str| actions.unwrap_or_default().iter().any(|action| action == wanted);
     if has("trap") && has("kill_process") {
@@ -267,7 +266,7 @@ fn seccomp(actions: Option<&[String]>) -> CheckView {
     )
 }
 
-fn jailer(wish: JailWish, facts: Option<&JailFacts>) -> CheckView {
+fn jailer(wish: JailWish, facts: Option<&JailFacts>) -> Check {
     const NAME: &str = "jailer";
     let Some(facts) = facts else { return pass(NAME, "not applicable without Firecracker") };
     match (wish, facts.judge()) {
@@ -284,7 +283,7 @@ fn jailer(wish: JailWish, facts: Option<&JailFacts>) -> CheckView {
     }
 }
 
-fn limits(tuning: &HostTuning) -> CheckView {
+fn limits(tuning: &HostTuning) -> Check {
     const NAME: &str = "limits";
     let told = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
     let (files, processes) = (tuning.open_files_max, tuning.processes_max);

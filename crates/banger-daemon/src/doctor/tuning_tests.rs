@@ -55,7 +55,7 @@ fn text(fix: &Hint) -> &str {
     }
 }
 
-fn line(row: &CheckView) -> String {
+fn line(row: &Check) -> String {
     let fix = row.fix.as_ref().map(|fix| format!(" [{}]", text(fix))).unwrap_or_default();
     format!("{:?} {}: {}{fix}\n", row.outcome, row.name, row.detail)
 }
@@ -199,7 +199,7 @@ fn the_slow_making_of_vms_is_told_where_it_is_slow() {
         (row.outcome, row.fix)
     };
     let slow = outcome((6, 1), "N", false, Virtualization::Usable);
-    assert_eq!(slow.0, CheckOutcome::Warn);
+    assert_eq!(slow.0, Outcome::Warn);
     // Version 1 cannot be told while it is mounted.
     assert_eq!(slow.1, Some(Hint::advice("add cgroup_favordynmods=true to the kernel's command line")));
     for (kernel, value, favors_moves, virtualization) in [
@@ -208,7 +208,7 @@ fn the_slow_making_of_vms_is_told_where_it_is_slow() {
         ((6, 1), "N", true, Virtualization::Usable),
         ((6, 1), "N", false, Virtualization::SoftwareOnly),
     ] {
-        assert_eq!(outcome(kernel, value, favors_moves, virtualization).0, CheckOutcome::Pass);
+        assert_eq!(outcome(kernel, value, favors_moves, virtualization).0, Outcome::Pass);
     }
 }
 
@@ -249,7 +249,7 @@ fn huge_pages_are_missed_by_who_asks_for_them_only() {
     };
     assert_eq!(
         [outcome(false, 0), outcome(true, 1), outcome(true, 0)],
-        [CheckOutcome::Pass, CheckOutcome::Pass, CheckOutcome::Warn]
+        [Outcome::Pass, Outcome::Pass, Outcome::Warn]
     );
 }
 
@@ -258,10 +258,10 @@ fn limits_that_many_vms_run_into_are_told() {
     let outcome = |open_files_max, processes_max| {
         limits(&HostTuning { open_files_max, processes_max, ..good_tuning() }).outcome
     };
-    assert_eq!(outcome(None, None), CheckOutcome::Pass);
-    assert_eq!(outcome(Some(4096), Some(4096)), CheckOutcome::Pass);
-    assert_eq!(outcome(Some(4095), None), CheckOutcome::Warn);
-    assert_eq!(outcome(None, Some(100)), CheckOutcome::Warn);
+    assert_eq!(outcome(None, None), Outcome::Pass);
+    assert_eq!(outcome(Some(4096), Some(4096)), Outcome::Pass);
+    assert_eq!(outcome(Some(4095), None), Outcome::Warn);
+    assert_eq!(outcome(None, Some(100)), Outcome::Warn);
 }
 
 #[test]

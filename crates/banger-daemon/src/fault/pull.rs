@@ -1,8 +1,7 @@
 //! Kernels and images that could not be pulled, imported, published or removed.
 
-use banger_api::ErrorCode;
 use banger_image::{BundlePullError, PromoteError, PullError};
-use banger_model::Hint;
+use banger_model::{ErrorCode, Hint};
 
 use super::Fault;
 

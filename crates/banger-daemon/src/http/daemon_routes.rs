@@ -15,6 +15,7 @@ use tracing::info;
 use super::extract::Parameters;
 use super::refusal::Refusal;
 use super::state::ApiState;
+use super::views;
 
 #[utoipa::path(get, path = route::SHOW_SERVICE.template, operation_id = "show_service", responses((status = 200, body = ServiceInfo)))]
 pub(super) async fn service() -> Json<ServiceInfo> {
@@ -56,7 +57,7 @@ pub(super) async fn defaults(State(state): State<ApiState>) -> Json<VmDefaults> 
 pub(super) async fn doctor(State(state): State<ApiState>) -> Result<Json<DoctorReport>, Refusal> {
     let doctor = Arc::clone(&state.doctor);
     let examined = tokio::task::spawn_blocking(move || doctor.examine()).await;
-    examined.map(Json).map_err(|error| Refusal(ErrorBody::internal(&error)))
+    examined.map(views::report).map(Json).map_err(|error| Refusal(ErrorBody::internal(&error)))
 }
 
 #[utoipa::path(post, path = route::SHUT_DOWN.template, operation_id = "shutdown", params(ShutdownQuery), responses((status = 200), (status = 409, body = ErrorBody)))]

@@ -13,6 +13,7 @@ use super::connections::Patience;
 use super::extract::Parameters;
 use super::refusal::Refusal;
 use super::state::ApiState;
+use super::views;
 use crate::vm::VmError;
 
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
@@ -37,7 +38,7 @@ pub(super) async fn list(
             let Some(events) = events else { return Ok::<_, std::io::Error>(None) };
             let mut lines = Vec::new();
             for event in events {
-                serde_json::to_writer(&mut lines, &event)?;
+                serde_json::to_writer(&mut lines, &views::event(event))?;
                 lines.push(b'\n');
             }
             Ok(Some((Bytes::from(lines), reader)))

@@ -12,9 +12,11 @@ mod listener;
 mod operation_routes;
 mod refusal;
 mod request_rules;
+mod requests;
 mod router;
 mod serve;
 mod state;
+mod views;
 mod vm_routes;
 
 pub use listener::{PrivateListener, Renewal};

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use banger_api::ErrorBody;
 use tracing::info;
 
-use crate::fault::Fault;
+use crate::fault::{Failure, Fault};
 use crate::operation::current_id;
 
 /// An error as a response.
@@ -15,7 +15,14 @@ pub(super) struct Refusal(pub(super) ErrorBody);
 
 impl<F: Fault> From<F> for Refusal {
     fn from(fault: F) -> Self {
-        Self(fault.to_body())
+        Self(fault.to_failure().into())
+    }
+}
+
+impl From<Failure> for ErrorBody {
+    fn from(failure: Failure) -> Self {
+        let Failure { code, message, hint, op_id, console } = failure;
+        Self { code, message, hint, op_id, console }
     }
 }
 

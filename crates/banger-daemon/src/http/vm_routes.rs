@@ -1,6 +1,7 @@
 //! VMs.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
@@ -18,6 +19,9 @@ use super::connections::Patience;
 use super::extract::{Body, Parameters, Segment};
 use super::refusal::Refusal;
 use super::state::ApiState;
+use super::{requests, views};
+use crate::operation::OperationStatus;
+use crate::vm::VmError;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
@@ -26,7 +30,7 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Response, Refusal> {
-    let vms = state.vms.views.list()?;
+    let vms = views::VmListView(state.vms.views.list()?);
     if !query.pretty {
         return Ok(Json(vms).into_response());
     }
@@ -40,12 +44,13 @@ pub(super) async fn create(
     State(state): State<ApiState>,
     Body(request): Body<CreateVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.lifecycle.create(request)?))
+    let request = requests::new_vm(request, &state.config.default_image)?;
+    begun(state.vms.lifecycle.create(request))
 }
 
 #[utoipa::path(get, path = route::SHOW_VM.template, operation_id = "show_vm", params(("vm" = VmRef, Path)), responses((status = 200, body = VmView), (status = 404, body = ErrorBody)))]
 pub(super) async fn show(State(state): State<ApiState>, Segment(vm): Segment<VmRef>) -> Answer<VmView> {
-    Ok(Json(state.vms.views.show(&vm)?))
+    Ok(Json(views::vm(&state.vms.views.show(&vm)?)))
 }
 
 #[utoipa::path(post, path = route::START_VM.template, operation_id = "start_vm", params(("vm" = VmRef, Path)), request_body = StartVm, responses((status = 200, body = OperationView)))]
@@ -54,7 +59,7 @@ pub(super) async fn start(
     Segment(vm): Segment<VmRef>,
     Body(request): Body<StartVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.lifecycle.start(&vm, &request)?))
+    begun(state.vms.lifecycle.start(&vm, request.wait))
 }
 
 #[utoipa::path(post, path = route::STOP_VM.template, operation_id = "stop_vm", params(("vm" = VmRef, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
@@ -63,7 +68,7 @@ pub(super) async fn stop(
     Segment(vm): Segment<VmRef>,
     Body(request): Body<StopVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.lifecycle.stop(&vm, &request)?))
+    begun(state.vms.lifecycle.stop(&vm, grace(&request)))
 }
 
 #[utoipa::path(post, path = route::RESTART_VM.template, operation_id = "restart_vm", params(("vm" = VmRef, Path)), request_body = StopVm, responses((status = 200, body = OperationView)))]
@@ -72,7 +77,7 @@ pub(super) async fn restart(
     Segment(vm): Segment<VmRef>,
     Body(request): Body<StopVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.lifecycle.restart(&vm, &request)?))
+    begun(state.vms.lifecycle.restart(&vm, grace(&request)))
 }
 
 #[utoipa::path(post, path = route::KILL_VM.template, operation_id = "kill_vm", params(("vm" = VmRef, Path)), request_body = KillVm, responses((status = 200, body = OperationView)))]
@@ -81,7 +86,7 @@ pub(super) async fn kill(
     Segment(vm): Segment<VmRef>,
     Body(request): Body<KillVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.lifecycle.kill(&vm, request)?))
+    begun(state.vms.lifecycle.kill(&vm, request.signal))
 }
 
 #[utoipa::path(post, path = route::DELETE_VM.template, operation_id = "delete_vm", params(("vm" = VmRef, Path)), request_body = DeleteVm, responses((status = 200, body = OperationView)))]
@@ -90,7 +95,8 @@ pub(super) async fn delete(
     Segment(vm): Segment<VmRef>,
     Body(request): Body<DeleteVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.lifecycle.delete(&vm, request)?))
+    let lifecycle = &state.vms.lifecycle;
+    begun(if request.only_stopped { lifecycle.delete_stopped(&vm) } else { lifecycle.delete(&vm) })
 }
 
 #[utoipa::path(post, path = route::SET_VM.template, operation_id = "set_vm", params(("vm" = VmRef, Path)), request_body = SetVm, responses((status = 200, body = OperationView), (status = 400, body = ErrorBody)))]
@@ -99,7 +105,7 @@ pub(super) async fn set(
     Segment(vm): Segment<VmRef>,
     Body(request): Body<SetVm>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.lifecycle.set(&vm, request)?))
+    begun(state.vms.lifecycle.set(&vm, requests::change(request)))
 }
 
 #[utoipa::path(post, path = route::TOUCH_VM.template, operation_id = "touch_vm", params(("vm" = VmRef, Path)), responses((status = 200, body = OperationView)))]
@@ -107,7 +113,7 @@ pub(super) async fn touch(
     State(state): State<ApiState>,
     Segment(vm): Segment<VmRef>,
 ) -> Answer<OperationView> {
-    Ok(Json(state.vms.lifecycle.touch(&vm)?))
+    begun(state.vms.lifecycle.touch(&vm))
 }
 
 #[utoipa::path(get, path = route::LIST_VM_PORTS.template, operation_id = "list_vm_ports", params(("vm" = VmRef, Path)), responses((status = 200, body = Vec<ListenerView>), (status = 409, body = ErrorBody)))]
@@ -115,7 +121,7 @@ pub(super) async fn ports(
     State(state): State<ApiState>,
     Segment(vm): Segment<VmRef>,
 ) -> Answer<Vec<ListenerView>> {
-    Ok(Json(state.vms.doors.listeners(&vm).await?))
+    Ok(Json(state.vms.doors.listeners(&vm).await?.into_iter().map(views::listener).collect()))
 }
 
 #[utoipa::path(get, path = route::SHOW_VM_STATS.template, operation_id = "show_vm_stats", params(("vm" = VmRef, Path), StatsQuery), responses((status = 200, body = VmStats), (status = 404, body = ErrorBody)))]
@@ -124,12 +130,12 @@ pub(super) async fn stats(
     Segment(vm): Segment<VmRef>,
     Parameters(query): Parameters<StatsQuery>,
 ) -> Answer<VmStats> {
-    Ok(Json(state.vms.doors.stats(&vm, query.host_only).await?))
+    Ok(Json(views::vm_stats(state.vms.doors.stats(&vm, query.host_only).await?)))
 }
 
 #[utoipa::path(get, path = route::SHOW_VM_SSH.template, operation_id = "show_vm_ssh", params(("vm" = VmRef, Path)), responses((status = 200, body = SshAccess)))]
 pub(super) async fn ssh(State(state): State<ApiState>, Segment(vm): Segment<VmRef>) -> Answer<SshAccess> {
-    Ok(Json(state.vms.doors.ssh_access(&vm)?))
+    Ok(Json(views::ssh_access(state.vms.doors.ssh_access(&vm)?)))
 }
 
 /// `vm` is an id: the VM may be gone.
@@ -139,7 +145,7 @@ pub(super) async fn ending(
     Segment(vm): Segment,
     Parameters(query): Parameters<EndingQuery>,
 ) -> Answer<Option<EndingView>> {
-    Ok(Json(state.vms.endings.ending(&vm, &query.boot_id).await))
+    Ok(Json(state.vms.endings.ending(&vm, &query.boot_id).await.map(views::ending)))
 }
 
 #[utoipa::path(get, path = route::SHOW_VM_LOGS.template, operation_id = "show_vm_logs", params(("vm" = VmRef, Path), LogsQuery), responses((status = 200, body = String, content_type = "application/octet-stream")))]
@@ -175,4 +181,14 @@ pub(super) async fn logs(
         }
     });
     Ok(([(CONTENT_TYPE, "application/octet-stream")], ResponseBody::from_stream(chunks)).into_response())
+}
+
+/// Answers with the operation that has begun.
+fn begun(operation: Result<OperationStatus, VmError>) -> Answer<OperationView> {
+    Ok(Json(views::operation(operation?)))
+}
+
+/// How long the guest gets to stop, if the request says so.
+fn grace(request: &StopVm) -> Option<Duration> {
+    request.grace_secs.map(|secs| Duration::from_secs(secs.into()))
 }

@@ -1,8 +1,7 @@
 //! What a client is told of a failure around kernels and images.
 
-use banger_api::ErrorCode;
 use banger_image::PackError;
-use banger_model::{ArtifactKind, Hint};
+use banger_model::{ArtifactKind, ErrorCode, Hint};
 
 use super::{ImageOperationError, KernelOperationError};
 use crate::fault::Fault;

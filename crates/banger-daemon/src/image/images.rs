@@ -1,18 +1,18 @@
-//! Listing images, and pulling those of the catalog, as views and operations.
+//! Listing images, and pulling those of the catalog, as operations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use banger_api::{ImageView, OperationKind, OperationView, PullImage};
 use banger_image::{Image, ImageService, Progress, PullError, Replace};
-use banger_model::ImageName;
+use banger_model::{ImageName, OperationKind};
 use banger_store::Store;
 use futures::future::BoxFuture;
 
 use super::error::ImageOperationError;
-use super::view::{view, view_of_entry};
+use super::wish::ImageWish;
 use super::work::{finish, progress_of, warn_damaged};
-use crate::operation::Operations;
+use crate::facts::ImageFacts;
+use crate::operation::{OperationStatus, Operations};
 
 /// Everything that is done with images.
 pub struct ImageOperations {
@@ -32,16 +32,20 @@ impl ImageOperations {
     ///
     /// # Errors
     /// [`ImageOperationError::Store`].
-    pub fn list(&self) -> Result<Vec<ImageView>, ImageOperationError> {
+    pub fn list(&self) -> Result<Vec<ImageFacts>, ImageOperationError> {
         let listing = self.images.images().list().map_err(ImageOperationError::Store)?;
         warn_damaged(&listing.damaged);
-        let catalog = self.images.available_images().iter().map(view_of_entry);
-        let mut views: BTreeMap<_, _> = catalog.map(|view| (view.name.clone(), view)).collect();
-        for image in &listing.found {
-            let description = views.remove(&image.manifest.name).map(|view| view.description);
-            views.insert(image.manifest.name.clone(), view(image, description.unwrap_or_default()));
+        let catalog = self.images.available_images().iter().cloned().map(ImageFacts::InCatalog);
+        let mut all: BTreeMap<_, _> = catalog.map(|image| (image.name().clone(), image)).collect();
+        for image in listing.found {
+            let name = image.manifest.name.clone();
+            let description = match all.remove(&name) {
+                Some(ImageFacts::InCatalog(entry)) => entry.description,
+                Some(ImageFacts::Local { .. }) | None => String::new(),
+            };
+            all.insert(name, ImageFacts::Local { image, description });
         }
-        Ok(views.into_values().collect())
+        Ok(all.into_values().collect())
     }
 
     /// Begins to pull an image, and the kernel that it boots. What is in the catalog comes from there; everything else is
@@ -49,29 +53,28 @@ impl ImageOperations {
     ///
     /// # Errors
     /// [`ImageOperationError`] when it makes no sense; nothing has begun then.
-    pub fn pull(&self, request: &PullImage) -> Result<OperationView, ImageOperationError> {
-        let named = request.source.parse::<ImageName>().ok();
+    pub fn pull(&self, wish: ImageWish) -> Result<OperationStatus, ImageOperationError> {
         let catalog = self.images.available_images();
-        match named.filter(|name| catalog.iter().any(|entry| entry.name == *name)) {
-            Some(name) if request.name.is_some() || request.kernel.is_some() => {
+        match wish.bare_name.clone().filter(|name| catalog.iter().any(|entry| entry.name == *name)) {
+            Some(name) if wish.name.is_some() || wish.kernel.is_some() => {
                 Err(ImageOperationError::OfCatalog { name })
             }
             Some(name) => {
-                let replace = self.replace(&name, request.force)?;
+                let replace = self.replace(&name, wish.force)?;
                 Ok(self.pull_from_catalog(name, replace))
             }
-            None => self.pull_from_elsewhere(request),
+            None => self.pull_from_elsewhere(wish),
         }
     }
 
-    fn pull_from_catalog(&self, name: ImageName, replace: Replace) -> OperationView {
+    fn pull_from_catalog(&self, name: ImageName, replace: Replace) -> OperationStatus {
         self.begin_pull(&name.clone(), move |images, progress| {
             Box::pin(async move { images.pull_image(&name, replace, progress).await })
         })
     }
 
     /// Begins to pull an image in one way or another, and to get the kernel that it boots.
-    pub(super) fn begin_pull(&self, name: &ImageName, pull: impl Pull) -> OperationView {
+    pub(super) fn begin_pull(&self, name: &ImageName, pull: impl Pull) -> OperationStatus {
         let images = Arc::clone(&self.images);
         self.operations.begin(OperationKind::ImagePull, name.as_str(), |task| {
             finish(async move {

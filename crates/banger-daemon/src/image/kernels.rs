@@ -3,20 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use banger_api::{
-    ArtifactFile, CatalogKernel, ErrorBody, ImportKernel, KernelDetails, KernelView, OperationKind,
-    OperationView, PullRequest,
-};
 use banger_image::{
     ImageService, ImportError, ImportRequest, Kernel, KernelEntry, KernelImport, PullError, Replace,
     StoreError,
 };
-use banger_model::{ArtifactKind, ImageName, KernelName, NameError, VmName};
+use banger_model::{ArtifactKind, ImageName, KernelName, NameError, OperationKind, VmName};
 use banger_store::Store;
 
-use super::work::{progress_of, vms_where, warn_damaged};
-use crate::fault::Fault as _;
-use crate::operation::{Cancelled, Operations};
+use super::work::{finish, outcome, progress_of, vms_where, warn_damaged};
+use crate::facts::{CatalogKernel, KernelDetails, KernelFacts, Outcome};
+use crate::operation::{Cancelled, OperationStatus, Operations};
 
 /// Why something could not be done with a kernel.
 #[derive(Debug, thiserror::Error)]
@@ -96,19 +92,14 @@ impl KernelOperations {
     ///
     /// # Errors
     /// [`KernelOperationError::Store`].
-    pub fn list(&self) -> Result<Vec<KernelView>, KernelOperationError> {
+    pub fn list(&self) -> Result<Vec<KernelFacts>, KernelOperationError> {
         let listing = self.images.kernels().list().map_err(KernelOperationError::Store)?;
         warn_damaged(&listing.damaged);
-        let mut views: BTreeMap<_, _> = self
-            .images
-            .available_kernels()
-            .iter()
-            .map(|entry| (entry.name.clone(), view_of_entry(entry)))
-            .collect();
-        for kernel in &listing.found {
-            views.insert(kernel.manifest.name.clone(), self.view(kernel));
-        }
-        Ok(views.into_values().collect())
+        let catalog = self.images.available_kernels().iter().cloned().map(KernelFacts::InCatalog);
+        let local = listing.found.into_iter().map(|kernel| self.local(kernel));
+        // A local one takes the place of the one in the catalog.
+        let by_name = catalog.chain(local).map(|kernel| (kernel.name().clone(), kernel));
+        Ok(by_name.collect::<BTreeMap<_, _>>().into_values().collect())
     }
 
     /// Returns what is known of a kernel that is here or can be pulled.
@@ -118,36 +109,22 @@ impl KernelOperations {
     pub fn show(&self, name: &str) -> Result<KernelDetails, KernelOperationError> {
         let name: KernelName = name.parse().map_err(KernelOperationError::Name)?;
         let (vms, images) = (self.vms_with(&name)?, self.images_with(&name)?);
-        let Some(kernel) = self.images.kernels().get(&name).map_err(KernelOperationError::Store)? else {
-            let entry = self.entry(&name).ok_or(KernelOperationError::NotFound { name })?;
-            let (kernel, files) = (view_of_entry(entry), BTreeMap::new());
-            return Ok(KernelDetails { kernel, source: None, directory: None, files, vms, images });
+        let kernel = match self.images.kernels().get(&name).map_err(KernelOperationError::Store)? {
+            Some(kernel) => self.local(kernel),
+            None => match self.entry(&name) {
+                Some(entry) => KernelFacts::InCatalog(entry.clone()),
+                None => return Err(KernelOperationError::NotFound { name }),
+            },
         };
-        let files = kernel.manifest.files.iter().map(|(file, record)| {
-            let (size_bytes, sha256) = (record.size, record.sha256.clone());
-            (file.clone(), ArtifactFile { size_bytes, sha256 })
-        });
-        Ok(KernelDetails {
-            kernel: self.view(&kernel),
-            source: Some(kernel.manifest.source.clone()),
-            directory: Some(kernel.directory.display().to_string()),
-            files: files.collect(),
-            vms,
-            images,
-        })
+        Ok(KernelDetails { kernel, vms, images })
     }
 
     /// Returns the kernels that can be pulled, by name.
     #[must_use]
     pub fn catalog(&self) -> Vec<CatalogKernel> {
         let entry = |entry: &KernelEntry| CatalogKernel {
-            name: entry.name.clone(),
             is_pulled: self.images.kernels().place(&entry.name).exists(),
-            distro: entry.distro.clone(),
-            suite: entry.suite.clone(),
-            arch: entry.arch.clone(),
-            package: entry.package.clone(),
-            description: entry.description.clone(),
+            entry: entry.clone(),
         };
         self.images.available_kernels().iter().map(entry).collect()
     }
@@ -156,19 +133,18 @@ impl KernelOperations {
     ///
     /// # Errors
     /// [`KernelOperationError::Pull`] when the catalog does not have it.
-    pub fn pull(&self, request: &PullRequest) -> Result<OperationView, KernelOperationError> {
-        let name = request.name.clone();
+    pub fn pull(&self, name: KernelName, replace: Replace) -> Result<OperationStatus, KernelOperationError> {
         let Some(entry) = self.entry(&name) else {
             let (kind, name) = (ArtifactKind::Kernel, name.to_string());
             return Err(KernelOperationError::Pull(PullError::NotInCatalog { kind, name }));
         };
         let description = entry.description.clone();
-        let (images, replace) = (Arc::clone(&self.images), Replace::when(request.force));
-        Ok(self.operations.begin(OperationKind::KernelPull, request.name.as_str(), |task| {
-            finish(async move {
+        let images = Arc::clone(&self.images);
+        Ok(self.operations.begin(OperationKind::KernelPull, name.clone().as_str(), |task| {
+            outcome(async move {
                 let progress = progress_of(&task);
                 let pulled = task.unless_cancelled(images.pull_kernel(&name, replace, &progress)).await?;
-                pulled.map(|kernel| view(&kernel, description)).map_err(KernelOperationError::Pull)
+                pulled.map(|kernel| local(kernel, description)).map_err(KernelOperationError::Pull)
             })
         }))
     }
@@ -177,21 +153,22 @@ impl KernelOperations {
     ///
     /// # Errors
     /// [`KernelOperationError::Refused`], [`KernelOperationError::Pull`] when the name is taken.
-    pub async fn import(&self, request: ImportKernel) -> Result<OperationView, KernelOperationError> {
-        let ImportKernel { from, name, distro, release, sha256, force } = request;
-        let request = ImportRequest { from: from.into(), name, distro, release, sha256 };
+    pub async fn import(
+        &self,
+        request: ImportRequest,
+        replace: Replace,
+    ) -> Result<OperationStatus, KernelOperationError> {
         let inspected = tokio::task::spawn_blocking(move || KernelImport::inspect(request)).await;
         let import =
             inspected.map_err(KernelOperationError::Worker)?.map_err(KernelOperationError::Refused)?;
-        let replace = Replace::when(force);
         self.images.refuse_taken_kernel(import.name(), replace).map_err(KernelOperationError::Pull)?;
         let (images, target) = (Arc::clone(&self.images), import.name().to_string());
         Ok(self.operations.begin(OperationKind::KernelImport, &target, |task| {
-            finish(async move {
+            outcome(async move {
                 let progress = progress_of(&task);
                 let imported =
                     task.unless_cancelled(images.import_kernel(import, replace, &progress)).await?;
-                imported.map(|kernel| view(&kernel, String::new())).map_err(KernelOperationError::Pull)
+                imported.map(|kernel| local(kernel, String::new())).map_err(KernelOperationError::Pull)
             })
         }))
     }
@@ -201,7 +178,7 @@ impl KernelOperations {
     ///
     /// # Errors
     /// [`KernelOperationError::Pull`] when VMs use it, [`KernelOperationError::NeededByImages`].
-    pub fn delete(&self, name: &str, force: bool) -> Result<OperationView, KernelOperationError> {
+    pub fn delete(&self, name: &str, force: bool) -> Result<OperationStatus, KernelOperationError> {
         let name: KernelName = name.parse().map_err(KernelOperationError::Name)?;
         self.images.refuse_used_kernel(&name).map_err(KernelOperationError::Pull)?;
         if !force && self.images.kernels().place(&name).exists() {
@@ -212,7 +189,7 @@ impl KernelOperations {
         }
         let images = Arc::clone(&self.images);
         Ok(self.operations.begin(OperationKind::KernelDelete, name.clone().as_str(), |task| {
-            super::work::finish(async move {
+            finish(async move {
                 let removal = task.unless_cancelled(images.kernel_removal(&name)).await?;
                 let removal = removal.map_err(KernelOperationError::Pull)?;
                 task.stage("remove kernel", name.as_str());
@@ -225,9 +202,10 @@ impl KernelOperations {
         self.images.available_kernels().iter().find(|entry| entry.name == *name)
     }
 
-    fn view(&self, kernel: &Kernel) -> KernelView {
+    fn local(&self, kernel: Kernel) -> KernelFacts {
         let entry = self.entry(&kernel.manifest.name);
-        view(kernel, entry.map(|entry| entry.description.clone()).unwrap_or_default())
+        let description = entry.map(|entry| entry.description.clone()).unwrap_or_default();
+        KernelFacts::Local { kernel, description }
     }
 
     fn vms_with(&self, name: &KernelName) -> Result<Vec<VmName>, KernelOperationError> {
@@ -241,38 +219,8 @@ impl KernelOperations {
     }
 }
 
-async fn finish(
-    work: impl Future<Output = Result<KernelView, KernelOperationError>>,
-) -> Result<serde_json::Value, ErrorBody> {
-    let kernel = work.await.map_err(|error| error.to_body())?;
-    serde_json::to_value(kernel).map_err(|error| ErrorBody::internal(&error))
-}
-
-fn view_of_entry(entry: &KernelEntry) -> KernelView {
-    KernelView {
-        name: entry.name.clone(),
-        is_pulled: false,
-        distro: entry.distro.clone(),
-        arch: entry.arch.clone(),
-        version: None,
-        size_bytes: None,
-        created_at: None,
-        description: entry.description.clone(),
-    }
-}
-
-fn view(kernel: &Kernel, description: String) -> KernelView {
-    let manifest = &kernel.manifest;
-    KernelView {
-        name: manifest.name.clone(),
-        is_pulled: true,
-        distro: manifest.distro.clone(),
-        arch: manifest.arch.clone(),
-        version: Some(manifest.version.clone()),
-        size_bytes: Some(manifest.files.values().map(|file| file.size).sum()),
-        created_at: Some(manifest.created_at.clone()),
-        description,
-    }
+fn local(kernel: Kernel, description: String) -> Outcome {
+    Outcome::Kernel(Box::new(KernelFacts::Local { kernel, description }))
 }
 
 #[cfg(test)]

@@ -1,17 +1,16 @@
 //! The images that are here: showing, registering, promoting and deleting them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_api::{ErrorBody, ImageDetails, OperationKind, OperationView, RegisterImage};
 use banger_image::{Image, ImageRegistration, KernelImport, RegisterRequest, Replace};
-use banger_model::{ImageName, KernelName};
+use banger_model::{ImageName, KernelName, OperationKind};
 
 use super::error::ImageOperationError;
 use super::images::ImageOperations;
-use super::view::{details, details_of_entry, view};
-use super::work::{finish, progress_of, vms_where};
-use crate::fault::Fault as _;
+use super::wish::{KernelWish, RegistrationWish};
+use super::work::{finish, outcome, progress_of, vms_where};
+use crate::facts::{ImageDetails, ImageFacts, Outcome};
+use crate::operation::OperationStatus;
 
 impl ImageOperations {
     /// Returns what is known of an image that is here or can be pulled.
@@ -27,10 +26,10 @@ impl ImageOperations {
         let entry = self.images.available_images().iter().find(|entry| entry.name == name);
         if let Some(image) = found {
             let description = entry.map(|entry| entry.description.clone()).unwrap_or_default();
-            return Ok(details(&image, description, vms));
+            return Ok(ImageDetails { image: ImageFacts::Local { image, description }, vms });
         }
         let entry = entry.ok_or_else(not_found)?;
-        Ok(details_of_entry(entry, vms))
+        Ok(ImageDetails { image: ImageFacts::InCatalog(entry.clone()), vms })
     }
 
     /// Begins to record files of the host as an image, and to get its kernel. What can be refused by looking at it is
@@ -38,31 +37,20 @@ impl ImageOperations {
     ///
     /// # Errors
     /// [`ImageOperationError`] when it makes no sense; nothing has begun then.
-    pub async fn register(&self, request: RegisterImage) -> Result<OperationView, ImageOperationError> {
-        let RegisterImage { name, rootfs, work_seed, kernel_ref, kernel, initrd, modules, force } = request;
+    pub async fn register(&self, wish: RegistrationWish) -> Result<OperationStatus, ImageOperationError> {
+        let RegistrationWish { name, rootfs, work_seed, kernel, force } = wish;
         let replace = self.replace(&name, force)?;
-        let kernel_files = match (kernel_ref.is_some(), kernel) {
-            (true, Some(_)) => return Err(ImageOperationError::TwoKernels),
-            (false, Some(kernel)) => Some(PathBuf::from(kernel)),
-            (_, None) if initrd.is_some() || modules.is_some() => {
-                return Err(ImageOperationError::NoKernelFile);
+        let (kernel, kernel_files) = match kernel {
+            KernelWish::Named(kernel) => (self.kernel(Some(&kernel))?, None),
+            KernelWish::Files { kernel, initrd, modules } => {
+                let name = name.as_str().parse().map_err(ImageOperationError::KernelName)?;
+                (name, Some((kernel, initrd, modules)))
             }
-            (true, None) => None,
-            (false, None) => return Err(ImageOperationError::NoKernel),
         };
-        let kernel = match (&kernel_ref, &kernel_files) {
-            (_, Some(_)) => name.as_str().parse().map_err(ImageOperationError::KernelName)?,
-            (kernel_ref, None) => self.kernel(kernel_ref.as_ref())?,
-        };
-        let (initrd, modules) = (initrd.map(PathBuf::from), modules.map(PathBuf::from));
-        let request = RegisterRequest {
-            name,
-            rootfs: rootfs.into(),
-            work_seed: work_seed.map(PathBuf::from),
-            kernel: kernel.clone(),
-        };
+        let request = RegisterRequest { name, rootfs, work_seed, kernel: kernel.clone() };
         let inspected = tokio::task::spawn_blocking(move || {
-            let import = kernel_files.map(|file| KernelImport::of_files(kernel, file, initrd, modules));
+            let import = kernel_files
+                .map(|(file, initrd, modules)| KernelImport::of_files(kernel, file, initrd, modules));
             let import = import.transpose().map_err(ImageOperationError::KernelFiles)?;
             let registration = ImageRegistration::inspect(request).map_err(ImageOperationError::Register)?;
             Ok::<_, ImageOperationError>((import, registration))
@@ -80,10 +68,10 @@ impl ImageOperations {
         import: Option<KernelImport>,
         registration: ImageRegistration,
         replace: Replace,
-    ) -> OperationView {
+    ) -> OperationStatus {
         let (images, target) = (Arc::clone(&self.images), registration.name().to_string());
-        self.operations.begin(OperationKind::ImageRegister, &target, |task| async move {
-            let registered = async {
+        self.operations.begin(OperationKind::ImageRegister, &target, |task| {
+            outcome(async move {
                 let progress = progress_of(&task);
                 let imported = match import {
                     Some(import) => {
@@ -110,9 +98,8 @@ impl ImageOperations {
                     // Nobody has heard of a kernel that came for this image only.
                     remove_kernel(&images, &kernel.manifest.name).await;
                 }
-                registered
-            };
-            answer(registered.await)
+                registered.map(local)
+            })
         })
     }
 
@@ -120,16 +107,15 @@ impl ImageOperations {
     ///
     /// # Errors
     /// [`ImageOperationError::NotHere`].
-    pub fn promote(&self, name: &str) -> Result<OperationView, ImageOperationError> {
+    pub fn promote(&self, name: &str) -> Result<OperationStatus, ImageOperationError> {
         let name = self.local(name)?.manifest.name;
         let images = Arc::clone(&self.images);
-        Ok(self.operations.begin(OperationKind::ImagePromote, name.clone().as_str(), |task| async move {
-            let promoted = async {
+        Ok(self.operations.begin(OperationKind::ImagePromote, name.clone().as_str(), |task| {
+            outcome(async move {
                 let progress = progress_of(&task);
                 let promoted = task.unless_cancelled(images.promote_image(&name, &progress)).await?;
-                promoted.map_err(ImageOperationError::Pull)
-            };
-            answer(promoted.await)
+                promoted.map(local).map_err(ImageOperationError::Pull)
+            })
         }))
     }
 
@@ -137,7 +123,7 @@ impl ImageOperations {
     ///
     /// # Errors
     /// [`ImageOperationError::NotHere`], [`ImageOperationError::Pull`] when VMs use it.
-    pub fn delete(&self, name: &str) -> Result<OperationView, ImageOperationError> {
+    pub fn delete(&self, name: &str) -> Result<OperationStatus, ImageOperationError> {
         let not_here = || ImageOperationError::NotHere { name: name.to_owned() };
         let name: ImageName = name.parse().map_err(|_error| not_here())?;
         if !self.images.images().place(&name).exists() {
@@ -171,7 +157,6 @@ async fn remove_kernel(images: &banger_image::ImageService, name: &KernelName) {
     }
 }
 
-fn answer(image: Result<Image, ImageOperationError>) -> Result<serde_json::Value, ErrorBody> {
-    let image = image.map_err(|error| error.to_body())?;
-    serde_json::to_value(view(&image, String::new())).map_err(|error| ErrorBody::internal(&error))
+fn local(image: Image) -> Outcome {
+    Outcome::Image(Box::new(ImageFacts::Local { image, description: String::new() }))
 }

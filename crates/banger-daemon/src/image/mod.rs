@@ -1,4 +1,4 @@
-//! Kernels and images: what is done with them, as operations and views, and what VMs boot from them.
+//! Kernels and images: what is known of them and done with them, and what VMs boot from them.
 
 mod boot_source;
 mod bundles;
@@ -9,11 +9,11 @@ mod kernel_check;
 mod kernels;
 mod local;
 mod oci;
-mod view;
+mod wish;
 mod work;
 
 pub use boot_source::ImageBootSource;
 pub use error::ImageOperationError;
 pub use images::ImageOperations;
 pub use kernels::{KernelOperationError, KernelOperations};
-pub(crate) use oci::wanted_image;
+pub use wish::{ImageWish, KernelWish, RegistrationWish};

@@ -1,13 +1,13 @@
 //! What all work on kernels and images has in common.
 
-use banger_api::{ErrorBody, StagePartView};
 use banger_image::{Progress, Stage, StoreError};
 use banger_model::{VmName, VmSpec};
 use banger_store::Store;
 use tracing::warn;
 
-use crate::fault::Fault;
-use crate::operation::OperationTask;
+use crate::facts::Outcome;
+use crate::fault::{Failure, Fault};
+use crate::operation::{OperationTask, StagePart};
 
 /// Returns the VMs whose spec is such, by the order of their rows.
 pub(super) fn vms_where(
@@ -22,7 +22,7 @@ pub(super) fn vms_where(
 pub(super) fn progress_of(task: &OperationTask) -> Progress {
     let (task, notes) = (task.clone(), task.clone());
     let stages = move |stage: Stage| {
-        let parts = stage.parts.into_iter().map(|part| StagePartView {
+        let parts = stage.parts.into_iter().map(|part| StagePart {
             label: part.label,
             done_bytes: part.done,
             total_bytes: part.total,
@@ -33,10 +33,15 @@ pub(super) fn progress_of(task: &OperationTask) -> Progress {
 }
 
 /// Tells the end of work that has no result of its own.
-pub(super) async fn finish<E: Fault>(
-    work: impl Future<Output = Result<(), E>>,
-) -> Result<serde_json::Value, ErrorBody> {
-    work.await.map(|()| serde_json::Value::Null).map_err(|error| error.to_body())
+pub(super) async fn finish<E: Fault>(work: impl Future<Output = Result<(), E>>) -> Result<Outcome, Failure> {
+    work.await.map(|()| Outcome::Nothing).map_err(|error| error.to_failure())
+}
+
+/// Tells the end of work, and what came out.
+pub(super) async fn outcome<E: Fault>(
+    work: impl Future<Output = Result<Outcome, E>>,
+) -> Result<Outcome, Failure> {
+    work.await.map_err(|error| error.to_failure())
 }
 
 /// Logs what a list leaves out.

@@ -11,9 +11,11 @@
 mod id;
 mod registry;
 mod request_key;
+mod status;
 mod task;
 
 pub(crate) use id::{current as current_id, within_new};
 pub use registry::Operations;
 pub use request_key::{KeyReused, RequestKey};
+pub use status::{OperationStatus, Stage, StagePart};
 pub use task::{Cancelled, OperationTask};

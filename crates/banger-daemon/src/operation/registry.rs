@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use banger_api::{ErrorBody, ErrorCode, OperationKind, OperationState, OperationView};
+use banger_model::{ErrorCode, OperationKind, OperationState};
 use futures::FutureExt as _;
 use tracing::{Instrument as _, info, info_span, warn};
 
 use super::id;
 use super::request_key::{KeyReused, RequestKey};
+use super::status::OperationStatus;
 use super::task::{Cancelled, OperationTask};
+use crate::facts::Outcome;
+use crate::fault::Failure;
 use crate::supervisor::Supervisor;
 
 /// How many ended operations are kept for late askers.
@@ -30,7 +33,7 @@ pub struct Operations {
     observer: Arc<OnceLock<Observer>>,
 }
 
-type Observer = Arc<dyn Fn(&OperationView) + Send + Sync>;
+type Observer = Arc<dyn Fn(&OperationStatus) + Send + Sync>;
 
 impl std::fmt::Debug for Operations {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -46,10 +49,10 @@ impl Operations {
     }
 
     /// Begins work that goes on without its caller.
-    pub fn begin<F, W>(&self, kind: OperationKind, target: &str, work: W) -> OperationView
+    pub fn begin<F, W>(&self, kind: OperationKind, target: &str, work: W) -> OperationStatus
     where
         W: FnOnce(OperationTask) -> F,
-        F: Future<Output = Result<serde_json::Value, ErrorBody>> + Send + 'static,
+        F: Future<Output = Result<Outcome, Failure>> + Send + 'static,
     {
         let task = OperationTask::new(new_id(), kind, target.to_owned(), None);
         remember(&mut self.lock(), task.clone());
@@ -66,10 +69,10 @@ impl Operations {
         kind: OperationKind,
         target: &str,
         work: W,
-    ) -> Result<OperationView, KeyReused>
+    ) -> Result<OperationStatus, KeyReused>
     where
         W: FnOnce(OperationTask) -> F,
-        F: Future<Output = Result<serde_json::Value, ErrorBody>> + Send + 'static,
+        F: Future<Output = Result<Outcome, Failure>> + Send + 'static,
     {
         let task = {
             // Looked up and remembered under one lock, so that of two callers at once one begins.
@@ -88,21 +91,21 @@ impl Operations {
     ///
     /// # Errors
     /// [`KeyReused`].
-    pub fn of_key(&self, key: &RequestKey) -> Result<Option<OperationView>, KeyReused> {
+    pub fn of_key(&self, key: &RequestKey) -> Result<Option<OperationStatus>, KeyReused> {
         find_key(&self.lock(), key)
     }
 
-    fn launch<F, W>(&self, task: OperationTask, kind: OperationKind, target: &str, work: W) -> OperationView
+    fn launch<F, W>(&self, task: OperationTask, kind: OperationKind, target: &str, work: W) -> OperationStatus
     where
         W: FnOnce(OperationTask) -> F,
-        F: Future<Output = Result<serde_json::Value, ErrorBody>> + Send + 'static,
+        F: Future<Output = Result<Outcome, Failure>> + Send + 'static,
     {
         if self.closed.load(Ordering::SeqCst) {
             task.cancel_because(Cancelled::DaemonStopped);
         }
         let span = info_span!("operation", op = task.id(), kind = ?kind, target);
         let future = work(task.clone());
-        let begun = task.view();
+        let begun = task.status();
         let observer = self.observer.get().cloned();
         if let Some(observer) = &observer {
             observer(&begun);
@@ -111,7 +114,7 @@ impl Operations {
         let work = async move {
             run(&task, future).await;
             if let Some(observer) = observer {
-                observer(&task.view());
+                observer(&task.status());
             }
         };
         self.supervisor.spawn("operation", id::within(id, work).instrument(span));
@@ -119,21 +122,21 @@ impl Operations {
     }
 
     /// Calls `observer` when an operation begins and when it has ended. The first observer stays.
-    pub fn observe(&self, observer: impl Fn(&OperationView) + Send + Sync + 'static) {
+    pub fn observe(&self, observer: impl Fn(&OperationStatus) + Send + Sync + 'static) {
         let _ = self.observer.set(Arc::new(observer));
     }
 
     /// Returns the operation when its revision is beyond `after`; else after its next change, or as it is when the
     /// wait has lasted long enough.
-    pub async fn status(&self, id: &str, after: u64) -> Option<OperationView> {
+    pub async fn status(&self, id: &str, after: u64) -> Option<OperationStatus> {
         let mut changes = self.find(id)?.watch();
         // An error means that the sender is gone, and it is not: the registry holds it.
-        let newer = changes.wait_for(|view| {
+        let newer = changes.wait_for(|status| {
             // When the daemon ends, nobody can ask again: only the end is worth an answer.
-            view.state.is_final() || (view.revision > after && !self.closed.load(Ordering::SeqCst))
+            status.state.is_final() || (status.revision > after && !self.closed.load(Ordering::SeqCst))
         });
-        if let Ok(Ok(view)) = tokio::time::timeout(POLL_WAIT, newer).await {
-            return Some(view.clone());
+        if let Ok(Ok(status)) = tokio::time::timeout(POLL_WAIT, newer).await {
+            return Some(status.clone());
         }
         Some(changes.borrow().clone())
     }
@@ -142,16 +145,16 @@ impl Operations {
     pub async fn ended(&self, id: &str) {
         if let Some(task) = self.find(id) {
             // An error means that the operation is gone.
-            let _ = task.watch().wait_for(|view| view.state.is_final()).await;
+            let _ = task.watch().wait_for(|status| status.state.is_final()).await;
         }
     }
 
     /// Asks an operation to stop and returns it as it is now.
     #[must_use]
-    pub fn cancel(&self, id: &str) -> Option<OperationView> {
+    pub fn cancel(&self, id: &str) -> Option<OperationStatus> {
         let task = self.find(id)?;
         task.cancel();
-        Some(task.view())
+        Some(task.status())
     }
 
     /// Tells whether the daemon is ending: what is cancelled now was not cancelled by a user.
@@ -167,14 +170,14 @@ impl Operations {
         self.snapshot().iter().for_each(|task| task.cancel_because(Cancelled::DaemonStopped));
         while let Some(task) = self.snapshot().into_iter().find(|task| !task.is_final()) {
             // An error means that the operation is gone.
-            let _ = task.watch().wait_for(|view| view.state.is_final()).await;
+            let _ = task.watch().wait_for(|status| status.state.is_final()).await;
         }
     }
 
     /// Returns all operations, oldest first.
     #[must_use]
-    pub fn list(&self) -> Vec<OperationView> {
-        self.snapshot().iter().map(OperationTask::view).collect()
+    pub fn list(&self) -> Vec<OperationStatus> {
+        self.snapshot().iter().map(OperationTask::status).collect()
     }
 
     /// Returns how many operations are at work.
@@ -201,11 +204,14 @@ fn new_id() -> String {
     id::current().unwrap_or_else(id::mint)
 }
 
-fn find_key(all: &VecDeque<OperationTask>, wanted: &RequestKey) -> Result<Option<OperationView>, KeyReused> {
+fn find_key(
+    all: &VecDeque<OperationTask>,
+    wanted: &RequestKey,
+) -> Result<Option<OperationStatus>, KeyReused> {
     let of_key = |task: &&OperationTask| task.request_key().is_some_and(|key| key.key == wanted.key);
     match all.iter().rev().find(of_key) {
         None => Ok(None),
-        Some(task) if task.request_key() == Some(wanted) => Ok(Some(task.view())),
+        Some(task) if task.request_key() == Some(wanted) => Ok(Some(task.status())),
         Some(_) => Err(KeyReused { key: wanted.key.clone() }),
     }
 }
@@ -220,32 +226,32 @@ fn remember(all: &mut VecDeque<OperationTask>, task: OperationTask) {
     }
 }
 
-async fn run(task: &OperationTask, work: impl Future<Output = Result<serde_json::Value, ErrorBody>>) {
+async fn run(task: &OperationTask, work: impl Future<Output = Result<Outcome, Failure>>) {
     // Without an end, its askers would wait for ever and the daemon could not be stopped.
     let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_panic| {
-        Err(ErrorBody::new(
+        Err(Failure::new(
             ErrorCode::OperationFailed,
             "the operation ended unexpectedly because of a bug in the daemon; see its log",
         ))
     });
     let took_ms = task.elapsed_ms();
     match outcome {
-        Ok(result) => {
+        Ok(outcome) => {
             info!(took_ms, "operation succeeded");
-            task.finish(|view| {
-                view.state = OperationState::Succeeded;
-                view.result = Some(result);
+            task.finish(|status| {
+                status.state = OperationState::Succeeded;
+                status.outcome = Some(outcome);
             });
         }
-        Err(mut error) => {
-            warn!(took_ms, error = error.message, "operation failed");
-            error.op_id = Some(task.id().to_owned());
-            task.finish(|view| {
-                view.state = match error.code {
+        Err(mut failure) => {
+            warn!(took_ms, error = failure.message, "operation failed");
+            failure.op_id = Some(task.id().to_owned());
+            task.finish(|status| {
+                status.state = match failure.code {
                     ErrorCode::Cancelled => OperationState::Cancelled,
                     _ => OperationState::Failed,
                 };
-                view.error = Some(error);
+                status.failure = Some(failure);
             });
         }
     }
@@ -255,7 +261,6 @@ async fn run(task: &OperationTask, work: impl Future<Output = Result<serde_json:
 mod tests {
     use std::pin::pin;
 
-    use serde_json::json;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -264,8 +269,8 @@ mod tests {
         Operations::new(Supervisor::new())
     }
 
-    fn cancelled() -> ErrorBody {
-        ErrorBody::new(ErrorCode::Cancelled, "cancelled")
+    fn cancelled() -> Failure {
+        Failure::new(ErrorCode::Cancelled, "cancelled")
     }
 
     #[tokio::test]
@@ -277,7 +282,7 @@ mod tests {
             task.stage("two", "x");
             wait.await.unwrap();
             task.stage("three", "");
-            Ok(json!(5))
+            Ok(Outcome::Nothing)
         });
         go.send(()).unwrap();
         let mut last = begun;
@@ -285,7 +290,7 @@ mod tests {
             last = operations.status(&last.id, last.revision).await.unwrap();
         }
         assert_eq!(last.state, OperationState::Succeeded);
-        assert_eq!(last.result, Some(json!(5)));
+        assert!(matches!(last.outcome, Some(Outcome::Nothing)));
         let names: Vec<_> = last.stages.iter().map(|stage| stage.name.as_str()).collect();
         assert_eq!(names, ["one", "two", "three"]);
         assert!(last.stages.iter().all(|stage| stage.took_ms.is_some()));
@@ -307,7 +312,7 @@ mod tests {
         operations.close().await;
         let ended = operations.status(&begun.id, u64::MAX).await.unwrap();
         assert_eq!(ended.state, OperationState::Cancelled);
-        assert_eq!(ended.error.unwrap().op_id.as_deref(), Some(begun.id.as_str()));
+        assert_eq!(ended.failure.unwrap().op_id.as_deref(), Some(begun.id.as_str()));
     }
 
     #[tokio::test]
@@ -335,7 +340,7 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(10), operations.close()).await.unwrap();
         let late = operations.begin(OperationKind::VmCreate, "late", |task| async move {
             task.check().map_err(|_told| cancelled())?;
-            Ok(json!(null))
+            Ok(Outcome::Nothing)
         });
         let late = operations.status(&late.id, u64::MAX).await.unwrap();
         assert_eq!(late.state, OperationState::Cancelled);
@@ -348,14 +353,14 @@ mod tests {
             operations.begin(OperationKind::VmCreate, target, |task| async move {
                 let stopped = task.unless_cancelled(std::future::pending::<()>()).await.unwrap_err();
                 assert_eq!(task.check(), Err(stopped));
-                Err(ErrorBody::new(ErrorCode::Cancelled, stopped.to_string()))
+                Err(Failure::new(ErrorCode::Cancelled, stopped.to_string()))
             })
         };
         let (asked, running) = (begin("asked"), begin("running"));
         let _ = operations.cancel(&asked.id).unwrap();
         operations.close().await;
-        let told = async |begun: OperationView| {
-            operations.status(&begun.id, u64::MAX).await.unwrap().error.unwrap().message
+        let told = async |begun: OperationStatus| {
+            operations.status(&begun.id, u64::MAX).await.unwrap().failure.unwrap().message
         };
         assert_eq!(told(asked).await, "cancelled");
         assert_eq!(told(running).await, "the daemon was stopped");

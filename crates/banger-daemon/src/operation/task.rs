@@ -3,13 +3,14 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::request_key::RequestKey;
-use banger_api::{OperationKind, OperationState, OperationView, StagePartView, StageView};
-use banger_model::Hint;
+use banger_model::{Hint, OperationKind, OperationState};
 use banger_sys::blocking::BlockingWork;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+use super::request_key::RequestKey;
+use super::status::{OperationStatus, Stage, StagePart};
 
 /// How long cancelled work is waited for. What reads from a pipe that nobody writes to does not notice that it is given up.
 const GIVE_UP_DEADLINE: Duration = Duration::from_secs(10);
@@ -47,7 +48,7 @@ struct Shared {
     id: String,
     key: Option<RequestKey>,
     begun: Instant,
-    view: watch::Sender<OperationView>,
+    status: watch::Sender<OperationStatus>,
     cancelled: CancellationToken,
     /// The first reason, from the moment of `cancelled`.
     reason: OnceLock<Cancelled>,
@@ -55,23 +56,10 @@ struct Shared {
 
 impl OperationTask {
     pub(super) fn new(id: String, kind: OperationKind, target: String, key: Option<RequestKey>) -> Self {
-        let view = OperationView {
-            id: id.clone(),
-            kind,
-            target,
-            state: OperationState::Running,
-            revision: 1,
-            stages: Vec::new(),
-            warnings: Vec::new(),
-            result: None,
-            error: None,
-            was_already: false,
-            notes: Vec::new(),
-        };
-        let view = watch::Sender::new(view);
+        let status = watch::Sender::new(OperationStatus::begun(id.clone(), kind, target));
         let (begun, cancelled) = (Instant::now(), CancellationToken::new());
         let reason = OnceLock::new();
-        Self { shared: Arc::new(Shared { id, key, begun, view, cancelled, reason }) }
+        Self { shared: Arc::new(Shared { id, key, begun, status, cancelled, reason }) }
     }
 
     /// Its id, for logs and errors.
@@ -87,9 +75,9 @@ impl OperationTask {
     /// Begins the next stage; the one before it is done.
     pub fn stage(&self, name: &str, detail: &str) {
         let now = self.elapsed_ms();
-        self.change(|view| {
-            close_stage(view, now);
-            view.stages.push(StageView {
+        self.change(|status| {
+            close_stage(status, now);
+            status.stages.push(Stage {
                 name: name.to_owned(),
                 detail: detail.to_owned(),
                 started_ms: now,
@@ -112,14 +100,14 @@ impl OperationTask {
         name: &str,
         detail: &str,
         (done_bytes, total_bytes): (Option<u64>, Option<u64>),
-        parts: Vec<StagePartView>,
+        parts: Vec<StagePart>,
     ) {
-        let is_current = self.shared.view.borrow().stages.last().is_some_and(|stage| stage.name == name);
+        let is_current = self.shared.status.borrow().stages.last().is_some_and(|stage| stage.name == name);
         if !is_current {
             self.stage(name, detail);
         }
-        self.change(|view| {
-            if let Some(stage) = view.stages.last_mut() {
+        self.change(|status| {
+            if let Some(stage) = status.stages.last_mut() {
                 detail.clone_into(&mut stage.detail);
                 stage.done_bytes = done_bytes;
                 stage.total_bytes = total_bytes;
@@ -130,29 +118,29 @@ impl OperationTask {
 
     /// Tells the caller something although nothing fails, in one sentence.
     pub fn note(&self, sentence: String) {
-        self.change(|view| view.notes.push(sentence));
+        self.change(|status| status.notes.push(sentence));
     }
 
     /// Tells that there is nothing to do, and why.
     pub fn was_already(&self, sentence: String) {
-        self.change(|view| {
-            view.was_already = true;
-            view.notes.push(sentence);
+        self.change(|status| {
+            status.was_already = true;
+            status.notes.push(sentence);
         });
     }
 
     /// Tells the caller something that is no failure. What was told is not told again.
     pub fn warn(&self, text: &str) {
-        self.change(|view| {
-            if !view.warnings.iter().any(|told| told == text) {
-                view.warnings.push(text.to_owned());
+        self.change(|status| {
+            if !status.warnings.iter().any(|told| told == text) {
+                status.warnings.push(text.to_owned());
             }
         });
     }
 
     /// Names what the operation is about, once that is known.
     pub fn set_target(&self, target: &str) {
-        self.change(|view| target.clone_into(&mut view.target));
+        self.change(|status| target.clone_into(&mut status.target));
     }
 
     /// Does `work` unless the operation is cancelled first: then `work` is dropped where it waits, and its blocking work is
@@ -183,17 +171,17 @@ impl OperationTask {
         self.shared.reason.get().copied().unwrap_or(Cancelled::OnRequest)
     }
 
-    pub(super) fn view(&self) -> OperationView {
-        self.shared.view.borrow().clone()
+    pub(super) fn status(&self) -> OperationStatus {
+        self.shared.status.borrow().clone()
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<OperationView> {
-        self.shared.view.subscribe()
+    pub(super) fn watch(&self) -> watch::Receiver<OperationStatus> {
+        self.shared.status.subscribe()
     }
 
     /// Tells whether nothing more will happen.
     pub(super) fn is_final(&self) -> bool {
-        self.shared.view.borrow().state.is_final()
+        self.shared.status.borrow().state.is_final()
     }
 
     /// Asks the work to stop, on somebody's request.
@@ -207,19 +195,19 @@ impl OperationTask {
             return;
         }
         let _ = self.shared.reason.set(reason);
-        self.change(|view| {
-            if view.state == OperationState::Running {
-                view.state = OperationState::Cancelling;
+        self.change(|status| {
+            if status.state == OperationState::Running {
+                status.state = OperationState::Cancelling;
             }
         });
         self.shared.cancelled.cancel();
     }
 
-    pub(super) fn finish(&self, end: impl FnOnce(&mut OperationView)) {
+    pub(super) fn finish(&self, end: impl FnOnce(&mut OperationStatus)) {
         let now = self.elapsed_ms();
-        self.change(|view| {
-            close_stage(view, now);
-            end(view);
+        self.change(|status| {
+            close_stage(status, now);
+            end(status);
         });
     }
 
@@ -227,16 +215,16 @@ impl OperationTask {
         u64::try_from(self.shared.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn change(&self, change: impl FnOnce(&mut OperationView)) {
-        self.shared.view.send_modify(|view| {
-            change(view);
-            view.revision += 1;
+    fn change(&self, change: impl FnOnce(&mut OperationStatus)) {
+        self.shared.status.send_modify(|status| {
+            change(status);
+            status.revision += 1;
         });
     }
 }
 
-fn close_stage(view: &mut OperationView, now: u64) {
-    if let Some(stage) = view.stages.last_mut() {
+fn close_stage(status: &mut OperationStatus, now: u64) {
+    if let Some(stage) = status.stages.last_mut() {
         stage.took_ms.get_or_insert(now.saturating_sub(stage.started_ms));
     }
 }

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger_agent_proto::INIT_KEY;
-use banger_api::WaitFor;
 use banger_guest::AgentClient;
-use banger_model::{VmEvent, VmId};
+use banger_model::{VmEvent, VmId, WaitFor};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 use banger_sys::files::create_private_directory;

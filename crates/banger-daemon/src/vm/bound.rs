@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use banger_api::HostProcess;
 use banger_model::VmId;
 use banger_store::VmRow;
 use banger_sys::process::{ProcessHandle, ProcessIdentity};
@@ -43,7 +42,7 @@ impl Lifecycle {
     pub(super) fn keep_bound(self: &Arc<Self>) -> Result<(), VmError> {
         for row in &*self.rows.list()? {
             let Some(process) = bound_process(row) else { continue };
-            match identity(process).open() {
+            match process.open() {
                 Ok(Some(process)) => self.delete_after(process, row.id.clone(), None),
                 Ok(None) => self.delete_bound(&row.id),
                 Err(error) => warn!(vm = %row.name, %error, "cannot watch the process that a VM is bound to"),
@@ -63,16 +62,12 @@ impl Lifecycle {
 }
 
 /// Opens the process that a new VM is to be bound to.
-pub(super) fn open(process: HostProcess) -> Result<ProcessHandle, VmError> {
+pub(super) fn open(process: ProcessIdentity) -> Result<ProcessHandle, VmError> {
     let unknown = |source| VmError::BoundToNobody { pid: process.pid, source };
-    identity(process).open().map_err(|error| unknown(Some(error)))?.ok_or_else(|| unknown(None))
+    process.open().map_err(|error| unknown(Some(error)))?.ok_or_else(|| unknown(None))
 }
 
-fn identity(process: HostProcess) -> ProcessIdentity {
-    ProcessIdentity { pid: process.pid, start_ticks: process.start_ticks }
-}
-
-fn bound_process(row: &VmRow) -> Option<HostProcess> {
+fn bound_process(row: &VmRow) -> Option<ProcessIdentity> {
     let (pid, start_ticks) = row.bound_to?;
-    Some(HostProcess { pid, start_ticks })
+    Some(ProcessIdentity { pid, start_ticks })
 }

@@ -4,17 +4,32 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
 
-use banger_api::{OperationKind, OperationView, SetVm};
-use banger_model::{DiskBytes, MemoryMib, VmRef, memory_beyond_host};
+use banger_model::{DiskBytes, MemoryMib, OperationKind, TtlChange, VcpuCount, VmRef, memory_beyond_host};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 
+use super::VmError;
 use super::lifecycle::Lifecycle;
 use super::locks::VmGuard;
-use super::{VmError, view};
 use crate::boot_source::{OVERLAY_DISK, WORK_DISK};
 use crate::clock::now_ms;
-use crate::operation::OperationTask;
+use crate::facts::other_sizes;
+use crate::operation::{OperationStatus, OperationTask};
+
+/// Other sizes or another time to live. What is absent stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VmChange {
+    /// Virtual processors, from the next start on.
+    pub vcpus: Option<VcpuCount>,
+    /// Memory, from the next start on.
+    pub memory: Option<MemoryMib>,
+    /// Overlay (`/`), from the next start on; it can only grow.
+    pub overlay: Option<DiskBytes>,
+    /// Work disk (`/root`), from the next start on; it can only grow.
+    pub work: Option<DiskBytes>,
+    /// Time to live from now on.
+    pub ttl: Option<TtlChange>,
+}
 
 impl Lifecycle {
     /// Begins to change a VM's sizes or its time to live. New sizes hold from the next start on; a work disk's file
@@ -22,18 +37,18 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it, [`VmError::NothingToChange`].
-    pub fn set(self: &Arc<Self>, vm: &VmRef, request: SetVm) -> Result<OperationView, VmError> {
+    pub fn set(self: &Arc<Self>, vm: &VmRef, change: VmChange) -> Result<OperationStatus, VmError> {
         let row = self.rows.find_usable(vm)?;
-        if request == SetVm::default() {
+        if change == VmChange::default() {
             return Err(VmError::NothingToChange { name: row.name });
         }
-        check_growth(&row, request)?;
+        check_growth(&row, change)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmSet, &target, move |service, task| async move {
             let held = service.locks.lock_unless_cancelled(&row.id, &task).await?;
             let row = service.rows.reload(&row.id)?;
-            service.warn_of_memory(&row, request.memory, &task);
-            service.set_held(&held, row, request, &task).map(Some)
+            service.warn_of_memory(&row, change.memory, &task);
+            service.set_held(&held, row, change, &task).map(Some)
         }))
     }
 
@@ -50,20 +65,20 @@ impl Lifecycle {
         &self,
         _held: &VmGuard,
         mut row: VmRow,
-        request: SetVm,
+        change: VmChange,
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
-        check_growth(&row, request)?;
+        check_growth(&row, change)?;
         let before = row.spec.clone();
-        row.spec.vcpus = request.vcpus.unwrap_or(row.spec.vcpus);
-        row.spec.memory = request.memory.unwrap_or(row.spec.memory);
+        row.spec.vcpus = change.vcpus.unwrap_or(row.spec.vcpus);
+        row.spec.memory = change.memory.unwrap_or(row.spec.memory);
         // The disks first: one that is larger than its row says is as good as before.
         let directory = self.paths.vm(row.id.as_str());
-        if let Some(size) = request.overlay.or(request.disk) {
+        if let Some(size) = change.overlay {
             grow(&directory.join(OVERLAY_DISK), size)?;
             row.spec.overlay_disk = size;
         }
-        if let Some(size) = request.work.or(request.disk) {
+        if let Some(size) = change.work {
             grow(&directory.join(WORK_DISK), size)?;
             row.spec.work_disk = size;
         }
@@ -73,13 +88,13 @@ impl Lifecycle {
         if (row.spec.overlay_disk, row.spec.work_disk) != (before.overlay_disk, before.work_disk) {
             self.room.warn_of_size(&row.spec, task);
         }
-        if view::other_sizes(&row).is_some() {
+        if other_sizes(&row).is_some() {
             let name = &row.name;
             task.note(format!(
                 "the new sizes of VM `{name}` apply at its next start; restart to apply: banger vm restart {name}"
             ));
         }
-        if let Some(ttl) = request.ttl {
+        if let Some(ttl) = change.ttl {
             row.ttl = ttl.ttl();
             row.touched_at_ms = Some(now_ms());
         }
@@ -92,7 +107,7 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn touch(self: &Arc<Self>, vm: &VmRef) -> Result<OperationView, VmError> {
+    pub fn touch(self: &Arc<Self>, vm: &VmRef) -> Result<OperationStatus, VmError> {
         let row = self.rows.find_usable(vm)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmTouch, &target, move |service, task| async move {
@@ -106,11 +121,10 @@ impl Lifecycle {
     }
 }
 
-fn check_growth(row: &VmRow, request: SetVm) -> Result<(), VmError> {
-    for (disk, is, wanted) in [
-        ("`/`", row.spec.overlay_disk, request.overlay.or(request.disk)),
-        ("`/root`", row.spec.work_disk, request.work.or(request.disk)),
-    ] {
+fn check_growth(row: &VmRow, change: VmChange) -> Result<(), VmError> {
+    for (disk, is, wanted) in
+        [("`/`", row.spec.overlay_disk, change.overlay), ("`/root`", row.spec.work_disk, change.work)]
+    {
         if let Some(wanted) = wanted.filter(|wanted| *wanted < is) {
             return Err(VmError::DiskShrinks { name: row.name.clone(), disk, is, wanted });
         }

@@ -9,13 +9,12 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use banger_api::VmCommandView;
 use banger_guest::{CommandPosition, ExitOutcome};
 use banger_sys::files::write_atomic;
 use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
 
-use super::view::time_text;
+use crate::facts::CommandFacts;
 
 const RECORD: &str = "command.json";
 const LOG: &str = "command.log";
@@ -165,19 +164,19 @@ impl Record {
         }
     }
 
-    /// Returns it as clients see it. Without a machine no command runs.
-    pub(super) fn view(self, has_machine: bool) -> VmCommandView {
-        let started_ms = i64::try_from(self.started_unix_nanos / 1_000_000).unwrap_or(i64::MAX);
+    /// Returns what is known of it now. Without a machine no command runs.
+    pub(super) fn facts(self, has_machine: bool) -> CommandFacts {
+        let started_at_ms = i64::try_from(self.started_unix_nanos / 1_000_000).unwrap_or(i64::MAX);
         let (exit_code, signal) = match self.end.as_ref().map(|end| end.how) {
             Some(How::Code(code)) => (Some(code), None),
             Some(How::Signal(signal)) => (None, Some(signal.unsigned_abs())),
             Some(How::Unknown) | None => (None, None),
         };
-        VmCommandView {
+        CommandFacts {
             argv: self.argv,
             is_running: self.end.is_none() && has_machine,
-            started_at: time_text(started_ms),
-            ended_at: self.end.as_ref().and_then(|end| end.at_ms).map(time_text),
+            started_at_ms,
+            ended_at_ms: self.end.as_ref().and_then(|end| end.at_ms),
             exit_code,
             signal,
             note: match self.end {
@@ -215,9 +214,9 @@ mod tests {
         let ended = files.end(1_000, ExitOutcome::Code(3), None).unwrap().unwrap();
         assert_eq!(ended.ending(), "command ended with status 3");
         assert_eq!(files.end(2_000, ExitOutcome::Code(3), None).unwrap(), None, "the guest tells it again");
-        let view = files.record().unwrap().view(true);
-        assert_eq!((view.is_running, view.exit_code), (false, Some(3)));
-        assert_eq!(view.ended_at.as_deref(), Some("1970-01-01T00:00:01Z"));
+        let facts = files.record().unwrap().facts(true);
+        assert_eq!((facts.is_running, facts.exit_code), (false, Some(3)));
+        assert_eq!(facts.ended_at_ms, Some(1_000));
         files.begin(vec!["other".into()], 8).unwrap();
         assert_eq!(files.position(), CommandPosition { started_unix_nanos: 8, output_bytes: 0 });
     }
@@ -227,14 +226,14 @@ mod tests {
         let (_directory, files) = files();
         assert_eq!(files.lose(WITH_THE_VM).unwrap(), None, "there was none");
         files.begin(Vec::new(), 1).unwrap();
-        let view = |has_machine| files.record().unwrap().view(has_machine);
-        assert!(view(true).is_running);
-        assert!(!view(false).is_running);
+        let facts = |has_machine| files.record().unwrap().facts(has_machine);
+        assert!(facts(true).is_running);
+        assert!(!facts(false).is_running);
         let text = files.lose(WITH_THE_VM).unwrap().unwrap().ending();
         assert_eq!(text, "command ended: the VM was stopped");
-        let ended = view(true);
+        let ended = facts(true);
         assert_eq!(
-            (ended.is_running, ended.exit_code, ended.signal, ended.ended_at),
+            (ended.is_running, ended.exit_code, ended.signal, ended.ended_at_ms),
             (false, None, None, None)
         );
     }

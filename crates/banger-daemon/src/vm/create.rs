@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_api::{CreateVm, OperationKind, OperationState, OperationView, WaitFor};
-use banger_model::{VmEvent, VmId, VmName, VmSpec, VmState, WantedVmm, generate_name};
+use banger_model::{
+    DiskBytes, KernelName, MemoryMib, OperationKind, Ttl, VcpuCount, VmEvent, VmId, VmName, VmSpec, VmState,
+    WaitFor, WantedVmm, generate_name,
+};
 use banger_store::{CreateRequest, GuestIdentity, Pending, StoreError, VmRow};
-use banger_sys::id::{hex, random_bytes, random_hex};
-use sha2::{Digest as _, Sha256};
+use banger_sys::id::{random_bytes, random_hex};
+use banger_sys::process::ProcessIdentity;
 use tracing::warn;
 
 use super::boot::{BootContext, DisksReady, Reserved};
@@ -19,28 +21,57 @@ use super::{VmError, bound};
 use crate::boot_source::WantedImage;
 use crate::clock::now_ms;
 use crate::fault::Fault as _;
-use crate::image::wanted_image;
-use crate::operation::{KeyReused, OperationTask, RequestKey};
+use crate::operation::{KeyReused, OperationStatus, OperationTask, RequestKey};
 use crate::ssh_keys::KeyPair;
 use crate::vmm_source::ChosenVmm;
 
 /// How long the init of a new guest leaves the processor to the command that follows at once.
 const INIT_DELAY: Duration = Duration::from_millis(300);
 
+/// A VM that somebody wants. What is absent is filled in from the configuration, the host and the image.
+#[derive(Clone, Debug)]
+pub struct NewVm {
+    /// Name; generated when absent.
+    pub name: Option<VmName>,
+    /// Image of its root.
+    pub image: WantedImage,
+    /// Kernel; the image's own when absent.
+    pub kernel: Option<KernelName>,
+    /// Virtual processors.
+    pub vcpus: Option<VcpuCount>,
+    /// Memory.
+    pub memory: Option<MemoryMib>,
+    /// Overlay (`/`).
+    pub overlay: Option<DiskBytes>,
+    /// Work disk (`/root`).
+    pub work: Option<DiskBytes>,
+    /// What its start waits for; it is only made when absent.
+    pub start: Option<WaitFor>,
+    /// A command follows at once: the guest's init leaves it the processor for a moment.
+    pub command_follows: bool,
+    /// VMM to use; the configuration's when absent.
+    pub vmm: Option<WantedVmm>,
+    /// After which time the VM is deleted.
+    pub ttl: Option<Ttl>,
+    /// The VM is deleted when this process of the host has ended, and nothing is kept of a failed start.
+    pub bound_to: Option<ProcessIdentity>,
+    /// Makes it once, however often it is asked for.
+    pub request_key: Option<RequestKey>,
+}
+
 impl Lifecycle {
     /// Begins to make a VM. What can be refused at once is.
     ///
     /// # Errors
     /// [`VmError::Store`] when the name is taken, [`VmError::Vmm`] when nothing here can run it.
-    pub fn create(self: &Arc<Self>, request: CreateVm) -> Result<OperationView, VmError> {
-        let key = request_key(&request);
+    pub fn create(self: &Arc<Self>, request: NewVm) -> Result<OperationStatus, VmError> {
+        let key = request.request_key.clone();
         if let Some(answer) = key.as_ref().map(|key| self.answer_again(key)).transpose()?.flatten() {
             return Ok(answer);
         }
         self.room.refuse_below_floor()?;
         let wish = request.vmm.unwrap_or(self.config.vmm);
         let vmm = self.choose_vmm(wish)?;
-        let image = wanted_image(&request, &self.config.default_image).map_err(VmError::Image)?;
         let bound = request.bound_to.map(bound::open).transpose()?;
         let rows = self.rows.list()?;
         let name = match &request.name {
@@ -53,7 +84,7 @@ impl Lifecycle {
             if let Some(process) = bound {
                 service.delete_after(process, id.clone(), Some(task.clone()));
             }
-            service.create_now(id, request, name, (wish, vmm, image), &task).await.map(Some)
+            service.create_now(id, request, name, (wish, vmm), &task).await.map(Some)
         };
         match key {
             Some(key) => self.begin_once(key, OperationKind::VmCreate, &target, work),
@@ -62,7 +93,7 @@ impl Lifecycle {
     }
 
     /// Answers a request that was answered before: with its operation, or with the VM that it made.
-    fn answer_again(&self, key: &RequestKey) -> Result<Option<OperationView>, VmError> {
+    fn answer_again(&self, key: &RequestKey) -> Result<Option<OperationStatus>, VmError> {
         if let Some(begun) = self.operations.of_key(key).map_err(VmError::KeyReused)? {
             return Ok(Some(begun));
         }
@@ -71,45 +102,31 @@ impl Lifecycle {
         if request.sha256 != key.sha256 {
             return Err(VmError::KeyReused(KeyReused { key: key.key.clone() }));
         }
-        let (result, error) = match self.result(Some(&row)) {
-            Ok(view) => (Some(view), None),
-            Err(error) => (None, Some(error)),
-        };
-        Ok(Some(OperationView {
-            id: request.op_id.clone(),
-            kind: OperationKind::VmCreate,
-            target: row.name.to_string(),
-            state: OperationState::Succeeded,
-            revision: 1,
-            stages: Vec::new(),
-            warnings: Vec::new(),
-            result,
-            error,
-            was_already: false,
-            notes: Vec::new(),
-        }))
+        let (id, target) = (request.op_id.clone(), row.name.to_string());
+        let outcome = self.outcome(Some(row));
+        Ok(Some(OperationStatus::succeeded(id, OperationKind::VmCreate, target, outcome)))
     }
 
     async fn create_now(
         self: Arc<Self>,
         id: VmId,
-        request: CreateVm,
+        request: NewVm,
         name: VmName,
-        (wish, vmm, image): (WantedVmm, ChosenVmm, WantedImage),
+        (wish, vmm): (WantedVmm, ChosenVmm),
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
         let config = &self.config;
         let memory = request.memory.unwrap_or(config.memory);
         self.warnings(&vmm, memory).iter().for_each(|warning| task.warn(warning));
-        let ensured = self.source.ensure(&image, request.kernel.as_ref(), task);
+        let ensured = self.source.ensure(&request.image, request.kernel.as_ref(), task);
         let files = task.unless_cancelled(ensured).await?.map_err(VmError::BootSource)?;
         let spec = VmSpec {
             image: files.image.manifest.name.clone(),
             kernel: files.kernel_name.clone(),
             vcpus: request.vcpus.unwrap_or(config.vcpus),
             memory,
-            work_disk: request.work.or(request.disk).unwrap_or(config.disk),
-            overlay_disk: request.overlay.or(request.disk).unwrap_or(config.disk),
+            work_disk: request.work.unwrap_or(config.disk),
+            overlay_disk: request.overlay.unwrap_or(config.disk),
         };
         self.room.warn_of_size(&spec, task);
         let held = self.locks.lock(&id).await;
@@ -121,7 +138,7 @@ impl Lifecycle {
         let context = BootContext { init_delay, ..self.boot_context(&vmm, &files, task) };
         let mut undo = UndoList::default();
         let made = async {
-            let request_of_row = request_key(&request).map(|key| CreateRequest {
+            let request_of_row = request.request_key.clone().map(|key| CreateRequest {
                 key: key.key,
                 sha256: key.sha256,
                 op_id: task.id().to_owned(),
@@ -130,7 +147,7 @@ impl Lifecycle {
             let bound_to = request.bound_to.map(|process| (process.pid, process.start_ticks));
             let row = VmRow { ttl: request.ttl, request: request_of_row, bound_to, ..row };
             let reserved = self.reserve(&context, &mut undo, row, request.name.is_some())?;
-            self.run_phases(&context, &mut undo, reserved, &request).await
+            self.run_phases(&context, &mut undo, reserved, request.start).await
         };
         let error = match made.await {
             Ok(row) => return Ok(row),
@@ -184,17 +201,17 @@ impl Lifecycle {
         context: &BootContext<'_>,
         undo: &mut UndoList,
         reserved: Reserved,
-        request: &CreateVm,
+        start: Option<WaitFor>,
     ) -> Result<VmRow, VmError> {
         let disks = reserved.disks(context, undo).await?;
-        if request.no_start {
+        let Some(wait) = start else {
             let mut row = disks.into_row();
             row.pending = None;
             self.rows.update(&row)?;
             self.lifetimes_changed.notify_one();
             return Ok(row);
-        }
-        self.boot(context, undo, disks, request.wait).await
+        };
+        self.boot(context, undo, disks, wait).await
     }
 
     /// Starts a VM's machine and waits for its guest.
@@ -240,16 +257,6 @@ impl Lifecycle {
 /// were waited for.
 pub(super) fn failure_event(row: &VmRow) -> VmEvent {
     if row.state == VmState::Running { VmEvent::MachineEnded } else { VmEvent::BootFailed }
-}
-
-/// Returns what tells a repetition of this request, when its caller wants that.
-fn request_key(request: &CreateVm) -> Option<RequestKey> {
-    let key = request.idempotency_key.as_ref()?.as_str().to_owned();
-    // Whoever repeats it is another process.
-    let request = CreateVm { bound_to: None, ..request.clone() };
-    let text = serde_json::to_vec(&request).unwrap_or_default();
-    let sha256 = hex(&Sha256::digest(&text));
-    Some(RequestKey { key, sha256 })
 }
 
 /// Returns the name when no VM has it: the early answer; the store's own refusal decides a race.

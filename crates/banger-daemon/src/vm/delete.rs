@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_api::{DeleteVm, OperationKind, OperationView};
-use banger_model::{VmEvent, VmRef};
+use banger_model::{OperationKind, VmEvent, VmRef};
 use banger_store::{Pending, VmRow};
 use banger_vmm::KillError;
 use rustix::process::Signal;
@@ -16,6 +15,7 @@ use super::locks::VmGuard;
 use super::reason::Reason;
 use super::removal::remove_directory;
 use super::rows::advance;
+use crate::operation::OperationStatus;
 
 /// How long a machine that nobody holds may take to end: a kernel that writes its disk out is not waited for longer.
 const STRAY_DEADLINE: Duration = Duration::from_secs(10);
@@ -24,20 +24,17 @@ impl Lifecycle {
     /// Begins to remove a VM with its disks; its machine is ended first.
     ///
     /// # Errors
-    /// [`VmError`] of finding it, [`VmError::NotStopped`] when only a stopped one is wanted.
-    pub fn delete(self: &Arc<Self>, vm: &VmRef, request: DeleteVm) -> Result<OperationView, VmError> {
-        if request.only_stopped {
-            return self.delete_stopped(self.rows.find(vm)?);
-        }
+    /// [`VmError`] of finding it.
+    pub fn delete(self: &Arc<Self>, vm: &VmRef) -> Result<OperationStatus, VmError> {
         self.delete_because(vm, Reason::Asked)
     }
 
-    /// As `delete` of a VM in any state, for a reason.
+    /// As `delete`, for a reason.
     pub(super) fn delete_because(
         self: &Arc<Self>,
         vm: &VmRef,
         reason: Reason,
-    ) -> Result<OperationView, VmError> {
+    ) -> Result<OperationStatus, VmError> {
         let row = self.rows.find(vm)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {
@@ -50,7 +47,11 @@ impl Lifecycle {
     }
 
     /// Begins to remove a VM that has no machine, and gives up when it gets one.
-    fn delete_stopped(self: &Arc<Self>, row: VmRow) -> Result<OperationView, VmError> {
+    ///
+    /// # Errors
+    /// [`VmError`] of finding it, [`VmError::NotStopped`].
+    pub fn delete_stopped(self: &Arc<Self>, vm: &VmRef) -> Result<OperationStatus, VmError> {
+        let row = self.rows.find(vm)?;
         refuse_unless_stopped(&row)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmDelete, &target, move |service, task| async move {

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use banger_api::SshAccess;
 use banger_model::{Denied, VmRef, VmState};
 use banger_store::{Pending, VmRow};
 use banger_sys::paths::Paths;
@@ -34,6 +33,16 @@ pub struct Doors {
     pub(super) boot_deadline: Duration,
     /// The user's private key, which `ssh` needs.
     pub(super) identity_file: PathBuf,
+}
+
+/// What `ssh` needs to enter a VM.
+pub struct SshKeys {
+    /// Private key that the guest lets in, in OpenSSH's format. A secret.
+    pub private_key: String,
+    /// The VM's host key as a line of `known_hosts`.
+    pub known_host: String,
+    /// The name of the host in that line.
+    pub host_key_alias: String,
 }
 
 /// How long the end of a machine may take to be recorded: what it leaves is removed first.
@@ -179,14 +188,14 @@ impl Doors {
     ///
     /// # Errors
     /// [`VmError`] of finding it, or [`VmError::Key`].
-    pub fn ssh_access(&self, vm: &VmRef) -> Result<SshAccess, VmError> {
+    pub fn ssh_access(&self, vm: &VmRef) -> Result<SshKeys, VmError> {
         let row = self.rows.find_usable(vm)?;
         let alias = format!("{}.banger", row.id);
         let path = &self.identity_file;
         let private_key = std::fs::read_to_string(path)
             .map_err(|source| VmError::Key(KeyError::Open { path: path.clone(), source }))?;
         let known_host = format!("{alias} {}", row.guest.ssh_host_key_public);
-        Ok(SshAccess { private_key, known_host, host_key_alias: alias })
+        Ok(SshKeys { private_key, known_host, host_key_alias: alias })
     }
 }
 

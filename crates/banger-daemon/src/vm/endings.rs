@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use banger_api::EndingView;
 use banger_model::VmId;
 use banger_store::VmRow;
 use tokio::sync::Notify;
@@ -26,41 +25,50 @@ pub(super) struct Endings {
     added: Notify,
 }
 
+/// How a guest ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuestEnding {
+    /// In words, with the guest or its VMM as the subject.
+    pub why: String,
+    /// The VM is started again by itself.
+    pub starts_again: bool,
+}
+
 struct Kept {
     vm: VmId,
     boot_id: String,
-    view: EndingView,
+    ending: GuestEnding,
 }
 
 impl Endings {
     /// Remembers how the guest of this row ended.
     pub(super) fn add(&self, row: &VmRow, why: &str, starts_again: bool) {
         let Some(boot_id) = row.boot_id.clone() else { return };
-        let view = EndingView { why: why.to_owned(), starts_again };
+        let ending = GuestEnding { why: why.to_owned(), starts_again };
         {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.len() == KEPT_MAX {
                 kept.pop_front();
             }
-            kept.push_back(Kept { vm: row.id.clone(), boot_id, view });
+            kept.push_back(Kept { vm: row.id.clone(), boot_id, ending });
         }
         self.added.notify_waiters();
     }
 
-    fn find(&self, vm: &VmId, boot_id: &str) -> Option<EndingView> {
+    fn find(&self, vm: &VmId, boot_id: &str) -> Option<GuestEnding> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let found = kept.iter().rev().find(|kept| kept.vm == *vm && kept.boot_id == boot_id)?;
-        Some(found.view.clone())
+        Some(found.ending.clone())
     }
 
-    async fn wait_for(&self, vm: &VmId, boot_id: &str) -> EndingView {
+    async fn wait_for(&self, vm: &VmId, boot_id: &str) -> GuestEnding {
         loop {
             let added = self.added.notified();
             tokio::pin!(added);
             // Before the look, so that what is added meanwhile wakes us.
             added.as_mut().enable();
-            if let Some(view) = self.find(vm, boot_id) {
-                return view;
+            if let Some(ending) = self.find(vm, boot_id) {
+                return ending;
             }
             added.await;
         }
@@ -77,10 +85,10 @@ pub struct EndingTeller {
 impl EndingTeller {
     /// Returns how the guest with this boot id, of the VM with this id, ended; waits a moment for an end that is about to be
     /// seen. `None`: it has not ended, or nobody knows how.
-    pub async fn ending(&self, id: &str, boot_id: &str) -> Option<EndingView> {
+    pub async fn ending(&self, id: &str, boot_id: &str) -> Option<GuestEnding> {
         let id: VmId = id.parse().ok()?;
-        if let Some(view) = self.endings.find(&id, boot_id) {
-            return Some(view);
+        if let Some(ending) = self.endings.find(&id, boot_id) {
+            return Some(ending);
         }
         let patience = match self.machines.get(&id) {
             Some(machine) => {

@@ -11,7 +11,6 @@ use banger_vmm::{ConnectError, KillError, StartError};
 
 use super::ending::Ending;
 use crate::boot_source::BootSourceError;
-use crate::image::ImageOperationError;
 use crate::operation::{Cancelled, KeyReused};
 use crate::ssh_keys::KeyError;
 use crate::vmm_source::NoVmm;
@@ -51,9 +50,6 @@ pub enum VmError {
     /// No VMM can run it.
     #[error(transparent)]
     Vmm(NoVmm),
-    /// The image that was asked for makes no sense.
-    #[error(transparent)]
-    Image(ImageOperationError),
     /// Its kernel or image could not be had.
     #[error(transparent)]
     BootSource(BootSourceError),

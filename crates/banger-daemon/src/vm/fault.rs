@@ -1,8 +1,7 @@
 //! What a client is told of a failure around a VM.
 
-use banger_api::ErrorCode;
 use banger_guest::AgentError;
-use banger_model::{Denied, Hint, PauseReason, VmRefError};
+use banger_model::{Denied, ErrorCode, Hint, PauseReason, VmRefError};
 use banger_store::StoreError;
 use banger_sys::full_disk::ran_out_of_space;
 use banger_sys::shortage;
@@ -29,7 +28,6 @@ impl Fault for VmError {
             Self::Denied { source: Denied::AlreadyRunning, .. }
             | Self::NotStopped { .. }
             | Self::DiskShrinks { .. } => ErrorCode::Conflict,
-            Self::Image(source) => source.code(),
             Self::BootSource(source) => source.code(),
             Self::Store(StoreError::NameTaken { .. }) => ErrorCode::AlreadyExists,
             Self::Cancelled(_) | Self::StartCancelled { .. } => ErrorCode::Cancelled,
@@ -77,7 +75,6 @@ impl Fault for VmError {
                 Denied::IsStarting | Denied::IsStopping => Some(Hint::StartVm { vm: name.to_string() }),
             },
             Self::Vmm(NoVmm(error)) => vmm_choice::hint(error),
-            Self::Image(source) => source.hint(),
             Self::BootSource(source) => source.hint(),
             Self::Store(StoreError::NameTaken { name }) => Some(Hint::ShowVm { vm: name.to_string() }),
             Self::Launch { source: StartError::Missing { package, .. }, .. } => Some(Hint::install(*package)),
@@ -129,7 +126,6 @@ impl Fault for VmError {
             | Self::Closed { .. }
             | Self::NotSignalled { .. }
             | Self::Vmm(_)
-            | Self::Image(_)
             | Self::BootSource(_)
             | Self::Store(_)
             | Self::Key(_)

@@ -1,11 +1,10 @@
 //! What a guest says of itself, as far as it can be true: lists and names have an end, numbers are numbers. A guest is a
 //! stranger, and what it says stands in one answer with what others say.
 
+use std::net::IpAddr;
+
 use banger_agent_proto::listener::Protocol;
-use banger_agent_proto::{Listener, StatsReply};
-use banger_api::{
-    FileSystemStats, GuestStats, InterfaceStats, ListenerProcess, ListenerView, TransportProtocol,
-};
+use banger_agent_proto::{Listener, ListenerProcess, StatsReply};
 
 /// Longest name, in characters.
 const NAME_CHARS_MAX: usize = 256;
@@ -18,19 +17,41 @@ const LOADS_MAX: usize = 3;
 /// Longest time and highest load: beyond it two figures that differ by one may be the same number.
 const NUMBER_MAX: f64 = 1e12;
 
+/// Something that listens inside a guest.
+#[derive(Clone, Debug)]
+pub struct GuestListener {
+    /// Protocol.
+    pub protocol: ListenerProtocol,
+    /// Address; `0.0.0.0` and `::` stand for all of the guest's own.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// Who holds the socket, lowest number first.
+    pub processes: Vec<ListenerProcess>,
+}
+
+/// Protocol of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP: a socket without a peer of its own.
+    Udp,
+}
+
 /// Reads what a guest says of its listeners; what makes no sense is left out.
-pub(super) fn listeners(told: Vec<Listener>) -> Vec<ListenerView> {
+pub(super) fn listeners(told: Vec<Listener>) -> Vec<GuestListener> {
     told.into_iter().filter_map(listener).take(LISTENERS_MAX).collect()
 }
 
-fn listener(told: Listener) -> Option<ListenerView> {
+fn listener(told: Listener) -> Option<GuestListener> {
     let protocol = match told.protocol() {
-        Protocol::Tcp => TransportProtocol::Tcp,
-        Protocol::Udp => TransportProtocol::Udp,
+        Protocol::Tcp => ListenerProtocol::Tcp,
+        Protocol::Udp => ListenerProtocol::Udp,
         Protocol::Unspecified => return None,
     };
     let processes = told.processes.into_iter().take(PROCESSES_MAX);
-    Some(ListenerView {
+    Some(GuestListener {
         protocol,
         address: told.address.parse().ok()?,
         port: told.port.try_into().ok()?,
@@ -40,39 +61,20 @@ fn listener(told: Listener) -> Option<ListenerView> {
     })
 }
 
-/// Reads a guest's figures; a number that is none is 0.
-pub(super) fn stats(told: StatsReply) -> GuestStats {
-    let (cpu, memory) = (told.cpu.unwrap_or_default(), told.memory.unwrap_or_default());
-    let file_systems = told.file_systems.into_iter().take(FILE_SYSTEMS_MAX);
-    let interfaces = told.interfaces.into_iter().take(INTERFACES_MAX);
-    GuestStats {
-        uptime_seconds: number(told.uptime_seconds),
-        cpus: cpu.count,
-        cpu_busy_ms: cpu.busy_millis,
-        cpu_idle_ms: cpu.idle_millis,
-        cpu_steal_ms: cpu.steal_millis,
-        memory_total_bytes: memory.total_bytes,
-        memory_available_bytes: memory.available_bytes,
-        swap_total_bytes: memory.swap_total_bytes,
-        swap_free_bytes: memory.swap_free_bytes,
-        file_systems: file_systems
-            .map(|found| FileSystemStats {
-                mount_point: name(found.mount_point),
-                total_bytes: found.total_bytes,
-                used_bytes: found.used_bytes,
-                available_bytes: found.available_bytes,
-            })
-            .collect(),
-        interfaces: interfaces
-            .map(|found| InterfaceStats {
-                name: name(found.name),
-                received_bytes: found.received_bytes,
-                sent_bytes: found.sent_bytes,
-            })
-            .collect(),
-        load: told.load.into_iter().take(LOADS_MAX).map(number).collect(),
-        tasks: told.tasks,
+/// Puts a guest's figures within bounds; a number that is none is 0.
+pub(super) fn stats(mut told: StatsReply) -> StatsReply {
+    told.uptime_seconds = number(told.uptime_seconds);
+    told.file_systems.truncate(FILE_SYSTEMS_MAX);
+    for found in &mut told.file_systems {
+        found.mount_point = name(std::mem::take(&mut found.mount_point));
     }
+    told.interfaces.truncate(INTERFACES_MAX);
+    for found in &mut told.interfaces {
+        found.name = name(std::mem::take(&mut found.name));
+    }
+    told.load.truncate(LOADS_MAX);
+    told.load.iter_mut().for_each(|load| *load = number(*load));
+    told
 }
 
 /// Shortens a name or an identity.
@@ -89,9 +91,7 @@ fn number(told: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use banger_agent_proto::{
-        CpuFigures, FileSystemFigures, InterfaceFigures, ListenerProcess as ToldProcess, MemoryFigures,
-    };
+    use banger_agent_proto::{CpuFigures, FileSystemFigures, InterfaceFigures, MemoryFigures};
 
     use super::*;
 
@@ -117,9 +117,10 @@ mod tests {
                 interfaces: vec![InterfaceFigures { name: "x".repeat(1000), ..Default::default() }; 10_000],
                 tasks: u32::MAX,
             };
-            let text = serde_json::to_string(&stats(told)).unwrap();
-            assert!(text.len() < 64 * 1024, "{} bytes", text.len());
-            let read: GuestStats = serde_json::from_str(&text).unwrap();
+            let read = stats(told);
+            let length = format!("{read:?}").len();
+            assert!(length < 64 * 1024, "{length} bytes");
+            assert!(read.load.iter().all(|load| load.is_finite()), "{lie}");
             assert!(read.uptime_seconds.is_finite() && read.uptime_seconds.is_sign_positive(), "{lie}");
             assert_eq!((read.load.len(), read.file_systems.len(), read.interfaces.len()), (3, 16, 128));
             assert_eq!(read.file_systems[0].mount_point.chars().count(), 256);
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn listeners_have_an_end_and_what_makes_no_sense_is_left_out() {
-        let process = ToldProcess { pid: 1, name: "n".repeat(1000) };
+        let process = ListenerProcess { pid: 1, name: "n".repeat(1000) };
         let good = Listener { protocol: 1, address: "::".into(), port: 80, processes: vec![process; 100] };
         let found = listeners(vec![good.clone(); 5000]);
         assert_eq!((found.len(), found[0].processes.len()), (2048, 32));
@@ -140,6 +141,6 @@ mod tests {
             Listener { address: "\u{1b}[31m".into(), ..good },
             Listener::default(),
         ];
-        assert_eq!(listeners(bad.into()), []);
+        assert!(listeners(bad.into()).is_empty());
     }
 }

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use banger_api::StopVm;
 use banger_model::{Due, VmId, VmRef};
 use banger_store::VmRow;
 use tokio::sync::Notify;
@@ -89,7 +88,7 @@ impl TimeKeeper {
             }
             Due::Stop => {
                 info!(vm = %row.name, "nobody has used it for long");
-                self.lifecycle.stop_because(&vm, &StopVm::default(), Reason::Unused)
+                self.lifecycle.stop_because(&vm, None, Reason::Unused)
             }
         };
         let (service, id) = (Arc::clone(self), row.id.clone());

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_api::{ErrorBody, OperationKind, OperationView};
-use banger_model::{HostSize, MemoryMib, VmId, WantedVmm, memory_beyond_host};
+use banger_model::{HostSize, MemoryMib, OperationKind, VmId, WantedVmm, memory_beyond_host};
 use banger_store::VmRow;
 use banger_sys::paths::Paths;
 use banger_vmm::Machine;
@@ -30,8 +29,9 @@ use super::{VmError, way_out};
 use crate::boot_source::{BootFiles, BootSource};
 use crate::config::Config;
 use crate::events::Events;
-use crate::fault::Fault as _;
-use crate::operation::{OperationTask, Operations, RequestKey};
+use crate::facts::Outcome;
+use crate::fault::{Failure, Fault as _};
+use crate::operation::{OperationStatus, OperationTask, Operations, RequestKey};
 use crate::ssh_keys::UserKey;
 use crate::supervisor::Supervisor;
 use crate::vmm_source::{ChosenVmm, VmmSource};
@@ -66,7 +66,7 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     /// Begins an operation; its result is the VM as it is then.
-    pub(super) fn begin<W, F>(self: &Arc<Self>, kind: OperationKind, target: &str, work: W) -> OperationView
+    pub(super) fn begin<W, F>(self: &Arc<Self>, kind: OperationKind, target: &str, work: W) -> OperationStatus
     where
         W: FnOnce(Arc<Self>, OperationTask) -> F,
         F: Future<Output = Result<Option<VmRow>, VmError>> + Send + 'static,
@@ -82,7 +82,7 @@ impl Lifecycle {
         kind: OperationKind,
         target: &str,
         work: W,
-    ) -> Result<OperationView, VmError>
+    ) -> Result<OperationStatus, VmError>
     where
         W: FnOnce(Arc<Self>, OperationTask) -> F,
         F: Future<Output = Result<Option<VmRow>, VmError>> + Send + 'static,
@@ -92,27 +92,26 @@ impl Lifecycle {
         begun.map_err(VmError::KeyReused)
     }
 
-    /// Does the work of an operation and puts its outcome into the form that travels.
+    /// Does the work of an operation and tells its outcome.
     fn told<W, F>(
         self: Arc<Self>,
         task: OperationTask,
         work: W,
-    ) -> impl Future<Output = Result<serde_json::Value, ErrorBody>> + Send + 'static
+    ) -> impl Future<Output = Result<Outcome, Failure>> + Send + 'static
     where
         W: FnOnce(Arc<Self>, OperationTask) -> F,
         F: Future<Output = Result<Option<VmRow>, VmError>> + Send + 'static,
     {
         let work = work(Arc::clone(&self), task);
         async move {
-            let row = work.await.map_err(|error| error.to_body())?;
-            self.result(row.as_ref())
+            let row = work.await.map_err(|error| error.to_failure())?;
+            Ok(self.outcome(row))
         }
     }
 
-    /// Returns a VM as the result of an operation.
-    pub(super) fn result(&self, row: Option<&VmRow>) -> Result<serde_json::Value, ErrorBody> {
-        let view = row.map(|row| self.views.of(row));
-        serde_json::to_value(view).map_err(|error| ErrorBody::internal(&error))
+    /// Returns a VM as the outcome of an operation.
+    pub(super) fn outcome(&self, row: Option<VmRow>) -> Outcome {
+        row.map_or(Outcome::Nothing, |row| Outcome::Vm(Box::new(self.views.of(row))))
     }
 
     pub(super) fn choose_vmm(&self, wish: WantedVmm) -> Result<ChosenVmm, VmError> {

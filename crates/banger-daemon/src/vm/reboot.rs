@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_api::{OperationKind, WaitFor};
-use banger_model::{Reboot, VmEvent, VmId, VmState};
+use banger_model::{OperationKind, Reboot, VmEvent, VmId, VmState, WaitFor};
 use banger_store::{Pending, VmRow};
 use banger_vmm::{Machine, MachineEnd};
 use tracing::info;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use banger_api::{OperationKind, OperationView, StartVm, WaitFor};
 use banger_image::{Image, NO_INIT, plain};
-use banger_model::{PullPolicy, VmEvent, VmId, VmRef, VmState};
+use banger_model::{OperationKind, PullPolicy, VmEvent, VmId, VmRef, VmState, WaitFor};
 use banger_store::{Pending, VmRow};
 
 use super::boot::DisksReady;
@@ -16,7 +15,7 @@ use super::undo::UndoList;
 use super::{VmError, guest};
 use crate::boot_source::WantedImage;
 use crate::fault::Fault as _;
-use crate::operation::OperationTask;
+use crate::operation::{OperationStatus, OperationTask};
 
 /// As much of an image's command as a note shows.
 const COMMAND_CHARACTERS_MAX: usize = 80;
@@ -26,8 +25,8 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn start(self: &Arc<Self>, vm: &VmRef, request: &StartVm) -> Result<OperationView, VmError> {
-        let (row, wait) = (self.rows.find_usable(vm)?, request.wait);
+    pub fn start(self: &Arc<Self>, vm: &VmRef, wait: WaitFor) -> Result<OperationStatus, VmError> {
+        let row = self.rows.find_usable(vm)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmStart, &target, move |service, task| {
             let entry = service.boots.register(&row.id, &task);

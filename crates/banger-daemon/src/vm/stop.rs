@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_api::{KillVm, OperationKind, OperationView, StopVm, WaitFor};
-use banger_model::{KillSignal, PauseReason, VmEvent, VmId, VmRef, VmState};
+use banger_model::{KillSignal, OperationKind, PauseReason, VmEvent, VmId, VmRef, VmState, WaitFor};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 use banger_sys::process::ProcessIdentity;
@@ -17,7 +16,7 @@ use super::lifecycle::Lifecycle;
 use super::locks::VmGuard;
 use super::reason::Reason;
 use super::{GuestError, GuestFailure, VmError, guest, pause};
-use crate::operation::OperationTask;
+use crate::operation::{OperationStatus, OperationTask};
 
 /// How long a guest gets to stop when nothing is said.
 const STOP_GRACE: Duration = Duration::from_secs(20);
@@ -31,18 +30,18 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn stop(self: &Arc<Self>, vm: &VmRef, request: &StopVm) -> Result<OperationView, VmError> {
-        self.stop_because(vm, request, Reason::Asked)
+    pub fn stop(self: &Arc<Self>, vm: &VmRef, grace: Option<Duration>) -> Result<OperationStatus, VmError> {
+        self.stop_because(vm, grace, Reason::Asked)
     }
 
     /// As `stop`, for a reason.
     pub(super) fn stop_because(
         self: &Arc<Self>,
         vm: &VmRef,
-        request: &StopVm,
+        grace: Option<Duration>,
         reason: Reason,
-    ) -> Result<OperationView, VmError> {
-        let (row, grace) = (self.rows.find_usable(vm)?, grace(request));
+    ) -> Result<OperationStatus, VmError> {
+        let (row, grace) = (self.rows.find_usable(vm)?, grace.unwrap_or(STOP_GRACE));
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmStop, &target, move |service, task| async move {
             let held = service.locks.lock_unless_cancelled(&row.id, &task).await?;
@@ -54,8 +53,12 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn restart(self: &Arc<Self>, vm: &VmRef, request: &StopVm) -> Result<OperationView, VmError> {
-        let (row, grace) = (self.rows.find_usable(vm)?, grace(request));
+    pub fn restart(
+        self: &Arc<Self>,
+        vm: &VmRef,
+        grace: Option<Duration>,
+    ) -> Result<OperationStatus, VmError> {
+        let (row, grace) = (self.rows.find_usable(vm)?, grace.unwrap_or(STOP_GRACE));
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmRestart, &target, move |service, task| {
             let entry = service.boots.register(&row.id, &task);
@@ -78,21 +81,21 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`VmError`] of finding it.
-    pub fn kill(self: &Arc<Self>, vm: &VmRef, request: KillVm) -> Result<OperationView, VmError> {
+    pub fn kill(self: &Arc<Self>, vm: &VmRef, wanted: KillSignal) -> Result<OperationStatus, VmError> {
         let row = self.rows.find(vm)?;
         let target = row.name.to_string();
         Ok(self.begin(OperationKind::VmKill, &target, move |service, task| async move {
-            if request.signal != KillSignal::Kill {
-                task.stage("signal machine", request.signal.as_str());
+            if wanted != KillSignal::Kill {
+                task.stage("signal machine", wanted.as_str());
                 let Some(machine) = service.machines.get(&row.id) else {
-                    return Err(VmError::NotSignalled { name: row.name, signal: request.signal });
+                    return Err(VmError::NotSignalled { name: row.name, signal: wanted });
                 };
-                if !signal(&row, &machine, request.signal).await? {
+                if !signal(&row, &machine, wanted).await? {
                     return service.rows.reload(&row.id).map(Some);
                 }
             }
             let (held, was_at_work) = service.interrupt(&row, &task).await?;
-            let was_at_work = was_at_work || request.signal != KillSignal::Kill;
+            let was_at_work = was_at_work || wanted != KillSignal::Kill;
             let Some(mut row) = service.rows.get(&row.id)? else {
                 // It was being made, and its create has undone itself.
                 return if was_at_work { Ok(None) } else { Err(VmError::missing(row.name.as_str())) };
@@ -215,10 +218,6 @@ fn number(signal: KillSignal) -> Signal {
 
 fn not_running(row: &VmRow) -> String {
     format!("VM `{}` is not running", row.name)
-}
-
-fn grace(request: &StopVm) -> Duration {
-    request.grace_secs.map_or(STOP_GRACE, |secs| Duration::from_secs(secs.into()))
 }
 
 /// How a guest that was asked to power off has taken it.

@@ -1,19 +1,17 @@
-//! VMs as clients see them: the row, and what is known of its machine now.
+//! What is known of VMs: their rows, and what is seen of their machines now.
 
 use std::sync::Arc;
 
-use banger_api::VmView;
 use banger_model::VmRef;
 use banger_store::VmRow;
 use banger_sys::paths::Paths;
-use serde::{Serialize, Serializer};
 
 use super::VmError;
 use super::command::CommandFiles;
 use super::lifetimes::Lifetimes;
 use super::machines::{Health, Machines};
 use super::rows::Rows;
-use super::view::{self, Presence};
+use crate::facts::{Presence, VmFacts};
 
 /// Looks at VMs.
 #[derive(Clone)]
@@ -24,15 +22,16 @@ pub struct Views {
     pub(super) paths: Paths,
 }
 
-/// All VMs, written out as a list of [`VmView`]s: each becomes one only when it is its turn.
+/// All VMs, oldest first. What is known of one is collected only when it is its turn.
 pub struct VmList {
     views: Views,
     rows: Arc<[VmRow]>,
 }
 
-impl Serialize for VmList {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.rows.iter().map(|row| self.views.of(row)))
+impl VmList {
+    /// Returns what is known of each of them.
+    pub fn iter(&self) -> impl Iterator<Item = VmFacts> {
+        self.rows.iter().map(|row| self.views.of(row.clone()))
     }
 }
 
@@ -48,12 +47,12 @@ impl Views {
     /// Returns the VM with this name, id or beginning of an id.
     ///
     /// # Errors
-    /// [`VmError::NotFound`], [`VmError::Ambiguous`], [`VmError::Store`].
-    pub fn show(&self, vm: &VmRef) -> Result<VmView, VmError> {
-        Ok(self.of(&self.rows.find(vm)?))
+    /// [`VmError::Reference`], [`VmError::Store`].
+    pub fn show(&self, vm: &VmRef) -> Result<VmFacts, VmError> {
+        Ok(self.of(self.rows.find(vm)?))
     }
 
-    pub(super) fn of(&self, row: &VmRow) -> VmView {
+    pub(super) fn of(&self, row: VmRow) -> VmFacts {
         let presence = Presence {
             pid: self.machines.get(&row.id).map(|machine| machine.handle().process.pid),
             is_silent: self.machines.health(&row.id) == Some(Health::Silent),
@@ -63,12 +62,10 @@ impl Views {
             paused: self.machines.paused(&row.id),
             disk_trouble: self.machines.disk_trouble(&row.id),
             network_trouble: self.machines.network_trouble(&row.id),
-            expires_at_ms: self.lifetimes.of(row).expires_at_ms(),
+            expires_at_ms: self.lifetimes.of(&row).expires_at_ms(),
         };
         let command = CommandFiles::of(&self.paths.vm(row.id.as_str())).record();
-        VmView {
-            command: command.map(|command| command.view(row.state.has_machine())),
-            ..view::view(row, presence)
-        }
+        let command = command.map(|command| command.facts(row.state.has_machine()));
+        VmFacts { row, presence, command }
     }
 }

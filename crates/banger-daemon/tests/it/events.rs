@@ -92,7 +92,10 @@ async fn whoever_was_away_too_long_is_told_that_events_are_missing() {
     for (cursor, why) in told {
         let mut reader = events.read_after(Some(cursor)).unwrap();
         let missed = reader.next(false).await.unwrap().unwrap();
-        assert_eq!((missed[0].kind, missed[0].message.as_deref()), (EventKind::EventsMissed, Some(why)));
+        assert_eq!(
+            (missed[0].event.kind, missed[0].event.message.as_deref()),
+            (EventKind::EventsMissed, Some(why))
+        );
         let next = reader.next(false).await.unwrap();
         assert_eq!(next.map(|next| next[0].cursor), (cursor == 0).then_some(3));
     }

@@ -133,6 +133,30 @@ fn folders_of_the_image_crate_use_only_those_before_them() {
     assert!(!against_order(root, &reversed).is_empty());
 }
 
+/// Returns the Rust files below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn only_http_of_the_daemon_knows_the_contract_with_clients() {
+    let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/banger-daemon/src"));
+    let knows = |file: &PathBuf| fs::read_to_string(file).unwrap().contains("banger_api");
+    let (http, others): (Vec<_>, Vec<_>) =
+        files_below(source).into_iter().filter(knows).partition(|file| file.starts_with(source.join("http")));
+    assert!(http.len() > 5, "{http:?}");
+    assert_eq!(others, Vec::<PathBuf>::new());
+}
+
 /// Writes a crate with these files and formats its circles.
 fn drawn(files: &[(&str, &str)]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();

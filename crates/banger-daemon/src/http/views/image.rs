@@ -1,13 +1,40 @@
-//! Images as clients see them.
+//! Images and bundles as clients see them.
 
 use std::collections::BTreeMap;
 
-use banger_api::{ArtifactFile, ImageDetails, ImageProcessView, ImageView};
-use banger_image::{Image, ImageEntry, LinkedFiles, ManagedFiles, Source, registry_reference};
+use banger_api::{ArtifactFile, BundleView, ErrorBody, ImageDetails, ImageProcessView, ImageView};
+use banger_image::{Image, ImageEntry, LinkedFiles, ManagedFiles, PackedBundle, Source, registry_reference};
 use banger_model::VmName;
 
+use crate::facts;
+
 /// Returns an image as lists have it.
-pub(super) fn view(image: &Image, description: String) -> ImageView {
+pub(in crate::http) fn image(facts: &facts::ImageFacts) -> ImageView {
+    match facts {
+        facts::ImageFacts::Local { image, description } => local(image, description.clone()),
+        facts::ImageFacts::InCatalog(entry) => in_catalog(entry),
+    }
+}
+
+/// Returns an image with everything that is known of it.
+pub(in crate::http) fn image_details(facts: facts::ImageDetails) -> ImageDetails {
+    let view = image(&facts.image);
+    match facts.image {
+        facts::ImageFacts::Local { image, .. } => local_details(&image, view, facts.vms),
+        facts::ImageFacts::InCatalog(entry) => details_in_catalog(&entry, view, facts.vms),
+    }
+}
+
+/// Returns a bundle that was made.
+pub(in crate::http) fn bundle(packed: &PackedBundle) -> Result<BundleView, ErrorBody> {
+    Ok(BundleView {
+        path: packed.path.display().to_string(),
+        size_bytes: packed.record.size,
+        sha256: packed.record.sha256.parse().map_err(|error| ErrorBody::internal(&error))?,
+    })
+}
+
+fn local(image: &Image, description: String) -> ImageView {
     let manifest = &image.manifest;
     ImageView {
         name: manifest.name.clone(),
@@ -22,8 +49,7 @@ pub(super) fn view(image: &Image, description: String) -> ImageView {
     }
 }
 
-/// Returns what is known of an image that is here.
-pub(super) fn details(image: &Image, description: String, vms: Vec<VmName>) -> ImageDetails {
+fn local_details(image: &Image, view: ImageView, vms: Vec<VmName>) -> ImageDetails {
     let manifest = &image.manifest;
     let files = banger_image::Manifest::files(manifest).into_iter().map(|(name, record)| {
         let (size_bytes, sha256) = (record.size, record.sha256.clone());
@@ -45,7 +71,7 @@ pub(super) fn details(image: &Image, description: String, vms: Vec<VmName>) -> I
         working_directory: process.working_directory.clone(),
     });
     ImageDetails {
-        image: view(image, description),
+        image: view,
         id: Some(manifest.id.clone()),
         distro: manifest.distro.clone(),
         source: Some(manifest.origin.clone()),
@@ -60,8 +86,7 @@ pub(super) fn details(image: &Image, description: String, vms: Vec<VmName>) -> I
     }
 }
 
-/// Returns an image of the catalog as lists have it.
-pub(super) fn view_of_entry(entry: &ImageEntry) -> ImageView {
+fn in_catalog(entry: &ImageEntry) -> ImageView {
     ImageView {
         name: entry.name.clone(),
         is_pulled: false,
@@ -75,10 +100,9 @@ pub(super) fn view_of_entry(entry: &ImageEntry) -> ImageView {
     }
 }
 
-/// Returns what is known of an image of the catalog.
-pub(super) fn details_of_entry(entry: &ImageEntry, vms: Vec<VmName>) -> ImageDetails {
+fn details_in_catalog(entry: &ImageEntry, view: ImageView, vms: Vec<VmName>) -> ImageDetails {
     ImageDetails {
-        image: view_of_entry(entry),
+        image: view,
         id: None,
         distro: entry.distro.clone(),
         source: None,
