@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use banger_image::{Hold, Image, OciPull, PullError};
 use banger_model::{ErrorCode, Hint, ImageName, KernelName, PullPolicy, VmSpec};
-use banger_sys::files::FileError;
 use banger_vmm::KernelFiles;
 use futures::future::BoxFuture;
 
@@ -33,9 +32,6 @@ pub enum BootSourceError {
     /// A disk could not be made.
     #[error(transparent)]
     Disk(banger_image::DiskError),
-    /// A directory could not be made.
-    #[error(transparent)]
-    File(FileError),
     /// The thread that made the disks or read the kernel died.
     #[error("the work on the VM's files ended unexpectedly")]
     Worker(#[source] tokio::task::JoinError),
@@ -54,9 +50,7 @@ impl Fault for BootSourceError {
                 source.code()
             }
             Self::MayNotPull { .. } => ErrorCode::NotFound,
-            Self::Disk(_) | Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => {
-                ErrorCode::OperationFailed
-            }
+            Self::Disk(_) | Self::Worker(_) | Self::AgentMissing { .. } => ErrorCode::OperationFailed,
         }
     }
 
@@ -71,7 +65,7 @@ impl Fault for BootSourceError {
             Self::MayNotPull { .. } => Some(Hint::AllowPull),
             Self::PullAgain(_) => Some(Hint::UseLocalImage),
             Self::Disk(source) => source.hint(),
-            Self::File(_) | Self::Worker(_) | Self::AgentMissing { .. } => None,
+            Self::Worker(_) | Self::AgentMissing { .. } => None,
         }
     }
 }

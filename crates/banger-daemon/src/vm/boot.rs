@@ -22,7 +22,7 @@ use super::command::{CommandFiles, WITH_THE_VM};
 use super::rows::{Rows, advance};
 use super::undo::{Undo, UndoList};
 use super::{VmError, guest, way_out};
-use crate::boot_source::{BootFiles, BootSource, BootSourceError, OVERLAY_DISK, WORK_DISK};
+use crate::boot_source::{BootFiles, BootSource, OVERLAY_DISK, WORK_DISK};
 use crate::clock::now_ms;
 use crate::config::GuestSection;
 use crate::operation::OperationTask;
@@ -82,8 +82,7 @@ impl Reserved {
         context.task.stage("create disks", "");
         let directory = context.paths.vm(self.row.id.as_str());
         undo.push(Undo::Disks(directory.clone()));
-        create_private_directory(&directory)
-            .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
+        create_private_directory(&directory).map_err(VmError::MakeDirectory)?;
         // Never given up half-way: its thread would go on to write while the undo removes the directory.
         failpoint::pass("create disks");
         let made = context.source.make_disks(&directory, &self.row.spec, context.files).await;
@@ -128,8 +127,7 @@ impl DisksReady {
         context.rows.update(&self.row)?;
         let runtime = context.paths.vm_sockets(self.row.id.as_str());
         undo.push(Undo::Sockets(runtime.clone()));
-        create_private_directory(&runtime)
-            .map_err(|source| VmError::BootSource(BootSourceError::File(source)))?;
+        create_private_directory(&runtime).map_err(VmError::MakeDirectory)?;
         let directory = context.paths.vm(self.row.id.as_str());
         let command = CommandFiles::of(&directory);
         way_out::forget(&directory)

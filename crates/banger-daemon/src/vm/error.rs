@@ -7,6 +7,7 @@ use std::time::Duration;
 use banger_guest::AgentError;
 use banger_model::{BelowFloor, Denied, DiskBytes, KillSignal, PauseReason, VmName, VmRef, VmRefError};
 use banger_store::StoreError;
+use banger_sys::files::FileError;
 use banger_vmm::{ConnectError, KillError, StartError};
 
 use super::ending::Ending;
@@ -59,10 +60,13 @@ pub enum VmError {
     /// Its host key could not be made.
     #[error(transparent)]
     Key(KeyError),
-    /// Its directory could not be made or removed.
+    /// Its directory could not be made.
+    #[error(transparent)]
+    MakeDirectory(FileError),
+    /// Its directory could not be tidied up or removed.
     #[error("cannot {action} `{}`", path.display())]
     Directory {
-        /// Make or remove.
+        /// Tidy up or remove.
         action: &'static str,
         /// Which.
         path: PathBuf,

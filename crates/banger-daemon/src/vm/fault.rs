@@ -40,6 +40,7 @@ impl Fault for VmError {
             Self::Vmm(_)
             | Self::Store(_)
             | Self::Key(_)
+            | Self::MakeDirectory(_)
             | Self::Directory { .. }
             | Self::GrowDisk { .. }
             | Self::Launch { .. }
@@ -109,6 +110,7 @@ impl Fault for VmError {
             Self::Discarded(_) => Some(Hint::KeepVm),
             Self::Store(_)
             | Self::Key(_)
+            | Self::MakeDirectory(_)
             | Self::Directory { .. }
             | Self::GrowDisk { .. }
             | Self::Console { .. }
@@ -118,37 +120,11 @@ impl Fault for VmError {
     }
 
     fn console(&self) -> Vec<String> {
-        match self {
-            Self::Guest(GuestError { console, .. }) => console.clone(),
-            Self::Undo { first, .. } | Self::Discarded(first) => first.console(),
-            Self::Reference(_)
-            | Self::Denied { .. }
-            | Self::Closed { .. }
-            | Self::NotSignalled { .. }
-            | Self::Vmm(_)
-            | Self::BootSource(_)
-            | Self::Store(_)
-            | Self::Key(_)
-            | Self::Directory { .. }
-            | Self::Launch { .. }
-            | Self::PortSilent { .. }
-            | Self::Connect { .. }
-            | Self::Ask { .. }
-            | Self::Paused { .. }
-            | Self::PausedAtBoot { .. }
-            | Self::TooLittleRoom(_)
-            | Self::Kill { .. }
-            | Self::Console { .. }
-            | Self::StartCancelled { .. }
-            | Self::BeingDeleted { .. }
-            | Self::NotStopped { .. }
-            | Self::NothingToChange { .. }
-            | Self::DiskShrinks { .. }
-            | Self::GrowDisk { .. }
-            | Self::KeyReused(_)
-            | Self::BoundToNobody { .. }
-            | Self::Cancelled(_) => Vec::new(),
+        let mut error = self;
+        while let Self::Undo { first, .. } | Self::Discarded(first) = error {
+            error = first;
         }
+        if let Self::Guest(GuestError { console, .. }) = error { console.clone() } else { Vec::new() }
     }
 
     fn message(&self) -> String {

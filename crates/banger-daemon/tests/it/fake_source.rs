@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use banger_daemon::boot_source::{BootFiles, BootSource, BootSourceError, KeptInPlace, WantedImage};
 use banger_daemon::operation::OperationTask;
-use banger_image::{Image, PullError};
+use banger_ext4::FormatError;
+use banger_image::{DiskError, Image, PullError};
 use banger_model::{ArtifactKind, ImageName, KernelName, VmSpec};
-use banger_sys::files::FileError;
 use banger_vmm::KernelFiles;
 use futures::future::BoxFuture;
 
@@ -72,8 +72,9 @@ fn not_in_catalog(kind: ArtifactKind, name: &str) -> BootSourceError {
 }
 
 fn disk_full(path: &Path) -> BootSourceError {
-    let source = io::Error::from(io::ErrorKind::StorageFull);
-    BootSourceError::File(FileError::Write { path: path.to_owned(), source })
+    let full = io::Error::from(io::ErrorKind::StorageFull);
+    let source = FormatError::WriteFile { path: path.to_owned(), source: full };
+    BootSourceError::Disk(DiskError::Format { path: path.to_owned(), source })
 }
 
 impl BootSource for FakeSource {

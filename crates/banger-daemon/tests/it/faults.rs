@@ -25,7 +25,7 @@ fn full() -> io::Error {
 }
 
 fn line(error: &VmError) -> String {
-    let body = error.to_body();
+    let body = error.to_failure();
     let code = serde_json::to_value(body.code).unwrap();
     format!(
         "{} | {} | {}\n",
@@ -58,7 +58,7 @@ fn every_error_has_a_code_one_line_and_what_to_do_next() {
         VmError::Store(StoreError::NameTaken { name: name() }),
         VmError::Vmm(NoVmm(ChoiceError::NoFirecracker)),
         pull(PullError::NotInCatalog { kind: ArtifactKind::Image, name: "x".to_owned() }),
-        VmError::BootSource(BootSourceError::File(FileError::Write { path: "/d".into(), source: full() })),
+        VmError::MakeDirectory(FileError::Write { path: "/d".into(), source: full() }),
         VmError::BootSource(BootSourceError::AgentMissing { path: "/bin/banger-agent".into() }),
         launch(StartError::Missing { program: "qemu-system-x86_64", package: "qemu-system-x86" }),
         launch(StartError::Refused { program: "qemu", stderr: "no KVM".to_owned() }),
