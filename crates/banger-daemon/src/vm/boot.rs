@@ -14,32 +14,26 @@ use banger_model::{VmEvent, VmId, WaitFor};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 use banger_sys::files::create_private_directory;
-use banger_sys::paths::Paths;
 use banger_vmm::{Drive, DriveRole, Machine, MachinePlan, Network};
 use tracing::info;
 
 use super::command::{CommandFiles, WITH_THE_VM};
 use super::rows::{Rows, advance};
+use super::supplies::Supplies;
 use super::undo::{Undo, UndoList};
 use super::{VmError, guest, way_out};
-use crate::boot_source::{BootFiles, BootSource, OVERLAY_DISK, WORK_DISK};
+use crate::boot_source::{BootFiles, OVERLAY_DISK, WORK_DISK};
 use crate::clock::now_ms;
-use crate::config::GuestSection;
 use crate::operation::OperationTask;
 use crate::vmm_source::ChosenVmm;
 
 /// What every phase needs.
 pub(super) struct BootContext<'a> {
     pub(super) rows: &'a Rows,
-    pub(super) paths: &'a Paths,
-    pub(super) source: &'a dyn BootSource,
+    pub(super) supplies: &'a Supplies,
     pub(super) vmm: &'a ChosenVmm,
     pub(super) files: &'a BootFiles,
-    pub(super) authorized_key: &'a str,
-    pub(super) boot_deadline: Duration,
-    pub(super) ready_ports_deadline: Duration,
     pub(super) init_delay: Duration,
-    pub(super) guest: GuestSection,
     pub(super) task: &'a OperationTask,
 }
 
@@ -80,12 +74,12 @@ impl Reserved {
         undo: &mut UndoList,
     ) -> Result<DisksReady, VmError> {
         context.task.stage("create disks", "");
-        let directory = context.paths.vm(self.row.id.as_str());
+        let directory = context.supplies.directory(&self.row.id);
         undo.push(Undo::Disks(directory.clone()));
         create_private_directory(&directory).map_err(VmError::MakeDirectory)?;
         // Never given up half-way: its thread would go on to write while the undo removes the directory.
         failpoint::pass("create disks");
-        let made = context.source.make_disks(&directory, &self.row.spec, context.files).await;
+        let made = context.supplies.source.make_disks(&directory, &self.row.spec, context.files).await;
         failpoint::pass("disks made");
         made.map_err(VmError::BootSource)?;
         context.task.check()?;
@@ -125,10 +119,10 @@ impl DisksReady {
         self.row.started_at_ms = Some(now_ms());
         self.row.machine = Some(self.row.spec.sizes());
         context.rows.update(&self.row)?;
-        let runtime = context.paths.vm_sockets(self.row.id.as_str());
+        let runtime = context.supplies.paths.vm_sockets(self.row.id.as_str());
         undo.push(Undo::Sockets(runtime.clone()));
         create_private_directory(&runtime).map_err(VmError::MakeDirectory)?;
-        let directory = context.paths.vm(self.row.id.as_str());
+        let directory = context.supplies.directory(&self.row.id);
         let command = CommandFiles::of(&directory);
         way_out::forget(&directory)
             .and_then(|()| command.lose(WITH_THE_VM))
@@ -177,7 +171,8 @@ impl Launched {
         let begin = Instant::now();
         task.stage("boot guest", "");
         // Boxed: each holds a whole connection's state, and a boot is moved about before it is first polled.
-        let hello = Box::pin(guest::wait_for_hello(&self.machine, &self.row, context.boot_deadline));
+        let hello =
+            Box::pin(guest::wait_for_hello(&self.machine, &self.row, context.supplies.config.boot_deadline));
         let hello = guest::unless_ended(&self.machine, &self.row, hello);
         let (client, boot_id) = task.unless_cancelled(hello).await??;
         let hello_ms = begin.elapsed().as_millis();
@@ -187,17 +182,21 @@ impl Launched {
             &client,
             &self.row,
             network,
-            context.authorized_key,
+            context.supplies.user_key.authorized_key.line(),
             context.init_delay,
-            context.guest,
+            context.supplies.config.guest,
             context.files.image.manifest.process.as_ref(),
         ));
         task.unless_cancelled(guest::unless_ended(&self.machine, &self.row, identified)).await??;
         info!(vm = %self.row.name, hello_ms, identified_ms = begin.elapsed().as_millis(), "guest is ready");
         if wait == WaitFor::System {
             task.stage("wait for services", "");
-            let system =
-                Box::pin(guest::wait_for_system(&self.machine, &client, &self.row, context.boot_deadline));
+            let system = Box::pin(guest::wait_for_system(
+                &self.machine,
+                &client,
+                &self.row,
+                context.supplies.config.boot_deadline,
+            ));
             task.unless_cancelled(guest::unless_ended(&self.machine, &self.row, system)).await??;
         }
         advance(&mut self.row, VmEvent::BootFinished)?;
@@ -218,7 +217,7 @@ fn network(row: &VmRow) -> Network {
 }
 
 fn plan(context: &BootContext<'_>, row: &VmRow) -> MachinePlan {
-    let directory = context.paths.vm(row.id.as_str());
+    let directory = context.supplies.directory(&row.id);
     let drive = |role, path| Drive { role, path };
     let mut drives = vec![drive(DriveRole::Base, context.files.rootfs.clone())];
     drives.extend(context.files.modules.clone().map(|path| drive(DriveRole::Modules, path)));
@@ -226,7 +225,7 @@ fn plan(context: &BootContext<'_>, row: &VmRow) -> MachinePlan {
     drives.push(drive(DriveRole::Work, directory.join(WORK_DISK)));
     MachinePlan {
         vm: row.id.clone(),
-        runtime_directory: context.paths.vm_sockets(row.id.as_str()),
+        runtime_directory: context.supplies.paths.vm_sockets(row.id.as_str()),
         kernel: context.files.kernel.clone(),
         kernel_arguments: init_argument(context).into_iter().collect(),
         vcpus: row.spec.vcpus,

@@ -32,7 +32,7 @@ impl Lifecycle {
             }
             if let Some(task) = task {
                 task.cancel();
-                service.operations.ended(task.id()).await;
+                service.records.operations.ended(task.id()).await;
             }
             service.delete_bound(&id);
         });

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
 
-use banger_model::{DiskBytes, MemoryMib, OperationKind, TtlChange, VcpuCount, VmRef, memory_beyond_host};
+use banger_model::{DiskBytes, MemoryMib, OperationKind, TtlChange, VcpuCount, VmRef};
 use banger_store::VmRow;
 use banger_sys::failpoint;
 
@@ -47,18 +47,13 @@ impl Lifecycle {
         Ok(self.begin(OperationKind::VmSet, &target, move |service, task| async move {
             let held = service.locks.lock_unless_cancelled(&row.id, &task).await?;
             let row = service.rows.reload(&row.id)?;
-            service.warn_of_memory(&row, change.memory, &task);
+            let warning =
+                change.memory.and_then(|memory| service.supplies.memory_warning(row.vmm_wish, memory));
+            if let Some(warning) = warning {
+                task.warn(&warning);
+            }
             service.set_held(&held, row, change, &task).map(Some)
         }))
-    }
-
-    /// A change does not depend on a VMM that could run the VM.
-    fn warn_of_memory(&self, row: &VmRow, wanted: Option<MemoryMib>, task: &OperationTask) {
-        let Some(memory) = wanted else { return };
-        let beside = self.choose_vmm(row.vmm_wish).map(|chosen| chosen.vmm.memory_beside_guest_mib(memory));
-        if let Some(warning) = memory_beyond_host(memory, beside.unwrap_or_default(), self.host) {
-            task.warn(&warning);
-        }
     }
 
     fn set_held(
@@ -73,7 +68,7 @@ impl Lifecycle {
         row.spec.vcpus = change.vcpus.unwrap_or(row.spec.vcpus);
         row.spec.memory = change.memory.unwrap_or(row.spec.memory);
         // The disks first: one that is larger than its row says is as good as before.
-        let directory = self.paths.vm(row.id.as_str());
+        let directory = self.supplies.directory(&row.id);
         if let Some(size) = change.overlay {
             grow(&directory.join(OVERLAY_DISK), size)?;
             row.spec.overlay_disk = size;

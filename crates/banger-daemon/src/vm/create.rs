@@ -21,7 +21,7 @@ use super::{VmError, bound};
 use crate::boot_source::WantedImage;
 use crate::clock::now_ms;
 use crate::fault::Fault as _;
-use crate::operation::{KeyReused, OperationStatus, OperationTask, RequestKey};
+use crate::operation::{OperationStatus, OperationTask, RequestKey};
 use crate::ssh_keys::KeyPair;
 use crate::vmm_source::ChosenVmm;
 
@@ -66,12 +66,12 @@ impl Lifecycle {
     /// [`VmError::Store`] when the name is taken, [`VmError::Vmm`] when nothing here can run it.
     pub fn create(self: &Arc<Self>, request: NewVm) -> Result<OperationStatus, VmError> {
         let key = request.request_key.clone();
-        if let Some(answer) = key.as_ref().map(|key| self.answer_again(key)).transpose()?.flatten() {
+        if let Some(answer) = key.as_ref().map(|key| self.records.answer_again(key)).transpose()?.flatten() {
             return Ok(answer);
         }
         self.room.refuse_below_floor()?;
-        let wish = request.vmm.unwrap_or(self.config.vmm);
-        let vmm = self.choose_vmm(wish)?;
+        let wish = request.vmm.unwrap_or(self.supplies.config.vmm);
+        let vmm = self.supplies.choose_vmm(wish)?;
         let bound = request.bound_to.map(bound::open).transpose()?;
         let rows = self.rows.list()?;
         let name = match &request.name {
@@ -92,21 +92,6 @@ impl Lifecycle {
         }
     }
 
-    /// Answers a request that was answered before: with its operation, or with the VM that it made.
-    fn answer_again(&self, key: &RequestKey) -> Result<Option<OperationStatus>, VmError> {
-        if let Some(begun) = self.operations.of_key(key).map_err(VmError::KeyReused)? {
-            return Ok(Some(begun));
-        }
-        let Some(row) = self.rows.of_request(&key.key)? else { return Ok(None) };
-        let Some(request) = row.request.as_ref().filter(|_| row.pending.is_none()) else { return Ok(None) };
-        if request.sha256 != key.sha256 {
-            return Err(VmError::KeyReused(KeyReused { key: key.key.clone() }));
-        }
-        let (id, target) = (request.op_id.clone(), row.name.to_string());
-        let outcome = self.outcome(Some(row));
-        Ok(Some(OperationStatus::succeeded(id, OperationKind::VmCreate, target, outcome)))
-    }
-
     async fn create_now(
         self: Arc<Self>,
         id: VmId,
@@ -115,11 +100,10 @@ impl Lifecycle {
         (wish, vmm): (WantedVmm, ChosenVmm),
         task: &OperationTask,
     ) -> Result<VmRow, VmError> {
-        let config = &self.config;
+        let config = &self.supplies.config;
         let memory = request.memory.unwrap_or(config.memory);
-        self.warnings(&vmm, memory).iter().for_each(|warning| task.warn(warning));
-        let ensured = self.source.ensure(&request.image, request.kernel.as_ref(), task);
-        let files = task.unless_cancelled(ensured).await?.map_err(VmError::BootSource)?;
+        self.supplies.warnings(&vmm, memory).iter().for_each(|warning| task.warn(warning));
+        let files = self.supplies.boot_files(&request.image, request.kernel.as_ref(), task).await?;
         let spec = VmSpec {
             image: files.image.manifest.name.clone(),
             kernel: files.kernel_name.clone(),
@@ -222,25 +206,17 @@ impl Lifecycle {
         disks: DisksReady,
         wait: WaitFor,
     ) -> Result<VmRow, VmError> {
-        let warnings = self.warnings(context.vmm, disks.row().spec.memory);
-        self.warn(disks.row(), &warnings, context.task)?;
+        let warnings = self.supplies.warnings(context.vmm, disks.row().spec.memory);
+        self.records.warn(disks.row(), &warnings, context.task)?;
         let launched = disks.launch(context, undo).await?;
         let (id, machine) = (launched.id().clone(), launched.machine());
         self.adopt_machine(&id, Arc::clone(&machine));
-        self.warn(launched.row(), machine.warnings(), context.task)?;
+        self.records.warn(launched.row(), machine.warnings(), context.task)?;
         let ready = launched.wait_for_guest(context, wait).await?;
         self.watch.begin(&id, &machine);
         self.lifetimes_changed.notify_one();
         ready.wait_for_ports(context, &machine).await?;
         Ok(ready.row)
-    }
-
-    /// Tells what may not work, or could be better, to who follows the operation and to who listens to the events.
-    fn warn(&self, row: &VmRow, warnings: &[String], task: &OperationTask) -> Result<(), VmError> {
-        warnings.iter().try_for_each(|warning| {
-            task.warn(warning);
-            self.events.warn_of_vm(row, warning).map_err(VmError::Store)
-        })
     }
 
     /// Keeps a VM whose guest did not get ready, so that its console can be read and it can be started again.

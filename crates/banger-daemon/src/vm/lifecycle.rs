@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_model::{HostSize, MemoryMib, OperationKind, VmId, WantedVmm, memory_beyond_host};
+use banger_model::{OperationKind, VmId};
 use banger_store::VmRow;
-use banger_sys::paths::Paths;
 use banger_vmm::Machine;
 use tokio::sync::Notify;
 use tracing::warn;
@@ -14,27 +13,22 @@ use tracing::warn;
 use super::boot::BootContext;
 use super::boots::Boots;
 use super::doors::Doors;
-use super::endings::Endings;
+use super::ending_record::EndingRecord;
 use super::locks::VmLocks;
 use super::machines::Machines;
-use super::reboots::RebootCounts;
-use super::removal::remove_sockets;
+use super::records::Records;
 use super::room::Room;
 use super::rows::Rows;
-use super::strays::Strays;
+use super::supplies::Supplies;
 use super::usage::Usage;
-use super::views::Views;
 use super::watch::Watch;
 use super::{VmError, way_out};
-use crate::boot_source::{BootFiles, BootSource};
-use crate::config::Config;
-use crate::events::Events;
+use crate::boot_source::BootFiles;
 use crate::facts::Outcome;
 use crate::fault::{Failure, Fault as _};
-use crate::operation::{OperationStatus, OperationTask, Operations, RequestKey};
-use crate::ssh_keys::UserKey;
+use crate::operation::{OperationStatus, OperationTask, RequestKey};
 use crate::supervisor::Supervisor;
-use crate::vmm_source::{ChosenVmm, VmmSource};
+use crate::vmm_source::ChosenVmm;
 
 /// Makes VMs, changes and removes them, and starts and ends their machines.
 pub struct Lifecycle {
@@ -44,23 +38,14 @@ pub struct Lifecycle {
     /// Starts at work, so that they can be cancelled.
     pub(super) boots: Boots,
     pub(super) usage: Usage,
-    pub(super) endings: Arc<Endings>,
-    pub(super) reboots: RebootCounts,
     pub(super) room: Room,
-    pub(super) views: Views,
     pub(super) doors: Arc<Doors>,
     pub(super) watch: Arc<Watch>,
     /// Told when something may become due earlier than was known.
     pub(super) lifetimes_changed: Arc<Notify>,
-    pub(super) paths: Paths,
-    pub(super) config: Config,
-    pub(super) host: HostSize,
-    pub(super) source: Arc<dyn BootSource>,
-    pub(super) vmms: Arc<dyn VmmSource>,
-    pub(super) strays: Strays,
-    pub(super) user_key: UserKey,
-    pub(super) operations: Operations,
-    pub(super) events: Events,
+    pub(super) supplies: Supplies,
+    pub(super) endings: Arc<EndingRecord>,
+    pub(super) records: Records,
     pub(super) supervisor: Supervisor,
 }
 
@@ -72,7 +57,7 @@ impl Lifecycle {
         F: Future<Output = Result<Option<VmRow>, VmError>> + Send + 'static,
     {
         let service = Arc::clone(self);
-        self.operations.begin(kind, target, move |task| service.told(task, work))
+        self.records.operations.begin(kind, target, move |task| service.told(task, work))
     }
 
     /// As `begin`, but once only for a key.
@@ -88,7 +73,8 @@ impl Lifecycle {
         F: Future<Output = Result<Option<VmRow>, VmError>> + Send + 'static,
     {
         let service = Arc::clone(self);
-        let begun = self.operations.begin_once(key, kind, target, move |task| service.told(task, work));
+        let begun =
+            self.records.operations.begin_once(key, kind, target, move |task| service.told(task, work));
         begun.map_err(VmError::KeyReused)
     }
 
@@ -105,23 +91,8 @@ impl Lifecycle {
         let work = work(Arc::clone(&self), task);
         async move {
             let row = work.await.map_err(|error| error.to_failure())?;
-            Ok(self.outcome(row))
+            Ok(self.records.outcome(row))
         }
-    }
-
-    /// Returns a VM as the outcome of an operation.
-    pub(super) fn outcome(&self, row: Option<VmRow>) -> Outcome {
-        row.map_or(Outcome::Nothing, |row| Outcome::Vm(Box::new(self.views.of(row))))
-    }
-
-    pub(super) fn choose_vmm(&self, wish: WantedVmm) -> Result<ChosenVmm, VmError> {
-        self.vmms.choose(wish).map_err(VmError::Vmm)
-    }
-
-    /// Returns what whoever starts a VM with this memory is told.
-    pub(super) fn warnings(&self, vmm: &ChosenVmm, memory: MemoryMib) -> Vec<String> {
-        let beyond_host = memory_beyond_host(memory, vmm.vmm.memory_beside_guest_mib(memory), self.host);
-        vmm.warnings.iter().cloned().chain(beyond_host).collect()
     }
 
     pub(super) fn boot_context<'a>(
@@ -132,22 +103,17 @@ impl Lifecycle {
     ) -> BootContext<'a> {
         BootContext {
             rows: &self.rows,
-            paths: &self.paths,
-            source: self.source.as_ref(),
+            supplies: &self.supplies,
             vmm,
             files,
-            authorized_key: self.user_key.authorized_key.line(),
-            boot_deadline: self.config.boot_deadline,
-            ready_ports_deadline: self.config.ready_ports_deadline,
             init_delay: Duration::ZERO,
-            guest: self.config.guest,
             task,
         }
     }
 
     /// Makes a machine findable and watches for its end.
     pub(super) fn adopt_machine(self: &Arc<Self>, id: &VmId, machine: Arc<dyn Machine>) {
-        let announced = way_out::kept(&self.paths.vm(id.as_str()));
+        let announced = way_out::kept(&self.supplies.directory(id));
         self.machines.insert(id.clone(), Arc::clone(&machine), announced);
         let (service, id) = (Arc::clone(self), id.clone());
         self.supervisor.spawn("machine watch", async move {
@@ -174,6 +140,6 @@ impl Lifecycle {
     /// machine has taken the same places.
     pub(super) async fn clean_up(&self, machine: &Arc<dyn Machine>, row: &VmRow) -> Result<(), VmError> {
         machine.kill().await.map_err(|source| VmError::Kill { name: row.name.clone(), source })?;
-        remove_sockets(&self.paths, &row.id).await
+        self.supplies.remove_sockets(&row.id).await
     }
 }

@@ -21,7 +21,7 @@ impl GuestReady {
         context: &BootContext<'_>,
         machine: &Arc<dyn Machine>,
     ) -> Result<(), VmError> {
-        let deadline = context.ready_ports_deadline;
+        let deadline = context.supplies.config.ready_ports_deadline;
         let end = Instant::now() + deadline;
         for port in &context.files.image.manifest.ready_ports {
             context.task.stage(&format!("wait for port {port}"), "");

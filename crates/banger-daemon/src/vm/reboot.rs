@@ -3,17 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_model::{OperationKind, Reboot, VmEvent, VmId, VmState, WaitFor};
+use banger_model::{OperationKind, VmEvent, VmId, WaitFor};
 use banger_store::{Pending, VmRow};
 use banger_vmm::{Machine, MachineEnd};
 use tracing::info;
 
 use super::VmError;
-use super::ending::Ending;
 use super::lifecycle::Lifecycle;
 use super::locks::VmGuard;
-use super::rows::advance;
-use crate::clock::now_ms;
 use crate::fault::Fault as _;
 use crate::operation::{Cancelled, OperationTask};
 
@@ -30,50 +27,10 @@ impl Lifecycle {
         let mut row = self.rows.reload(id)?;
         info!(vm = %row.name, why = %ending, "machine ended by itself");
         let cleaned = self.clean_up(machine, &row).await;
-        if let Some(pause) = self.record_ending(held, &mut row, &ending, "")? {
+        if let Some(pause) = self.endings.write(held, &mut row, &ending, "")? {
             self.begin_reboot(&row, pause);
         }
         cleaned
-    }
-
-    /// Writes down how the guest of a row ended; returns the pause after which it is to be started again, if it is.
-    pub(super) fn record_ending(
-        &self,
-        _held: &VmGuard,
-        row: &mut VmRow,
-        ending: &Ending,
-        circumstances: &str,
-    ) -> Result<Option<Duration>, VmError> {
-        let mut why = format!("{ending}{circumstances}");
-        let mut is_error = !ending.cause.is_clean();
-        if ending.cause.wants_restart() && row.state == VmState::Running {
-            match self.count_reboot(row) {
-                Reboot::StartAfter(pause) => {
-                    self.endings.add(row, &why, true);
-                    row.pending = Some(Pending::Reboot);
-                    advance(row, VmEvent::GuestRebooted)?;
-                    self.rows.update_because(row, &why)?;
-                    return Ok(Some(pause));
-                }
-                Reboot::GiveUp { times } => {
-                    why = format!(
-                        "{why}, {times} times without staying up for a minute: it is not started again"
-                    );
-                    is_error = true;
-                }
-            }
-        }
-        self.endings.add(row, &why, false);
-        row.last_error = is_error.then(|| why.clone());
-        advance(row, VmEvent::MachineEnded)?;
-        self.rows.update_because(row, &why)?;
-        Ok(None)
-    }
-
-    fn count_reboot(&self, row: &VmRow) -> Reboot {
-        let was_up = row.started_at_ms.map_or(0, |started| now_ms().saturating_sub(started));
-        let was_up = Duration::from_millis(u64::try_from(was_up).unwrap_or(0));
-        self.reboots.add(&row.id, was_up)
     }
 
     /// Begins to start the machine of a guest that has rebooted.
@@ -107,7 +64,7 @@ impl Lifecycle {
             return Ok(Some(row));
         }
         if let Some(why) = cancelled {
-            if !self.is_left_to_next_daemon(&row) {
+            if !self.records.is_left_to_next_daemon(&row) {
                 self.rows.record(held, &mut row, VmEvent::MachineEnded)?;
             }
             return Err(VmError::StartCancelled { why, name: row.name });
@@ -118,15 +75,10 @@ impl Lifecycle {
         };
         // Refused before anything was begun, as on a disk that is full: nobody tries again.
         let mut row = self.rows.reload(id)?;
-        if row.pending == Some(Pending::Reboot) && !self.is_left_to_next_daemon(&row) {
+        if row.pending == Some(Pending::Reboot) && !self.records.is_left_to_next_daemon(&row) {
             row.last_error = Some(error.message());
             self.rows.record(held, &mut row, VmEvent::BootFailed)?;
         }
         Err(error)
-    }
-
-    /// Tells whether a cancelled start is taken up by the next daemon: the guest has rebooted, and only this daemon ends.
-    pub(super) fn is_left_to_next_daemon(&self, row: &VmRow) -> bool {
-        row.pending == Some(Pending::Reboot) && self.operations.is_closed()
     }
 }

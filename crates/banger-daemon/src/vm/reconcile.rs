@@ -18,6 +18,7 @@ use futures::{StreamExt as _, stream};
 use tracing::{info, warn};
 
 use super::ending::Ending;
+use super::ending_record::EndingRecord;
 use super::lifecycle::Lifecycle;
 use super::machines::Machines;
 use super::reason::Reason;
@@ -82,6 +83,7 @@ impl Found {
 pub(super) struct Reconcile {
     pub(super) rows: Rows,
     pub(super) machines: Arc<Machines>,
+    pub(super) endings: Arc<EndingRecord>,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) vmms: Arc<dyn VmmSource>,
     pub(super) paths: Paths,
@@ -152,8 +154,7 @@ impl Reconcile {
             Verdict::RecordEnding => {
                 report.ended += 1;
                 let ending = self.ending_of(&row);
-                let pause =
-                    lifecycle.record_ending(&held, &mut row, &ending, " (while the daemon was away)")?;
+                let pause = self.endings.write(&held, &mut row, &ending, " (while the daemon was away)")?;
                 remove_sockets(&self.paths, &row.id).await?;
                 return Ok(pause.map(|pause| (row, pause)));
             }

@@ -69,12 +69,10 @@ impl Lifecycle {
             return Err(VmError::Denied { action: "start", name: row.name, source });
         }
         self.room.refuse_below_floor()?;
-        let vmm = self.choose_vmm(row.vmm_wish)?;
+        let vmm = self.supplies.choose_vmm(row.vmm_wish)?;
         let image = WantedImage::Named(row.spec.image.clone(), PullPolicy::Missing);
-        let ensured = self.source.ensure(&image, Some(&row.spec.kernel), task);
-        let ensured =
-            task.unless_cancelled(ensured).await.map_err(|error| start_error(error.into(), &row))?;
-        let files = ensured.map_err(VmError::BootSource)?;
+        let files = self.supplies.boot_files(&image, Some(&row.spec.kernel), task).await;
+        let files = files.map_err(|error| start_error(error, &row))?;
         let context = self.boot_context(&vmm, &files, task);
         let mut undo = UndoList::default();
         let booted = async {
@@ -98,7 +96,7 @@ impl Lifecycle {
         let error = undo.run(&self.rows, error).await;
         self.machines.forget(id);
         let mut row = self.rows.reload(id)?;
-        if row.state.has_machine() && !(is_cancelled && self.is_left_to_next_daemon(&row)) {
+        if row.state.has_machine() && !(is_cancelled && self.records.is_left_to_next_daemon(&row)) {
             row.last_error = (!is_cancelled).then(|| error.message());
             let event = if is_cancelled { VmEvent::MachineEnded } else { failure_event(&row) };
             self.rows.record(held, &mut row, event)?;
@@ -115,7 +113,7 @@ impl Lifecycle {
         };
         let Some(machine) = machine else { return Ok(row) };
         task.stage("wait for services", "");
-        let deadline = self.config.boot_deadline;
+        let deadline = self.supplies.config.boot_deadline;
         let system = Box::pin(async {
             let client = guest::connect(&machine, &row, CONNECT_DEADLINE).await?;
             guest::wait_for_system(&machine, &client, &row, deadline).await

@@ -102,7 +102,7 @@ impl Lifecycle {
             };
             if row.state.has_machine() {
                 row.last_error = None;
-                service.endings.add(&row, "the VM was killed", false);
+                service.endings.tell(&row, "the VM was killed");
                 service.rows.record_because(&held, &mut row, VmEvent::MachineEnded, Some("it was killed"))?;
             } else if !was_at_work {
                 task.was_already(not_running(&row));
@@ -154,7 +154,7 @@ impl Lifecycle {
         }
         let why = reason.message().or(lost.as_deref());
         row.last_error = lost.clone();
-        self.endings.add(&row, &reason.sentence("stopped"), false);
+        self.endings.tell(&row, &reason.sentence("stopped"));
         self.rows.record_because(held, &mut row, VmEvent::MachineEnded, why)?;
         Ok(row)
     }

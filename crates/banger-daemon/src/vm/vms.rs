@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::VmError;
 use super::boots::Boots;
 use super::doors::Doors;
+use super::ending_record::EndingRecord;
 use super::endings::{EndingTeller, Endings};
 use super::keeper::TimeKeeper;
 use super::lifecycle::Lifecycle;
@@ -18,9 +19,11 @@ use super::locks::VmLocks;
 use super::machines::Machines;
 use super::reboots::RebootCounts;
 use super::reconcile::{Reconcile, ReconcileReport};
+use super::records::Records;
 use super::room::Room;
 use super::rows::Rows;
 use super::strays::Strays;
+use super::supplies::Supplies;
 use super::usage::Usage;
 use super::views::Views;
 use super::watch::Watch;
@@ -108,28 +111,37 @@ impl Vms {
             events: events.clone(),
             supervisor: supervisor.clone(),
         });
+        let ending_record = Arc::new(EndingRecord {
+            rows: rows.clone(),
+            endings: Arc::clone(&endings),
+            reboots: RebootCounts::default(),
+        });
         let lifecycle = Arc::new(Lifecycle {
             rows: rows.clone(),
             locks: VmLocks::default(),
             machines: Arc::clone(&machines),
             boots: Boots::default(),
             usage,
-            endings: Arc::clone(&endings),
-            reboots: RebootCounts::default(),
             room,
-            views: views.clone(),
             doors: Arc::clone(&doors),
             watch,
             lifetimes_changed: Arc::clone(&lifetimes_changed),
-            paths: paths.clone(),
-            config,
-            host,
-            source,
-            vmms: Arc::clone(&vmms),
-            strays: Strays::new(Arc::clone(&vmms)),
-            user_key,
-            operations: operations.clone(),
-            events,
+            supplies: Supplies {
+                paths: paths.clone(),
+                config,
+                host,
+                source,
+                vmms: Arc::clone(&vmms),
+                strays: Strays::new(Arc::clone(&vmms)),
+                user_key,
+            },
+            endings: Arc::clone(&ending_record),
+            records: Records {
+                rows: rows.clone(),
+                views: views.clone(),
+                operations: operations.clone(),
+                events,
+            },
             supervisor: supervisor.clone(),
         });
         let keeper = Arc::new(TimeKeeper {
@@ -144,6 +156,7 @@ impl Vms {
         let reconcile = Arc::new(Reconcile {
             rows,
             machines: Arc::clone(&machines),
+            endings: ending_record,
             lifecycle: Arc::clone(&lifecycle),
             vmms,
             paths,
