@@ -21,7 +21,7 @@ use super::command::{CommandFiles, WITH_THE_VM};
 use super::rows::{Rows, advance};
 use super::supplies::Supplies;
 use super::undo::{Undo, UndoList};
-use super::{VmError, guest, way_out};
+use super::{GuestError, GuestFailure, VmError, guest, way_out};
 use crate::boot_source::{BootFiles, OVERLAY_DISK, WORK_DISK};
 use crate::clock::now_ms;
 use crate::operation::OperationTask;
@@ -161,7 +161,9 @@ impl Launched {
         wait: WaitFor,
     ) -> Result<GuestReady, VmError> {
         self.meet_guest(context, wait).await.map_err(|error| match error {
-            VmError::Paused { name, reason } => VmError::PausedAtBoot { name, reason },
+            VmError::Guest(GuestError { name, why: GuestFailure::Paused(reason), .. }) => {
+                GuestError::new(name, GuestFailure::PausedAtBoot(reason)).into()
+            }
             error => error,
         })
     }

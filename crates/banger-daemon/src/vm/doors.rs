@@ -15,7 +15,7 @@ use super::console::ConsoleReader;
 use super::machines::Machines;
 use super::rows::Rows;
 use super::usage::{Usage, UseEntry};
-use super::{VmError, pause};
+use super::{GuestError, GuestFailure, VmError, pause};
 use crate::events::Events;
 use crate::ssh_keys::KeyError;
 
@@ -55,7 +55,7 @@ impl Doors {
     /// Opens a stream to a port of a VM's agent. The VM is in use until the entry is dropped.
     ///
     /// # Errors
-    /// [`VmError::Closed`] when it does not run, [`VmError::Connect`] when its guest is silent. A guest that shuts down is
+    /// [`VmError::Closed`] when it does not run, [`VmError::Guest`] when its guest is silent. A guest that shuts down is
     /// not entered: its end is waited for, and its next boot if it reboots.
     pub async fn connect(&self, vm: &VmRef, port: u32) -> Result<(UnixStream, UseEntry), VmError> {
         let mut row = self.settled(self.rows.find_usable(vm)?).await?;
@@ -121,12 +121,10 @@ impl Doors {
         machine: &Arc<dyn Machine>,
         source: ConnectError,
     ) -> VmError {
-        let name = row.name.clone();
-        let ConnectError::Silent { .. } = source else { return VmError::Connect { name, source } };
-        match pause::reason(machine).await {
-            Some(reason) => VmError::Paused { name, reason },
-            None => VmError::Connect { name, source },
-        }
+        let is_silent = matches!(source, ConnectError::Silent { .. });
+        let paused = if is_silent { pause::reason(machine).await } else { None };
+        let why = paused.map_or(GuestFailure::Unreachable(source), GuestFailure::Paused);
+        GuestError::new(row.name.clone(), why).into()
     }
 
     /// Returns the machine of a VM whose guest can be reached.
@@ -140,7 +138,7 @@ impl Doors {
             (None, None) => Denied::NotRunning,
             (None, Some(machine)) => {
                 return match self.machines.paused(&row.id) {
-                    Some(reason) => Err(VmError::Paused { name: name(), reason }),
+                    Some(reason) => Err(GuestError::new(name(), GuestFailure::Paused(reason)).into()),
                     None => Ok(machine),
                 };
             }

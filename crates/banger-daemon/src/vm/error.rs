@@ -81,51 +81,9 @@ pub enum VmError {
         /// Why.
         source: StartError,
     },
-    /// Its guest did not get ready; the VM is kept.
+    /// Its guest is not ready, or did not do what was asked of it.
     #[error(transparent)]
     Guest(GuestError),
-    /// A service of its image does not come; the VM runs on.
-    #[error("nothing listens on port {port} of VM `{name}` after {} s; the VM keeps running", .deadline.as_secs())]
-    PortSilent {
-        /// Whose.
-        name: VmName,
-        /// Which.
-        port: u16,
-        /// What all ports of the image were given.
-        deadline: Duration,
-    },
-    /// No stream to its guest.
-    #[error("cannot reach the guest of VM `{name}`")]
-    Connect {
-        /// Whose.
-        name: VmName,
-        /// Why.
-        source: ConnectError,
-    },
-    /// Its guest gave no answer to a question.
-    #[error("cannot query the guest of VM `{name}`")]
-    Ask {
-        /// Whose.
-        name: VmName,
-        /// Why.
-        source: AgentError,
-    },
-    /// Its guest stands still, and takes nothing until there is room.
-    #[error("the guest of VM `{name}` is paused ({reason}); it resumes when the disk accepts writes")]
-    Paused {
-        /// Whose.
-        name: VmName,
-        /// Why.
-        reason: PauseReason,
-    },
-    /// Its guest stood still before it was ready, and nothing makes room: its machine is ended.
-    #[error("VM `{name}` did not start: its guest was paused ({reason})")]
-    PausedAtBoot {
-        /// Whose.
-        name: VmName,
-        /// Why.
-        reason: PauseReason,
-    },
     /// The disk has no room for what would take more of it.
     #[error(transparent)]
     TooLittleRoom(BelowFloor),
@@ -218,47 +176,99 @@ pub enum VmError {
     },
 }
 
-/// A guest that did not get ready.
+/// A guest that is not ready, or did not do what was asked of it.
 #[derive(Debug)]
 pub struct GuestError {
     /// Whose.
     pub name: VmName,
-    /// Last lines of its console.
+    /// Last lines of its console, where they may tell more.
     pub console: Vec<String>,
     /// What it did instead.
     pub why: GuestFailure,
 }
 
-/// What a guest does that does not get ready.
-#[derive(Debug, thiserror::Error)]
+/// What a guest did instead of what it was to do.
+#[derive(Debug)]
 pub enum GuestFailure {
     /// It never answered.
-    #[error("did not answer within {} s", .deadline.as_secs())]
     Silent {
         /// What it was given.
         deadline: Duration,
     },
-    /// Its machine ended before.
-    #[error("ended before it was ready ({0})")]
+    /// Its machine ended before it was ready.
     Ended(Ending),
     /// Its agent refused or broke off.
-    #[error("did not become ready")]
-    Failed {
-        /// Why.
-        source: AgentError,
+    Failed(AgentError),
+    /// A service of its image does not come; the VM runs on.
+    PortSilent {
+        /// Where it was to listen.
+        port: u16,
+        /// What all ports of the image were given.
+        deadline: Duration,
     },
+    /// There is no stream to it.
+    Unreachable(ConnectError),
+    /// It gave no answer to a question.
+    NoAnswer(AgentError),
+    /// It stands still, and takes nothing until there is room.
+    Paused(PauseReason),
+    /// It stood still before it was ready, and nothing makes room: its machine is ended.
+    PausedAtBoot(PauseReason),
+}
+
+impl GuestError {
+    /// An error about which the console tells no more.
+    pub(super) fn new(name: VmName, why: GuestFailure) -> Self {
+        Self { name, console: Vec::new(), why }
+    }
 }
 
 impl std::fmt::Display for GuestError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "the guest of VM `{}` {}", self.name, self.why)
+        let Self { name, why, .. } = self;
+        match why {
+            GuestFailure::Silent { deadline } => {
+                write!(formatter, "the guest of VM `{name}` did not answer within {} s", deadline.as_secs())
+            }
+            GuestFailure::Ended(ending) => {
+                write!(formatter, "the guest of VM `{name}` ended before it was ready ({ending})")
+            }
+            GuestFailure::Failed(_) => write!(formatter, "the guest of VM `{name}` did not become ready"),
+            GuestFailure::PortSilent { port, deadline } => write!(
+                formatter,
+                "nothing listens on port {port} of VM `{name}` after {} s; the VM keeps running",
+                deadline.as_secs()
+            ),
+            GuestFailure::Unreachable(_) => write!(formatter, "cannot reach the guest of VM `{name}`"),
+            GuestFailure::NoAnswer(_) => write!(formatter, "cannot query the guest of VM `{name}`"),
+            GuestFailure::Paused(reason) => write!(
+                formatter,
+                "the guest of VM `{name}` is paused ({reason}); it resumes when the disk accepts writes"
+            ),
+            GuestFailure::PausedAtBoot(reason) => {
+                write!(formatter, "VM `{name}` did not start: its guest was paused ({reason})")
+            }
+        }
     }
 }
 
-/// The failure is a part of the sentence: its own cause is the next one.
 impl std::error::Error for GuestError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.why.source()
+        match &self.why {
+            GuestFailure::Failed(source) | GuestFailure::NoAnswer(source) => Some(source),
+            GuestFailure::Unreachable(source) => Some(source),
+            GuestFailure::Silent { .. }
+            | GuestFailure::Ended(_)
+            | GuestFailure::PortSilent { .. }
+            | GuestFailure::Paused(_)
+            | GuestFailure::PausedAtBoot(_) => None,
+        }
+    }
+}
+
+impl From<GuestError> for VmError {
+    fn from(error: GuestError) -> Self {
+        Self::Guest(error)
     }
 }
 
@@ -285,11 +295,21 @@ impl VmError {
 
     /// Tells whether the VM runs although something failed: its guest takes commands.
     pub(super) fn leaves_vm_running(&self) -> bool {
-        matches!(self, Self::PortSilent { .. } | Self::Paused { .. })
+        matches!(
+            self,
+            Self::Guest(GuestError { why: GuestFailure::PortSilent { .. } | GuestFailure::Paused(_), .. })
+        )
     }
 
     /// Tells whether the guest is to blame: then a new VM is kept, so that its console can be read.
     pub(super) fn is_of_guest(&self) -> bool {
-        matches!(self, Self::Guest(_) | Self::Connect { .. })
+        let Self::Guest(GuestError { why, .. }) = self else { return false };
+        matches!(
+            why,
+            GuestFailure::Silent { .. }
+                | GuestFailure::Ended(_)
+                | GuestFailure::Failed(_)
+                | GuestFailure::Unreachable(_)
+        )
     }
 }

@@ -7,7 +7,7 @@ use banger_sys::full_disk::ran_out_of_space;
 use banger_sys::shortage;
 use banger_vmm::{ConnectError, StartError};
 
-use super::{GuestError, VmError};
+use super::{GuestError, GuestFailure, VmError};
 use crate::boot_source::BootSourceError;
 use crate::fault::{Fault, chain};
 use crate::vmm_choice;
@@ -44,12 +44,7 @@ impl Fault for VmError {
             | Self::Directory { .. }
             | Self::GrowDisk { .. }
             | Self::Launch { .. }
-            | Self::PortSilent { .. }
             | Self::Guest(_)
-            | Self::Connect { .. }
-            | Self::Ask { .. }
-            | Self::Paused { .. }
-            | Self::PausedAtBoot { .. }
             | Self::TooLittleRoom(_)
             | Self::Kill { .. }
             | Self::Console { .. } => ErrorCode::OperationFailed,
@@ -80,25 +75,8 @@ impl Fault for VmError {
             Self::Store(StoreError::NameTaken { name }) => Some(Hint::ShowVm { vm: name.to_string() }),
             Self::Launch { source: StartError::Missing { package, .. }, .. } => Some(Hint::install(*package)),
             Self::Launch { .. } | Self::Kill { .. } => Some(Hint::ExamineHost),
-            Self::Guest(GuestError { name, .. }) => Some(Hint::ReadVmLog { vm: name.to_string() }),
-            Self::PortSilent { name, .. } => Some(Hint::EnterVm { vm: name.to_string() }),
-            Self::Paused { reason: PauseReason::HostDiskFull, .. }
-            | Self::PausedAtBoot { reason: PauseReason::HostDiskFull, .. }
-            | Self::TooLittleRoom(_) => Some(Hint::FreeSpace),
-            Self::PausedAtBoot { reason: PauseReason::HostDiskError, .. } => Some(Hint::ExamineHost),
-            Self::Paused { name, reason: PauseReason::HostDiskError } => {
-                Some(Hint::ShowVm { vm: name.to_string() })
-            }
-            Self::Connect { source: ConnectError::SocketRemoved { .. }, .. } => Some(Hint::advice(
-                "run `banger daemon stop`: the next command makes the socket again; if it cannot, restart the VM",
-            )),
-            Self::Connect { source, .. } if shortage::is_shortage(source) => Some(Hint::ExamineHost),
-            // It may only be busy: what would end its work is the user's own idea.
-            Self::Connect { name, .. } => Some(Hint::ReadVmLog { vm: name.to_string() }),
-            Self::Ask { name, source: AgentError::Outdated { .. } } => {
-                Some(Hint::UpdateAgent { vm: name.to_string() })
-            }
-            Self::Ask { name, .. } => Some(Hint::ReadVmLog { vm: name.to_string() }),
+            Self::Guest(error) => Some(guest_hint(error)),
+            Self::TooLittleRoom(_) => Some(Hint::FreeSpace),
             Self::StartCancelled { name, .. } => Some(Hint::StartVm { vm: name.to_string() }),
             Self::BeingDeleted { name } => Some(Hint::DeleteVm { vm: name.to_string() }),
             Self::NotSignalled { name, .. } => Some(Hint::ShowVm { vm: name.to_string() }),
@@ -141,5 +119,27 @@ impl Fault for VmError {
             }
             first => format!("{}; something is left behind: {left}", first.message()),
         }
+    }
+}
+
+fn guest_hint(error: &GuestError) -> Hint {
+    let vm = error.name.to_string();
+    match &error.why {
+        GuestFailure::PortSilent { .. } => Hint::EnterVm { vm },
+        GuestFailure::Paused(PauseReason::HostDiskFull)
+        | GuestFailure::PausedAtBoot(PauseReason::HostDiskFull) => Hint::FreeSpace,
+        GuestFailure::PausedAtBoot(PauseReason::HostDiskError) => Hint::ExamineHost,
+        GuestFailure::Paused(PauseReason::HostDiskError) => Hint::ShowVm { vm },
+        GuestFailure::Unreachable(ConnectError::SocketRemoved { .. }) => Hint::advice(
+            "run `banger daemon stop`: the next command makes the socket again; if it cannot, restart the VM",
+        ),
+        GuestFailure::Unreachable(source) if shortage::is_shortage(source) => Hint::ExamineHost,
+        GuestFailure::NoAnswer(AgentError::Outdated { .. }) => Hint::UpdateAgent { vm },
+        // It may only be busy: what would end its work is the user's own idea.
+        GuestFailure::Unreachable(_)
+        | GuestFailure::NoAnswer(_)
+        | GuestFailure::Silent { .. }
+        | GuestFailure::Ended(_)
+        | GuestFailure::Failed(_) => Hint::ReadVmLog { vm },
     }
 }

@@ -11,9 +11,9 @@ use banger_store::VmRow;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::{DriveRole, Machine};
 
-use super::VmError;
 use super::doors::{CONNECT_DEADLINE, Doors};
 use super::guest_words::{self, GuestListener};
+use super::{GuestError, GuestFailure, VmError};
 use crate::fault::Fault as _;
 
 /// How long a guest may take for all that it is asked here: who asked hears within 5 s that it is silent.
@@ -73,7 +73,7 @@ impl Doors {
     /// Returns what listens in the guest of a VM.
     ///
     /// # Errors
-    /// [`VmError::Denied`] when it does not run, [`VmError::Ask`] when its guest gives no answer.
+    /// [`VmError::Denied`] when it does not run, [`VmError::Guest`] when its guest gives no answer.
     pub async fn listeners(&self, vm: &VmRef) -> Result<Vec<GuestListener>, VmError> {
         let row = self.rows.find_usable(vm)?;
         let listeners =
@@ -98,7 +98,9 @@ impl Doors {
         };
         let (guest, guest_error, paused) = match guest {
             Some(Ok(reply)) => (Some(guest_words::stats(reply)), None, None),
-            Some(Err(VmError::Paused { reason, .. })) => (None, None, Some(reason)),
+            Some(Err(VmError::Guest(GuestError { why: GuestFailure::Paused(reason), .. }))) => {
+                (None, None, Some(reason))
+            }
             Some(Err(error)) => (None, Some(error.message()), None),
             None => (None, None, self.machines.paused(&row.id)),
         };
@@ -114,7 +116,8 @@ impl Doors {
         call: &'static str,
         question: impl AsyncFnOnce(AgentClient) -> Result<T, AgentError>,
     ) -> Result<T, VmError> {
-        let failed = |source| VmError::Ask { name: row.name.clone(), source };
+        let failed =
+            |source| -> VmError { GuestError::new(row.name.clone(), GuestFailure::NoAnswer(source)).into() };
         let talk = async {
             let machine = self.machine_to_enter(row)?;
             let stream = match machine.connect(CONTROL_PORT, CONNECT_DEADLINE).await {

@@ -38,7 +38,7 @@ pub(super) async fn connect(
     let stream = machine
         .connect(CONTROL_PORT, deadline)
         .await
-        .map_err(|source| VmError::Connect { name: row.name.clone(), source })?;
+        .map_err(|source| GuestError::new(row.name.clone(), GuestFailure::Unreachable(source)))?;
     AgentClient::connect(stream).await.map_err(|source| failed(machine, row, source))
 }
 
@@ -59,7 +59,10 @@ pub(super) async fn wait_for_hello(
     };
     match tokio::time::timeout(deadline, greeting).await {
         Err(_elapsed) => Err(silent()),
-        Ok(Err(VmError::Connect { source: ConnectError::Silent { .. }, .. })) => Err(silent()),
+        Ok(Err(VmError::Guest(GuestError {
+            why: GuestFailure::Unreachable(ConnectError::Silent { .. }),
+            ..
+        }))) => Err(silent()),
         Ok(greeted) => greeted,
     }
 }
@@ -80,13 +83,13 @@ pub(super) async fn unless_ended<T>(
         told = talk => told,
         end = machine.ended() => return Err(ended(end)),
         reason = pause::stands_still(machine) => {
-            return Err(VmError::Paused { name: row.name.clone(), reason });
+            return Err(GuestError::new(row.name.clone(), GuestFailure::Paused(reason)).into());
         }
     };
     let Err(error) = told else { return told };
     let may_be_its_end = match &error {
-        VmError::Connect { .. } => true,
-        VmError::Guest(GuestError { why: GuestFailure::Failed { source }, .. }) => {
+        VmError::Guest(GuestError { why: GuestFailure::Unreachable(_), .. }) => true,
+        VmError::Guest(GuestError { why: GuestFailure::Failed(source), .. }) => {
             matches!(source, AgentError::Broken { .. } | AgentError::Handshake { .. })
         }
         _ => false,
@@ -187,7 +190,7 @@ pub(super) async fn wait_for_system(
 }
 
 pub(super) fn failed(machine: &Arc<dyn Machine>, row: &VmRow, source: AgentError) -> VmError {
-    not_ready(machine, row, GuestFailure::Failed { source })
+    not_ready(machine, row, GuestFailure::Failed(source))
 }
 
 fn not_ready(machine: &Arc<dyn Machine>, row: &VmRow, why: GuestFailure) -> VmError {

@@ -11,7 +11,7 @@ use banger_vmm::Machine;
 use super::boot::{BootContext, GuestReady};
 use super::lifecycle::Lifecycle;
 use super::locks::VmGuard;
-use super::{VmError, guest};
+use super::{GuestError, GuestFailure, VmError, guest};
 use crate::fault::Fault as _;
 
 impl GuestReady {
@@ -29,7 +29,8 @@ impl GuestReady {
             let answer = async {
                 self.client.wait_port(port.get(), left).await.map_err(|source| match source {
                     AgentError::Silent { .. } => {
-                        VmError::PortSilent { name: self.row.name.clone(), port: port.get(), deadline }
+                        let why = GuestFailure::PortSilent { port: port.get(), deadline };
+                        VmError::from(GuestError::new(self.row.name.clone(), why))
                     }
                     source => guest::failed(machine, &self.row, source),
                 })

@@ -240,10 +240,7 @@ async fn power_off(machine: &Arc<dyn Machine>, row: &VmRow, grace: Duration) -> 
         failpoint::pass("shut guest down");
         let asked = client.shutdown(false, grace, deadline).await;
         failpoint::pass("guest is shutting down");
-        asked.map_err(|source| {
-            let (name, why) = (row.name.clone(), GuestFailure::Failed { source });
-            VmError::Guest(GuestError { name, console: Vec::new(), why })
-        })
+        asked.map_err(|source| VmError::from(GuestError::new(row.name.clone(), GuestFailure::Failed(source))))
     };
     let ended = async {
         if let Err(error) = asked.await {
