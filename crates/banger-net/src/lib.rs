@@ -10,4 +10,6 @@ mod stack;
 mod user_network;
 mod wire;
 
+#[cfg(fuzzing)]
+pub use stack::fuzzing::take_frames;
 pub use user_network::{LaunchError, UserNetwork, check_host};

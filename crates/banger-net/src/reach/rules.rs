@@ -32,6 +32,12 @@ impl Reach {
         Self { host, policy: policy_of(rules) }
     }
 
+    /// Refuses everything.
+    #[cfg(fuzzing)]
+    pub(crate) fn of_nothing() -> Option<Self> {
+        Some(Self { host: HostAddresses::watch().ok()?, policy: EgressPolicy::closed() })
+    }
+
     pub(crate) fn set_rules(&mut self, rules: &Rules) {
         self.policy = policy_of(rules);
     }

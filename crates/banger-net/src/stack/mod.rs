@@ -17,6 +17,8 @@ mod event_loop;
 mod forwards;
 mod fragments;
 mod frames;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod link;
 mod name_server;
 mod neighbours;

@@ -230,6 +230,21 @@ impl Switch {
         }
     }
 
+    /// Begins a connection into the guest.
+    #[cfg(fuzzing)]
+    pub(super) fn call_for_a_test(&mut self, socket: std::os::fd::OwnedFd) {
+        let [guest, remote] = [([10, 0, 2, 15], 80), ([10, 0, 2, 2], 40_000)].map(SocketAddr::from);
+        self.flows.call(guest, remote, socket, &mut self.shared);
+    }
+
+    /// Something has changed at every socket.
+    #[cfg(fuzzing)]
+    pub(super) fn change_for_a_test(&mut self) {
+        for id in self.flows.ids_for_a_test() {
+            self.flow_changed(id, false);
+        }
+    }
+
     /// Somebody has come to a forwarded port.
     pub(super) fn forward_changed(&mut self, id: Id) {
         self.forwards.take(id, &mut self.flows, &mut self.shared);

@@ -48,7 +48,8 @@ impl Sum {
 
     /// Tells whether the sum over a packet with its checksum is right.
     pub(crate) fn is_right(self) -> bool {
-        self.checksum() == [0, 0]
+        // A fuzzer would look for right checksums and nothing else.
+        cfg!(fuzzing) || self.checksum() == [0, 0]
     }
 }
 

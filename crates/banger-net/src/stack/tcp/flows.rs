@@ -48,6 +48,11 @@ impl Flows {
         self.known.len()
     }
 
+    #[cfg(fuzzing)]
+    pub(crate) fn ids_for_a_test(&self) -> Vec<Id> {
+        self.known.iter().map(|(id, _)| id).collect()
+    }
+
     /// Returns whom the guest has connected to.
     pub(crate) fn peers(&self) -> impl Iterator<Item = (Id, SocketAddr)> {
         self.known.iter().filter(|(_, flow)| !flow.is_inward()).map(|(id, flow)| (id, flow.ends.remote))
