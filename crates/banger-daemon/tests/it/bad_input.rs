@@ -98,7 +98,7 @@ async fn a_query_has_the_parameters_of_its_route_and_no_others() {
     let cases = [
         (
             "GET /v1/vms/dev/logs?folow=true",
-            "unknown query parameter `folow`; this route has `follow`, `vmm`",
+            "unknown query parameter `folow`; this route has `follow`, `vmm`, `command`",
         ),
         ("GET /v1/info?x", "unknown query parameter `x`; this route has none"),
         ("GET /v1/openapi.json?x=1", "unknown query parameter `x`; this route has none"),
