@@ -169,7 +169,7 @@ async fn dispatch(paths: &Paths, command: Command, board: &Board) -> Result<u8, 
 
 async fn dispatch_vm(paths: &Paths, command: VmCommand, board: &Board) -> Result<u8, CliError> {
     match command {
-        VmCommand::Run(args) => return run::run(paths, args, board).await,
+        VmCommand::Run(args) => return Box::pin(run::run(paths, args, board)).await,
         VmCommand::Exec(args) => return exec::exec(paths, args, board).await,
         VmCommand::Ssh { vm, arguments } => return ssh::ssh(paths, &vm.vm, &arguments).await,
         VmCommand::Cp(args) => return cp::cp(paths, args, board).await,
