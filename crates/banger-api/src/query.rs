@@ -77,8 +77,8 @@ pub struct LogsQuery {
     /// preceded by its program: `qemu: `, `firecracker: ` or `network: `.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub vmm: bool,
-    /// The output of the VM's command, instead of the guest's console: at least its last 4 MiB. It is followed until the
-    /// command ends.
+    /// The output of the VM's command, instead of the guest's console: its end, about 4 MiB. Parts of what came faster than it
+    /// could be read may be missing. It is followed until the command ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub command: bool,
 }

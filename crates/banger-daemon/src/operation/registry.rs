@@ -104,7 +104,8 @@ impl Operations {
             task.cancel_because(Cancelled::DaemonStopped);
         }
         let span = info_span!("operation", op = task.id(), kind = ?kind, target);
-        let future = work(task.clone());
+        // On the heap at once: some work is large, and what wraps it would move it over the stack again and again.
+        let future = Box::pin(work(task.clone()));
         let begun = task.status();
         let observer = self.observer.get().cloned();
         if let Some(observer) = &observer {
