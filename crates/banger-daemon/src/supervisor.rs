@@ -24,7 +24,12 @@ impl Supervisor {
 
     /// Starts a task; it inherits the caller's log span.
     pub fn spawn<T: Future<Output = ()> + Send + 'static>(&self, name: &'static str, task: T) {
-        const { assert!(size_of::<T>() <= TASK_BYTES_MAX, "too large for a thread's stack: box a future inside of it") };
+        const {
+            assert!(
+                size_of::<T>() <= TASK_BYTES_MAX,
+                "too large for a thread's stack: box a future inside of it"
+            );
+        };
         let watched = async move {
             if AssertUnwindSafe(task).catch_unwind().await.is_err() {
                 error!(task = name, "task panicked");

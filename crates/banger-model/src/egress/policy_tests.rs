@@ -65,7 +65,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_read_is_written_as_the_same(text in "(((allow|deny|default|tcp|udp|icmp|GET) ?){0,3}[a-z0-9*.:/\\[\\]-]{0,12}\n?){0,4}|\\PC{0,60}") {
+    fn whatever_is_read_is_written_as_the_same(text in "(((allow|deny|default|tcp|udp|icmp|GET) ?){0,3}([Hh]ost|[Ll]an|[Tt]cp|[Aa]llow)?[a-z0-9*.:/\\[\\]-]{0,12}\n?){0,4}|\\PC{0,60}") {
         if let Ok(policy) = text.parse::<EgressPolicy>() {
             prop_assert_eq!(policy.to_string().parse::<EgressPolicy>(), Ok(policy));
         }
@@ -113,6 +113,18 @@ fn a_fault_names_its_line() {
     let many: String = (0..=RULES_MAX).map(|number| format!("a{number}.org\n")).collect();
     assert!(parse(&many).unwrap_err().starts_with("line 1001: a policy has at most 1000 rules"));
     assert!(parse(&"#".repeat(POLICY_BYTES_MAX + 1)).unwrap_err().contains("at most 65536 bytes"));
+}
+
+#[test]
+fn a_word_of_the_language_in_another_spelling_is_not_a_host() {
+    for text in ["hosT:5432", "host.:5432", "LAN", "aLLow", "deny.", "Tcp", "udp:53", "deny Icmp"] {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains("is a word of policies; write the full name"), "{text}: {error}");
+    }
+    assert_eq!(
+        parse("*.host:22\nlan.example.org").unwrap().to_string(),
+        "default deny\nallow *.host:22\nallow lan.example.org\n"
+    );
 }
 
 #[test]

@@ -25,6 +25,10 @@ pub enum BadRule {
     #[error(transparent)]
     Host(BadHostPattern),
     #[error(
+        "`{word}` is a word of policies; write the full name of a host that is called so, as in `{word}.example.org`"
+    )]
+    WordAsHost { word: String },
+    #[error(
         "`{text}` is not a valid address or range; write it as in `192.0.2.7`, `10.0.0.0/8` or `[2001:db8::/32]:443`"
     )]
     Address { text: String },
@@ -179,9 +183,19 @@ impl<'a> Place<'a> {
             text if is_v4(text.split('/').next().unwrap_or(text)) || is_v6(text) => {
                 address(text).map(Target::Addresses)
             }
-            text => text.parse::<HostPattern>().map(Target::Hosts).map_err(BadRule::Host),
+            text => host(text),
         }
     }
+}
+
+/// Reads a host. `Host.` is refused: it would be written as `host`, which means something else.
+fn host(text: &str) -> Result<Target, BadRule> {
+    let pattern: HostPattern = text.parse().map_err(BadRule::Host)?;
+    let word = pattern.to_string();
+    let is_word = Action::of_word(&word).is_some()
+        || Protocol::of_word(&word).is_some()
+        || matches!(word.as_str(), "host" | "lan");
+    if is_word { Err(BadRule::WordAsHost { word }) } else { Ok(Target::Hosts(pattern)) }
 }
 
 fn is_v6(text: &str) -> bool {
