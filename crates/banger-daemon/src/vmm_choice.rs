@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use banger_model::{Hint, WantedVmm};
 use banger_net::UserNetwork;
+use banger_net::control::Rules;
 use banger_sys::process::ProcessIdentity;
 use banger_vmm::firecracker::{Firecracker, JailFacts, JailWish, Tuning};
 use banger_vmm::orphans::{end_orphan, find_machines_of, find_orphans};
@@ -30,10 +31,10 @@ pub struct HostVmms {
 
 impl HostVmms {
     /// The VMMs of this host. The helper is a program that calls [`banger_vmm::role::play`] and [`banger_net::role::play`]
-    /// first of all: it becomes what runs beside machines.
+    /// first of all: it becomes what runs beside machines. The rules are those of the machines' networks.
     #[must_use]
-    pub fn new(helper: PathBuf, firecracker: FirecrackerPlace, tuning: Tuning) -> Self {
-        let network = Arc::new(MachineNetwork(UserNetwork::new(&helper)));
+    pub fn new(helper: PathBuf, firecracker: FirecrackerPlace, tuning: Tuning, rules: Rules) -> Self {
+        let network = Arc::new(MachineNetwork(UserNetwork::new(&helper, rules)));
         Self { helper, network, firecracker, tuning }
     }
 

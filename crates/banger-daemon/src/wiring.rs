@@ -141,6 +141,7 @@ impl Daemon {
                 program.file().to_owned(),
                 config.firecracker_place(&paths),
                 config.firecracker.tuning(),
+                config.network.rules(),
             )),
             user_key,
             operations: operations.clone(),

@@ -12,13 +12,14 @@ use crate::process::{ARGUMENT, attachment_of, start};
 pub fn play(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let words: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
-    let [role, attachment, control, directory] = words.as_slice() else { return None };
+    let [role, attachment, control, directory, rules] = words.as_slice() else { return None };
     if *role != ARGUMENT {
         return None;
     }
     // Standard error is the machine's `network.log`.
     let control = control.to_str()?.parse().ok()?;
-    match start(attachment_of(attachment)?, control, Path::new(directory)) {
+    let rules = serde_json::from_str(rules.to_str()?).ok()?;
+    match start(attachment_of(attachment)?, control, Path::new(directory), &rules) {
         Ok(()) => Some(ExitCode::SUCCESS),
         Err(error) => {
             eprintln!("{error}");
@@ -37,8 +38,10 @@ mod tests {
             &["--help"][..],
             &[],
             &["machine-network"],
-            &["machine-network", "x", "3", "/d"],
-            &["machine-network", "tap", "x", "/d"],
+            &["machine-network", "tap", "3", "/d"],
+            &["machine-network", "x", "3", "/d", "{}"],
+            &["machine-network", "tap", "x", "/d", "{}"],
+            &["machine-network", "tap", "3", "/d", "open"],
             &["pager", "3"],
         ] {
             assert!(play(words.iter().map(Into::into)).is_none(), "{words:?}");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use banger_model::{GuestNetwork, NetworkAttachment};
 use banger_net::UserNetwork;
+use banger_net::control::Rules;
 use banger_vmm::{NetworkLauncher, NetworkProcess, StartError};
 
 /// Plays the role that the arguments (without the program's name) request. A program with a suite calls this first of all.
@@ -29,7 +30,7 @@ pub fn helper() -> PathBuf {
 /// Returns the real network, for drivers.
 #[must_use]
 pub fn network() -> Arc<dyn NetworkLauncher> {
-    Arc::new(Network(UserNetwork::new(helper())))
+    Arc::new(Network(UserNetwork::new(helper(), Rules::default())))
 }
 
 #[derive(Debug)]

@@ -39,7 +39,7 @@ impl ConfigCause {
 }
 
 /// Names of types in the words of the file, by serde's.
-const KINDS: [(&str, &str); 10] = [
+const KINDS: [(&str, &str); 11] = [
     ("map", "a table"),
     ("sequence", "a list"),
     ("a sequence", "a list"),
@@ -49,6 +49,7 @@ const KINDS: [(&str, &str); 10] = [
     ("u32", "a whole number"),
     ("u64", "a whole number"),
     ("i64", "a whole number"),
+    ("a nonzero u16", "a port from 1 to 65535"),
     ("a nonzero u64", "a whole number above 0"),
 ];
 

@@ -1,11 +1,12 @@
 //! The sections and values of the file, parsed once.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use banger_image::{PullLimits, PullRules};
 use banger_model::{ByteCount, DiskBytes, DiskFloor, ImageName, MemoryMib, Ttl, VcpuCount, WantedVmm};
+use banger_net::control::Rules;
 use banger_sys::paths::{self, WrittenPathError};
 use banger_vmm::firecracker::{JailWish, Tuning};
 use serde::Deserialize;
@@ -23,6 +24,25 @@ pub struct GuestSection {
 impl Default for GuestSection {
     fn default() -> Self {
         Self { host_certificates: true, host_proxies: false }
+    }
+}
+
+/// What guests reach of the host and its network, which are closed otherwise. It concerns machines that start from then on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkSection {
+    /// Private addresses, and those that the host reaches without a router.
+    pub allow_lan: bool,
+    /// Ports of the host's loopback, which guests reach at their gateway.
+    pub allow_host_ports: Vec<NonZeroU16>,
+}
+
+impl NetworkSection {
+    /// In the words of a machine's network.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let host_ports = self.allow_host_ports.iter().copied().map(NonZeroU16::get).collect();
+        Rules { allow_lan: self.allow_lan, host_ports }
     }
 }
 
@@ -137,6 +157,8 @@ pub(super) struct ConfigFile {
     pub(super) disk_floor: Option<FloorWish>,
     #[serde(default)]
     pub(super) guest: GuestSection,
+    #[serde(default)]
+    pub(super) network: NetworkSection,
     #[serde(default)]
     pub(super) vm_defaults: VmDefaultsSection,
     #[serde(default)]

@@ -18,7 +18,7 @@ use banger_vmm::selection::FirecrackerPlace;
 use file::{AbsolutePath, ConfigFile, DeadlineSecs, DiskSize, StaleAfter};
 
 pub use error::{ConfigCause, ConfigError};
-pub use file::{FirecrackerSection, GuestSection, PullsSection, TrustedPlace, UnpackedMax};
+pub use file::{FirecrackerSection, GuestSection, NetworkSection, PullsSection, TrustedPlace, UnpackedMax};
 
 /// Longest file that is read.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -54,6 +54,8 @@ pub struct Config {
     pub pulls: PullsSection,
     /// What guests get of the host.
     pub guest: GuestSection,
+    /// What guests reach of the host and its network.
+    pub network: NetworkSection,
 }
 
 impl Config {
@@ -95,6 +97,7 @@ impl Config {
             firecracker_bin: file.firecracker_bin.map(|AbsolutePath(path)| path),
             firecracker: file.firecracker,
             guest: file.guest,
+            network: file.network,
             pulls: file.pulls,
         })
     }
@@ -113,6 +116,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use banger_net::control::Rules;
     use banger_vmm::firecracker::{JailWish, Tuning};
 
     use super::*;
@@ -143,6 +147,19 @@ mod tests {
         assert_eq!(jailer("[firecracker]\njailer = 'always'"), JailWish::Always);
         assert_eq!(jailer("[firecracker]\njailer = 'never'"), JailWish::Never);
         assert_eq!(jailer(""), JailWish::Auto);
+    }
+
+    #[test]
+    fn the_host_and_its_network_are_closed_unless_the_file_opens_them() {
+        let rules = |text: &str| Config::parse(text, HOST).map(|config| config.network.rules());
+        assert_eq!(rules("").unwrap(), Rules::default());
+        let opened = rules("[network]\nallow_lan = true\nallow_host_ports = [5432, 8080]").unwrap();
+        assert_eq!(opened, Rules { allow_lan: true, host_ports: vec![5432, 8080] });
+        for bad in
+            ["allow_host_ports = [0]", "allow_host_ports = [65536]", "allow_host_ports = 80", "allow = true"]
+        {
+            assert!(rules(&format!("[network]\n{bad}")).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -223,10 +240,13 @@ mod tests {
             "[pulls]\nmax_entries = 0",
             "[pulls]\nredirects_to = 'x'",
             "[guest]\nhost_proxies = 'yes'",
+            "[network]\nallow_host_ports = [0]",
+            "[network]\nallow_host_ports = [5432, 65536]",
+            "[network]\nallow_host_ports = 5432",
         ];
         let table: String = texts.into_iter().map(|text| told(text) + "\n").collect();
         insta::assert_snapshot!(table, @r#"
-        the configuration `config.toml` is invalid in line 2 (`vm = 1`): unknown key `vm`; known keys: `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `disk_floor`, `guest`, `vm_defaults`, `pulls`
+        the configuration `config.toml` is invalid in line 2 (`vm = 1`): unknown key `vm`; known keys: `vmm`, `firecracker_bin`, `firecracker`, `default_image`, `boot_deadline_secs`, `ready_ports_deadline_secs`, `auto_stop_stale_after`, `disk_floor`, `guest`, `network`, `vm_defaults`, `pulls`
         the configuration `config.toml` is invalid in line 1 (`vmm = 'xen'`): `xen` is not a valid value; use one of: `auto`, `qemu`, `firecracker`
         the configuration `config.toml` is invalid in line 2 (`vcpu = 0`): the number of processors must be between 1 and 32, not 0
         the configuration `config.toml` is invalid in line 3 (`disk_size = '1X'`): `1X` is not a valid size; use a number with M, G or T, as in `8G`
@@ -245,6 +265,9 @@ mod tests {
         the configuration `config.toml` is invalid in line 2 (`max_entries = 0`): expected a whole number above 0, found integer `0`
         the configuration `config.toml` is invalid in line 2 (`redirects_to = 'x'`): expected a list, found string "x"
         the configuration `config.toml` is invalid in line 2 (`host_proxies = 'yes'`): expected true or false, found string "yes"
+        the configuration `config.toml` is invalid in line 2 (`allow_host_ports = [0]`): expected a port from 1 to 65535, found integer `0`
+        the configuration `config.toml` is invalid in line 2 (`allow_host_ports = [5432, 65536]`): expected a port from 1 to 65535, found integer `65536`
+        the configuration `config.toml` is invalid in line 2 (`allow_host_ports = 5432`): expected a list, found integer `5432`
         "#);
     }
 

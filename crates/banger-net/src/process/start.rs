@@ -25,12 +25,17 @@ const OWN_DESCRIPTORS: u64 = 64;
 /// # Errors
 /// When the host's addresses cannot be read, or the machine's device fails.
 #[expect(unsafe_code, reason = "an inherited descriptor is known by its number only")]
-pub(crate) fn start(attachment: NetworkAttachment, control: RawFd, directory: &Path) -> io::Result<()> {
+pub(crate) fn start(
+    attachment: NetworkAttachment,
+    control: RawFd,
+    directory: &Path,
+    rules: &Rules,
+) -> io::Result<()> {
     // SAFETY: the launcher has handed the descriptor over under this number, and nobody else here uses it.
     let control = unsafe { OwnedFd::from_raw_fd(control) };
     let mut steward = Steward::split_off(directory)?;
     let giver = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let reach = Reach::new(HostAddresses::watch()?, &Rules::default());
+    let reach = Reach::new(HostAddresses::watch()?, rules);
     let descriptors_max = raise_descriptor_limit();
     let mut received = receive(&giver)?.into_iter();
     let (device, machine) = match (attachment, received.next(), received.next()) {

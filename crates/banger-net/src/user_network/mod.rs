@@ -13,7 +13,7 @@ use banger_model::{GuestNetwork, NetworkAttachment};
 use banger_sys::launch::{Inherited, Launch, Started, launch};
 use banger_sys::socket::listen;
 
-use crate::control::place;
+use crate::control::{Rules, place};
 use crate::process::{ARGUMENT, word};
 use crate::reach::HostAddresses;
 use sockets::pair;
@@ -42,13 +42,15 @@ pub fn check_host() -> io::Result<()> {
 #[derive(Clone, Debug)]
 pub struct UserNetwork {
     helper: PathBuf,
+    rules: Rules,
 }
 
 impl UserNetwork {
-    /// Takes a program that calls [`crate::role::play`] first of all: it becomes the network of a machine.
+    /// Takes a program that calls [`crate::role::play`] first of all: it becomes the network of a machine. The rules hold from
+    /// the first frame on.
     #[must_use]
-    pub fn new(helper: impl Into<PathBuf>) -> Self {
-        Self { helper: helper.into() }
+    pub fn new(helper: impl Into<PathBuf>, rules: Rules) -> Self {
+        Self { helper: helper.into(), rules }
     }
 
     /// Returns how a guest whose interface has this hardware address reaches the network.
@@ -78,12 +80,19 @@ impl UserNetwork {
         HostAddresses::watch().map_err(LaunchError::HostAddresses)?;
         let (socket, far_end) = pair().map_err(LaunchError::Spawn)?;
         let listener = listen(&place(directory)).map_err(LaunchError::Spawn)?;
+        let rules = serde_json::to_string(&self.rules).map_err(|error| LaunchError::Spawn(error.into()))?;
         let mut inherited = Inherited::default();
         let control = inherited.add(listener).to_string();
         let process = launch(Launch {
             program: self.helper.clone(),
             directory: directory.to_owned(),
-            arguments: vec![ARGUMENT.into(), word(attachment).into(), control.into(), directory.into()],
+            arguments: vec![
+                ARGUMENT.into(),
+                word(attachment).into(),
+                control.into(),
+                directory.into(),
+                rules.into(),
+            ],
             input: Some(far_end.into()),
             output: None,
             errors: errors.try_clone().map_err(LaunchError::Spawn)?,

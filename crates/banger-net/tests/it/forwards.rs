@@ -167,16 +167,19 @@ fn outlives() {
 }
 
 fn opened() {
-    let lab = Lab::new();
+    let open = Rules { allow_lan: true, host_ports: vec![5432] };
+    let lab = Lab::with_rules(open.clone());
     let mut control = lab.control();
     let _lan = listen(&lab.world, 8080);
     let host = lab.host.run(|| TcpListener::bind("127.0.0.1:5432").unwrap());
     let is_open = |to: &str, port| connect(&lab.guest, address(to, port)).is_ok();
+    assert!(is_open(LAN, 8080) && is_open("10.0.2.2", 5432));
+    control.set_rules(Rules::default()).unwrap();
     assert!(!is_open(LAN, 8080) && !is_open("10.0.2.2", 5432));
-    control.set_rules(Rules { allow_lan: true, host_ports: vec![5432] }).unwrap();
+    control.set_rules(open).unwrap();
     assert!(is_open(LAN, 8080) && is_open("10.0.2.2", 5432));
     let mut guest = connect(&lab.guest, address("10.0.2.2", 5432)).unwrap();
-    let _programs: Vec<TcpStream> = (0..2).map(|_| accept(&host)).collect();
+    let _programs: Vec<TcpStream> = (0..3).map(|_| accept(&host)).collect();
     control.set_rules(Rules::default()).unwrap();
     assert_eq!(guest.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert!(!is_open(LAN, 8080) && !is_open("10.0.2.2", 5432));

@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 
 use banger_model::NetworkAttachment;
 use banger_net::UserNetwork;
-use banger_net::control::NetworkControl;
+use banger_net::control::{NetworkControl, Rules};
 use banger_sys::launch::Started;
 use banger_sys::socket::hand_over;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -59,18 +59,22 @@ impl Lab {
     }
 
     pub(crate) fn new() -> Self {
-        Self::build(Lines::Good, Naming("", ""))
+        Self::build(Lines::Good, Naming("", ""), Rules::default())
     }
 
     pub(crate) fn with(lines: Lines) -> Self {
-        Self::build(lines, Naming("", ""))
+        Self::build(lines, Naming("", ""), Rules::default())
     }
 
     pub(crate) fn with_names(naming: Naming) -> Self {
-        Self::build(Lines::Good, naming)
+        Self::build(Lines::Good, naming, Rules::default())
     }
 
-    fn build(lines: Lines, Naming(resolv_conf, hosts): Naming) -> Self {
+    pub(crate) fn with_rules(rules: Rules) -> Self {
+        Self::build(Lines::Good, Naming("", ""), rules)
+    }
+
+    fn build(lines: Lines, Naming(resolv_conf, hosts): Naming, rules: Rules) -> Self {
         let [guest, host, world] = [(); 3].map(|()| Namespace::new());
         match lines {
             Lines::Good => {
@@ -122,7 +126,9 @@ impl Lab {
         let (network, socket) = host.run(|| {
             replace_files(&files);
             let _entered = runtime.enter();
-            UserNetwork::new(program).launch(NetworkAttachment::Tap, directory.path(), &errors).unwrap()
+            UserNetwork::new(program, rules)
+                .launch(NetworkAttachment::Tap, directory.path(), &errors)
+                .unwrap()
         });
         hand_over(&socket, &[tap.as_fd(), machine_process.as_fd()]).unwrap();
         let process = network.identity.pid;
