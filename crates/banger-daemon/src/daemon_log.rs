@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use banger_sys::full_disk::is_disk_full;
@@ -35,6 +35,21 @@ impl LineLog<File> {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+impl LineLog<File> {
+    /// Makes the log take what a dying process says (an overflowed stack, a panic of a thread), if nobody else does: the client
+    /// that starts a daemon throws its standard error away.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn take_last_words(&self) -> io::Result<()> {
+        let nowhere = std::fs::metadata("/dev/null")?.rdev();
+        if rustix::fs::fstat(io::stderr())?.st_rdev == nowhere {
+            rustix::stdio::dup2_stderr(&self.lines)?;
+        }
+        Ok(())
     }
 }
 

@@ -99,6 +99,7 @@ fn run(ready: &mut Announcer, open_files_max: Option<u64>) -> Result<(), Box<dyn
 fn start_log(path: &Path) -> Result<(), DaemonError> {
     let failed = |source| DaemonError::Log { path: path.to_owned(), source };
     let log = LineLog::open(path).map_err(failed)?;
+    log.take_last_words().map_err(failed)?;
     let level = std::env::var("BANGER_LOG_LEVEL").unwrap_or_else(|_unset| "info".to_owned());
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_bad| EnvFilter::new("info"));
     // A line that the disk does not take is lost; to complain of it on stderr would be a panic where that is closed.

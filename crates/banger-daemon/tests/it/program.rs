@@ -19,6 +19,8 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+const BANGERD: &str = env!("CARGO_BIN_EXE_bangerd");
+
 /// A `bangerd` of our own; ended with the test.
 struct Program {
     child: Child,
@@ -27,16 +29,16 @@ struct Program {
 }
 
 impl Program {
-    #[expect(unsafe_code, reason = "what the child inherits is decided between fork and exec")]
     fn start(file: &Path, home: &Path) -> Self {
+        Self::with_errors(file, home, Stdio::null())
+    }
+
+    #[expect(unsafe_code, reason = "what the child inherits is decided between fork and exec")]
+    fn with_errors(file: &Path, home: &Path, errors: Stdio) -> Self {
         let (mut ours, theirs) = std::io::pipe().unwrap();
         let mut command = Command::new(file);
         command.arg("--ready-fd").arg(theirs.as_raw_fd().to_string()).env("BANGER_HOME", home);
-        command
-            .env_remove("BANGER_LOG_LEVEL")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.env_remove("BANGER_LOG_LEVEL").stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
         // SAFETY: one system call, which allocates nothing.
         unsafe { command.pre_exec(move || Ok(fcntl_setfd(&theirs, FdFlags::empty())?)) };
         let child = loop {
@@ -54,7 +56,7 @@ impl Program {
     }
 
     fn of(home: &Path) -> Self {
-        Self::start(Path::new(env!("CARGO_BIN_EXE_bangerd")), home)
+        Self::start(Path::new(BANGERD), home)
     }
 
     fn end(&mut self, signal: Signal) -> ExitStatus {
@@ -100,6 +102,16 @@ async fn it_says_ready_when_it_listens_and_ends_when_told() {
     assert!(program.end(Signal::TERM).success());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert!(!paths.daemon_socket().exists());
+}
+
+#[test]
+fn its_last_words_go_to_the_log_unless_somebody_takes_them() {
+    let (home, paths) = home();
+    let errors = |program: &Program| fs::read_link(format!("/proc/{}/fd/2", program.child.id())).unwrap();
+    assert_eq!(errors(&Program::of(home.path())), paths.daemon_log());
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let taken = Program::with_errors(Path::new(BANGERD), home.path(), writer.into());
+    assert!(errors(&taken).to_string_lossy().starts_with("pipe:"), "{}", errors(&taken).display());
 }
 
 #[tokio::test]
