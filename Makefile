@@ -62,7 +62,7 @@ run: build ## Shows what it is about: one command in a real guest
 
 test: setup-tests python-tools build ## Runs all tests, those with real guests among them
 	@$(TEST) --no-run
-	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=line test-guests test-crates
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going test-guests test-crates
 
 test-guests:
 	@$(TEST) $(GUEST_TESTS)
