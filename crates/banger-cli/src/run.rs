@@ -1,5 +1,7 @@
 //! `vm run`: makes a VM, runs the shell or one command in it, and with `--rm` leaves nothing behind.
 
+use std::time::Duration;
+
 use banger_api::{HostProcess, ImageDetails, VmView, route};
 use banger_client::Client;
 use banger_sys::paths::Paths;
@@ -20,6 +22,10 @@ use crate::terminal;
 
 /// Exit status when the command succeeded, but its VM could not be deleted.
 const DELETE_FAILED: u8 = 1;
+
+/// How often, and after what time each, it is looked whether the daemon has heard of a command: 2 s at most.
+const HEARD_LOOKS: u32 = 50;
+const HEARD_PAUSE: Duration = Duration::from_millis(40);
 
 /// Runs it; returns the exit status.
 pub(crate) async fn run(paths: &Paths, mut args: RunArgs, board: &Board) -> Result<u8, CliError> {
@@ -74,7 +80,21 @@ async fn leave_running(client: &Client, vm: &VmView, process: &Process) -> Resul
             return Ok(());
         }
     }
-    session::detach(client, vm, process).await.map(drop)
+    session::detach(client, vm, process).await?;
+    until_heard_of(client, vm).await;
+    Ok(())
+}
+
+/// Waits for the daemon to know the command, so that a `vm logs` that follows is about it. It is the guest that tells the daemon,
+/// a moment later, and no event says so.
+async fn until_heard_of(client: &Client, vm: &VmView) {
+    for _look in 0..HEARD_LOOKS {
+        match client.get::<VmView>(route::SHOW_VM.of(&vm.id)).await {
+            Ok(now) if now.command.is_none() && now.state.has_machine() => {}
+            _ => return,
+        }
+        tokio::time::sleep(HEARD_PAUSE).await;
+    }
 }
 
 /// Deletes the VM however its process ended. How that was counts for more than a failed deletion.

@@ -164,7 +164,7 @@ fn daemon_killed_under_load() {
     }
     assert_eq!(guest("pgrep -c -f '^sleep 1004'"), "1\n");
     assert_eq!(home.machines().len(), 2, "{list:?}");
-    assert_eq!(home.leftovers().len(), 2 * 2, "{:?}", home.leftovers());
+    assert_eq!(home.leftovers().len(), 2, "{:?}", home.leftovers());
     assert_eq!(home.text(&["vm", "exec", "half", "--", "hostname"]), "half\n");
     let _ = home.text(&["vm", "delete", "-q", "runs", "half"]);
     home.assert_nothing_left();
