@@ -63,7 +63,7 @@ mod tests {
         let error = read_file(file.path(), 4).unwrap_err();
         assert_eq!(
             (error.kind(), error.to_string().as_str()),
-            (io::ErrorKind::FileTooLarge, "it is larger than 4B")
+            (io::ErrorKind::FileTooLarge, "it is larger than 4 bytes")
         );
         // Also where a length is not known before.
         let mut endless = Bounded::new(io::repeat(0), 1 << 20);

@@ -250,7 +250,8 @@ fn thousand() {
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, (number as u32).to_le_bytes());
     }
-    assert!(lab.resident_kib() < 12 * 1024, "{} KiB", lab.resident_kib());
+    // What a process has at rest, and some packets on their way for each connection: how many depends on who runs when.
+    assert!(lab.resident_kib() < 8 * 1024 + 24 * COUNT as u64, "{} KiB", lab.resident_kib());
     drop((streams, world.join().unwrap()));
 }
 
