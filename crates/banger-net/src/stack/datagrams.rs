@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::allowance::Effort;
+use super::neighbours::answer_echo;
 use super::shared::Shared;
 use super::slab::{Id, Slab};
 use super::sockets;
@@ -19,7 +20,6 @@ use super::source::Source;
 use super::timers::Alarm;
 use crate::wire::icmp::{self, Echo, Quoted, Unreachable};
 use crate::wire::ip;
-use crate::wire::udp::{self, Datagram};
 
 /// Conversations at most. Of more, those that were silent longest are forgotten, many at once: to look for one each time would
 /// be a way to keep a core busy.
@@ -28,7 +28,7 @@ const FORGOTTEN_AT_ONCE: usize = COUNT_MAX / 8;
 
 /// How long an answer may take.
 const AGE_MAX: Duration = Duration::from_secs(180);
-/// Names and echoes are answered earlier.
+/// Echoes, and what is asked of a port of the host, are answered earlier.
 const SHORT_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// Datagrams that are read before somebody else has a turn.
@@ -205,20 +205,11 @@ impl Conversation {
     fn answer(&self, bytes: &[u8], shared: &mut Shared) {
         let Ends { protocol, guest, remote } = self.ends;
         match protocol {
-            Protocol::Udp | Protocol::Tcp => {
-                let datagram =
-                    Datagram { source_port: remote.port(), destination_port: guest.port(), payload: bytes };
-                let packet = udp::write(remote.ip(), guest.ip(), datagram);
-                shared.send_packet(remote.ip(), guest.ip(), ip::UDP, &packet);
-            }
+            Protocol::Udp | Protocol::Tcp => shared.send_datagram(remote, guest, bytes),
             Protocol::Icmp => {
-                let is_v4 = remote.is_ipv4();
-                let [_request, reply] = icmp::echo_types(is_v4);
+                let [_request, reply] = icmp::echo_types(remote.is_ipv4());
                 let Some(echo) = icmp::read_echo(reply, bytes) else { return };
-                let echo = Echo { id: guest.port(), ..echo };
-                let message = icmp::write_echo(reply, remote.ip(), guest.ip(), echo);
-                let protocol = if is_v4 { ip::ICMP } else { ip::ICMPV6 };
-                shared.send_packet(remote.ip(), guest.ip(), protocol, &message);
+                answer_echo(guest.ip(), remote.ip(), Echo { id: guest.port(), ..echo }, shared);
             }
         }
     }

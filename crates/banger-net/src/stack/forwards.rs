@@ -17,8 +17,6 @@ use super::source::Source;
 use super::tcp;
 use crate::control::{Forward, ForwardProtocol};
 use crate::user_network::subnet::{ADDRESS, GATEWAY};
-use crate::wire::ip;
-use crate::wire::udp::{self, Datagram};
 
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
@@ -117,9 +115,7 @@ impl Forwards {
             let Ok(from) = SocketAddr::try_from(from) else { continue };
             let Some(port) = self.port_of(id, from, guest_port, shared) else { continue };
             let payload = buffer.get(..length).unwrap_or_default();
-            let datagram = Datagram { source_port: port, destination_port: guest_port, payload };
-            let packet = udp::write(GATEWAY.into(), ADDRESS.into(), datagram);
-            shared.send_packet(GATEWAY.into(), ADDRESS.into(), ip::UDP, &packet);
+            shared.send_datagram((GATEWAY, port).into(), (ADDRESS, guest_port).into(), payload);
         }
     }
 

@@ -18,8 +18,6 @@ use super::source::Source;
 use super::timers::Alarm;
 use crate::names::{Asker, Exchange, Frames, HostNaming, Moment, Resolver, Step, Transport, framed};
 use crate::reach::Reach;
-use crate::wire::ip;
-use crate::wire::udp::{self, Datagram};
 
 /// Connections of the guest at a time. Of more, the oldest is closed.
 const STREAMS_MAX: usize = 64;
@@ -217,12 +215,7 @@ impl NameServer {
 
     fn answer(&mut self, asker: Asker, message: &[u8], shared: &mut Shared) {
         match asker {
-            Asker::Datagram { guest, server } => {
-                let datagram =
-                    Datagram { source_port: server.port(), destination_port: guest.port(), payload: message };
-                let packet = udp::write(server.ip(), guest.ip(), datagram);
-                shared.send_packet(server.ip(), guest.ip(), ip::UDP, &packet);
-            }
+            Asker::Datagram { guest, server } => shared.send_datagram(server, guest, message),
             Asker::Stream(number) => {
                 let Some(Source::NameStream(id)) = Source::of_number(number) else { return };
                 let Some(stream) = self.streams.get_mut(id) else { return };

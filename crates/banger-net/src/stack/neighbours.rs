@@ -11,7 +11,7 @@ use crate::user_network::subnet::{
 use crate::wire::ethernet::{self, EtherType};
 use crate::wire::icmp::{self, Echo};
 use crate::wire::ndp::{self, Advertisement, Question};
-use crate::wire::udp::{self, Datagram};
+use crate::wire::udp::Datagram;
 use crate::wire::{arp, dhcp, ip};
 
 /// To everybody on the link.
@@ -57,7 +57,7 @@ pub(super) fn answer_ndp(
     Some(())
 }
 
-/// Answers an echo request to the gateway or the name server.
+/// Answers an echo request in the name of its destination.
 pub(super) fn answer_echo(source: IpAddr, destination: IpAddr, echo: Echo<'_>, shared: &mut Shared) {
     let is_v4 = source.is_ipv4();
     let [_request, reply] = icmp::echo_types(is_v4);
@@ -77,10 +77,7 @@ pub(super) fn answer_dhcp(datagram: Datagram<'_>, shared: &mut Shared) -> Option
         mtu: u16::try_from(MTU).unwrap_or(u16::MAX),
     };
     let answer = dhcp::answer(&dhcp::read(datagram.payload)?, &lease)?;
-    let to = Ipv4Addr::BROADCAST;
-    let datagram =
-        Datagram { source_port: dhcp::SERVER_PORT, destination_port: dhcp::CLIENT_PORT, payload: &answer };
-    let packet = udp::write(GATEWAY.into(), to.into(), datagram);
-    shared.send_packet(GATEWAY.into(), to.into(), ip::UDP, &packet);
+    let to = (Ipv4Addr::BROADCAST, dhcp::CLIENT_PORT);
+    shared.send_datagram((GATEWAY, dhcp::SERVER_PORT).into(), to.into(), &answer);
     Some(())
 }

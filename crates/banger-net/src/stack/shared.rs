@@ -17,6 +17,7 @@ use crate::wire::ethernet::Mac;
 use crate::wire::icmp::{Quoted, Unreachable, write_unreachable};
 use crate::wire::ip::{self, Fragment, Header};
 use crate::wire::tcp::{self, Segment};
+use crate::wire::udp::{self, Datagram};
 
 /// For bytes that wait for the guest or for a socket, of all connections together.
 const BUFFER_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -140,6 +141,13 @@ impl Shared {
         let sent = self.send(&bytes, payload, if has_data { Patience::Keeps } else { Patience::None });
         self.header = bytes;
         sent
+    }
+
+    /// Sends a datagram to the guest.
+    pub(super) fn send_datagram(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
+        let datagram = Datagram { source_port: from.port(), destination_port: to.port(), payload };
+        let packet = udp::write(from.ip(), to.ip(), datagram);
+        self.send_packet(from.ip(), to.ip(), ip::UDP, &packet);
     }
 
     /// Sends a packet to the guest, in pieces if it is long. It is lost if the device is full.

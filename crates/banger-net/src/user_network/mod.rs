@@ -77,7 +77,7 @@ impl UserNetwork {
         errors: &File,
     ) -> Result<(Started, UnixStream), LaunchError> {
         // Told here, where it can be told well. The process itself does not run without it, either.
-        HostAddresses::watch().map_err(LaunchError::HostAddresses)?;
+        check_host().map_err(LaunchError::HostAddresses)?;
         let (socket, far_end) = pair().map_err(LaunchError::Spawn)?;
         let listener = listen(&place(directory)).map_err(LaunchError::Spawn)?;
         let rules = serde_json::to_string(&self.rules).map_err(|error| LaunchError::Spawn(error.into()))?;

@@ -77,23 +77,12 @@ fn thousand() {
     let forward = lab.control().add_forward(tcp("127.0.0.1:0")).unwrap();
     let inside = std::thread::spawn(move || {
         let mut streams: Vec<TcpStream> = (0..COUNT).map(|_| accept(&listener)).collect();
-        for stream in &mut streams {
-            let mut number = [0; 4];
-            stream.read_exact(&mut number).unwrap();
-            stream.write_all(&number).unwrap();
-        }
+        crate::streams::give_numbers_back(&mut streams);
         streams
     });
     let mut streams: Vec<TcpStream> =
         (0..COUNT).map(|_| connect(&lab.host, forward.listen).unwrap()).collect();
-    for (number, stream) in streams.iter_mut().enumerate() {
-        stream.write_all(&(number as u32).to_le_bytes()).unwrap();
-    }
-    for (number, stream) in streams.iter_mut().enumerate() {
-        let mut answer = [0; 4];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(answer, (number as u32).to_le_bytes());
-    }
+    crate::streams::numbers_come_back(&mut streams);
     assert_eq!(lab.control().counters().unwrap().connections, COUNT as u64);
     drop((streams, inside.join().unwrap()));
 }

@@ -225,23 +225,8 @@ fn paused() {
     }
 }
 
-fn thousand() {
-    const COUNT: usize = 1000;
-    let lab = Lab::new();
-    raise_descriptor_limit();
-    let listener = listen(&lab.world, 8080);
-    let world = std::thread::spawn(move || {
-        let mut streams: Vec<TcpStream> = (0..COUNT).map(|_| listener.accept().unwrap().0).collect();
-        // All are there before the first is answered.
-        for stream in &mut streams {
-            let mut number = [0; 4];
-            stream.read_exact(&mut number).unwrap();
-            stream.write_all(&number).unwrap();
-        }
-        streams
-    });
-    let mut streams: Vec<TcpStream> =
-        (0..COUNT).map(|_| connect(&lab.guest, address(WORLD, 8080)).unwrap()).collect();
+/// Sends a number by each of the connections, and then awaits each number by its own.
+pub(crate) fn numbers_come_back(streams: &mut [TcpStream]) {
     for (number, stream) in streams.iter_mut().enumerate() {
         stream.write_all(&(number as u32).to_le_bytes()).unwrap();
     }
@@ -250,6 +235,31 @@ fn thousand() {
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, (number as u32).to_le_bytes());
     }
+}
+
+/// The other side of [`numbers_come_back`].
+pub(crate) fn give_numbers_back(streams: &mut [TcpStream]) {
+    for stream in streams {
+        let mut number = [0; 4];
+        stream.read_exact(&mut number).unwrap();
+        stream.write_all(&number).unwrap();
+    }
+}
+
+fn thousand() {
+    const COUNT: usize = 1000;
+    let lab = Lab::new();
+    raise_descriptor_limit();
+    let listener = listen(&lab.world, 8080);
+    let world = std::thread::spawn(move || {
+        let mut streams: Vec<TcpStream> = (0..COUNT).map(|_| listener.accept().unwrap().0).collect();
+        // All are there before the first is answered.
+        give_numbers_back(&mut streams);
+        streams
+    });
+    let mut streams: Vec<TcpStream> =
+        (0..COUNT).map(|_| connect(&lab.guest, address(WORLD, 8080)).unwrap()).collect();
+    numbers_come_back(&mut streams);
     // What a process has at rest, and some packets on their way for each connection: how many depends on who runs when.
     assert!(lab.resident_kib() < 8 * 1024 + 24 * COUNT as u64, "{} KiB", lab.resident_kib());
     drop((streams, world.join().unwrap()));

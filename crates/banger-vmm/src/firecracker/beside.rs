@@ -37,7 +37,7 @@ pub(super) fn start(driver: &Firecracker, plan: &FirecrackerPlan) -> Result<Besi
         let errors = append_log(&places.network_log)?;
         let network = driver.network.launch(NetworkAttachment::Tap, &places.state, &errors)?;
         beside.companions.add(NETWORK, network.process);
-        beside.ends.gate = Some(network.socket.into());
+        beside.ends.network = Some(network.socket.into());
     }
     if let Some(memory) = &plan.paged_memory {
         let errors = append_log(&places.error_log)?;

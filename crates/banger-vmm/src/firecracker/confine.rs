@@ -72,7 +72,7 @@ impl Confined {
 #[derive(Default)]
 pub(super) struct Ends {
     /// To the network's process, which waits for its tap.
-    pub(super) gate: Option<OwnedFd>,
+    pub(super) network: Option<OwnedFd>,
     /// To the pager: open as long as Firecracker lives.
     pub(super) pager: Option<OwnedFd>,
 }
@@ -97,7 +97,7 @@ pub(super) async fn in_cell(
         binds: plan.seen(),
         cover: places.state.clone(),
         talk: inherited.add(far_talk),
-        gate: ends.gate.map(|gate| inherited.add(gate)),
+        network: ends.network.map(|network| inherited.add(network)),
         mtu: driver.network.mtu(),
         pager: ends.pager.map(|pager| inherited.add(pager)),
         jail: plan.jail().map(|jail| jail.plan.clone()),

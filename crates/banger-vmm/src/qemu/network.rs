@@ -16,11 +16,11 @@ use crate::contract::{MachineHandle, NetworkLauncher, StartError};
 use crate::handle;
 use crate::machine::{RestartNetwork, append_log};
 
-/// Joins a network that waits at `gate` to a QEMU that answers on its control socket.
-pub(super) fn join(gate: &UnixStream, places: &Places) -> Result<(), StartError> {
+/// Joins a network that waits at `socket` to a QEMU that answers on its control socket.
+pub(super) fn join(socket: &UnixStream, places: &Places) -> Result<(), StartError> {
     let failed = || StartError::preparing(&places.network);
     let machine = connect_blocking(&places.network).map_err(failed())?;
-    hand_over(gate, &[machine.as_fd()]).map_err(failed())
+    hand_over(socket, &[machine.as_fd()]).map_err(failed())
 }
 
 /// Returns what starts the machine's network again. `None`: an older version started the machine, and its QEMU listens for

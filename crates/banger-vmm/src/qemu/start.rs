@@ -37,7 +37,7 @@ struct Attempt {
     qemu: Started,
     network: Companions,
     /// Where the network waits for its machine.
-    gate: Option<UnixStream>,
+    network_socket: Option<UnixStream>,
     handle: MachineHandle,
     places: Places,
     callers: UnixListener,
@@ -56,8 +56,8 @@ pub(super) async fn start(driver: &Qemu, plan: &MachinePlan) -> Result<RunningMa
         tokio::join!(handle::write(&plan.state_directory, &handle), wait_until_ready(&mut attempt));
     written?;
     ready?;
-    if let Some(gate) = &attempt.gate {
-        network::join(gate, &attempt.places)?;
+    if let Some(network_socket) = &attempt.network_socket {
+        network::join(network_socket, &attempt.places)?;
     }
     Ok(stand(driver, attempt))
 }
@@ -80,7 +80,7 @@ fn spawn(
         open_directory(&plan.runtime_directory).map_err(StartError::preparing(&plan.runtime_directory))?;
     let memory = guest_memory(plan).map_err(StartError::preparing(Path::new("/proc/self/fd")))?;
     let mut network = Companions::default();
-    let gate = match &plan.network {
+    let network_socket = match &plan.network {
         Network::None => None,
         Network::UserMode { .. } => {
             let launched =
@@ -123,7 +123,7 @@ fn spawn(
         jail: None,
         pager: None,
     };
-    Ok(Attempt { qemu, network, gate, handle, places, callers })
+    Ok(Attempt { qemu, network, network_socket, handle, places, callers })
 }
 
 /// Makes the guest's memory: it takes room only where the guest has written.
@@ -178,7 +178,7 @@ fn refused(program: &'static str, log: &Path) -> StartError {
 }
 
 fn stand(driver: &Qemu, attempt: Attempt) -> RunningMachine {
-    let Attempt { qemu, network, handle, places, callers, gate: _ } = attempt;
+    let Attempt { qemu, network, handle, places, callers, network_socket: _ } = attempt;
     network.release();
     let sockets = places.sockets();
     let control = Box::new(QmpControl::new(&handle));

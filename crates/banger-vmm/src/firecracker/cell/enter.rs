@@ -82,9 +82,9 @@ fn enter() -> Result<std::process::ExitCode, CellError> {
 fn furnish_and_become(plan: CellPlan, mut talk: UnixStream) -> Result<Infallible, CellError> {
     // It was inherited open across an exec and is handed on the same way: its closing is Firecracker's end.
     let _pager = plan.pager.map(inherited).map(ManuallyDrop::new);
-    if let Some(gate) = plan.gate.map(inherited) {
+    if let Some(network) = plan.network.map(inherited) {
         let owner = plan.jail.as_ref().map_or(rustix::process::geteuid().as_raw(), |jail| jail.user);
-        tap::make_for(&gate, owner, plan.mtu).map_err(CellError::Tap)?;
+        tap::make_for(&network, owner, plan.mtu).map_err(CellError::Tap)?;
     }
     let furnished = if let Some(jail) = &plan.jail {
         jail::furnish(jail, &plan.binds, &plan.program)

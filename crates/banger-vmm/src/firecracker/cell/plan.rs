@@ -21,7 +21,7 @@ pub(in crate::firecracker) struct CellPlan {
     /// Socket to the daemon.
     pub(in crate::firecracker) talk: RawFd,
     /// Socket to the network's process, which gets its tap through it.
-    pub(in crate::firecracker) gate: Option<RawFd>,
+    pub(in crate::firecracker) network: Option<RawFd>,
     /// Largest packet of the network, in bytes.
     pub(in crate::firecracker) mtu: u32,
     /// Socket to the pager; it stays open as long as Firecracker lives. Never in a jail.

@@ -45,7 +45,7 @@ pub(crate) enum TapError {
 
 /// Makes the network of the namespace that the process is in, with packets of at most `mtu` bytes: gives Firecracker's tap to
 /// its user, and the other to the network.
-pub(super) fn make_for(gate: &OwnedFd, owner: u32, mtu: u32) -> Result<(), TapError> {
+pub(super) fn make_for(network: &OwnedFd, owner: u32, mtu: u32) -> Result<(), TapError> {
     // A kernel without IPv6 has no such file.
     let _ = std::fs::write(NO_IPV6, "1");
     let make = |name| move |source| TapError::Make { name, source };
@@ -63,18 +63,22 @@ pub(super) fn make_for(gate: &OwnedFd, owner: u32, mtu: u32) -> Result<(), TapEr
     }
     let process =
         pidfd_open(getpid(), PidfdFlags::empty()).map_err(|errno| TapError::HandOver(errno.into()))?;
-    hand_over_uplink(gate, process.as_fd(), mtu)
+    hand_over_uplink(network, process.as_fd(), mtu)
 }
 
 /// Makes the other tap of the namespace that this process is in, and gives it to the network with Firecracker's process. The
 /// tap goes with the network.
-pub(super) fn hand_over_uplink(gate: impl AsFd, process: BorrowedFd<'_>, mtu: u32) -> Result<(), TapError> {
+pub(super) fn hand_over_uplink(
+    network: impl AsFd,
+    process: BorrowedFd<'_>,
+    mtu: u32,
+) -> Result<(), TapError> {
     let set_up = |source| TapError::SetUp { name: UPLINK, source };
     let uplink = open_tap(UPLINK, 0).map_err(|source| TapError::Make { name: UPLINK, source })?;
     let control = control_socket().map_err(set_up)?;
     join_bridge(&control, UPLINK).map_err(set_up)?;
     bring_up(&control, UPLINK, mtu).map_err(set_up)?;
-    hand_over(gate, &[uplink.as_fd(), process]).map_err(TapError::HandOver)
+    hand_over(network, &[uplink.as_fd(), process]).map_err(TapError::HandOver)
 }
 
 fn open_tap(name: &str, more_flags: libc::c_int) -> io::Result<File> {

@@ -193,7 +193,7 @@ fn in_a_cell(cover: &Path, run: &Path) -> (rustix::process::Pid, Option<std::os:
     let bind =
         |from: &Path, to: &str| format!(r#"{{"from":"{}","to":"{to}","access":"Write"}}"#, from.display());
     let plan = format!(
-        r#"{{"program":"{}","arguments":["--api-sock","/run/api.sock"],"binds":[{},{},{}],"cover":"{}","talk":{},"gate":null,"mtu":1500,"pager":null}}"#,
+        r#"{{"program":"{}","arguments":["--api-sock","/run/api.sock"],"binds":[{},{},{}],"cover":"{}","talk":{},"network":null,"mtu":1500,"pager":null}}"#,
         program().unwrap().display(),
         bind(run, "/run"),
         bind(Path::new("/dev/kvm"), "/dev/kvm"),
