@@ -29,13 +29,10 @@ fn is_skippable(start: &[u8]) -> bool {
     start.first().is_some_and(|byte| byte & 0xf0 == 0x50) && start.get(1..4) == Some(ZSTD_SKIPPABLE)
 }
 
-/// Tells whether the checksum of a header is right. Zeros are the end of a tar: one that begins with them has no image, and
-/// may never end.
+/// Tells whether the checksum of a header is right. Zeros have none: they are the end of a tar, and one that begins with them
+/// has no image and may never end.
 fn is_tar(start: &[u8]) -> bool {
     let Some(header) = start.get(..START_BYTES) else { return false };
-    if header.iter().all(|byte| *byte == 0) {
-        return false;
-    }
     let field = String::from_utf8_lossy(header.get(CHECKSUM).unwrap_or_default()).into_owned();
     let Ok(wanted) = i64::from_str_radix(field.trim_matches([' ', '\0']), 8) else { return false };
     let bytes = || {

@@ -1,5 +1,6 @@
-//! `vm logs`: the output of the VM's command, or the console of its guest. It is the guest's text, so it is made fit for a terminal unless `--raw` asks for
-//! every byte: line breaks and tabs stay, colours are left out, and what else would command the terminal is shown.
+//! `vm logs`: the output of the VM's command, or the console of its guest. It is the guest's text, so it is made fit for a
+//! terminal unless `--raw` asks for every byte: line breaks and tabs stay, colours are left out, and what else would command
+//! the terminal is shown.
 
 use banger_api::{LogsQuery, route};
 use banger_sys::paths::Paths;
